@@ -1,0 +1,44 @@
+/* backend.h - from a planned module to native code.  The only folder that
+ * includes llvm-c; nothing of LLVM shows here. */
+#ifndef TAMIS_BACKEND_H
+#define TAMIS_BACKEND_H
+
+#include "ir/ir.h"
+
+/* ---- target.c ------------------------------------------------------- */
+
+/* Resolve --target, --cpu, --features (each may be NULL: host, native or
+ * the target's baseline, none).  EXIT_UNSUPPORTED for a target or CPU that
+ * is not known, naming the nearest.  Strings lie in `a`. */
+bool target_resolve(Arena *a, Diags *d, const char *triple, const char *cpu,
+                    const char *features, Target *out);
+void targets_print(FILE *to);   /* `tamis targets` */
+const char *backend_llvm_version(void);
+
+/* ---- emit.c --------------------------------------------------------- */
+
+typedef enum {
+  EMIT_SO, EMIT_OBJ, EMIT_LIB, EMIT_ASM, EMIT_LLVM, EMIT_HEADER
+} EmitKind;
+
+typedef struct EmitOpts {
+  const Target *target;
+  EmitKind kind;
+  const char *out;             /* OUT; the header lies beside it */
+  const char *prefix;          /* of every exported symbol */
+  int opt;                     /* 0..3, 4 = s */
+  bool strip;                  /* no steps in the descriptor */
+  const char *external_weights;/* file for the weights, or NULL */
+  bool time_report, verbose;
+} EmitOpts;
+
+/* What was built, for reports. */
+typedef struct EmitInfo {
+  int64_t arena_bytes, stack_bytes, weight_bytes, code_bytes;
+} EmitInfo;
+
+/* Compile funcs[0] of a planned module and write the artifact (and header).
+ * Files appear whole or not at all. */
+bool backend_emit(Module *m, const EmitOpts *o, EmitInfo *info, Diags *d);
+
+#endif

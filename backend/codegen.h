@@ -1,0 +1,112 @@
+/* codegen.h - inside backend/: the one context struct of code generation,
+ * the IR-building vocabulary, and what a kernel emitter is. */
+#ifndef TAMIS_CODEGEN_H
+#define TAMIS_CODEGEN_H
+
+#include <llvm-c/Core.h>
+
+#include "backend/backend.h"
+
+typedef LLVMValueRef Val;
+
+/* Packed weights and tables of the whole artifact, in one read-only
+ * section; kernels append and get the offset. */
+typedef struct Blob { uint8_t *at; size_t n, cap; } Blob;
+
+typedef struct Gen {
+  LLVMContextRef c;
+  LLVMModuleRef m;
+  LLVMBuilderRef b;
+  LLVMTypeRef i1, i8, i16, i32, i64, f32, f64, ptr, voidt;
+  LLVMTypeRef vec, veci;      /* <lanes x f32>, <lanes x i32> */
+  const Target *t;
+  int opt;
+  Module *mod;
+  Func *func;                 /* the graph function */
+  Arena *a;                   /* scratch of this emission */
+  Diags *d;
+  Blob blob;
+  /* The step function being built: its LLVM function and arguments. */
+  Val fn, io, arena, weights;
+} Gen;
+
+/* ---- builder.c: loops, loads, arithmetic ---------------------------- */
+
+Val k32(Gen *g, int64_t v);            /* constants */
+Val k64(Gen *g, int64_t v);
+Val kf(Gen *g, double v);
+Val vsplat(Gen *g, Val scalar);        /* to <lanes x f32> */
+Val add64(Gen *g, Val a, Val b);       /* nsw; folds constants */
+Val mul64(Gen *g, Val a, int64_t k);
+Val addr(Gen *g, Val base, Val byte_offset);        /* i8 gep, inbounds */
+Val addrk(Gen *g, Val base, int64_t byte_offset);
+/* f32 loads and stores with a byte offset known now; align in bytes. */
+Val load_f32(Gen *g, Val p, int64_t off);
+Val load_vec(Gen *g, Val p, int64_t off, int align);
+void store_f32(Gen *g, Val v, Val p, int64_t off);
+void store_vec(Gen *g, Val v, Val p, int64_t off, int align);
+/* Only the first n lanes (0 < n < lanes), n known now; the others of a
+ * load are 0 and nothing behind is touched. */
+Val load_part(Gen *g, Val p, int64_t off, int n);
+void store_part(Gen *g, Val v, Val p, int64_t off, int n);
+Val fma_(Gen *g, Val a, Val b, Val c);  /* a*b + c, scalar or vector; one
+                                           instruction where t->fma */
+Val load_index(Gen *g, Val p, int64_t off, int bytes);  /* u8/u16/u32 -> i64 */
+
+/* A counted loop `for (iv = lo; iv < hi; iv += step)`, with values carried
+ * around it.  lo < hi is known when `nonempty`.  Usage:
+ *   Loop l; loop_begin(g, &l, k64(g,0), n, 1, true, "k");
+ *   loop_carry(&l, &x) before the body for each carried value...
+ *   ... body uses l.iv and updated x ...; loop_end(g, &l);
+ * loop_carry registers &x: on entry its value becomes the phi, loop_end
+ * takes *(&x) as the next value, and after it x is the final one. */
+enum { LOOP_CARRY_MAX = 64 };
+typedef struct Loop {
+  LLVMBasicBlockRef head, body, exit, pre;
+  Val iv, hi;
+  int64_t step;
+  bool nonempty;
+  int ncarry;
+  Val *slot[LOOP_CARRY_MAX], phi[LOOP_CARRY_MAX];
+} Loop;
+void loop_begin(Gen *g, Loop *l, Val lo, Val hi, int64_t step, bool nonempty,
+                const char *name);
+void loop_carry(Gen *g, Loop *l, Val *x);
+void loop_end(Gen *g, Loop *l);
+
+/* ---- operand.c: where values lie ------------------------------------ */
+
+/* Address of element index 0,0,... (its layout's origin) of a value: in the
+ * arena, in the caller's buffer, or (a dense PARAM) in the weights blob. */
+Val value_ptr(Gen *g, const Node *n);
+/* Address of the first byte of its buffer (before origin and halo). */
+Val buffer_ptr(Gen *g, const Node *n);
+/* Where the result of the step goes: output nodes without a copy write into
+ * the caller's buffer. */
+/* Append bytes to the weights blob; returns the offset, aligned. */
+int64_t blob_add(Gen *g, const void *p, size_t size, int align);
+Val blob_ptr(Gen *g, int64_t offset);
+/* Strides (elements) of a value; ensures that it is unblocked. */
+void value_strides(const Node *n, int64_t stride[MAX_RANK]);
+
+/* ---- epilogue.c ----------------------------------------------------- */
+
+/* y = act(acc + r) or act(acc) + r as n's attributes say (bias is already
+ * in acc); scalar or vector f32; r NULL when there is none. */
+Val epilogue(Gen *g, const Node *n, Val acc, Val r);
+/* A unary op on a scalar or vector f32 value. */
+Val unary_math(Gen *g, Op op, Val x, double alpha_or_lo, double hi);
+Val binary_math(Gen *g, Op op, Val a, Val b);
+/* Zero what lies outside the tensor but inside its halo (pad columns and
+ * halo rows of planes), for kernels that do not write it as they go. */
+void clear_halo(Gen *g, const Node *n);
+
+/* ---- the kernels, one per row of ir/kernels.def --------------------- */
+
+/* Builds the body of the step's function at the builder's position; the
+ * caller adds entry block and return.  Everything about shapes is known. */
+#define KERNEL(name, ops, what) void emit_##name(Gen *g, const Node *n);
+#include "ir/kernels.def"
+#undef KERNEL
+
+#endif

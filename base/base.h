@@ -1,0 +1,168 @@
+/* base.h - what every part of Tamis stands on: memory, text, source
+ * positions, diagnostics, tensor buffers and files.  Includes nothing of
+ * ours.  Out of memory ends the program (exit 70). */
+#ifndef TAMIS_BASE_H
+#define TAMIS_BASE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#if defined(__GNUC__)
+#define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
+#define NORETURN __attribute__((noreturn))
+#else
+#define PRINTF_LIKE(f, a)
+#define NORETURN
+#endif
+
+/* ---- check.c: our own errors ---------------------------------------- */
+
+/* Exit codes of the command (doc/man/tamis.1). */
+enum {
+  EXIT_OK = 0, EXIT_MODEL = 1, EXIT_USAGE = 2, EXIT_FILE = 3,
+  EXIT_UNSUPPORTED = 4, EXIT_MISMATCH = 5, EXIT_INTERNAL = 70
+};
+
+/* Print "internal error: ..." with the place and exit with 70. */
+NORETURN void internal_error(const char *file, int line, const char *fmt,
+                             ...) PRINTF_LIKE(3, 4);
+#define ensure(c) \
+  ((c) ? (void)0 : internal_error(__FILE__, __LINE__, "%s", #c))
+#define unreachable() internal_error(__FILE__, __LINE__, "unreachable")
+
+/* ---- arena.c -------------------------------------------------------- */
+
+/* Memory that is freed all at once; every allocation is zeroed and aligned
+ * to 16.  With TAMIS_ASAN each object is its own malloc. */
+typedef struct Arena Arena;
+Arena *arena_new(void);
+void arena_free(Arena *a);
+void *arena_alloc(Arena *a, size_t size);
+/* Grow an array of `n` elements that lives in the arena to hold at least
+ * n+1; *cap is updated.  The old memory is kept until arena_free. */
+void *arena_grow(Arena *a, void *p, size_t n, size_t *cap, size_t elem);
+char *arena_strdup(Arena *a, const char *s);
+char *arena_strndup(Arena *a, const char *s, size_t n);
+char *arena_printf(Arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
+#define arena_new_of(a, T) ((T *)arena_alloc((a), sizeof(T)))
+#define arena_array(a, T, n) \
+  ((T *)arena_alloc((a), checked_mul((n), sizeof(T))))
+/* a*b; internal_error on overflow. */
+size_t checked_mul(size_t a, size_t b);
+
+/* A vector in an arena: `Vec(int) v = {0}; vec_push(arena, &v, 3);`. */
+#define Vec(T) struct { T *at; size_t n, cap; }
+#define vec_push(a, v, x)                                             \
+  ((v)->n < (v)->cap                                                  \
+     ? (void)0                                                        \
+     : (void)((v)->at = arena_grow((a), (v)->at, (v)->n, &(v)->cap,   \
+                                   sizeof *(v)->at)),                 \
+   (v)->at[(v)->n++] = (x))
+
+/* ---- text.c --------------------------------------------------------- */
+
+/* A growing string on the heap; always NUL-terminated once written to. */
+typedef struct { char *s; size_t n, cap; } Text;
+void text_putc(Text *t, char c);
+void text_puts(Text *t, const char *s);
+void text_write(Text *t, const void *p, size_t n);
+void text_printf(Text *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void text_vprintf(Text *t, const char *fmt, va_list ap);
+void text_free(Text *t);
+/* Shortest decimal that reads back as the same double (digits on both sides
+ * of the dot; inf, nan, -0.0); with `f32`, as the same float. */
+void text_float(Text *t, double v, bool f32);
+/* Append as a string literal of the language / of JSON, with quotes. */
+void text_quote(Text *t, const char *s);
+void text_json(Text *t, const char *s);
+/* The nearest of n names to `s` by edit distance, or NULL when none is
+ * close enough to suggest. */
+const char *nearest_name(const char *s, const char *const *names, size_t n);
+uint64_t hash_bytes(const void *p, size_t n);  /* FNV-1a, 64 bits */
+uint64_t hash_mix(uint64_t z);                 /* splitmix64 finaliser */
+
+/* ---- source.c ------------------------------------------------------- */
+
+/* One text that was read; positions in it are byte offsets. */
+typedef struct Source {
+  const char *name;     /* as the user gave it */
+  const char *text;     /* NUL-terminated */
+  size_t len;
+} Source;
+/* A range of a source; src NULL: no place known. */
+typedef struct Span { const Source *src; uint32_t begin, end; } Span;
+/* 1-based line and column (in bytes) of an offset. */
+void source_line_col(const Source *s, uint32_t off, int *line, int *col);
+
+/* ---- diag.c --------------------------------------------------------- */
+
+typedef enum { DIAG_ERROR, DIAG_WARNING, DIAG_NOTE } DiagLevel;
+
+/* Collects what is wrong with the user's input.  Every error has a class,
+ * an exit code above; the first error's class becomes the exit code. */
+typedef struct Diags Diags;
+Diags *diags_new(void);
+void diags_free(Diags *d);
+/* Errors so far; after `limit` (100) further ones are only counted. */
+size_t diags_errors(const Diags *d);
+int diags_exit_code(const Diags *d);  /* EXIT_OK when there is no error */
+/* Add an error and return false, so that `return diag_error(...)` works.
+ * A note belongs to the diagnostic before it. */
+bool diag_error(Diags *d, int exit_class, Span at, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
+/* An error about a binary file or an option: `where` is printed in place of
+ * file:line:col, e.g. "w.safetensors: byte 812". */
+bool diag_error_at(Diags *d, int exit_class, const char *where,
+                   const char *fmt, ...) PRINTF_LIKE(4, 5);
+void diag_warning(Diags *d, Span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void diag_note(Diags *d, Span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Underline one more range of the same source in the latest diagnostic. */
+void diag_also(Diags *d, Span at);
+/* Print all, in order, as text with source line and carets or one JSON
+ * object a line ({"level","file","line","column","message","notes"}). */
+void diags_print(const Diags *d, FILE *to, bool json);
+
+/* ---- buffer.c ------------------------------------------------------- */
+
+/* Reference-counted bytes outside the arenas: tensor data.  Data is
+ * 64-byte aligned when allocated, as in the file when mapped.  Never
+ * written once shared. */
+typedef struct Buffer {
+  uint8_t *data;
+  size_t size;
+  int refs;
+  struct Buffer *parent;  /* a slice keeps its parent alive */
+  bool mapped;
+} Buffer;
+Buffer *buffer_new(size_t size);  /* zeroed */
+Buffer *buffer_slice(Buffer *parent, size_t offset, size_t size);
+Buffer *buffer_ref(Buffer *b);    /* NULL stays NULL */
+void buffer_unref(Buffer *b);
+/* Map a file read-only; NULL and a diagnostic (EXIT_FILE) when it can't.
+ * An empty file gives size 0. */
+Buffer *buffer_map(Diags *d, const char *path);
+
+/* ---- file.c --------------------------------------------------------- */
+
+/* Read a text file (or "-", standard input) as a Source in the arena.  NUL
+ * bytes are an error that names the offset.  NULL on error. */
+Source *source_read(Arena *a, Diags *d, const char *path);
+/* An output that appears whole or not at all: written to a temporary name
+ * beside `path`, renamed by file_commit.  "-" is standard output. */
+typedef struct OutFile { FILE *f; char *path, *tmp; } OutFile;
+bool outfile_open(OutFile *o, Diags *d, const char *path);
+bool outfile_commit(OutFile *o, Diags *d);  /* close and rename */
+void outfile_abort(OutFile *o);             /* close and remove */
+bool file_write(Diags *d, const char *path, const void *p, size_t n);
+/* Directory part of a path ("." if none) and path joined to it (absolute
+ * paths stay). */
+char *path_dir(Arena *a, const char *path);
+char *path_join(Arena *a, const char *dir, const char *rel);
+const char *path_base(const char *path);
+/* `path` with its extension (".tam") replaced by `ext`. */
+char *path_with_ext(Arena *a, const char *path, const char *ext);
+
+#endif

@@ -1,0 +1,92 @@
+/* frontend.h - from files to modules: the language (lexer, parser,
+ * elaborator, prelude) and weight files.  doc/language.md is the manual. */
+#ifndef TAMIS_FRONTEND_H
+#define TAMIS_FRONTEND_H
+
+#include "ir/ir.h"
+
+/* ---- weights.c, safetensors.c, npy.c, npz.c ------------------------- */
+
+/* One tensor of a file: row-major values of elem. */
+typedef struct WeightTensor {
+  const char *name;
+  Type type;
+  Buffer *data;        /* one reference, owned by the WeightFile */
+} WeightTensor;
+typedef struct WeightFile {
+  const char *path;
+  Vec(WeightTensor) tensors;   /* in the order of the file */
+} WeightFile;
+
+/* Read a safetensors, npz or npy file, told apart by content.  Safetensors
+ * are mapped, not copied.  An npy has one tensor named "".  NULL and a
+ * diagnostic (EXIT_FILE, naming file and byte or member) when it is not
+ * well formed.  Fortran order is refused with a message. */
+WeightFile *weights_read(Arena *a, Diags *d, const char *path);
+void weights_close(WeightFile *w);
+const WeightTensor *weights_find(const WeightFile *w, const char *name);
+/* The same readers on bytes in memory, for the fuzzers; `buf` is shared. */
+WeightFile *safetensors_parse(Arena *a, Diags *d, const char *path,
+                              Buffer *buf);
+WeightFile *npz_parse(Arena *a, Diags *d, const char *path, Buffer *buf);
+WeightFile *npy_parse(Arena *a, Diags *d, const char *path, Buffer *buf);
+/* Written whole or not at all; header padded so that data begin at a
+ * multiple of 64; tensors in the given order. */
+bool safetensors_write(Diags *d, const char *path, const WeightTensor *t,
+                       size_t n);
+bool npy_write(Diags *d, const char *path, const Type *t, const void *data);
+/* f16, bf16, f64, integers to f32, row-major; a new buffer, or the same one
+ * referenced again when it is f32 already and aligned. */
+Buffer *weights_to_f32(const WeightTensor *t);
+
+/* ---- image.c -------------------------------------------------------- */
+
+/* Options of `--in x=FILE,resize=HxW,mean=a:b:c,scale=s,order=rgb`. */
+typedef struct ImageOpts {
+  int height, width;    /* 0: the input's own shape decides */
+  int nmean;
+  double mean[4];       /* subtracted from 0..1 values */
+  int nscale;
+  double scale[4];      /* divided by afterwards */
+  bool bgr;
+} ImageOpts;
+/* Read a PNG or JPEG into f32 [1,C,H,W] in 0..1 (bilinear resize), C 1
+ * (grey) or 3 as `t` says.  NULL and a diagnostic on error. */
+float *image_read(Arena *a, Diags *d, const char *path, const Type *t,
+                  const ImageOpts *o);
+
+/* ---- parse.y, elaborate.c ------------------------------------------- */
+
+typedef struct DimArg { const char *name; int64_t value; } DimArg;
+
+typedef struct LoadOpts {
+  size_t ndims;
+  const DimArg *dims;         /* --dim */
+  const char *model;          /* NULL: the only one */
+  const char *recipe;         /* NULL: none */
+  const char *weights;        /* --weights: in place of the file's own */
+  bool random_weights;
+  uint64_t seed;
+  /* In place of files: a param's values by path (the round trip gives the
+   * module's own).  Fills data, or values and index. */
+  bool (*provide)(void *ctx, Param *p);
+  void *provide_ctx;
+  bool no_weights;            /* leave params without data */
+  /* Files read, for dependency files; may be NULL. */
+  void (*on_file)(void *ctx, const char *path);
+  void *on_file_ctx;
+} LoadOpts;
+
+/* Parse and elaborate a .tam text into a module with weights and verified
+ * types; a dump becomes a module with dump.after set.  NULL when d has
+ * errors.  `path` is the file's name, for imports, weights and messages. */
+Module *tam_load(Diags *d, const char *path, const LoadOpts *o);
+Module *tam_load_text(Diags *d, const char *path, const char *text,
+                      size_t len, const LoadOpts *o);
+/* Names of the models of a file, for messages. */
+
+/* The prelude's text, built in. */
+extern const char prelude_tam[];
+extern const size_t prelude_tam_len;
+
+#endif

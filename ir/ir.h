@@ -1,0 +1,354 @@
+/* ir.h - the tensor IR: types with encodings, ops, nodes, functions,
+ * modules; inference, verifier, printer, reference evaluator, costs.
+ * doc/ir.md describes it with examples. */
+#ifndef TAMIS_IR_H
+#define TAMIS_IR_H
+
+#include "base/base.h"
+
+enum { MAX_RANK = 8 };
+
+/* ---- type.c: element types, layouts, encodings ---------------------- */
+
+typedef enum Elem {
+#define ELEM(e, name, bits) e,
+#include "ir/types.def"
+#undef ELEM
+  ELEM_COUNT
+} Elem;
+
+const char *elem_name(Elem e);
+bool elem_parse(const char *s, Elem *out);
+int elem_bits(Elem e);
+size_t elem_size(Elem e);  /* bytes in memory; i4 and u4 count 1 */
+
+/* A layout is data: where each element of a tensor lies.  Terms go from the
+ * outermost to the innermost.  A term speaks of axes [axis, axis+naxes),
+ * merged row-major; with block > 0 of their index divided by `block` (outer
+ * term) or modulo it (inner term).  stride counts elements.  As text
+ * "n,c:912,h:29,w": letters n c h w for axes 0..3 of rank 4, else a b d e...
+ * by position ("a0" .. "a7"); `/16` outer, leading `16` inner, `:S` stride
+ * where it is not the product of the terms to the right.  NULL in a Type
+ * stands for row-major without gaps.  Element 0 lies at `origin`; `size` is
+ * how many elements the buffer has, slack for vector reads included.
+ * halo [top, bottom, left, right]: so far outside the last two axes, reading
+ * by the same strides gives zeros; whoever writes the value writes them. */
+typedef struct LayoutTerm {
+  uint8_t axis, naxes;
+  bool inner;
+  int32_t block;
+  int64_t stride;
+} LayoutTerm;
+typedef struct Layout {
+  int nterms;
+  LayoutTerm term[2 * MAX_RANK];
+  int64_t origin, size;
+  int32_t halo[4];
+} Layout;
+
+/* Sparse format of a constant matrix: w viewed as [rows = dim 0, cols = the
+ * product of the others].  Blocks of br x bc (1x1: CSR).  Packed as values
+ * (nblocks * br * bc elements, block by block, column-major in the block),
+ * and index: per block row a count (u32 little endian, rows/br of them),
+ * then the block columns of each block row ascending, as `index` elements
+ * (u8 U8, u16 I16, u32 I32: stored unsigned).  nnz counts stored values. */
+typedef struct Sparse {
+  int br, bc;
+  int64_t nnz;
+  Elem index;
+} Sparse;
+
+/* scale*(q-zero); per channel along axis when axis >= 0. */
+typedef struct Quant { double scale; int64_t zero; int axis; } Quant;
+
+/* dim[i] >= 0 is a size; a negative one is symbol ~dim[i] of the module's
+ * table (fixed with --dim before a graph is built). */
+typedef struct Type {
+  Elem elem;
+  int rank;
+  int64_t dim[MAX_RANK];
+  const Layout *layout;
+  const Sparse *sparse;
+  const Quant *quant;
+  int64_t at;   /* byte offset in the arena, -1: none */
+} Type;
+
+Type type_make(Elem e, int rank, const int64_t *dim);
+bool type_same_shape(const Type *a, const Type *b);
+bool type_equal(const Type *a, const Type *b);  /* encodings included */
+/* Number of elements; -1 when a dimension is symbolic or it overflows. */
+int64_t type_elems(const Type *t);
+/* Bytes the value takes in memory, layout (its size) included. */
+int64_t type_bytes(const Type *t);
+void type_print(Text *out, const Type *t);  /* "f32[1,8] <...>" */
+
+/* Row-major strides of a shape. */
+void strides_dense(const Type *t, int64_t stride[MAX_RANK]);
+/* Element strides and origin of a value whose layout is unblocked (NULL
+ * included); false when it is blocked. */
+bool layout_strides(const Type *t, int64_t stride[MAX_RANK],
+                    int64_t *origin);
+/* An unblocked layout in the order of axes; size must cover it. */
+Layout *layout_strided(Arena *a, const Type *t, const int64_t *stride,
+                       int64_t origin, int64_t size,
+                       const int32_t halo[4]);
+/* Planes for a rank-4 f32 value on `lanes`-wide vectors: rows of pitch
+ * W + max(left,right) one after the other, halo rows above and below, plane
+ * stride an odd number of vectors, element (0,0,0,0) aligned to a vector,
+ * slack of 4 vectors behind. */
+Layout *layout_planes(Arena *a, const Type *t, int lanes,
+                      const int32_t halo[4]);
+bool layout_parse(Arena *a, const char *s, int rank, Layout *out);
+void layout_print(Text *out, const Layout *l, const Type *t);
+bool layout_equal(const Layout *a, const Layout *b);
+
+/* ---- op.c: the op table --------------------------------------------- */
+
+typedef enum Op {
+#define OP(e, ...) OP_##e,
+#include "ir/ops.def"
+#undef OP
+  OP_COUNT
+} Op;
+
+enum {
+  FLAG_UNARY = 1, FLAG_BINARY = 2, FLAG_COMM = 4, FLAG_VIEW = 8,
+  FLAG_REDUCE = 16, FLAG_LEAF = 32
+};
+
+typedef enum { ATTR_INT, ATTR_INTS, ATTR_FLOAT, ATTR_STR, ATTR_BOOL } AttrKind;
+typedef struct Attr {
+  AttrKind kind;
+  bool set;          /* given or defaulted */
+  int64_t i;         /* INT, BOOL */
+  double f;
+  const char *s;
+  int n;             /* INTS */
+  const int64_t *ints;
+} Attr;
+
+enum { MAX_OPERANDS = 8, MAX_ATTRS = 12 };
+typedef struct OpInfo {
+  const char *name;
+  int noperands, nrequired;
+  bool variadic;     /* the last operand repeats */
+  const char *operand[MAX_OPERANDS];
+  int nattrs;
+  const char *attr[MAX_ATTRS];
+  Attr def[MAX_ATTRS];   /* kind, and the default where .set */
+  uint32_t elems;        /* mask of 1u << Elem */
+  uint32_t flags;
+} OpInfo;
+
+const OpInfo *op_info(Op op);
+bool op_parse(const char *name, Op *out);
+const char *const *op_names(size_t *n);
+
+/* ---- graph.c: nodes, functions, modules ----------------------------- */
+
+/* Where a node came from: file and line:column, or file and the original
+ * node's name. */
+typedef struct Place {
+  const char *file;
+  int line, col;
+  const char *node;    /* NULL: line and col count */
+} Place;
+
+/* How a param is drawn under --random-weights (and later for training). */
+typedef enum { INIT_HE, INIT_UNIFORM } InitKind;
+typedef struct Init { InitKind kind; double lo, hi; } Init;
+
+/* Weights.  data: row-major values of type.elem; NULL before weights are
+ * read.  With type.sparse: values and index instead (see Sparse). */
+typedef struct Param {
+  const char *path;
+  Type type;
+  Init init;
+  bool trainable;
+  Buffer *data, *values, *index;
+  Span span;
+} Param;
+
+typedef struct Node Node;
+struct Node {
+  Op op;
+  uint32_t id;         /* position in its function after func_renumber */
+  Type type;
+  int nin;
+  Node **in;           /* nin operands; absent optional ones are NULL */
+  Attr *attr;          /* one per op_info(op)->attr */
+  const char *name;    /* of the value, for printing; may be NULL */
+  const char *path;    /* layer path (`as`), or NULL */
+  int nfrom;
+  Place *from;
+  Span span;           /* in the text that was parsed, for carets */
+  const char *kernel;  /* row of kernels.def, NULL before selection */
+  int tile[2];         /* rows x vectors of the kernel, 0 when it has none */
+  const char *why;     /* why this kernel; for reports, not printed */
+  Param *param;        /* OP_PARAM */
+  double value;        /* OP_CONST: a scalar literal */
+};
+
+typedef struct Output { const char *name; Node *node; } Output;
+
+/* Nodes in topological order; INPUT, PARAM and CONST leaves are among
+ * them.  Each Param has at most one PARAM node in a function. */
+typedef struct Func {
+  const char *name;
+  Vec(Node *) nodes;
+  Vec(Node *) inputs;   /* OP_INPUT, in the order of the signature */
+  Vec(Output) outputs;
+} Func;
+
+/* First line of a dump. */
+typedef struct DumpInfo {
+  const char *after;    /* pass name, NULL: this is source */
+  const char *target, *cpu, *features;
+  int opt;              /* -O level, 4 = s */
+  const char *sparsity; /* "auto" or "off" */
+  int64_t arena_bytes;  /* known after plan, else 0 */
+} DumpInfo;
+
+/* A step of a recipe that is still to be carried out: verb, the params it
+ * selected and its arguments.  (The elaborator has resolved selectors.) */
+typedef struct RecipeArg { const char *name; Attr value; } RecipeArg;
+typedef struct RecipeStep {
+  const char *verb;
+  Span span;
+  Vec(Param *) params;
+  Vec(RecipeArg) args;
+} RecipeStep;
+
+typedef struct Module {
+  Arena *arena;
+  const char *name;     /* the model's */
+  Vec(Func *) funcs;    /* [0] is the model */
+  Vec(Param *) params;
+  Vec(RecipeStep) recipe;
+  DumpInfo dump;
+  const char *file;     /* what was read, for messages */
+} Module;
+
+Module *module_new(const char *name);
+void module_free(Module *m);   /* drops its buffers, frees its arena */
+Param *module_param(Module *m, const char *path);   /* by path, or NULL */
+/* Add a param; its path must be new (module_fresh_path makes one). Takes
+ * over the reference to `data`. */
+Param *module_add_param(Module *m, const char *path, Type t, Buffer *data);
+const char *module_fresh_path(Module *m, const char *wish);
+/* The one way to a param's values: row-major f32 (unpacked where sparse,
+ * widened where narrow), from the module's arena or the buffer itself.
+ * NULL when it has no data or is trainable. */
+const float *param_values(Module *m, const Param *p);
+void param_set_data(Param *p, Buffer *data);   /* takes the reference */
+/* Bytes of the stored weights: dense data, or values and index. */
+int64_t param_bytes(const Param *p);
+
+Func *func_new(Module *m, const char *name);
+/* Append a node with all-default attributes; type not inferred yet. */
+Node *func_add(Module *m, Func *f, Op op, Node *const *in, int nin);
+Node *func_input(Module *m, Func *f, const char *name, Type t);
+Node *func_param(Module *m, Func *f, Param *p);   /* existing or new */
+Node *func_const(Module *m, Func *f, double v);
+void func_output(Module *m, Func *f, const char *name, Node *n);
+/* Every use of `old` (outputs too) becomes `to`. */
+void func_replace(Func *f, Node *old, Node *to);
+/* Stable topological order (nodes keep their order where they may), dead
+ * nodes dropped (inputs stay), params no function uses dropped, ids set. */
+void func_tidy(Module *m, Func *f);
+/* uses[id]: number of uses of each node, outputs counted; in the arena. */
+int *func_uses(Arena *a, const Func *f);
+/* Copy path and places of `from` onto `to` (places are appended once). */
+void node_inherit(Module *m, Node *to, const Node *from);
+
+int attr_index(Op op, const char *name);   /* -1: the op has none such */
+int64_t attr_int(const Node *n, const char *name);
+bool attr_bool(const Node *n, const char *name);
+double attr_float(const Node *n, const char *name);
+const char *attr_str(const Node *n, const char *name);
+const int64_t *attr_ints(const Node *n, const char *name, int *count);
+void attr_set_int(Node *n, const char *name, int64_t v);
+void attr_set_bool(Node *n, const char *name, bool v);
+void attr_set_float(Node *n, const char *name, double v);
+void attr_set_str(Module *m, Node *n, const char *name, const char *v);
+void attr_set_ints(Module *m, Node *n, const char *name, const int64_t *v,
+                   int count);
+/* Operand by its name in ops.def ("b"), NULL when absent. */
+Node *node_operand(const Node *n, const char *name);
+
+/* ---- infer.c, verify.c ---------------------------------------------- */
+
+/* Set n->type (shape and element type; encodings are left clear) from its
+ * operands and attributes.  On an error: false, one diagnostic at n->span
+ * that says expected and found. */
+bool node_infer(Module *m, Node *n, Diags *d);
+/* Check the whole module: order, arity, attribute kinds, types equal to
+ * what inference gives, encodings sane, params with data unless absent by
+ * design.  Messages are internal errors of a pass: text in `why`. */
+bool module_verify(Module *m, Text *why);
+
+/* ---- print.c -------------------------------------------------------- */
+
+/* The module as a flat program that parses back to the same module.
+ * `weights`: name of the safetensors file to mention, NULL: none. */
+void module_print(Text *out, const Module *m, const char *weights);
+/* One node as a statement, for diffs and reports. */
+void node_print(Text *out, const Module *m, const Func *f, const Node *n);
+
+/* ---- eval.c: the reference evaluator -------------------------------- */
+
+/* A tensor of the evaluator: row-major doubles in logical order. */
+typedef struct Tensor { Type type; double *v; } Tensor;
+typedef struct EvalOpts {
+  bool round;    /* round each op's result to its element type (folding) */
+  bool blas;     /* OpenBLAS for large products; never when folding */
+} EvalOpts;
+/* One node from its operands' tensors (NULL where absent) into out->v,
+ * which the caller allocated; out->type is n->type. Double arithmetic,
+ * plain loops in a fixed order. */
+void node_eval(Module *m, const Node *n, const Tensor *const *in,
+               Tensor *out, const EvalOpts *o);
+/* Run a function; `in` one tensor per input.  Results: one per node, by
+ * id (allocated in `a`; `keep` false frees what is no longer needed, and
+ * only outputs remain).  NULL on error (a param without data). */
+Tensor *func_eval(Arena *a, Module *m, Func *f, const Tensor *in,
+                  const EvalOpts *o, bool keep, Diags *d);
+
+/* ---- cost.c --------------------------------------------------------- */
+
+typedef struct Cost {
+  int64_t macs;          /* multiply-accumulates, dense */
+  int64_t nonzero_macs;  /* those whose weight is not zero */
+  int64_t bytes;         /* activations and stored weights read, written */
+} Cost;
+Cost node_cost(Module *m, const Node *n);
+/* Nonzero values of a param. */
+int64_t param_nonzeros(Module *m, const Param *p);
+
+/* ---- target.c: what passes need to know of a machine ---------------- */
+
+typedef struct Target {
+  const char *triple, *cpu, *features;   /* as LLVM takes them */
+  const char *arch;      /* "x86_64", "aarch64" */
+  int lanes;             /* f32 lanes of a vector: 16, 8, 4 */
+  int vregs;             /* vector registers: 32, 16 */
+  bool fma;
+} Target;
+
+/* ---- kernel.c ------------------------------------------------------- */
+
+typedef struct KernelInfo { const char *name, *ops, *what; } KernelInfo;
+const KernelInfo *kernel_info(const char *name);   /* NULL: none such */
+const KernelInfo *kernel_table(size_t *n);
+
+/* ---- random.c ------------------------------------------------------- */
+
+/* Draw u in [0,1) number i of the stream of `path` and `seed`:
+ * mix(fnv1a(path) ^ mix(seed) + (i+1) * 0x9E3779B97F4A7C15) >> 40, times
+ * 2^-24 (splitmix64; Steele, Lea and Flood, 2014). */
+double random_unit(const char *path, uint64_t seed, uint64_t i);
+/* Fill a param from its Init: HE is uniform +-sqrt(6/fan_in), fan_in the
+ * product of dimensions 1.. (He et al., 2015). */
+Buffer *param_random(const Param *p, uint64_t seed);
+
+#endif

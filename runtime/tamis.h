@@ -1,0 +1,85 @@
+/* tamis.h - what an artifact built by Tamis and a generic caller share: the
+ * descriptor.  Self-contained C99 and C++.  An artifact's own header does
+ * not need it; a program that loads artifacts by name does. */
+#ifndef TAMIS_H
+#define TAMIS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TAMIS_ABI_VERSION 1
+
+/* Element types, as in tamis_tensor.elem. */
+enum {
+  TAMIS_F64, TAMIS_F32, TAMIS_F16, TAMIS_BF16, TAMIS_I64, TAMIS_I32,
+  TAMIS_I16, TAMIS_I8, TAMIS_I4, TAMIS_U8, TAMIS_U4, TAMIS_B1
+};
+
+/* What a call may return. */
+enum {
+  TAMIS_OK = 0,
+  TAMIS_NO_OUTPUT = 1,        /* streaming: no output at this step */
+  TAMIS_ERR_NULL = -1,        /* a pointer is NULL */
+  TAMIS_ERR_ALIGN = -2,       /* the arena is not aligned to .align */
+  TAMIS_ERR_DIM = -3,         /* a dimension is out of its bound */
+  TAMIS_ERR_CPU = -4          /* this CPU lacks a feature */
+};
+
+typedef struct tamis_tensor {
+  const char *name;
+  int32_t elem;               /* TAMIS_F32, ... */
+  int32_t rank;
+  const int64_t *dims;
+  uint64_t bytes;             /* of a row-major buffer */
+  double scale;               /* quantised: scale*(q-zero); else 1 and 0 */
+  int64_t zero;
+} tamis_tensor;
+
+/* One kernel call.  io: the inputs' then the outputs' pointers.  The result
+ * lies in the arena at out_offset, or in io[out_io] when out_io >= 0; the
+ * element with index i is at out_origin + sum(i[k] * out_strides[k]),
+ * counted in elements. */
+typedef struct tamis_step {
+  const char *path;           /* layer path, or the value's name */
+  const char *origin;         /* original place or node name, or "" */
+  const char *op;
+  const char *kernel;
+  void (*run)(void *const *io, char *arena, const char *weights);
+  int32_t out_io;
+  int32_t elem;
+  uint64_t out_offset;
+  int64_t out_origin;
+  int32_t rank;
+  int32_t value;              /* index of the value among the nodes */
+  const int64_t *dims;
+  const int64_t *out_strides;
+} tamis_step;
+
+typedef struct tamis_model {
+  uint32_t size;              /* of this struct */
+  uint32_t abi;               /* TAMIS_ABI_VERSION */
+  const char *name;
+  const char *version;        /* of the compiler */
+  const char *target;         /* triple */
+  const char *cpu;
+  const char *features;
+  uint64_t arena_bytes, stack_bytes, align, weight_bytes;
+  uint32_t n_inputs, n_outputs;
+  const tamis_tensor *inputs;
+  const tamis_tensor *outputs;
+  /* All pointers at once: inputs, then outputs. */
+  int (*run)(void *const *io, void *arena);
+  const void *weights;        /* NULL when they are external */
+  uint32_t n_steps, reserved;
+  const tamis_step *steps;    /* NULL when stripped */
+  int (*check_cpu)(void);     /* 0 or TAMIS_ERR_CPU */
+} tamis_model;
+
+#ifdef __cplusplus
+}
+#endif
+#endif
