@@ -1,0 +1,149 @@
+/* eval_math.c - reference evaluation of the elementwise ops: unary, binary
+ * with broadcasting, per-channel affine, mask, and the fused epilogue. */
+#include "ir/eval.h"
+
+#include <math.h>
+
+static double clamp(double x, double lo, double hi) {
+  return x < lo ? lo : x > hi ? hi : x;
+}
+
+/* 1/(1+e^-x) without overflow on either side. */
+static double sigmoid(double x) {
+  if (x >= 0) return 1 / (1 + exp(-x));
+  double e = exp(x);
+  return e / (1 + e);
+}
+
+double unary_eval(Op op, double x, double p, double q) {
+  switch (op) {
+    case OP_NEG: return -x;
+    case OP_ABS: return fabs(x);
+    case OP_SQUARE: return x * x;
+    case OP_SQRT: return sqrt(x);
+    case OP_EXP: return exp(x);
+    case OP_LOG: return log(x);
+    case OP_TANH: return tanh(x);
+    case OP_ERF: return erf(x);
+    case OP_SIGMOID: return sigmoid(x);
+    case OP_RELU: return x < 0 ? 0 : x;
+    case OP_RELU6: return clamp(x, 0, 6);
+    case OP_LEAKY_RELU: return x < 0 ? p * x : x;
+    case OP_ELU: return x < 0 ? p * expm1(x) : x;
+    case OP_HARDSIGMOID: return clamp(x / 6 + 0.5, 0, 1);
+    case OP_HARDSWISH: return x * clamp(x / 6 + 0.5, 0, 1);
+    case OP_SILU: return x * sigmoid(x);
+    case OP_GELU: return x / 2 * erfc(-x / sqrt(2.0));
+    case OP_CLIP: return clamp(x, p, q);
+    default: unreachable();
+  }
+}
+
+double binary_eval(Op op, double a, double b) {
+  switch (op) {
+    case OP_ADD: return a + b;
+    case OP_SUB: return a - b;
+    case OP_MUL: return a * b;
+    case OP_DIV: return a / b;
+    case OP_MAXIMUM: return a < b ? b : a;
+    case OP_MINIMUM: return b < a ? b : a;
+    default: unreachable();
+  }
+}
+
+double epilogue_eval(const Node *n, double acc, double r) {
+  const char *act = attr_str(n, "act");
+  bool last = attr_bool(n, "add_last");
+  if (!last) acc += r;
+  if (act && *act) {
+    Op op;
+    ensure(op_parse(act, &op) && (op_info(op)->flags & FLAG_UNARY));
+    acc = unary_eval(op, acc, attr_float(n, "lo"), attr_float(n, "hi"));
+  }
+  return last ? acc + r : acc;
+}
+
+void eval_unary(EvalCtx *c) {
+  const Node *n = c->n;
+  int64_t count = type_elems(&n->type);
+  int nattrs = op_info(n->op)->nattrs;
+  double p = nattrs > 0 ? n->attr[0].f : 0, q = nattrs > 1 ? n->attr[1].f : 0;
+  for (int64_t i = 0; i < count; i++)
+    c->out->v[i] = unary_eval(n->op, c->in[0]->v[i], p, q);
+}
+
+/* ---- binary --------------------------------------------------------- */
+
+/* Strides of `t` seen in the shape of `out`: axes are aligned at the right,
+ * size 1 repeats. */
+static void broadcast_strides(const Type *t, const Type *out,
+                              int64_t stride[MAX_RANK]) {
+  int64_t own[MAX_RANK];
+  strides_dense(t, own);
+  int lead = out->rank - t->rank;
+  ensure(lead >= 0);
+  for (int i = 0; i < out->rank; i++) {
+    bool repeats = i < lead || t->dim[i - lead] == 1;
+    stride[i] = repeats ? 0 : own[i - lead];
+  }
+}
+
+static double *binary_walk(Op op, int rank, const int64_t *dim, double *to,
+                           const double *a, const int64_t *sa,
+                           const double *b, const int64_t *sb) {
+  if (rank == 0) {
+    *to = binary_eval(op, *a, *b);
+    return to + 1;
+  }
+  for (int64_t i = 0; i < dim[0]; i++)
+    to = binary_walk(op, rank - 1, dim + 1, to, a + i * sa[0], sa + 1,
+                     b + i * sb[0], sb + 1);
+  return to;
+}
+
+void eval_binary(EvalCtx *c) {
+  const Type *t = &c->n->type;
+  int64_t sa[MAX_RANK], sb[MAX_RANK];
+  broadcast_strides(&c->in[0]->type, t, sa);
+  broadcast_strides(&c->in[1]->type, t, sb);
+  binary_walk(c->n->op, t->rank, t->dim, c->out->v, c->in[0]->v, sa,
+              c->in[1]->v, sb);
+}
+
+/* ---- per channel ---------------------------------------------------- */
+
+/* How many elements follow one another in a channel along `axis`. */
+static int64_t inner_size(const Type *t, int axis) {
+  int64_t n = 1;
+  for (int i = axis + 1; i < t->rank; i++) n *= t->dim[i];
+  return n;
+}
+
+void eval_batch_norm(EvalCtx *c) {
+  const Type *t = &c->n->type;
+  int64_t count = type_elems(t), inner = inner_size(t, 1);
+  double eps = attr_float(c->n, "eps");
+  const double *x = c->in[0]->v, *gamma = c->in[1]->v, *beta = c->in[2]->v,
+               *mean = c->in[3]->v, *var = c->in[4]->v;
+  for (int64_t i = 0; i < count; i++) {
+    int64_t ch = i / inner % t->dim[1];
+    c->out->v[i] =
+        (x[i] - mean[ch]) / sqrt(var[ch] + eps) * gamma[ch] + beta[ch];
+  }
+}
+
+void eval_scale_shift(EvalCtx *c) {
+  const Type *t = &c->n->type;
+  int axis = eval_axis(attr_int(c->n, "axis"), t->rank);
+  int64_t count = type_elems(t), inner = inner_size(t, axis);
+  for (int64_t i = 0; i < count; i++) {
+    int64_t ch = i / inner % t->dim[axis];
+    c->out->v[i] = c->in[0]->v[i] * c->in[1]->v[ch] + c->in[2]->v[ch];
+  }
+}
+
+void eval_mask(EvalCtx *c) {
+  int64_t count = type_elems(&c->n->type);
+  for (int64_t i = 0; i < count; i++)
+    c->out->v[i] = c->in[1]->v[i] != 0 ? c->in[0]->v[i] : 0;
+}
