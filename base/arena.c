@@ -1,6 +1,9 @@
 /* arena.c - memory that is freed all at once.  Small objects are cut from
  * chunks; with TAMIS_ASAN each is its own malloc, so that the checker sees
  * every overrun. */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
 #include "base/base.h"
 
 #include <stdlib.h>
