@@ -52,11 +52,26 @@ void store_part(Gen *g, Val v, Val p, int64_t off, int n);
 Val fma_(Gen *g, Val a, Val b, Val c);  /* a*b + c, scalar or vector; one
                                            instruction where t->fma */
 Val load_index(Gen *g, Val p, int64_t off, int bytes);  /* u8/u16/u32 -> i64 */
+Val vzero(Gen *g);
+/* n lanes, 0 < n <= lanes: the whole vector or the part. */
+Val load_lanes(Gen *g, Val p, int64_t off, int n);
+void store_lanes(Gen *g, Val v, Val p, int64_t off, int n);
+/* A vector of elements `stride` apart; the first n lanes count.  Stride 1
+ * reads `lanes` elements, 2 at most 2*lanes, others only what is wanted. */
+Val load_stride(Gen *g, Val p, int64_t off, int stride, int n);
+/* Lanes of a (0..lanes-1) and b (lanes..): lane[i] for i < n; -1: any. */
+Val vshuffle(Gen *g, Val a, Val b, const int *lane, int n);
+Val vlane(Gen *g, Val v, int lane);
+Val vinsert(Gen *g, Val v, Val scalar, int lane);
+/* v where the lane's bit of the mask at p+off is set, else 0; a mask takes
+ * mask_bytes (1 or 2), little endian, lane 0 the lowest bit. */
+int mask_bytes(const Gen *g);
+Val vmask(Gen *g, Val p, int64_t off, Val v);
 
 /* A counted loop `for (iv = lo; iv < hi; iv += step)`, with values carried
  * around it.  lo < hi is known when `nonempty`.  Usage:
  *   Loop l; loop_begin(g, &l, k64(g,0), n, 1, true, "k");
- *   loop_carry(&l, &x) before the body for each carried value...
+ *   loop_carry(g, &l, &x) before the body for each carried value...
  *   ... body uses l.iv and updated x ...; loop_end(g, &l);
  * loop_carry registers &x: on entry its value becomes the phi, loop_end
  * takes *(&x) as the next value, and after it x is the final one. */

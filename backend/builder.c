@@ -1,0 +1,236 @@
+/* builder.c - the IR-building vocabulary of kernels: constants, addresses,
+ * scalar and vector loads and stores, fused multiply-add, shuffles, lane
+ * masks and counted loops.  Nothing here knows an op. */
+#include "backend/codegen.h"
+
+#include <string.h>
+
+/* ---- constants and addresses ---------------------------------------- */
+
+Val k32(Gen *g, int64_t v) { return LLVMConstInt(g->i32, (uint64_t)v, true); }
+
+Val k64(Gen *g, int64_t v) { return LLVMConstInt(g->i64, (uint64_t)v, true); }
+
+Val kf(Gen *g, double v) { return LLVMConstReal(g->f32, v); }
+
+Val vzero(Gen *g) { return LLVMConstNull(g->vec); }
+
+Val vsplat(Gen *g, Val scalar) {
+  Val v = LLVMBuildInsertElement(g->b, LLVMGetPoison(g->vec), scalar,
+                                 k64(g, 0), "");
+  LLVMTypeRef mask = LLVMVectorType(g->i32, (unsigned)g->t->lanes);
+  return LLVMBuildShuffleVector(g->b, v, LLVMGetPoison(g->vec),
+                                LLVMConstNull(mask), "");
+}
+
+/* Whether v is the constant k. */
+static bool is_const(Val v, int64_t k) {
+  return LLVMIsAConstantInt(v) && LLVMConstIntGetSExtValue(v) == k;
+}
+
+Val add64(Gen *g, Val a, Val b) {
+  if (is_const(a, 0)) return b;
+  if (is_const(b, 0)) return a;
+  return LLVMBuildNSWAdd(g->b, a, b, "");
+}
+
+Val mul64(Gen *g, Val a, int64_t k) {
+  if (k == 1) return a;
+  if (k == 0) return k64(g, 0);
+  return LLVMBuildNSWMul(g->b, a, k64(g, k), "");
+}
+
+Val addr(Gen *g, Val base, Val byte_offset) {
+  if (is_const(byte_offset, 0)) return base;
+  return LLVMBuildInBoundsGEP2(g->b, g->i8, base, &byte_offset, 1, "");
+}
+
+Val addrk(Gen *g, Val base, int64_t byte_offset) {
+  return addr(g, base, k64(g, byte_offset));
+}
+
+/* ---- loads and stores ------------------------------------------------ */
+
+static Val load_as(Gen *g, LLVMTypeRef t, Val p, int64_t off, int align) {
+  Val v = LLVMBuildLoad2(g->b, t, addrk(g, p, off), "");
+  LLVMSetAlignment(v, (unsigned)align);
+  return v;
+}
+
+Val load_f32(Gen *g, Val p, int64_t off) {
+  return load_as(g, g->f32, p, off, 4);
+}
+
+Val load_vec(Gen *g, Val p, int64_t off, int align) {
+  return load_as(g, g->vec, p, off, align);
+}
+
+static void store_as(Gen *g, Val v, Val p, int64_t off, int align) {
+  Val s = LLVMBuildStore(g->b, v, addrk(g, p, off));
+  LLVMSetAlignment(s, (unsigned)align);
+}
+
+void store_f32(Gen *g, Val v, Val p, int64_t off) {
+  store_as(g, v, p, off, 4);
+}
+
+void store_vec(Gen *g, Val v, Val p, int64_t off, int align) {
+  store_as(g, v, p, off, align);
+}
+
+Val load_index(Gen *g, Val p, int64_t off, int bytes) {
+  LLVMTypeRef t = bytes == 1 ? g->i8 : bytes == 2 ? g->i16 : g->i32;
+  ensure(bytes == 1 || bytes == 2 || bytes == 4);
+  return LLVMBuildZExt(g->b, load_as(g, t, p, off, bytes), g->i64, "");
+}
+
+/* ---- intrinsics ------------------------------------------------------ */
+
+/* Call an intrinsic that is overloaded on the given types. */
+static Val call_overloaded(Gen *g, const char *name, LLVMTypeRef *types,
+                           size_t ntypes, Val *args, unsigned nargs) {
+  unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+  ensure(id != 0);
+  Val fn = LLVMGetIntrinsicDeclaration(g->m, id, types, ntypes);
+  LLVMTypeRef ft = LLVMIntrinsicGetType(g->c, id, types, ntypes);
+  return LLVMBuildCall2(g->b, ft, fn, args, nargs, "");
+}
+
+Val fma_(Gen *g, Val a, Val b, Val c) {
+  if (!g->t->fma)
+    return LLVMBuildFAdd(g->b, LLVMBuildFMul(g->b, a, b, ""), c, "");
+  LLVMTypeRef t = LLVMTypeOf(c);
+  return call_overloaded(g, "llvm.fma", &t, 1, (Val[]){ a, b, c }, 3);
+}
+
+/* <lanes x i1> whose first n lanes are set. */
+static Val mask_first(Gen *g, int n) {
+  Val bit[64];
+  ensure(g->t->lanes <= 64);
+  for (int i = 0; i < g->t->lanes; i++)
+    bit[i] = LLVMConstInt(g->i1, i < n, false);
+  return LLVMConstVector(bit, (unsigned)g->t->lanes);
+}
+
+Val load_part(Gen *g, Val p, int64_t off, int n) {
+  ensure(n > 0 && n < g->t->lanes);
+  Val args[] = { addrk(g, p, off), k32(g, 4), mask_first(g, n), vzero(g) };
+  LLVMTypeRef types[] = { g->vec, g->ptr };
+  return call_overloaded(g, "llvm.masked.load", types, 2, args, 4);
+}
+
+void store_part(Gen *g, Val v, Val p, int64_t off, int n) {
+  ensure(n > 0 && n < g->t->lanes);
+  Val args[] = { v, addrk(g, p, off), k32(g, 4), mask_first(g, n) };
+  LLVMTypeRef types[] = { g->vec, g->ptr };
+  call_overloaded(g, "llvm.masked.store", types, 2, args, 4);
+}
+
+Val load_lanes(Gen *g, Val p, int64_t off, int n) {
+  return n == g->t->lanes ? load_vec(g, p, off, 4) : load_part(g, p, off, n);
+}
+
+void store_lanes(Gen *g, Val v, Val p, int64_t off, int n) {
+  if (n == g->t->lanes) store_vec(g, v, p, off, 4);
+  else store_part(g, v, p, off, n);
+}
+
+/* ---- shuffles and masks ---------------------------------------------- */
+
+Val vshuffle(Gen *g, Val a, Val b, const int *lane, int n) {
+  Val at[64];
+  ensure(n <= 64);
+  for (int i = 0; i < n; i++)
+    at[i] = lane[i] < 0 ? LLVMGetPoison(g->i32) : k32(g, lane[i]);
+  return LLVMBuildShuffleVector(g->b, a, b, LLVMConstVector(at, (unsigned)n),
+                                "");
+}
+
+Val vlane(Gen *g, Val v, int lane) {
+  return LLVMBuildExtractElement(g->b, v, k64(g, lane), "");
+}
+
+Val vinsert(Gen *g, Val v, Val scalar, int lane) {
+  return LLVMBuildInsertElement(g->b, v, scalar, k64(g, lane), "");
+}
+
+Val load_stride(Gen *g, Val p, int64_t off, int stride, int n) {
+  int lanes = g->t->lanes;
+  if (stride == 1) return load_vec(g, p, off, 4);
+  if (stride == 2) {
+    int even[64];
+    for (int i = 0; i < lanes; i++) even[i] = 2 * i;
+    Val a = load_vec(g, p, off, 4);
+    /* With few lanes wanted nothing of the second vector is needed. */
+    Val b = 2 * n <= lanes ? a : load_vec(g, p, off + 4 * lanes, 4);
+    return vshuffle(g, a, b, even, lanes);
+  }
+  Val v = vzero(g);
+  for (int i = 0; i < n; i++)
+    v = vinsert(g, v, load_f32(g, p, off + 4 * (int64_t)i * stride), i);
+  return v;
+}
+
+int mask_bytes(const Gen *g) { return g->t->lanes > 8 ? 2 : 1; }
+
+Val vmask(Gen *g, Val p, int64_t off, Val v) {
+  unsigned lanes = (unsigned)g->t->lanes;
+  Val bits = load_as(g, mask_bytes(g) == 2 ? g->i16 : g->i8, p, off,
+                     mask_bytes(g));
+  if (lanes < 8)
+    bits = LLVMBuildTrunc(g->b, bits, LLVMIntTypeInContext(g->c, lanes), "");
+  Val m = LLVMBuildBitCast(g->b, bits, LLVMVectorType(g->i1, lanes), "");
+  return LLVMBuildSelect(g->b, m, v, vzero(g), "");
+}
+
+/* ---- loops ----------------------------------------------------------- */
+
+void loop_begin(Gen *g, Loop *l, Val lo, Val hi, int64_t step, bool nonempty,
+                const char *name) {
+  memset(l, 0, sizeof *l);
+  l->pre = LLVMGetInsertBlock(g->b);
+  l->body = LLVMAppendBasicBlockInContext(g->c, g->fn, name);
+  l->head = l->body;
+  l->exit = LLVMAppendBasicBlockInContext(g->c, g->fn, "");
+  l->hi = hi;
+  l->step = step;
+  l->nonempty = nonempty;
+  if (nonempty) {
+    LLVMBuildBr(g->b, l->body);
+  } else {
+    Val some = LLVMBuildICmp(g->b, LLVMIntSLT, lo, hi, "");
+    LLVMBuildCondBr(g->b, some, l->body, l->exit);
+  }
+  LLVMPositionBuilderAtEnd(g->b, l->body);
+  l->iv = LLVMBuildPhi(g->b, g->i64, name);
+  LLVMAddIncoming(l->iv, &lo, &l->pre, 1);
+}
+
+void loop_carry(Gen *g, Loop *l, Val *x) {
+  ensure(l->ncarry < LOOP_CARRY_MAX);
+  Val phi = LLVMBuildPhi(g->b, LLVMTypeOf(*x), "");
+  LLVMAddIncoming(phi, x, &l->pre, 1);
+  l->slot[l->ncarry] = x;
+  l->phi[l->ncarry++] = phi;
+  *x = phi;
+}
+
+void loop_end(Gen *g, Loop *l) {
+  LLVMBasicBlockRef latch = LLVMGetInsertBlock(g->b);
+  LLVMMoveBasicBlockAfter(l->exit, latch);
+  Val next = LLVMBuildNSWAdd(g->b, l->iv, k64(g, l->step), "");
+  Val more = LLVMBuildICmp(g->b, LLVMIntSLT, next, l->hi, "");
+  LLVMBuildCondBr(g->b, more, l->head, l->exit);
+  LLVMAddIncoming(l->iv, &next, &latch, 1);
+  LLVMPositionBuilderAtEnd(g->b, l->exit);
+  for (int i = 0; i < l->ncarry; i++) {
+    Val first = LLVMGetIncomingValue(l->phi[i], 0), last = *l->slot[i];
+    LLVMAddIncoming(l->phi[i], &last, &latch, 1);
+    if (l->nonempty) continue;
+    /* The body may not have run: the value is the one before the loop. */
+    Val out = LLVMBuildPhi(g->b, LLVMTypeOf(last), "");
+    LLVMAddIncoming(out, (Val[]){ first, last },
+                    (LLVMBasicBlockRef[]){ l->pre, latch }, 2);
+    *l->slot[i] = out;
+  }
+}
