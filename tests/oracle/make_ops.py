@@ -1,0 +1,151 @@
+#!/usr/bin/python3
+"""Reference values of single ops, computed by PyTorch in double.
+
+Writes ops.safetensors and ops.txt beside itself; tests/unit/test_eval.c
+compares the evaluator with them.  A line of ops.txt is "case expression";
+the case's operands are the tensors case.NAME, its value is case.y (f64).
+Needs Debian's python3-torch: /usr/bin/python3 make_ops.py
+"""
+import json
+import os
+import struct
+
+import torch
+import torch.nn.functional as F
+
+torch.manual_seed(20)
+cases, tensors = [], {}
+
+
+def draw(*shape, lo=-2.0, hi=2.0):
+    """Uniform values that f32 holds exactly, as double."""
+    return (torch.rand(*shape) * (hi - lo) + lo).float().double()
+
+
+def case(name, expr, y, **operands):
+    cases.append((name, expr))
+    for k, v in operands.items():
+        tensors[f"{name}.{k}"] = v.float()
+    tensors[f"{name}.y"] = y
+
+
+def conv(name, n, c, h, w, o, k, stride=(1, 1), pad=(0, 0, 0, 0),
+         dil=(1, 1), groups=1, bias=True):
+    x = draw(n, c, h, w)
+    wt = draw(o, c // groups, *k)
+    b = draw(o) if bias else None
+    top, left, bottom, right = pad
+    y = F.conv2d(F.pad(x, (left, right, top, bottom)), wt, b, stride, 0, dil,
+                 groups)
+    ops = dict(x=x, w=wt)
+    if bias:
+        ops["b"] = b
+    case(name, "conv2d(x, w, %sstride=%s, pad=%s, dilation=%s, groups=%d)"
+         % ("b=b, " if bias else "", list(stride), list(pad), list(dil),
+            groups), y, **ops)
+
+
+conv("conv_1x1", 1, 6, 5, 7, 4, (1, 1))
+conv("conv_3x3", 2, 3, 6, 5, 5, (3, 3), pad=(1, 1, 1, 1))
+conv("conv_s2", 1, 3, 9, 8, 4, (3, 3), (2, 2), (0, 0, 1, 1))
+conv("conv_s3x1_5x2", 1, 2, 11, 6, 3, (5, 2), (3, 1), (2, 1, 0, 3),
+     bias=False)
+conv("conv_dilated", 1, 2, 9, 10, 3, (3, 3), pad=(2, 3, 2, 3), dil=(2, 3))
+conv("conv_groups", 1, 6, 5, 5, 9, (3, 3), (2, 1), (1, 1, 1, 1), groups=3)
+conv("conv_depthwise", 2, 4, 7, 7, 4, (3, 3), (2, 2), (1, 1, 1, 1), groups=4)
+conv("conv_large", 1, 16, 12, 12, 16, (3, 3), (1, 1), (1, 1, 1, 1))
+
+x, w, b = draw(2, 4, 5, 5), draw(4, 4, 3, 3), draw(4)
+r = draw(2, 4, 5, 5)
+acc = F.conv2d(x, w, b, padding=1)
+fused = "conv2d(x, w, b=b, r=r, pad=[1,1,1,1], "
+case("conv_act_r", fused + 'act="relu6")', F.relu6(acc + r),
+     x=x, w=w, b=b, r=r)
+case("conv_act_last", fused + 'act="clip", lo=-1.5, hi=2.5, add_last=true)',
+     acc.clamp(-1.5, 2.5) + r, x=x, w=w, b=b, r=r)
+case("conv_leaky", fused + 'act="leaky_relu", lo=0.25)',
+     F.leaky_relu(acc + r, 0.25), x=x, w=w, b=b, r=r)
+case("conv_gelu", fused + 'act="gelu")', F.gelu(acc + r), x=x, w=w, b=b, r=r)
+
+x, w, b, r = draw(3, 7), draw(5, 7), draw(5), draw(3, 5)
+case("linear", "linear(x, w, b=b)", F.linear(x, w, b), x=x, w=w, b=b)
+case("linear_r", 'linear(x, w, b=b, r=r, act="silu", add_last=true)',
+     F.silu(F.linear(x, w, b)) + r, x=x, w=w, b=b, r=r)
+x, w = draw(2, 3, 8), draw(6, 8)
+case("linear_rank3", "linear(x, w)", F.linear(x, w), x=x, w=w)
+x, w = draw(40, 32), draw(33, 32)
+case("linear_large", "linear(x, w)", F.linear(x, w), x=x, w=w)
+
+x, g, b, m, v = (draw(2, 3, 4, 5), draw(3), draw(3), draw(3),
+                 draw(3, lo=0.1, hi=3))
+case("batch_norm", "batch_norm(x, g, b, m, v, eps=0.001)",
+     F.batch_norm(x, m, v, g, b, False, 0.1, 0.001), x=x, g=g, b=b, m=m, v=v)
+
+x = torch.cat([draw(40, lo=-9, hi=9), torch.tensor(
+    [0.0, 3.0, -3.0, 6.0, 30.0, -30.0]).double()])
+for name, f in [("tanh", torch.tanh), ("erf", torch.erf),
+                ("sigmoid", torch.sigmoid), ("relu", F.relu),
+                ("relu6", F.relu6), ("hardsigmoid", F.hardsigmoid),
+                ("hardswish", F.hardswish), ("silu", F.silu),
+                ("exp", torch.exp), ("abs", torch.abs), ("neg", torch.neg),
+                ("square", torch.square)]:
+    case(name, name + "(x)", f(x), x=x)
+near = draw(40, lo=-5, hi=5)
+case("gelu", "gelu(x)", F.gelu(near), x=near)
+case("leaky_relu", "leaky_relu(x, alpha=0.125)", F.leaky_relu(x, 0.125), x=x)
+case("elu", "elu(x, alpha=1.5)", F.elu(x, 1.5), x=x)
+case("clip", "clip(x, lo=-1.0, hi=4.0)", x.clamp(-1, 4), x=x)
+pos = draw(40, lo=0.01, hi=50)
+case("sqrt", "sqrt(x)", torch.sqrt(pos), x=pos)
+case("log", "log(x)", torch.log(pos), x=pos)
+
+a, b = draw(2, 3, 1, 4), draw(5, 1)
+for name, f in [("add", torch.add), ("sub", torch.sub), ("mul", torch.mul),
+                ("div", torch.div), ("maximum", torch.maximum),
+                ("minimum", torch.minimum)]:
+    case(name, name + "(a, b)", f(a, b), a=a, b=b)
+
+x = draw(2, 3, 4, 5)
+case("sum", "sum(x, axes=[1,-1])", x.sum((1, 3)), x=x)
+case("mean", "mean(x, axes=[2,3], keep=true)", x.mean((2, 3), True), x=x)
+case("max", "max(x, axes=[0])", x.amax(0), x=x)
+case("min", "min(x, axes=[1,2])", x.amin((1, 2)), x=x)
+case("softmax", "softmax(x, axis=1)", F.softmax(x * 1, 1), x=x)
+
+x = draw(2, 3, 9, 8)
+case("max_pool", "max_pool(x, k=[3,2], stride=[2,3], pad=[1,1,1,1])",
+     F.max_pool2d(F.pad(x, (1, 1, 1, 1), value=-1e30), (3, 2), (2, 3)), x=x)
+case("avg_pool", "avg_pool(x, k=[3,3], stride=[2,2], pad=[1,1,1,1])",
+     F.avg_pool2d(x, 3, 2, 1, count_include_pad=False), x=x)
+case("avg_pool_pad",
+     "avg_pool(x, k=[3,3], stride=[2,2], pad=[1,1,1,1], count_pad=true)",
+     F.avg_pool2d(x, 3, 2, 1, count_include_pad=True), x=x)
+
+x, z = draw(2, 3, 4), draw(2, 2, 4)
+case("reshape", "reshape(x, shape=[4,-1])", x.reshape(4, -1), x=x)
+case("permute", "permute(x, order=[2,0,1])", x.permute(2, 0, 1), x=x)
+case("expand", "expand(x, shape=[5,2,3,4])", x.expand(5, 2, 3, 4), x=x)
+case("concat", "concat(x, z, x, axis=1)", torch.cat([x, z, x], 1), x=x, z=z)
+case("slice", "slice(x, axis=-1, start=1, stop=4, step=2)", x[..., 1:4:2],
+     x=x)
+case("slice_neg", "slice(x, axis=1, start=-2, stop=-1)", x[:, -2:-1], x=x)
+case("select", "select(x, index=2, axis=1)", x[:, 2], x=x)
+case("pad", "pad(x, before=[0,1,2], after=[1,0,3], value=0.5)",
+     F.pad(x, (2, 3, 1, 0, 0, 1), value=0.5), x=x)
+
+header, blob = {}, b""
+for name, t in tensors.items():
+    t = t.contiguous()
+    data = t.numpy().tobytes()
+    header[name] = dict(dtype="F32" if t.dtype == torch.float32 else "F64",
+                        shape=list(t.shape),
+                        data_offsets=[len(blob), len(blob) + len(data)])
+    blob += data
+head = json.dumps(header).encode()
+head += b" " * (-(len(head) + 8) % 64)
+here = os.path.dirname(os.path.abspath(__file__))
+with open(os.path.join(here, "ops.safetensors"), "wb") as f:
+    f.write(struct.pack("<Q", len(head)) + head + blob)
+with open(os.path.join(here, "ops.txt"), "w") as f:
+    for name, expr in cases:
+        f.write(f"{name} {expr}\n")

@@ -1,0 +1,332 @@
+/* test_eval.c - the reference evaluator: each op against values worked by
+ * hand, against PyTorch's (tests/oracle/make_ops.py), and its BLAS path
+ * against its plain loops. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "frontend/frontend.h"
+#include "ir/eval.h"
+
+/* ---- running one expression ----------------------------------------- */
+
+/* A model under test: loaded text, its result once run. */
+typedef struct Case {
+  Diags *d;
+  Arena *a;
+  Module *m;
+  const Tensor *y;
+} Case;
+
+static void case_load(Case *c, const char *text) {
+  LoadOpts lo = {0};
+  c->d = diags_new();
+  c->a = arena_new();
+  c->m = tam_load_text(c->d, "<case>", text, strlen(text), &lo);
+  if (!c->m) {
+    diags_print(c->d, stderr, false);
+    fail_msg("does not load:\n%s", text);
+  }
+}
+
+static void case_run(Case *c, const double *const *in, bool round,
+                     bool blas) {
+  Func *f = c->m->funcs.at[0];
+  Tensor t[MAX_OPERANDS];
+  for (size_t i = 0; i < f->inputs.n; i++) {
+    union { const double *c; double *v; } p = {in[i]};
+    t[i] = (Tensor){f->inputs.at[i]->type, p.v};
+  }
+  EvalOpts o = {round, blas};
+  Tensor *all = func_eval(c->a, c->m, f, t, &o, false, c->d);
+  assert_non_null(all);
+  c->y = &all[f->outputs.at[0].node->id];
+  assert_non_null(c->y->v);
+}
+
+static void case_free(Case *c) {
+  module_free(c->m);
+  arena_free(c->a);
+  diags_free(c->d);
+}
+
+static double gap(const double *a, const double *b, int64_t n) {
+  double worst = 0;
+  for (int64_t i = 0; i < n; i++) {
+    if (a[i] == b[i] || (isnan(a[i]) && isnan(b[i]))) continue;
+    double e = fabs(a[i] - b[i]) / (1 + fabs(b[i]));
+    if (!(e <= worst)) worst = e;
+  }
+  return worst;
+}
+
+/* ---- by hand -------------------------------------------------------- */
+
+enum { MAX_VALUES = 24 };
+typedef struct Hand {
+  const char *sig, *expr;
+  double x[MAX_VALUES], z[MAX_VALUES];
+  int n;
+  double y[MAX_VALUES];
+} Hand;
+
+#define SIX {1, 2, 3, 4, 5, 6}
+static const Hand hands[] = {
+    {"x: f32[2,3]", "sum(x, axes=[1])", SIX, {0}, 2, {6, 15}},
+    {"x: f32[2,3]", "sum(x, axes=[])", SIX, {0}, 1, {21}},
+    {"x: f32[2,3]", "mean(x, axes=[-2])", SIX, {0}, 3, {2.5, 3.5, 4.5}},
+    {"x: f32[2,3]", "max(x, axes=[0,1], keep=true)", SIX, {0}, 1, {6}},
+    {"x: f32[2,3]", "min(x, axes=[1])", SIX, {0}, 2, {1, 4}},
+    {"x: f32[3]", "softmax(x)", {0, 0, 0}, {0}, 3,
+     {1.0 / 3, 1.0 / 3, 1.0 / 3}},
+    {"x: f32[1,2]", "softmax(x, axis=0)", {7, -900}, {0}, 2, {1, 1}},
+    {"x: f32[2]", "softmax(x)", {1000, 1000}, {0}, 2, {0.5, 0.5}},
+    {"x: f32[2,3]", "permute(x, order=[1,0])", SIX, {0}, 6,
+     {1, 4, 2, 5, 3, 6}},
+    {"x: f32[2,1]", "expand(x, shape=[2,3])", {1, 2}, {0}, 6,
+     {1, 1, 1, 2, 2, 2}},
+    {"x: f32[2,3]", "reshape(x, shape=[3,2])", SIX, {0}, 6, SIX},
+    {"x: f32[2,3]", "convert(x)", SIX, {0}, 6, SIX},
+    {"x: f32[1,2], z: f32[1,1]", "concat(x, z, axis=1)", {1, 2}, {9}, 3,
+     {1, 2, 9}},
+    {"x: f32[1,2], z: f32[2,2]", "concat(x, z, axis=0)", {1, 2},
+     {3, 4, 5, 6}, 6, SIX},
+    {"x: f32[6]", "slice(x, axis=0, start=1, stop=6, step=2)", SIX, {0}, 3,
+     {2, 4, 6}},
+    {"x: f32[6]", "slice(x, axis=0, start=-3, stop=-1)", SIX, {0}, 2,
+     {4, 5}},
+    {"x: f32[2,3]", "select(x, index=1, axis=0)", SIX, {0}, 3, {4, 5, 6}},
+    {"x: f32[2]", "pad(x, before=[1], after=[2], value=-1.0)", {5, 6}, {0},
+     5, {-1, 5, 6, -1, -1}},
+    {"x: f32[2,1], z: f32[2]", "sub(x, z)", {10, 20}, {1, 2}, 4,
+     {9, 8, 19, 18}},
+    {"x: f32[2], z: f32[2]", "maximum(x, z)", {1, 5}, {3, 4}, 2, {3, 5}},
+    {"x: f32[2], z: f32[2]", "minimum(x, z)", {1, 5}, {3, 4}, 2, {1, 4}},
+    {"x: f32[2], z: f32[2]", "div(x, z)", {1, 5}, {4, 2}, 2, {0.25, 2.5}},
+    {"x: f32[4], z: f32[4]", "mask(x, z)", {1, 2, 3, 4}, {1, 0, 0, 1}, 4,
+     {1, 0, 0, 4}},
+    {"x: f32[1,2,1,2], z: f32[2]", "scale_shift(x, z, z)", {1, 2, 3, 4},
+     {10, 100}, 4, {20, 30, 400, 500}},
+    {"x: f32[2,2], z: f32[2]", "scale_shift(x, z, z, axis=0)",
+     {1, 2, 3, 4}, {10, 100}, 4, {20, 30, 400, 500}},
+    {"x: f32[5]", "leaky_relu(x, alpha=0.5)", {-4, -1, 0, 1, 2}, {0}, 5,
+     {-2, -0.5, 0, 1, 2}},
+    {"x: f32[5]", "hardswish(x)", {-4, -3, 0, 3, 8}, {0}, 5,
+     {0, 0, 0, 3, 8}},
+    {"x: f32[3]", "hardsigmoid(x)", {-4, 0, 4}, {0}, 3, {0, 0.5, 1}},
+    {"x: f32[3]", "gelu(x)", {-40, 0, 40}, {0}, 3, {0, 0, 40}},
+    {"x: f32[3]", "sigmoid(x)", {-800, 0, 800}, {0}, 3, {0, 0.5, 1}},
+    {"x: f32[3]", "clip(x, lo=-1.0, hi=2.0)", {-4, 0, 4}, {0}, 3,
+     {-1, 0, 2}},
+    {"x: f32[1,1,3,3]", "max_pool(x, k=[2,2], stride=[2,2], pad=[0,0,1,1])",
+     {-1, -2, -3, -4, -5, -6, -7, -8, -9}, {0}, 4, {-1, -3, -7, -9}},
+    {"x: f32[1,1,2,2]", "avg_pool(x, k=[2,2], pad=[1,0,0,0])",
+     {2, 4, 6, 8}, {0}, 2, {3, 5}},
+    {"x: f32[1,1,2,2]", "avg_pool(x, k=[2,2], pad=[1,0,0,0], "
+     "count_pad=true)", {2, 4, 6, 8}, {0}, 2, {1.5, 5}},
+    /* 1x1 image, window larger than it: one tap counts. */
+    {"x: f32[1,1,1,1], z: f32[1,1,3,3]", "conv2d(x, z, pad=[1,1,1,1])",
+     {2}, {1, 2, 3, 4, 5, 6, 7, 8, 9}, 1, {10}},
+    {"x: f32[1,1,1,4], z: f32[1,1,1,2]",
+     "conv2d(x, z, stride=[1,2], dilation=[1,2], pad=[0,1,0,0])",
+     {1, 2, 3, 4}, {1, 10}, 2, {20, 42}},
+    {"x: f32[1,2,1,2], z: f32[2,1,1,1]", "conv2d(x, z, groups=2)",
+     {1, 2, 3, 4}, {10, 100}, 4, {10, 20, 300, 400}},
+    {"x: f32[2], z: f32[3,2]", "linear(x, z, act=\"relu\")", {1, 2},
+     {1, 1, -1, 0, 0, 1}, 3, {3, 0, 2}},
+};
+
+static void by_hand(void **state) {
+  (void)state;
+  for (size_t i = 0; i < sizeof hands / sizeof *hands; i++) {
+    const Hand *h = &hands[i];
+    char text[512];
+    snprintf(text, sizeof text, "model m(%s) -> y { y = %s; }\n", h->sig,
+             h->expr);
+    Case c;
+    case_load(&c, text);
+    case_run(&c, (const double *const[]){h->x, h->z}, false, false);
+    if (type_elems(&c.y->type) != h->n || gap(c.y->v, h->y, h->n) > 1e-15)
+      fail_msg("%s: got %g, %g, ... expected %g, %g, ...", h->expr,
+               c.y->v[0], c.y->v[h->n > 1], h->y[0], h->y[h->n > 1]);
+    case_free(&c);
+  }
+}
+
+/* ---- against PyTorch ------------------------------------------------ */
+
+/* Text of a model whose inputs are the case's tensors; their values. */
+static int oracle_model(Arena *a, const WeightFile *w, const char *name,
+                        const char *expr, Text *text, const double **in) {
+  int n = 0;
+  size_t len = strlen(name);
+  text_puts(text, "model m(");
+  for (size_t i = 0; i < w->tensors.n; i++) {
+    const WeightTensor *t = &w->tensors.at[i];
+    if (strncmp(t->name, name, len) != 0 || t->name[len] != '.') continue;
+    if (strcmp(t->name + len, ".y") == 0) continue;
+    text_printf(text, "%s%s: ", n ? ", " : "", t->name + len + 1);
+    type_print(text, &t->type);
+    int64_t count = type_elems(&t->type);
+    const float *src = (const float *)(const void *)t->data->data;
+    double *v = arena_array(a, double, (size_t)count);
+    for (int64_t k = 0; k < count; k++) v[k] = (double)src[k];
+    assert_true(n < MAX_OPERANDS);
+    in[n++] = v;
+  }
+  text_printf(text, ") -> y { y = %s; }\n", expr);
+  return n;
+}
+
+static void oracle_case(const WeightFile *w, const char *name,
+                        const char *expr, bool blas) {
+  Case c;
+  Text text = {0};
+  const double *in[MAX_OPERANDS];
+  Arena *a = arena_new();
+  assert_true(oracle_model(a, w, name, expr, &text, in) > 0);
+  case_load(&c, text.s);
+  case_run(&c, in, false, blas);
+  const WeightTensor *y = weights_find(w, arena_printf(a, "%s.y", name));
+  assert_non_null(y);
+  assert_int_equal(y->type.elem, F64);
+  assert_true(type_same_shape(&y->type, &c.y->type));
+  double e = gap(c.y->v, (const double *)(const void *)y->data->data,
+                 type_elems(&y->type));
+  if (e > 1e-13) fail_msg("%s: off by %g (relative)", name, e);
+  case_free(&c);
+  text_free(&text);
+  arena_free(a);
+}
+
+static void against_torch(void **state) {
+  (void)state;
+  Diags *d = diags_new();
+  Arena *a = arena_new();
+  WeightFile *w = weights_read(a, d, TEST_SRCDIR "/oracle/ops.safetensors");
+  Source *list = source_read(a, d, TEST_SRCDIR "/oracle/ops.txt");
+  if (!w || !list) diags_print(d, stderr, false);
+  assert_non_null(w);
+  assert_non_null(list);
+  int cases = 0;
+  char *line = arena_strdup(a, list->text);
+  for (char *end; (end = strchr(line, '\n')); line = end + 1) {
+    *end = 0;
+    char *expr = strchr(line, ' ');
+    assert_non_null(expr);
+    *expr++ = 0;
+    oracle_case(w, line, expr, false);
+    oracle_case(w, line, expr, true);
+    cases++;
+  }
+  assert_true(cases > 50);
+  weights_close(w);
+  arena_free(a);
+  diags_free(d);
+}
+
+/* ---- BLAS against the loops ----------------------------------------- */
+
+static const char *const products[] = {
+    "x: f32[2,24,20,21], w: f32[16,24,3,3]) -> y { "
+    "y = conv2d(x, w, pad=[1,2,0,1], stride=[2,1], dilation=[1,2]); }",
+    "x: f32[1,32,19,23], w: f32[40,8,1,1]) -> y { "
+    "y = conv2d(x, w, groups=4); }",
+    /* more than one im2col block */
+    "x: f32[1,40,33,35], w: f32[3,40,5,5]) -> y { "
+    "y = conv2d(x, w, pad=[2,2,2,2]); }",
+    "x: f32[3,5,64], w: f32[96,64]) -> y { y = linear(x, w); }",
+};
+
+static double *random_values(Arena *a, const char *stream, int64_t n) {
+  double *v = arena_array(a, double, (size_t)n);
+  for (int64_t i = 0; i < n; i++)
+    v[i] = random_unit(stream, 1, (uint64_t)i) - 0.5;
+  return v;
+}
+
+static void blas_equals_loops(void **state) {
+  (void)state;
+  for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
+    char text[512];
+    snprintf(text, sizeof text, "model m(%s\n", products[i]);
+    Case c;
+    case_load(&c, text);
+    Func *f = c.m->funcs.at[0];
+    const double *in[2];
+    for (int k = 0; k < 2; k++)
+      in[k] = random_values(c.a, k ? "w" : "x",
+                            type_elems(&f->inputs.at[k]->type));
+    case_run(&c, in, false, false);
+    const Tensor *plain = c.y;
+    case_run(&c, in, false, true);
+    assert_true(plain->v != c.y->v);
+    double e = gap(c.y->v, plain->v, type_elems(&plain->type));
+    if (e > 1e-12) fail_msg("product %zu: off by %g", i, e);
+    case_free(&c);
+  }
+}
+
+/* ---- rounding ------------------------------------------------------- */
+
+static void rounds_elements(void **state) {
+  (void)state;
+  assert_true(elem_round(F32, 0.1) == (double)0.1f);
+  assert_true(elem_round(F16, 2049) == 2048);        /* ties to even */
+  assert_true(elem_round(F16, 2051) == 2052);
+  assert_true(elem_round(F16, 65519) == 65504);
+  assert_true(isinf(elem_round(F16, 65520)));
+  assert_true(elem_round(F16, 0x1p-25) == 0);
+  assert_true(elem_round(F16, 0x1.8p-25) == 0x1p-24);
+  assert_true(elem_round(BF16, 257) == 256);
+  assert_true(elem_round(BF16, -259) == -260);
+  assert_true(elem_round(I8, 127.5) == 127);
+  assert_true(elem_round(I8, -2.5) == -2);
+  assert_true(elem_round(U8, -3) == 0);
+  assert_true(elem_round(B1, 0.25) == 1);
+}
+
+static void rounds_results(void **state) {
+  (void)state;
+  Case c;
+  case_load(&c, "model m(x: f32[2]) -> y { h = exp(x); y = h * 3.0; }\n");
+  double x[2] = {0.5, 1};
+  case_run(&c, (const double *const[]){x}, true, false);
+  for (int i = 0; i < 2; i++)
+    assert_true(c.y->v[i] == (double)(float)((double)(float)exp(x[i]) * 3));
+  case_free(&c);
+}
+
+static void keeps_on_request(void **state) {
+  (void)state;
+  Case c;
+  case_load(&c, "model m(x: f32[2]) -> y, z {"
+                " h = x + x; y = h * h; z = x; }\n");
+  Func *f = c.m->funcs.at[0];
+  double x[2] = {1, 2};
+  Tensor in = {f->inputs.at[0]->type, x};
+  EvalOpts o = {0};
+  Tensor *all = func_eval(c.a, c.m, f, &in, &o, true, c.d);
+  for (size_t i = 0; i < f->nodes.n; i++) assert_non_null(all[i].v);
+  assert_true(all[f->outputs.at[0].node->id].v[1] == 16);
+  assert_true(all[f->outputs.at[1].node->id].v[1] == 2);
+  case_free(&c);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(by_hand),
+      cmocka_unit_test(against_torch),
+      cmocka_unit_test(blas_equals_loops),
+      cmocka_unit_test(rounds_elements),
+      cmocka_unit_test(rounds_results),
+      cmocka_unit_test(keeps_on_request),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
