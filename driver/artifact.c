@@ -1,0 +1,160 @@
+/* artifact.c - built shared objects: found by the one dynamic symbol that
+ * ends in "_model", loaded, given buffers. */
+#include "driver/driver.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+bool artifact_is(const char *path) {
+  FILE *f = fopen(path, "rb");
+  char magic[4];
+  bool is = f && fread(magic, 1, 4, f) == 4 && memcmp(magic, ELFMAG, 4) == 0;
+  if (f) fclose(f);
+  return is;
+}
+
+/* A section's bytes, NULL when they are not inside the file. */
+static const uint8_t *section(const Buffer *b, const Elf64_Shdr *s) {
+  if (s->sh_offset > b->size || s->sh_size > b->size - s->sh_offset)
+    return NULL;
+  return b->data + s->sh_offset;
+}
+
+static bool ends_in(const char *s, const char *end) {
+  size_t n = strlen(s), m = strlen(end);
+  return n > m && strcmp(s + n - m, end) == 0;
+}
+
+static const char *model_in(Arena *a, const Buffer *b,
+                            const Elf64_Shdr *sym, const Elf64_Shdr *str) {
+  const uint8_t *syms = section(b, sym), *names = section(b, str);
+  if (!syms || !names || !str->sh_size || names[str->sh_size - 1])
+    return NULL;
+  for (size_t i = 0; i < sym->sh_size / sizeof(Elf64_Sym); i++) {
+    Elf64_Sym s;
+    memcpy(&s, syms + i * sizeof s, sizeof s);
+    if (s.st_name >= str->sh_size || s.st_shndx == SHN_UNDEF) continue;
+    const char *name = (const char *)names + s.st_name;
+    if (ends_in(name, "_model")) return arena_strdup(a, name);
+  }
+  return NULL;
+}
+
+/* The name of the descriptor in a 64-bit little-endian ELF file. */
+static const char *model_symbol(Arena *a, const Buffer *b) {
+  Elf64_Ehdr h;
+  if (b->size < sizeof h) return NULL;
+  memcpy(&h, b->data, sizeof h);
+  if (memcmp(h.e_ident, ELFMAG, 4) != 0 ||
+      h.e_ident[EI_CLASS] != ELFCLASS64 || h.e_shoff > b->size ||
+      (b->size - h.e_shoff) / sizeof(Elf64_Shdr) < h.e_shnum)
+    return NULL;
+  for (int i = 0; i < h.e_shnum; i++) {
+    Elf64_Shdr sym, str;
+    memcpy(&sym, b->data + h.e_shoff + (size_t)i * sizeof sym, sizeof sym);
+    if (sym.sh_type != SHT_DYNSYM || sym.sh_link >= h.e_shnum) continue;
+    memcpy(&str, b->data + h.e_shoff + sym.sh_link * sizeof str, sizeof str);
+    const char *name = model_in(a, b, &sym, &str);
+    if (name) return name;
+  }
+  return NULL;
+}
+
+static size_t padded(uint64_t n) {
+  return ((size_t)n + 63) / 64 * 64 + 64;
+}
+
+static void buffers(Loaded *l) {
+  const tamis_model *m = l->model;
+  size_t n = m->n_inputs + m->n_outputs;
+  l->io = calloc(n + 1, sizeof *l->io);
+  l->arena = aligned_alloc(64, padded(m->arena_bytes));
+  ensure(l->io && l->arena);
+  for (size_t i = 0; i < n; i++) {
+    const tamis_tensor *t = i < m->n_inputs ? &m->inputs[i]
+                                            : &m->outputs[i - m->n_inputs];
+    l->io[i] = aligned_alloc(64, padded(t->bytes));
+    ensure(l->io[i]);
+    memset(l->io[i], 0, padded(t->bytes));
+  }
+}
+
+static bool load(Loaded *l, Diags *d, Arena *a, const char *path,
+                 const Buffer *file) {
+  const char *symbol = model_symbol(a, file);
+  if (!symbol)
+    return diag_error_at(d, EXIT_FILE, path,
+                         "expected a shared object built by tamis, found "
+                         "none of its symbols (NAME_model)");
+  const char *name = strchr(path, '/') ? path
+                                       : arena_printf(a, "./%s", path);
+  l->handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+  if (!l->handle)
+    return diag_error_at(d, EXIT_FILE, path, "cannot load: %s", dlerror());
+  l->model = dlsym(l->handle, symbol);
+  if (!l->model || l->model->abi != TAMIS_ABI_VERSION ||
+      l->model->size != sizeof(tamis_model))
+    return diag_error_at(d, EXIT_FILE, path,
+                         "expected a descriptor of ABI %d, found %d",
+                         TAMIS_ABI_VERSION,
+                         l->model ? (int)l->model->abi : -1);
+  if (!l->model->weights && l->model->weight_bytes)
+    return diag_error_at(d, EXIT_USAGE, path,
+                         "built with --external-weights: only a program "
+                         "that maps them can call it");
+  if (l->model->check_cpu() != 0)
+    return diag_error_at(d, EXIT_UNSUPPORTED, path,
+                         "built for cpu %s (%s): this CPU lacks a feature",
+                         l->model->cpu, l->model->target);
+  buffers(l);
+  return true;
+}
+
+bool artifact_open(Loaded *l, Diags *d, const char *path) {
+  *l = (Loaded){0};
+  Buffer *file = buffer_map(d, path);
+  if (!file) return false;
+  Arena *a = arena_new();
+  bool ok = load(l, d, a, path, file);
+  buffer_unref(file);
+  arena_free(a);
+  if (!ok) artifact_close(l);
+  return ok;
+}
+
+void artifact_close(Loaded *l) {
+  if (l->io) {
+    for (size_t i = 0; i < l->model->n_inputs + l->model->n_outputs; i++)
+      free(l->io[i]);
+    free(l->io);
+    free(l->arena);
+  }
+  if (l->handle) dlclose(l->handle);
+  *l = (Loaded){0};
+}
+
+bool artifact_of(Loaded *l, Session *s, const Options *o, Diags *d,
+                 Arena *a) {
+  if (!session_open(s, o, d, a)) return false;
+  if (artifact_is(o->file)) return artifact_open(l, d, o->file);
+  if (!session_load(s) || !session_compile(s)) return false;
+  char dir[] = "/tmp/tamis-XXXXXX";
+  if (!mkdtemp(dir))
+    return diag_error_at(d, EXIT_FILE, dir, "cannot make a folder");
+  char *so = arena_printf(a, "%s/libmodel.so", dir);
+  EmitInfo info = {0};
+  bool ok = session_emit(s, EMIT_SO, so, &info) && artifact_open(l, d, so);
+  unlink(so);
+  unlink(arena_printf(a, "%s/libmodel.h", dir));
+  unlink(arena_printf(a, "%s/model.h", dir));
+  rmdir(dir);
+  return ok;
+}
+
+Type artifact_type(const tamis_tensor *t) {
+  ensure(t->rank >= 0 && t->rank <= MAX_RANK && t->elem < ELEM_COUNT);
+  return type_make((Elem)t->elem, t->rank, t->dims);
+}

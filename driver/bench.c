@@ -1,0 +1,140 @@
+/* bench.c - `tamis bench`: latency of one call, as a whole or layer by
+ * layer. */
+#include "driver/driver.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static double now_ms(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+static int by_value(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static double median(double *v, size_t n) {
+  qsort(v, n, sizeof *v, by_value);
+  return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+}
+
+typedef struct Times {
+  size_t runs;
+  double *total;      /* one a run, sorted afterwards */
+  double *layer;      /* [step][run] */
+} Times;
+
+static void measure(const Loaded *l, size_t warmup, bool layers, Times *t) {
+  const tamis_model *m = l->model;
+  for (size_t r = 0; r < warmup + t->runs; r++) {
+    size_t k = r - warmup;     /* wraps during the warm-up, not used then */
+    double begin = now_ms();
+    if (!layers) {
+      m->run(l->io, l->arena);
+    } else {
+      double last = begin;
+      for (uint32_t i = 0; i < m->n_steps; i++) {
+        m->steps[i].run(l->io, l->arena, m->weights);
+        double end = now_ms();
+        if (r >= warmup) t->layer[i * t->runs + k] = end - last;
+        last = end;
+      }
+    }
+    if (r >= warmup) t->total[k] = now_ms() - begin;
+  }
+}
+
+/* Path of the layer, with the place it came from when it has none. */
+static const char *layer_name(const tamis_step *s) {
+  return *s->path ? s->path : s->origin;
+}
+
+static void print_json(const tamis_model *m, Times *t, double med,
+                       bool layers) {
+  json_t *j = json_pack("{s:s, s:f, s:f, s:f, s:I}", "model", m->name,
+                        "median_ms", med, "min_ms", t->total[0], "max_ms",
+                        t->total[t->runs - 1], "runs", (json_int_t)t->runs);
+  if (layers) {
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < m->n_steps; i++) {
+      double ms = median(t->layer + i * t->runs, t->runs);
+      json_array_append_new(list, json_pack(
+        "{s:s, s:s, s:f}", "name", layer_name(&m->steps[i]), "kernel",
+        m->steps[i].kernel, "ms", ms));
+    }
+    json_object_set_new(j, "layers", list);
+  }
+  json_dumpf(j, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+  putchar('\n');
+  json_decref(j);
+}
+
+static void print_text(const tamis_model *m, Times *t, double med,
+                       bool layers) {
+  printf("%s: median %.4f ms, min %.4f, max %.4f, %zu runs\n", m->name, med,
+         t->total[0], t->total[t->runs - 1], t->runs);
+  if (!layers) return;
+  double sum = 0;
+  double *ms = calloc(m->n_steps + 1, sizeof *ms);
+  ensure(ms);
+  for (uint32_t i = 0; i < m->n_steps; i++)
+    sum += ms[i] = median(t->layer + i * t->runs, t->runs);
+  printf("%10s %6s  %-24s %s\n", "ms", "share", "kernel", "layer");
+  for (uint32_t i = 0; i < m->n_steps; i++)
+    printf("%10.4f %5.1f%%  %-24s %s\n", ms[i],
+           sum > 0 ? 100 * ms[i] / sum : 0, m->steps[i].kernel,
+           layer_name(&m->steps[i]));
+  free(ms);
+}
+
+static bool inputs(Arena *a, Diags *d, const Options *o, const Loaded *l,
+                   uint64_t seed) {
+  const tamis_model *m = l->model;
+  const char **names = arena_array(a, const char *, m->n_inputs + 1);
+  for (uint32_t i = 0; i < m->n_inputs; i++) names[i] = m->inputs[i].name;
+  bool ok = bindings_check(d, "--in", o->in.at, o->in.n, names,
+                           m->n_inputs);
+  for (uint32_t i = 0; ok && i < m->n_inputs; i++) {
+    Type t = artifact_type(&m->inputs[i]);
+    ok = tensor_read(a, d, o, names[i], i, m->n_inputs, &t, &seed, l->io[i]);
+  }
+  return ok;
+}
+
+static bool bench(const Options *o, Diags *d, Arena *a) {
+  int64_t runs = 50, warmup = 5, seed = 1;
+  if ((o->runs && !option_int(d, "--runs", o->runs, 1, 1000000, &runs)) ||
+      (o->warmup &&
+       !option_int(d, "--warmup", o->warmup, 0, 1000000, &warmup)) ||
+      (o->seed && !option_int(d, "--seed", o->seed, 0, INT64_MAX, &seed)))
+    return false;
+  Loaded l = {0};
+  Session s;
+  bool ok = artifact_of(&l, &s, o, d, a) &&
+            inputs(a, d, o, &l, (uint64_t)seed);
+  if (ok && o->layers && !l.model->steps)
+    ok = diag_error_at(d, EXIT_USAGE, "--layers",
+                       "%s was built with --strip: it has no steps", o->file);
+  if (ok) {
+    Times t = {.runs = (size_t)runs};
+    t.total = arena_array(a, double, t.runs);
+    t.layer = arena_array(a, double, checked_mul(t.runs,
+                                                 l.model->n_steps + 1));
+    measure(&l, (size_t)warmup, o->layers, &t);
+    double med = median(t.total, t.runs);
+    (o->json ? print_json : print_text)(l.model, &t, med, o->layers);
+  }
+  artifact_close(&l);
+  session_close(&s);
+  return ok;
+}
+
+int cmd_bench(const Options *o, Diags *d, Arena *a) {
+  bench(o, d, a);
+  return diags_exit_code(d);
+}

@@ -1,0 +1,137 @@
+/* driver.h - the command: options, one function per command, and what the
+ * commands share.  cmd_* return an exit code. */
+#ifndef TAMIS_DRIVER_H
+#define TAMIS_DRIVER_H
+
+#include "backend/backend.h"
+#include "frontend/frontend.h"
+#include "passes/passes.h"
+#include "runtime/tamis.h"
+
+/* ---- options.c ------------------------------------------------------ */
+
+/* `NAME=VALUE` of --in, --out and --expect; name "" when there was none. */
+typedef struct Binding { const char *name, *value; } Binding;
+
+typedef struct Options {
+  const char *command, *file;
+  /* the model */
+  Vec(DimArg) dims;
+  const char *model, *recipe, *weights;
+  bool random_weights;
+  uint64_t random_seed;
+  /* the target */
+  const char *target, *cpu, *features, *opt, *sparsity;
+  /* build */
+  const char *out, *emit, *prefix, *report, *external_weights, *dep_file;
+  bool dep, strip, verbose, time_report, roundtrip;
+  /* run, bench, check */
+  Vec(Binding) in, outs, expect;
+  const char *engine, *so, *rtol, *atol, *seed, *runs, *warmup;
+  bool layers, json;
+  /* show */
+  const char *after, *before, *diff, *dir;
+  bool dot, stats;
+  /* all */
+  const char *diagnostics, *progress;
+  bool help, version;
+} Options;
+
+/* Fill `o` from the arguments behind the command; usage errors go to d. */
+bool options_parse(Arena *a, Options *o, int argc, char **argv, Diags *d);
+/* The options of one command, for --help. */
+void options_help(FILE *to, const char *command);
+/* A whole number or a decimal of an option, else a usage error. */
+bool option_int(Diags *d, const char *opt, const char *s, int64_t lo,
+                int64_t hi, int64_t *out);
+bool option_float(Diags *d, const char *opt, const char *s, double *out);
+
+/* ---- session.c: from options to a planned module -------------------- */
+
+typedef struct Session {
+  Arena *arena;
+  Diags *diags;
+  const Options *o;
+  Target target;
+  int opt;                  /* 0..3, 4 = s */
+  bool sparsity_off;
+  Module *module;
+  Vec(const char *) files;  /* read, for dependency files */
+  /* Set before session_compile: called with each pass as PipelineOpts.after
+   * is; may be NULL. */
+  bool (*after)(struct Session *, const char *pass, double seconds);
+  void *after_ctx;
+  const char *stop_after, *stop_before;
+} Session;
+
+bool session_open(Session *s, const Options *o, Diags *d, Arena *a);
+/* Read the file into s->module. */
+bool session_load(Session *s);
+/* Run the pipeline on s->module. */
+bool session_compile(Session *s);
+/* Build an artifact of s->module, which is planned. */
+bool session_emit(Session *s, EmitKind kind, const char *out,
+                  EmitInfo *info);
+void session_close(Session *s);
+/* The prefix of exported symbols: --prefix, else the model's name. */
+const char *session_prefix(const Session *s);
+
+/* ---- dumps.c -------------------------------------------------------- */
+
+/* The module as a program into `path` (NULL: standard output, no weights)
+ * and its weights beside it as path.safetensors. */
+bool dump_write(Diags *d, Module *m, const char *path);
+/* A folder of numbered dumps that store each distinct tensor once. */
+typedef struct DumpDir DumpDir;
+DumpDir *dumpdir_new(Arena *a, const char *dir);
+bool dumpdir_add(DumpDir *dd, Diags *d, Module *m, const char *pass);
+bool dumpdir_finish(DumpDir *dd, Diags *d);   /* writes the weights */
+
+/* ---- artifact.c: a built .so ---------------------------------------- */
+
+typedef struct Loaded {
+  void *handle;
+  const tamis_model *model;
+  void *arena;
+  void **io;           /* inputs, then outputs; buffers owned here */
+} Loaded;
+bool artifact_open(Loaded *l, Diags *d, const char *path);
+void artifact_close(Loaded *l);
+/* Does the file look like an ELF object? */
+bool artifact_is(const char *path);
+/* Open o->file: a .so as it is, a model built into a temporary folder
+ * first.  With `keep`, the planned session stays open for the caller. */
+bool artifact_of(Loaded *l, Session *keep, const Options *o, Diags *d,
+                 Arena *a);
+Type artifact_type(const tamis_tensor *t);
+
+/* ---- tensorio.c ----------------------------------------------------- */
+
+/* Fill an input of type t (f32) from --in or, if `seed` is not NULL and
+ * there is no binding for it, with uniform numbers in -1..1. */
+bool tensor_read(Arena *a, Diags *d, const Options *o, const char *name,
+                 size_t index, size_t count, const Type *t,
+                 const uint64_t *seed, float *to);
+/* Every --in must name an input; likewise --out and --expect outputs. */
+bool bindings_check(Diags *d, const char *opt, const Binding *b, size_t nb,
+                    const char *const *names, size_t n);
+const Binding *binding_find(const Binding *b, size_t nb, const char *name,
+                            size_t index);
+
+/* ---- report.c ------------------------------------------------------- */
+
+bool report_name_ok(Diags *d, const char *path);   /* ends in .json */
+bool report_write(Session *s, const EmitInfo *info, const char *path);
+void report_table(Session *s, FILE *to);
+bool report_json(Session *s, const EmitInfo *info, FILE *to);
+
+/* ---- one file per command ------------------------------------------- */
+
+int cmd_build(const Options *o, Diags *d, Arena *a);
+int cmd_run(const Options *o, Diags *d, Arena *a);
+int cmd_bench(const Options *o, Diags *d, Arena *a);
+int cmd_check(const Options *o, Diags *d, Arena *a);
+int cmd_show(const Options *o, Diags *d, Arena *a);
+int cmd_targets(const Options *o, Diags *d, Arena *a);
+
+#endif

@@ -1,0 +1,148 @@
+/* dumps.c - modules as files: a program with its weights beside it, or a
+ * folder of them that share one weights file. */
+#include "driver/driver.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+typedef Vec(WeightTensor) Tensors;
+
+static Type buffer_type(Elem e, size_t bytes) {
+  int64_t n = (int64_t)(bytes / elem_size(e));
+  return type_make(e, 1, &n);
+}
+
+/* The tensors that stand for a param in a file: itself, or its packed
+ * values and index under `name`. */
+static void param_tensors(Arena *a, Tensors *to, const Param *p,
+                          const char *name) {
+  if (!p->type.sparse) {
+    if (!p->data) return;
+    Type t = type_make(p->type.elem, p->type.rank, p->type.dim);
+    vec_push(a, to, ((WeightTensor){name, t, p->data}));
+    return;
+  }
+  vec_push(a, to, ((WeightTensor){arena_printf(a, "%s.values", name),
+                   buffer_type(p->type.elem, p->values->size), p->values}));
+  vec_push(a, to, ((WeightTensor){arena_printf(a, "%s.index", name),
+                   buffer_type(U8, p->index->size), p->index}));
+}
+
+bool dump_write(Diags *d, Module *m, const char *path) {
+  Text t = {0};
+  bool ok;
+  if (!path || strcmp(path, "-") == 0) {
+    module_print(&t, m, NULL);
+    fputs(t.s, stdout);
+    text_free(&t);
+    return true;
+  }
+  Arena *a = arena_new();
+  Tensors all = {0};
+  for (size_t i = 0; i < m->params.n; i++)
+    param_tensors(a, &all, m->params.at[i], m->params.at[i]->path);
+  const char *weights = path_with_ext(a, path, ".safetensors");
+  ok = all.n == 0 || safetensors_write(d, weights, all.at, all.n);
+  module_print(&t, m, all.n ? path_base(weights) : NULL);
+  ok = ok && file_write(d, path, t.s, t.n);
+  text_free(&t);
+  arena_free(a);
+  return ok;
+}
+
+/* ---- a folder of dumps ---------------------------------------------- */
+
+/* A stored param: which buffers it had, and the name it got. */
+typedef struct Stored {
+  const char *path, *name;
+  Buffer *data, *values, *index;
+} Stored;
+struct DumpDir {
+  Arena *a;
+  const char *dir;
+  int count;
+  Vec(Stored) stored;
+  Tensors tensors;
+};
+
+DumpDir *dumpdir_new(Arena *a, const char *dir) {
+  DumpDir *dd = arena_new_of(a, DumpDir);
+  dd->a = a;
+  dd->dir = dir;
+  return dd;
+}
+
+static bool same_bytes(const Buffer *x, const Buffer *y) {
+  if (x == y) return true;
+  if (!x || !y || x->size != y->size) return false;
+  return memcmp(x->data, y->data, x->size) == 0;
+}
+
+/* Name of the param's tensors in the shared file; new ones are added. */
+static const char *store(DumpDir *dd, const Param *p, const char *pass) {
+  bool taken = false;
+  for (size_t i = 0; i < dd->stored.n; i++) {
+    const Stored *s = &dd->stored.at[i];
+    if (strcmp(s->path, p->path) != 0) continue;
+    taken = true;
+    if (same_bytes(s->data, p->data) && same_bytes(s->values, p->values) &&
+        same_bytes(s->index, p->index))
+      return s->name;
+  }
+  const char *name = taken ? arena_printf(dd->a, "%s@%s", p->path, pass)
+                           : arena_strdup(dd->a, p->path);
+  Stored s = {arena_strdup(dd->a, p->path), name, buffer_ref(p->data),
+              buffer_ref(p->values), buffer_ref(p->index)};
+  vec_push(dd->a, &dd->stored, s);
+  Param copy = *p;
+  param_tensors(dd->a, &dd->tensors, &copy, name);
+  return name;
+}
+
+/* The text without its last "}", so that a weights statement can follow. */
+static void reopen(Text *t) {
+  while (t->n && t->s[t->n - 1] != '}') t->n--;
+  if (t->n) t->n--;
+}
+
+bool dumpdir_add(DumpDir *dd, Diags *d, Module *m, const char *pass) {
+  if (dd->count == 0 && mkdir(dd->dir, 0777) != 0 && errno != EEXIST)
+    return diag_error_at(d, EXIT_FILE, dd->dir, "cannot make the folder: %s",
+                         strerror(errno));
+  Text t = {0};
+  module_print(&t, m, NULL);
+  reopen(&t);
+  if (m->params.n) {
+    text_puts(&t, "  weights \"weights.safetensors\"");
+    size_t renamed = 0;
+    for (size_t i = 0; i < m->params.n; i++) {
+      const Param *p = m->params.at[i];
+      const char *name = store(dd, p, pass);
+      if (strcmp(name, p->path) == 0) continue;
+      text_printf(&t, "%s    %s = ", renamed++ ? "" : " {\n", p->path);
+      text_quote(&t, name);
+      text_puts(&t, ";\n");
+    }
+    text_puts(&t, renamed ? "  }\n" : ";\n");
+  }
+  text_puts(&t, "}\n");
+  char *path = arena_printf(dd->a, "%s/%02d-%s.tam", dd->dir, dd->count++,
+                            pass);
+  bool ok = file_write(d, path, t.s, t.n);
+  text_free(&t);
+  return ok;
+}
+
+bool dumpdir_finish(DumpDir *dd, Diags *d) {
+  bool ok = dd->tensors.n == 0 ||
+            safetensors_write(d, path_join(dd->a, dd->dir,
+                                           "weights.safetensors"),
+                              dd->tensors.at, dd->tensors.n);
+  for (size_t i = 0; i < dd->stored.n; i++) {
+    buffer_unref(dd->stored.at[i].data);
+    buffer_unref(dd->stored.at[i].values);
+    buffer_unref(dd->stored.at[i].index);
+  }
+  return ok;
+}

@@ -1,0 +1,162 @@
+/* report.c - what was done layer by layer, as a table or as JSON. */
+#include "driver/driver.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One row of a report. */
+typedef struct Row {
+  const Node *n;
+  const char *name;
+  int64_t weights, nonzeros;
+  char pattern[24];
+  Cost cost;
+} Row;
+
+static const Param *weight_of(const Node *n) {
+  const Node *w = n->op == OP_CONV2D || n->op == OP_LINEAR
+                    ? node_operand(n, "w") : NULL;
+  return w && w->op == OP_PARAM ? w->param : NULL;
+}
+
+static Row row_of(Session *s, const Node *n) {
+  Row r = {.n = n, .name = n->path ? n->path : n->name ? n->name : ""};
+  r.cost = node_cost(s->module, n);
+  for (int i = 0; i < n->nin; i++) {
+    if (!n->in[i] || n->in[i]->op != OP_PARAM) continue;
+    r.weights += type_elems(&n->in[i]->param->type);
+    r.nonzeros += param_nonzeros(s->module, n->in[i]->param);
+  }
+  const Param *w = weight_of(n);
+  if (!w) return r;
+  const Sparse *sp = w->type.sparse;
+  if (!sp)
+    snprintf(r.pattern, sizeof r.pattern, "dense");
+  else if (sp->br * sp->bc == 1)
+    snprintf(r.pattern, sizeof r.pattern, "unstructured");
+  else
+    snprintf(r.pattern, sizeof r.pattern, "%dx%d", sp->br, sp->bc);
+  return r;
+}
+
+static bool is_layer(const Node *n) {
+  return !(op_info(n->op)->flags & FLAG_LEAF);
+}
+
+static void shape_text(char *to, size_t size, const Type *t) {
+  size_t n = 0;
+  *to = 0;
+  for (int i = 0; i < t->rank && n < size; i++)
+    n += (size_t)snprintf(to + n, size - n, "%s%lld", i ? "x" : "",
+                          (long long)t->dim[i]);
+}
+
+void report_table(Session *s, FILE *to) {
+  const Module *m = s->module;
+  const Func *f = m->funcs.at[0];
+  int64_t converts = 0, convert_bytes = 0;
+  Row sum = {0};
+  fprintf(to, "%-28s %-14s %9s %9s %11s %11s %9s  %-18s %s\n", "layer",
+          "shape", "weights", "nonzeros", "MACs", "nz MACs", "bytes",
+          "kernel", "why");
+  for (size_t i = 0; i < f->nodes.n; i++) {
+    const Node *n = f->nodes.at[i];
+    if (!is_layer(n)) continue;
+    Row r = row_of(s, n);
+    char shape[64];
+    shape_text(shape, sizeof shape, &n->type);
+    fprintf(to, "%-28s %-14s %9lld %9lld %11lld %11lld %9lld  %-18s %s\n",
+            r.name, shape, (long long)r.weights, (long long)r.nonzeros,
+            (long long)r.cost.macs, (long long)r.cost.nonzero_macs,
+            (long long)r.cost.bytes, n->kernel ? n->kernel : "-",
+            n->why ? n->why : "");
+    sum.weights += r.weights;
+    sum.nonzeros += r.nonzeros;
+    sum.cost.macs += r.cost.macs;
+    sum.cost.nonzero_macs += r.cost.nonzero_macs;
+    sum.cost.bytes += r.cost.bytes;
+    if (n->op == OP_CONVERT) {
+      converts++;
+      convert_bytes += r.cost.bytes;
+    }
+  }
+  fprintf(to, "%-28s %-14s %9lld %9lld %11lld %11lld %9lld\n", "total", "",
+          (long long)sum.weights, (long long)sum.nonzeros,
+          (long long)sum.cost.macs, (long long)sum.cost.nonzero_macs,
+          (long long)sum.cost.bytes);
+  fprintf(to, "converts: %lld of %lld bytes; arena: %lld bytes\n",
+          (long long)converts, (long long)convert_bytes,
+          (long long)m->dump.arena_bytes);
+}
+
+static json_t *shape_json(const Type *t) {
+  json_t *j = json_array();
+  for (int i = 0; i < t->rank; i++)
+    json_array_append_new(j, json_integer(t->dim[i]));
+  return j;
+}
+
+static json_t *origins_json(const Node *n) {
+  json_t *j = json_array();
+  for (int i = 0; i < n->nfrom; i++) {
+    const Place *p = &n->from[i];
+    json_array_append_new(j, p->node
+      ? json_pack("{s:s, s:s}", "file", p->file, "node", p->node)
+      : json_pack("{s:s, s:i, s:i}", "file", p->file, "line", p->line,
+                  "column", p->col));
+  }
+  return j;
+}
+
+static json_t *row_json(const Row *r) {
+  return json_pack(
+    "{s:s, s:s, s:o, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:s, s:o}",
+    "name", r->name, "op", op_info(r->n->op)->name, "shape",
+    shape_json(&r->n->type), "weights", (json_int_t)r->weights, "nonzeros",
+    (json_int_t)r->nonzeros, "pattern", r->pattern, "kernel",
+    r->n->kernel ? r->n->kernel : "", "macs", (json_int_t)r->cost.macs,
+    "nonzero_macs", (json_int_t)r->cost.nonzero_macs, "bytes",
+    (json_int_t)r->cost.bytes, "why", r->n->why ? r->n->why : "", "from",
+    origins_json(r->n));
+}
+
+bool report_json(Session *s, const EmitInfo *info, FILE *to) {
+  const Func *f = s->module->funcs.at[0];
+  json_t *layers = json_array();
+  for (size_t i = 0; i < f->nodes.n; i++) {
+    if (!is_layer(f->nodes.at[i])) continue;
+    Row r = row_of(s, f->nodes.at[i]);
+    json_array_append_new(layers, row_json(&r));
+  }
+  json_t *j = json_pack(
+    "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o}", "model", s->module->name,
+    "target", s->target.triple, "cpu", s->target.cpu, "arena_bytes",
+    (json_int_t)info->arena_bytes, "stack_bytes",
+    (json_int_t)info->stack_bytes, "code_bytes",
+    (json_int_t)info->code_bytes, "weight_bytes",
+    (json_int_t)info->weight_bytes, "layers", layers);
+  ensure(j);
+  bool ok = json_dumpf(j, to, JSON_INDENT(1)) == 0;
+  fputc('\n', to);
+  json_decref(j);
+  return ok;
+}
+
+bool report_name_ok(Diags *d, const char *path) {
+  size_t n = strlen(path);
+  if (n >= 5 && strcmp(path + n - 5, ".json") == 0) return true;
+  return diag_error_at(d, EXIT_USAGE, "--report",
+                       "expected a name that ends in .json, found '%s'",
+                       path);
+}
+
+bool report_write(Session *s, const EmitInfo *info, const char *path) {
+  OutFile f;
+  if (!outfile_open(&f, s->diags, path)) return false;
+  if (!report_json(s, info, f.f)) {
+    outfile_abort(&f);
+    return diag_error_at(s->diags, EXIT_FILE, path, "cannot write");
+  }
+  return outfile_commit(&f, s->diags);
+}

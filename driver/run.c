@@ -1,0 +1,153 @@
+/* run.c - `tamis run`: one call on the user's data. */
+#include "driver/driver.h"
+
+#include <math.h>
+#include <string.h>
+
+/* What is run, whichever the engine: names, types and buffers. */
+typedef struct Io {
+  size_t nin, nout;
+  const char **name;     /* inputs, then outputs */
+  Type *type;
+  float **data;
+} Io;
+
+static Io io_new(Arena *a, size_t nin, size_t nout) {
+  size_t n = nin + nout;
+  return (Io){nin, nout, arena_array(a, const char *, n),
+              arena_array(a, Type, n), arena_array(a, float *, n)};
+}
+
+static bool io_read(Arena *a, Diags *d, const Options *o, Io *io) {
+  if (!bindings_check(d, "--in", o->in.at, o->in.n, io->name, io->nin) ||
+      !bindings_check(d, "--out", o->outs.at, o->outs.n, io->name + io->nin,
+                      io->nout))
+    return false;
+  bool ok = true;
+  for (size_t i = 0; i < io->nin; i++)
+    ok &= tensor_read(a, d, o, io->name[i], i, io->nin, &io->type[i], NULL,
+                      io->data[i]);
+  return ok;
+}
+
+enum { SHOWN = 10 };
+
+/* Outputs that no --out takes are printed, the largest values first. */
+static void print_output(const char *name, const Type *t, const float *v) {
+  int64_t n = type_elems(t);
+  Text x = {0};
+  type_print(&x, t);
+  printf("%s: %s\n", name, x.s);
+  text_free(&x);
+  double last = INFINITY;
+  int64_t last_at = -1;
+  for (int k = 0; k < SHOWN && k < n; k++) {
+    int64_t best = -1;
+    for (int64_t i = 0; i < n; i++) {
+      bool after = v[i] < last || (v[i] == last && i > last_at);
+      if (after && (best < 0 || v[i] > v[best])) best = i;
+    }
+    if (best < 0) break;
+    printf("  [%lld] %g\n", (long long)best, v[best]);
+    last = v[best];
+    last_at = best;
+  }
+  if (n > SHOWN) printf("  ... of %lld values\n", (long long)n);
+}
+
+static bool io_write(Diags *d, const Options *o, const Io *io) {
+  bool ok = true;
+  for (size_t i = 0; i < io->nout; i++) {
+    size_t k = io->nin + i;
+    const Binding *b = binding_find(o->outs.at, o->outs.n, io->name[k],
+                                    io->nout == 1 ? 0 : 1);
+    if (b)
+      ok &= npy_write(d, b->value, &io->type[k], io->data[k]);
+    else
+      print_output(io->name[k], &io->type[k], io->data[k]);
+  }
+  return ok;
+}
+
+static bool run_native(const Options *o, Diags *d, Arena *a) {
+  Loaded l = {0};
+  Session s;
+  bool ok = artifact_of(&l, &s, o, d, a);
+  if (ok) {
+    const tamis_model *m = l.model;
+    Io io = io_new(a, m->n_inputs, m->n_outputs);
+    for (size_t i = 0; i < io.nin + io.nout; i++) {
+      const tamis_tensor *t = i < io.nin ? &m->inputs[i]
+                                         : &m->outputs[i - io.nin];
+      io.name[i] = t->name;
+      io.type[i] = artifact_type(t);
+      io.data[i] = l.io[i];
+    }
+    ok = io_read(a, d, o, &io);
+    if (ok) {
+      int code = m->run(l.io, l.arena);
+      if (code != 0) internal_error(__FILE__, __LINE__, "run gave %d", code);
+      ok = io_write(d, o, &io);
+    }
+  }
+  artifact_close(&l);
+  session_close(&s);
+  return ok;
+}
+
+static void widen(Arena *a, const Type *t, const float *from, Tensor *to) {
+  int64_t n = type_elems(t);
+  *to = (Tensor){*t, arena_array(a, double, (size_t)n + 1)};
+  for (int64_t i = 0; i < n; i++) to->v[i] = from[i];
+}
+
+static bool evaluate(Session *s, Io *io) {
+  Func *f = s->module->funcs.at[0];
+  Tensor *in = arena_array(s->arena, Tensor, io->nin + 1);
+  for (size_t i = 0; i < io->nin; i++)
+    widen(s->arena, &io->type[i], io->data[i], &in[i]);
+  EvalOpts e = {.blas = true};
+  Tensor *v = func_eval(s->arena, s->module, f, in, &e, false, s->diags);
+  if (!v) return false;
+  for (size_t i = 0; i < io->nout; i++) {
+    const double *from = v[f->outputs.at[i].node->id].v;
+    int64_t n = type_elems(&io->type[io->nin + i]);
+    for (int64_t k = 0; k < n; k++)
+      io->data[io->nin + i][k] = (float)from[k];
+  }
+  return true;
+}
+
+static bool run_reference(const Options *o, Diags *d, Arena *a) {
+  Session s;
+  if (artifact_is(o->file))
+    return diag_error_at(d, EXIT_USAGE, "--engine",
+                         "reference: expected a model, found the built %s",
+                         o->file);
+  bool ok = session_open(&s, o, d, a) && session_load(&s);
+  s.stop_after = "recipe";
+  ok = ok && session_compile(&s);
+  if (ok) {
+    Func *f = s.module->funcs.at[0];
+    func_tidy(s.module, f);
+    Io io = io_new(a, f->inputs.n, f->outputs.n);
+    for (size_t i = 0; i < io.nin + io.nout; i++) {
+      const Node *n = i < io.nin ? f->inputs.at[i]
+                                 : f->outputs.at[i - io.nin].node;
+      io.name[i] = i < io.nin ? n->name : f->outputs.at[i - io.nin].name;
+      io.type[i] = type_make(n->type.elem, n->type.rank, n->type.dim);
+      io.data[i] = arena_array(a, float, (size_t)type_elems(&n->type) + 1);
+    }
+    ok = io_read(a, d, o, &io) && evaluate(&s, &io) && io_write(d, o, &io);
+  }
+  session_close(&s);
+  return ok;
+}
+
+int cmd_run(const Options *o, Diags *d, Arena *a) {
+  if (o->engine && strcmp(o->engine, "reference") == 0)
+    run_reference(o, d, a);
+  else
+    run_native(o, d, a);
+  return diags_exit_code(d);
+}

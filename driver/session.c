@@ -1,0 +1,173 @@
+/* session.c - from options to a planned module: target, loading, the
+ * pipeline and the round trip through text. */
+#include "driver/driver.h"
+
+#include <string.h>
+
+static int opt_level(const char *s) {
+  if (!s) return 2;
+  return *s == 's' ? 4 : *s - '0';
+}
+
+bool session_open(Session *s, const Options *o, Diags *d, Arena *a) {
+  *s = (Session){.arena = a, .diags = d, .o = o};
+  s->opt = opt_level(o->opt);
+  s->sparsity_off = o->sparsity && strcmp(o->sparsity, "off") == 0;
+  if (o->weights && o->random_weights)
+    return diag_error_at(d, EXIT_USAGE, "--weights",
+                         "contradicts --random-weights: give one of them");
+  return true;
+}
+
+static void note_file(void *ctx, const char *path) {
+  Session *s = ctx;
+  vec_push(s->arena, &s->files, arena_strdup(s->arena, path));
+}
+
+static LoadOpts load_opts(Session *s) {
+  const Options *o = s->o;
+  return (LoadOpts){
+    .ndims = o->dims.n, .dims = o->dims.at, .model = o->model,
+    .recipe = o->recipe, .weights = o->weights,
+    .random_weights = o->random_weights, .seed = o->random_seed,
+    .on_file = note_file, .on_file_ctx = s,
+  };
+}
+
+/* An option that says other than the dump's first line. */
+static bool contradicts(Session *s, const char *opt, const char *given,
+                        const char *key, const char *dumped) {
+  if (!given || !dumped || strcmp(given, dumped) == 0) return true;
+  return diag_error_at(s->diags, EXIT_USAGE, opt,
+                       "'%s' contradicts the dump %s, whose first line says "
+                       "%s=\"%s\"", given, s->o->file, key, dumped);
+}
+
+/* A dump that a target-dependent pass wrote fixes target and CPU. */
+static bool dump_options(Session *s) {
+  const Options *o = s->o;
+  DumpInfo *i = &s->module->dump;
+  if (!i->after) return true;
+  bool ok = contradicts(s, "--sparsity", o->sparsity, "sparsity",
+                        i->sparsity);
+  if (i->sparsity) s->sparsity_off = strcmp(i->sparsity, "off") == 0;
+  if (i->opt >= 0) {
+    if (o->opt && opt_level(o->opt) != i->opt)
+      ok = diag_error_at(s->diags, EXIT_USAGE, "-O",
+                         "'%s' contradicts the dump %s, whose first line "
+                         "says opt=%d", o->opt, o->file, i->opt);
+    s->opt = i->opt;
+  }
+  if (o->recipe)
+    ok = diag_error_at(s->diags, EXIT_USAGE, "--recipe",
+                       "'%s' contradicts the dump %s, which comes behind "
+                       "the recipe", o->recipe, o->file);
+  return ok;
+}
+
+/* Resolve the target from the options and the dump, compare the two. */
+static bool set_target(Session *s) {
+  const Options *o = s->o;
+  DumpInfo *i = &s->module->dump;
+  const char *triple = o->target ? o->target : i->target;
+  const char *cpu = o->cpu ? o->cpu : i->cpu;
+  const char *features = o->features ? o->features : i->features;
+  if (!target_resolve(s->arena, s->diags, triple, cpu, features,
+                      &s->target))
+    return false;
+  bool ok = true;
+  if (o->target)
+    ok &= contradicts(s, "--target", s->target.triple, "target", i->target);
+  if (o->cpu) ok &= contradicts(s, "--cpu", s->target.cpu, "cpu", i->cpu);
+  if (o->features)
+    ok &= contradicts(s, "--features", o->features, "features", i->features);
+  if (o->verbose)
+    fprintf(stderr, "tamis: target %s, cpu %s, %d lanes, %d registers\n",
+            s->target.triple, s->target.cpu, s->target.lanes,
+            s->target.vregs);
+  return ok;
+}
+
+bool session_load(Session *s) {
+  LoadOpts l = load_opts(s);
+  s->module = tam_load(s->diags, s->o->file, &l);
+  if (!s->module) return false;
+  return dump_options(s) && set_target(s);
+}
+
+/* A param of the printed module takes the values of its namesake. */
+static bool provide(void *ctx, Param *p) {
+  const Param *old = module_param(ctx, p->path);
+  if (!old) return false;
+  p->data = buffer_ref(old->data);
+  p->values = buffer_ref(old->values);
+  p->index = buffer_ref(old->index);
+  return true;
+}
+
+/* Print, parse and go on with what was read. */
+static bool roundtrip(Session *s, Module **m) {
+  Text t = {0}, again = {0};
+  module_print(&t, *m, NULL);
+  LoadOpts l = {.provide = provide, .provide_ctx = *m};
+  Module *read = tam_load_text(s->diags, (*m)->file, t.s, t.n, &l);
+  if (!read) {
+    fputs(t.s, stderr);
+    text_free(&t);
+    return false;
+  }
+  module_print(&again, read, NULL);
+  if (strcmp(t.s, again.s) != 0)
+    internal_error(__FILE__, __LINE__,
+                   "round trip changed the text:\n%s\n--- became ---\n%s",
+                   t.s, again.s);
+  text_free(&t);
+  text_free(&again);
+  module_free(*m);
+  *m = read;
+  return true;
+}
+
+static bool after_pass(void *ctx, const char *pass, Module **m,
+                       double seconds) {
+  Session *s = ctx;
+  s->module = *m;
+  if (s->o->time_report)
+    fprintf(stderr, "%-10s %8.3f ms\n", pass, seconds * 1e3);
+  if (s->after && !s->after(s, pass, seconds)) return false;
+  /* A recipe waits to be carried out; a dump cannot say so. */
+  if (s->o->roundtrip && (*m)->recipe.n == 0) {
+    if (!roundtrip(s, m)) return false;
+    s->module = *m;
+  }
+  return true;
+}
+
+bool session_compile(Session *s) {
+  PipelineOpts p = {
+    .target = &s->target, .sparsity_off = s->sparsity_off, .opt = s->opt,
+    .stop_after = s->stop_after, .stop_before = s->stop_before,
+    .after = after_pass, .ctx = s,
+  };
+  return pipeline_run(&s->module, &p, s->diags);
+}
+
+const char *session_prefix(const Session *s) {
+  return s->o->prefix ? s->o->prefix : s->module->name;
+}
+
+bool session_emit(Session *s, EmitKind kind, const char *out,
+                  EmitInfo *info) {
+  EmitOpts e = {
+    .target = &s->target, .kind = kind, .out = out,
+    .prefix = session_prefix(s), .opt = s->opt, .strip = s->o->strip,
+    .external_weights = s->o->external_weights,
+    .time_report = s->o->time_report, .verbose = s->o->verbose,
+  };
+  return backend_emit(s->module, &e, info, s->diags);
+}
+
+void session_close(Session *s) {
+  if (s->module) module_free(s->module);
+  s->module = NULL;
+}

@@ -1,0 +1,181 @@
+/* show.c - `tamis show`: the IR around passes, as text, dumps, a graph or
+ * a table. */
+#include "driver/driver.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+typedef struct Show {
+  Text before, now;       /* the text before and after the latest pass */
+  DumpDir *dir;
+} Show;
+
+static bool known_pass(Diags *d, const char *opt, const char *pass) {
+  if (!pass || strcmp(pass, "parse") == 0 || pass_find(pass)) return true;
+  size_t n;
+  const PassInfo *t = pass_table(&n);
+  const char **names = calloc(n + 1, sizeof *names);
+  ensure(names);
+  Text list = {0};
+  for (size_t i = 0; i < n; i++) {
+    names[i] = t[i].name;
+    text_printf(&list, " %s", t[i].name);
+  }
+  names[n] = "parse";
+  const char *near = nearest_name(pass, names, n + 1);
+  diag_error_at(d, EXIT_USAGE, opt,
+                "no pass '%s'%s%s%s; expected one of parse%s", pass,
+                near ? "; did you mean '" : "", near ? near : "",
+                near ? "'?" : "", list.s);
+  text_free(&list);
+  free(names);
+  return false;
+}
+
+static bool collect(Session *s, const char *pass, double seconds) {
+  (void)seconds;
+  Show *w = s->after_ctx;
+  if (w->dir && !dumpdir_add(w->dir, s->diags, s->module, pass))
+    return false;
+  if (s->o->diff) {
+    Text t = w->before;
+    w->before = w->now;
+    w->now = t;
+    w->now.n = 0;
+    module_print(&w->now, s->module, NULL);
+  }
+  return true;
+}
+
+static bool spill(const char *path, const Text *t, Diags *d) {
+  return file_write(d, path, t->n ? t->s : "", t->n);
+}
+
+/* A unified diff by diff(1), which every Debian has. */
+static bool print_diff(Session *s, const Text *a, const Text *b,
+                       const char *pass) {
+  char dir[] = "/tmp/tamis-diff-XXXXXX";
+  if (!mkdtemp(dir))
+    return diag_error_at(s->diags, EXIT_FILE, dir, "cannot make a folder");
+  char *x = arena_printf(s->arena, "%s/before", dir);
+  char *y = arena_printf(s->arena, "%s/after", dir);
+  bool ok = spill(x, a, s->diags) && spill(y, b, s->diags);
+  if (ok) {
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+      execlp("diff", "diff", "-U2", "--label",
+             arena_printf(s->arena, "before %s", pass), "--label",
+             arena_printf(s->arena, "after %s", pass), x, y, (char *)NULL);
+      _exit(2);
+    }
+    int status = 0;
+    if (pid < 0 || waitpid(pid, &status, 0) < 0 || !WIFEXITED(status) ||
+        WEXITSTATUS(status) > 1)
+      ok = diag_error_at(s->diags, EXIT_FILE, "diff",
+                         "cannot run diff(1) (Debian package diffutils)");
+  }
+  unlink(x);
+  unlink(y);
+  rmdir(dir);
+  return ok;
+}
+
+static void dot_label(Text *t, const Node *n) {
+  text_printf(t, "%s", op_info(n->op)->name);
+  if (n->path) text_printf(t, "\\n%s", n->path);
+  if (n->kernel) text_printf(t, "\\n%s", n->kernel);
+  text_puts(t, "\\n");
+  Type plain = type_make(n->type.elem, n->type.rank, n->type.dim);
+  type_print(t, &plain);
+}
+
+static void print_dot(const Session *s) {
+  const Func *f = s->module->funcs.at[0];
+  printf("digraph \"%s\" {\n  node [shape=box, fontname=\"monospace\"];\n",
+         s->module->name);
+  for (size_t i = 0; i < f->nodes.n; i++) {
+    const Node *n = f->nodes.at[i];
+    if (n->op == OP_PARAM || n->op == OP_CONST) continue;
+    Text t = {0};
+    dot_label(&t, n);
+    printf("  n%zu [label=\"%s\"%s];\n", i, t.s,
+           n->op == OP_INPUT ? ", style=rounded" : "");
+    text_free(&t);
+    for (int k = 0; k < n->nin; k++)
+      for (size_t j = 0; n->in[k] && j < i; j++)
+        if (f->nodes.at[j] == n->in[k] && n->in[k]->op != OP_PARAM &&
+            n->in[k]->op != OP_CONST)
+          printf("  n%zu -> n%zu;\n", j, i);
+  }
+  puts("}");
+}
+
+/* Sizes of code and weights are known only when they have been made. */
+static bool stats(Session *s) {
+  if (!s->o->json) {
+    report_table(s, stdout);
+    return true;
+  }
+  char dir[] = "/tmp/tamis-stats-XXXXXX";
+  if (!mkdtemp(dir))
+    return diag_error_at(s->diags, EXIT_FILE, dir, "cannot make a folder");
+  char *obj = arena_printf(s->arena, "%s/m.o", dir);
+  EmitInfo info = {0};
+  bool ok = session_emit(s, EMIT_OBJ, obj, &info);
+  unlink(obj);
+  unlink(path_with_ext(s->arena, obj, ".h"));
+  rmdir(dir);
+  return ok && report_json(s, &info, stdout);
+}
+
+static bool show(Session *s, Show *w) {
+  const Options *o = s->o;
+  if (!known_pass(s->diags, "--after", o->after) ||
+      !known_pass(s->diags, "--before", o->before) ||
+      !known_pass(s->diags, "--diff", o->diff))
+    return false;
+  if (!!o->after + !!o->before + !!o->diff + !!o->dir + o->stats > 1)
+    return diag_error_at(s->diags, EXIT_USAGE, "show",
+                         "expected one of --after, --before, --diff, --dir, "
+                         "--stats");
+  if (!session_load(s)) return false;
+  s->stop_after = o->after ? o->after : o->diff;
+  s->stop_before = o->before;
+  s->after = collect;
+  s->after_ctx = w;
+  if (o->dir) w->dir = dumpdir_new(s->arena, o->dir);
+  bool ok = session_compile(s);
+  if (w->dir) ok = dumpdir_finish(w->dir, s->diags) && ok;
+  if (!ok || o->dir) return ok;
+  if (o->diff) return print_diff(s, &w->before, &w->now, o->diff);
+  if (o->stats) return stats(s);
+  if (o->dot) {
+    print_dot(s);
+    return true;
+  }
+  return dump_write(s->diags, s->module, o->out);
+}
+
+int cmd_show(const Options *o, Diags *d, Arena *a) {
+  Session s;
+  Show w = {0};
+  if (session_open(&s, o, d, a)) show(&s, &w);
+  session_close(&s);
+  text_free(&w.before);
+  text_free(&w.now);
+  return diags_exit_code(d);
+}
+
+int cmd_targets(const Options *o, Diags *d, Arena *a) {
+  (void)a;
+  if (o->file) {
+    diag_error_at(d, EXIT_USAGE, "targets", "expected no file, found '%s'",
+                  o->file);
+    return EXIT_USAGE;
+  }
+  targets_print(stdout);
+  return EXIT_OK;
+}

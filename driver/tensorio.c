@@ -1,0 +1,153 @@
+/* tensorio.c - inputs of run, bench and check: npy files, images, drawn
+ * numbers. */
+#include "driver/driver.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+const Binding *binding_find(const Binding *b, size_t nb, const char *name,
+                            size_t index) {
+  for (size_t i = 0; i < nb; i++)
+    if (strcmp(b[i].name, name) == 0 || (!*b[i].name && index == 0))
+      return &b[i];
+  return NULL;
+}
+
+bool bindings_check(Diags *d, const char *opt, const Binding *b, size_t nb,
+                    const char *const *names, size_t n) {
+  bool ok = true;
+  for (size_t i = 0; i < nb; i++) {
+    bool known = !*b[i].name && n == 1;
+    Text list = {0};
+    for (size_t k = 0; k < n; k++) {
+      known |= strcmp(b[i].name, names[k]) == 0;
+      text_printf(&list, "%s%s", k ? ", " : "", names[k]);
+    }
+    if (!known)
+      ok = diag_error_at(d, EXIT_USAGE, opt, "'%s%s%s': expected NAME=FILE "
+                         "with a name of %s", b[i].name,
+                         *b[i].name ? "=" : "", b[i].value,
+                         list.n ? list.s : "(none)");
+    text_free(&list);
+  }
+  return ok;
+}
+
+static bool numbers(Diags *d, const char *key, const char *v, int *n,
+                    double *to) {
+  char *end;
+  for (*n = 0; *n < 4; v = end + 1) {
+    to[(*n)++] = strtod(v, &end);
+    if (end == v || (*end && *end != ':')) break;
+    if (!*end) return true;
+  }
+  return diag_error_at(d, EXIT_USAGE, "--in",
+                       "%s: expected one to four numbers between ':'", key);
+}
+
+static bool resize(Diags *d, const char *v, ImageOpts *io) {
+  char *end;
+  long h = strtol(v, &end, 10), w = 0;
+  if (*end == 'x') w = strtol(end + 1, &end, 10);
+  if (*end || h < 1 || w < 1 || h > 65536 || w > 65536)
+    return diag_error_at(d, EXIT_USAGE, "--in",
+                         "resize: expected HEIGHTxWIDTH, found '%s'", v);
+  io->height = (int)h;
+  io->width = (int)w;
+  return true;
+}
+
+static bool image_opt(Diags *d, char *kv, ImageOpts *io) {
+  char *eq = strchr(kv, '=');
+  if (eq) {
+    *eq = 0;
+    if (strcmp(kv, "resize") == 0) return resize(d, eq + 1, io);
+    if (strcmp(kv, "mean") == 0)
+      return numbers(d, kv, eq + 1, &io->nmean, io->mean);
+    if (strcmp(kv, "scale") == 0)
+      return numbers(d, kv, eq + 1, &io->nscale, io->scale);
+    if (strcmp(kv, "order") == 0 &&
+        (strcmp(eq + 1, "rgb") == 0 || strcmp(eq + 1, "bgr") == 0)) {
+      io->bgr = eq[1] == 'b';
+      return true;
+    }
+  }
+  return diag_error_at(d, EXIT_USAGE, "--in", "unknown image option '%s'; "
+                       "expected resize=HxW, mean=A:B:C, scale=A:B:C or "
+                       "order=rgb|bgr", kv);
+}
+
+static bool has_ext(const char *path, const char *ext) {
+  size_t n = strlen(path), m = strlen(ext);
+  return n >= m && strcasecmp(path + n - m, ext) == 0;
+}
+
+static bool image_in(Arena *a, Diags *d, const char *path, char *opts,
+                     const Type *t, float *to) {
+  ImageOpts io = {0};
+  for (char *save, *kv = opts ? strtok_r(opts, ",", &save) : NULL; kv;
+       kv = strtok_r(NULL, ",", &save))
+    if (!image_opt(d, kv, &io)) return false;
+  const float *v = image_read(a, d, path, t, &io);
+  if (!v) return false;
+  memcpy(to, v, (size_t)type_elems(t) * sizeof *to);
+  return true;
+}
+
+static bool npy_in(Arena *a, Diags *d, const char *path, const Type *t,
+                   float *to) {
+  WeightFile *w = weights_read(a, d, path);
+  if (!w) return false;
+  bool ok = w->tensors.n == 1;
+  if (!ok) {
+    diag_error_at(d, EXIT_FILE, path, "expected one tensor, found %zu",
+                  w->tensors.n);
+  } else if (!type_same_shape(&w->tensors.at[0].type, t)) {
+    Text x = {0}, y = {0};
+    Type want = type_make(t->elem, t->rank, t->dim);
+    type_print(&x, &want);
+    type_print(&y, &w->tensors.at[0].type);
+    ok = diag_error_at(d, EXIT_FILE, path, "expected %s, found %s", x.s,
+                       y.s);
+    text_free(&x);
+    text_free(&y);
+  }
+  Buffer *b = ok ? weights_to_f32(&w->tensors.at[0]) : NULL;
+  if (b) memcpy(to, b->data, (size_t)type_elems(t) * sizeof *to);
+  buffer_unref(b);
+  weights_close(w);
+  return ok;
+}
+
+bool tensor_read(Arena *a, Diags *d, const Options *o, const char *name,
+                 size_t index, size_t count, const Type *t,
+                 const uint64_t *seed, float *to) {
+  const Binding *b = binding_find(o->in.at, o->in.n, name,
+                                  count == 1 ? index : 1);
+  if (!b) {
+    Text x = {0};
+    Type plain = type_make(t->elem, t->rank, t->dim);
+    type_print(&x, &plain);
+    if (!seed)
+      diag_error_at(d, EXIT_USAGE, "--in",
+                    "input '%s' has no data: expected --in %s=FILE (%s)",
+                    name, name, x.s);
+    text_free(&x);
+    if (!seed) return false;
+    int64_t n = type_elems(t);
+    for (int64_t i = 0; i < n; i++)
+      to[i] = (float)(2 * random_unit(name, *seed, (uint64_t)i) - 1);
+    return true;
+  }
+  char *path = arena_strdup(a, b->value);
+  char *opts = strchr(path, ',');
+  if (opts) *opts++ = 0;
+  if (has_ext(path, ".png") || has_ext(path, ".jpg") ||
+      has_ext(path, ".jpeg"))
+    return image_in(a, d, path, opts, t, to);
+  if (opts)
+    return diag_error_at(d, EXIT_USAGE, "--in", "'%s' is no image: options "
+                         "'%s' go with .png and .jpg", path, opts);
+  return npy_in(a, d, path, t, to);
+}
