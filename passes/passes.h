@@ -56,5 +56,54 @@ typedef struct Verb {
   bool (*run)(PassCtx *, const RecipeStep *);
 } Verb;
 const Verb *verb_find(const char *name);
+bool verb_prune(PassCtx *c, const RecipeStep *s);
+
+/* ---- rewrite.c: what the passes change graphs with ------------------ */
+
+static inline bool node_is_leaf(const Node *n)
+{
+  return op_info(n->op)->flags & FLAG_LEAF;
+}
+static inline Node *node_in(const Node *n, int i)
+{
+  return i < n->nin ? n->in[i] : NULL;
+}
+/* A param whose values passes may read, or a literal. */
+bool node_is_const(Module *m, const Node *n);
+/* Row-major values of a constant, NULL when it is none. */
+const float *node_values(Module *m, const Node *n);
+/* The one value of a literal or of a constant with a single element. */
+bool node_scalar(Module *m, const Node *n, double *v);
+/* A new constant; `wish` is the path it would like to have. */
+Node *func_values(Module *m, Func *f, const char *wish, Type t,
+                  Buffer *data);
+/* Paths of derived params: "a.weight" to "a.weight.folded" (once only), and
+ * "a.weight" with "bias" to "a.bias". */
+const char *path_folded(Module *m, const char *path);
+const char *path_beside(Module *m, const char *path, const char *leaf);
+/* Make `n` compute `op` of `in` with default attributes; name, path, places
+ * and users stay. */
+void node_reset(Module *m, Node *n, Op op, Node *const *in, int nin);
+/* Make `n` compute what `p` computes, with copies of attributes and
+ * operands; p's path (if any) and places come before its own. */
+void node_absorb(Module *m, Node *n, const Node *p);
+/* Set operand i, growing the list up to the op's operands. */
+void node_set_in(Module *m, Node *n, int i, Node *x);
+/* A new node right before `at` in the order of the function. */
+Node *func_insert(Module *m, Func *f, Node *at, Op op, Node *const *in,
+                  int nin);
+/* Infer the type again; what a pass writes is always well typed. */
+void node_retype(PassCtx *c, Node *n);
+/* May channels of a constant be read as one value per index of `axis` of
+ * t (or one for all)?  Then v[i * *step] is the one of index i. */
+bool node_per_axis(Module *m, const Node *n, const Type *t, int axis,
+                   const float **v, int *step);
+
+/* ---- choose.c: the format of a weight ------------------------------- */
+
+typedef enum { FORMAT_DENSE, FORMAT_CSR, FORMAT_BSR } Format;
+/* Relative times of a weight's formats from what it holds: `all` values,
+ * `nonzero` of them, `blocked` in 4x1 blocks that are not empty. */
+Format format_choose(Op op, int64_t all, int64_t nonzero, int64_t blocked);
 
 #endif

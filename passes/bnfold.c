@@ -1,0 +1,255 @@
+/* bnfold.c - scale and shift around convolution and linear go into w and b.
+ *
+ * requires   canonical forms: constants stand second, batch_norm with known
+ *            statistics is scale_shift
+ * preserves  values up to rounding (products in double, rounded once);
+ *            zeros of weights stay zeros; trainable params are left
+ * before     a = conv2d(x, c.w, pad=[1,1,1,1]) as c;
+ *            y = scale_shift(a, s, t, axis=1) as bn;
+ * after      y = conv2d(x, c.w.folded, b=c.bias, pad=[1,1,1,1]) as c;
+ * source     Jacob et al., 2018, section 3.2 (folding for inference); in
+ *            front of a product it is exact only where no zeros are padded */
+#include "passes/passes.h"
+
+/* y = x * scale[i] + shift[i], i the index along the channel axis. */
+typedef struct Affine {
+  int64_t n;
+  double *scale, *shift;
+} Affine;
+
+static int channel_axis(const Node *product)
+{
+  return product->op == OP_CONV2D ? 1 : product->type.rank - 1;
+}
+
+static bool is_product(const Node *n)
+{
+  return n->op == OP_CONV2D || n->op == OP_LINEAR;
+}
+
+static void affine_init(PassCtx *c, Affine *a, int64_t n)
+{
+  a->n = n;
+  a->scale = arena_array(c->scratch, double, n ? n : 1);
+  a->shift = arena_array(c->scratch, double, n ? n : 1);
+  for (int64_t i = 0; i < n; i++) a->scale[i] = 1;
+}
+
+/* One constant operand v of an elementwise op, the other one being x. */
+static bool affine_step(Affine *a, Op op, bool x_first, int64_t i, double v)
+{
+  switch (op) {
+  case OP_ADD:
+    a->shift[i] = v;
+    return true;
+  case OP_SUB:
+    a->shift[i] = x_first ? -v : v;
+    a->scale[i] = x_first ? 1 : -1;
+    return true;
+  case OP_MUL:
+    a->scale[i] = v;
+    return true;
+  case OP_DIV:
+    a->scale[i] = 1 / v;
+    return x_first && v != 0;
+  default:
+    return false;
+  }
+}
+
+static bool affine_binary(PassCtx *c, const Node *u, const Node *x, int axis,
+                          Affine *a)
+{
+  const float *v;
+  int step;
+  bool first = u->in[0] == x;
+  const Node *other = u->in[first];
+  if (other == x || !type_same_shape(&u->type, &x->type)) return false;
+  if (!node_per_axis(c->m, other, &u->type, axis, &v, &step)) return false;
+  affine_init(c, a, u->type.dim[axis]);
+  for (int64_t i = 0; i < a->n; i++)
+    if (!affine_step(a, u->op, first, i, v[i * step])) return false;
+  return true;
+}
+
+/* Is u an affine map of its operand x along `axis`? */
+static bool affine_of(PassCtx *c, const Node *u, const Node *x, int axis,
+                      Affine *a)
+{
+  if (op_info(u->op)->flags & FLAG_BINARY)
+    return affine_binary(c, u, x, axis, a);
+  if (u->op == OP_NEG) {
+    affine_init(c, a, u->type.dim[axis]);
+    for (int64_t i = 0; i < a->n; i++) a->scale[i] = -1;
+    return true;
+  }
+  if (u->op != OP_SCALE_SHIFT || u->in[0] != x) return false;
+  int64_t at = attr_int(u, "axis");
+  if (at < 0) at += u->type.rank;
+  if (at != axis || !node_is_const(c->m, u->in[1]) ||
+      !node_is_const(c->m, u->in[2]))
+    return false;
+  const float *s = node_values(c->m, u->in[1]);
+  const float *t = node_values(c->m, u->in[2]);
+  affine_init(c, a, u->type.dim[axis]);
+  for (int64_t i = 0; i < a->n; i++) {
+    a->scale[i] = s[i];
+    a->shift[i] = t[i];
+  }
+  return true;
+}
+
+/* ---- the product's side --------------------------------------------- */
+
+/* A product whose weights are known: w [rows][cols], b [rows] or NULL. */
+typedef struct Product {
+  Node *n;
+  const float *w, *b;
+  int64_t rows, cols;
+} Product;
+
+static bool product_known(PassCtx *c, Node *n, Product *p)
+{
+  if (!is_product(n) || !node_is_const(c->m, n->in[1])) return false;
+  Node *b = node_in(n, 2);
+  if (b && !node_is_const(c->m, b)) return false;
+  p->n = n;
+  p->w = node_values(c->m, n->in[1]);
+  p->b = b ? node_values(c->m, b) : NULL;
+  p->rows = n->in[1]->type.dim[0];
+  p->cols = p->rows ? type_elems(&n->in[1]->type) / p->rows : 0;
+  return true;
+}
+
+static bool shifts(const Affine *a)
+{
+  for (int64_t i = 0; i < a->n; i++)
+    if (a->shift[i] != 0) return true;
+  return false;
+}
+
+/* New w and b for the product node `to`; b NULL: none is needed. */
+static void product_write(PassCtx *c, Func *f, Node *to, const Product *p,
+                          Buffer *w, Buffer *b)
+{
+  Node *old_w = p->n->in[1], *old_b = node_in(p->n, 2);
+  const char *wpath =
+    old_w->op == OP_PARAM ? old_w->param->path : "weight";
+  const char *bpath = old_b && old_b->op == OP_PARAM
+                        ? path_folded(c->m, old_b->param->path)
+                        : path_beside(c->m, wpath, "bias");
+  Type t = type_make(F32, 1, &p->rows);
+  node_set_in(c->m, to, 1, func_values(c->m, f, path_folded(c->m, wpath),
+                                       old_w->type, w));
+  if (b) node_set_in(c->m, to, 2, func_values(c->m, f, bpath, t, b));
+}
+
+/* u = affine(product): scale rows of w, and b. */
+static void fold_behind(PassCtx *c, Func *f, Node *u, const Product *p,
+                        const Affine *a)
+{
+  Buffer *w = buffer_new(checked_mul(p->rows * p->cols, sizeof(float)));
+  Buffer *b = NULL;
+  float *to = (float *)w->data;
+  for (int64_t i = 0; i < p->rows; i++)
+    for (int64_t k = 0; k < p->cols; k++)
+      to[i * p->cols + k] = (float)(p->w[i * p->cols + k] * a->scale[i]);
+  if (p->b || shifts(a)) {
+    b = buffer_new(checked_mul(p->rows, sizeof(float)));
+    for (int64_t i = 0; i < p->rows; i++)
+      ((float *)b->data)[i] =
+        (float)((p->b ? p->b[i] : 0) * a->scale[i] + a->shift[i]);
+  }
+  node_absorb(c->m, u, p->n);
+  product_write(c, f, u, p, w, b);
+  node_retype(c, u);
+}
+
+/* product(affine(x)): scale columns of w by input channel; what the shift
+ * gives goes to b. */
+static void fold_before(PassCtx *c, Func *f, const Product *p,
+                        const Affine *a, Node *x)
+{
+  Node *n = p->n;
+  int64_t groups = n->op == OP_CONV2D ? attr_int(n, "groups") : 1;
+  int64_t in_group = n->in[1]->type.dim[1], each = p->cols / in_group;
+  Buffer *w = buffer_new(checked_mul(p->rows * p->cols, sizeof(float)));
+  Buffer *b = NULL;
+  float *to = (float *)w->data, *bias = NULL;
+  if (p->b || shifts(a)) {
+    b = buffer_new(checked_mul(p->rows, sizeof(float)));
+    bias = (float *)b->data;
+  }
+  for (int64_t i = 0; i < p->rows; i++) {
+    double sum = p->b ? p->b[i] : 0;
+    int64_t first = i / (p->rows / groups) * in_group;
+    for (int64_t k = 0; k < p->cols; k++) {
+      int64_t ch = first + k / each, at = i * p->cols + k;
+      to[at] = (float)(p->w[at] * a->scale[ch]);
+      sum += p->w[at] * a->shift[ch];
+    }
+    if (bias) bias[i] = (float)sum;
+  }
+  Node *u = n->in[0];
+  product_write(c, f, n, p, w, b);
+  n->in[0] = x;
+  const char *path = n->path;
+  node_inherit(c->m, n, u);
+  n->path = path ? path : u->path;
+}
+
+static bool pads_nothing(const Node *n)
+{
+  if (n->op != OP_CONV2D) return true;
+  int count;
+  const int64_t *pad = attr_ints(n, "pad", &count);
+  for (int i = 0; i < count; i++)
+    if (pad[i]) return false;
+  return true;
+}
+
+/* The operand of an affine op that is not a constant. */
+static Node *varying(PassCtx *c, const Node *u)
+{
+  bool binary = op_info(u->op)->flags & FLAG_BINARY;
+  if (!binary && u->op != OP_SCALE_SHIFT && u->op != OP_NEG) return NULL;
+  return u->in[binary && node_is_const(c->m, u->in[0])];
+}
+
+static bool has_epilogue(const Node *n)
+{
+  return node_in(n, 3) || attr_str(n, "act")[0];
+}
+
+static void bnfold_func(PassCtx *c, Func *f)
+{
+  func_tidy(c->m, f);
+  /* A folded node takes over its operand's uses: the counts stay right. */
+  int *uses = func_uses(c->scratch, f);
+  for (size_t i = 0, n = f->nodes.n; i < n; i++) {
+    Node *u = f->nodes.at[i], *x = varying(c, u);
+    Product p;
+    Affine a;
+    if (x && is_product(x) && uses[x->id] == 1 && !has_epilogue(x) &&
+        product_known(c, x, &p) &&
+        affine_of(c, u, x, channel_axis(x), &a))
+      fold_behind(c, f, u, &p, &a);
+    if (!is_product(u) || !product_known(c, u, &p)) continue;
+    Node *before = u->in[0];
+    x = varying(c, before);
+    int axis = u->op == OP_CONV2D ? 1 : before->type.rank - 1;
+    if (!x || before->type.rank < 1 || uses[before->id] != 1 ||
+        !affine_of(c, before, x, axis, &a))
+      continue;
+    if (pads_nothing(u) || !shifts(&a)) fold_before(c, f, &p, &a, x);
+  }
+  func_tidy(c->m, f);
+}
+
+bool pass_bnfold(PassCtx *c)
+{
+  if (c->opt == 0) return true;
+  for (size_t i = 0; i < c->m->funcs.n; i++)
+    bnfold_func(c, c->m->funcs.at[i]);
+  return true;
+}

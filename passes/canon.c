@@ -1,0 +1,330 @@
+/* canon.c - canonical forms, so that later passes meet one spelling.
+ *
+ * requires   a typed graph without encodings
+ * preserves  every value up to rounding; encodings stay absent
+ * before     b = batch_norm(a, g, h, m, v, eps=0.001) as bn;
+ *            c = clip(b, lo=0.0, hi=6.0);  d = reshape(c, shape=[1,8,4,4]);
+ * after      b = scale_shift(a, bn.scale, bn.shift, axis=1) as bn;
+ *            c = relu6(b);      (d was c's shape already)
+ * source     scale and shift of a normalisation: Ioffe and Szegedy, 2015,
+ *            section 3.1; computed in double and rounded once */
+#include <math.h>
+#include <stdlib.h>
+
+#include "passes/passes.h"
+
+/* A rule looks at one node.  It returns the node that has its value: the
+ * node itself (changed or not), another one, or a new one. */
+typedef struct Canon {
+  PassCtx *c;
+  Module *m;
+  Func *f;
+  bool changed;
+} Canon;
+
+static Node *become(Canon *k, Node *n, Op op, Node *const *in, int nin)
+{
+  node_reset(k->m, n, op, in, nin);
+  node_retype(k->c, n);
+  k->changed = true;
+  return n;
+}
+
+/* ---- batch_norm ----------------------------------------------------- */
+
+/* Where the new params of a node go: beside its layer path or, without
+ * one, beside the param `like`. */
+static const char *param_wish(Canon *k, const Node *n, const Node *like,
+                              const char *leaf)
+{
+  if (n->path) return arena_printf(k->m->arena, "%s.%s", n->path, leaf);
+  const char *p = like->op == OP_PARAM ? like->param->path : "const";
+  return path_beside(k->m, p, leaf);
+}
+
+static Node *canon_batch_norm(Canon *k, Node *n)
+{
+  const float *v[4];   /* gamma, beta, mean, var */
+  if (n->op != OP_BATCH_NORM) return n;
+  for (int i = 0; i < 4; i++) {
+    if (!node_is_const(k->m, n->in[i + 1])) return n;
+    v[i] = node_values(k->m, n->in[i + 1]);
+  }
+  int64_t count = n->type.dim[1];
+  double eps = attr_float(n, "eps");
+  Type t = type_make(F32, 1, &count);
+  Buffer *scale = buffer_new(checked_mul(count, sizeof(float)));
+  Buffer *shift = buffer_new(checked_mul(count, sizeof(float)));
+  float *s = (float *)scale->data, *b = (float *)shift->data;
+  for (int64_t i = 0; i < count; i++) {
+    double g = v[0][i] / sqrt(v[3][i] + eps);
+    s[i] = (float)g;
+    b[i] = (float)(v[1][i] - v[2][i] * g);
+  }
+  Node *like = n->in[1];
+  Node *in[3] = {n->in[0]};
+  in[1] = func_values(k->m, k->f, param_wish(k, n, like, "scale"), t, scale);
+  in[2] = func_values(k->m, k->f, param_wish(k, n, like, "shift"), t, shift);
+  return become(k, n, OP_SCALE_SHIFT, in, 3);
+}
+
+/* ---- views ---------------------------------------------------------- */
+
+static bool order_is_identity(const Node *n)
+{
+  int r;
+  const int64_t *order = attr_ints(n, "order", &r);
+  for (int i = 0; i < r; i++)
+    if (order[i] != i) return false;
+  return true;
+}
+
+/* Do only axes of one element change their place among the others? */
+static bool order_keeps_rows(const Node *n)
+{
+  int r, last = -1;
+  const int64_t *order = attr_ints(n, "order", &r);
+  for (int i = 0; i < r; i++) {
+    if (n->in[0]->type.dim[order[i]] == 1) continue;
+    if (order[i] < last) return false;
+    last = (int)order[i];
+  }
+  return true;
+}
+
+static bool view_is_identity(const Node *n)
+{
+  switch (n->op) {
+  case OP_CONVERT:
+    return type_equal(&n->type, &n->in[0]->type);
+  case OP_RESHAPE:
+  case OP_EXPAND:
+  case OP_PAD:
+  case OP_SLICE:
+    return type_same_shape(&n->type, &n->in[0]->type);
+  case OP_PERMUTE:
+    return order_is_identity(n);
+  case OP_CONCAT:
+    return n->nin == 1;
+  default:
+    return false;
+  }
+}
+
+static Node *to_reshape(Canon *k, Node *n, Node *x)
+{
+  Type t = n->type;
+  node_reset(k->m, n, OP_RESHAPE, &x, 1);
+  attr_set_ints(k->m, n, "shape", t.dim, t.rank);
+  node_retype(k->c, n);
+  k->changed = true;
+  return n;
+}
+
+static Node *canon_view(Canon *k, Node *n)
+{
+  if (n->nin < 1 || !(op_info(n->op)->flags & FLAG_VIEW)) return n;
+  Node *x = n->in[0];
+  if (view_is_identity(n)) {
+    k->changed = true;
+    return x;
+  }
+  if (n->op == OP_RESHAPE && x->op == OP_RESHAPE)
+    return to_reshape(k, n, x->in[0]);
+  if (n->op != OP_PERMUTE) return n;
+  if (order_keeps_rows(n)) return to_reshape(k, n, x);
+  if (x->op != OP_PERMUTE) return n;
+  int r;
+  const int64_t *outer = attr_ints(n, "order", &r);
+  const int64_t *inner = attr_ints(x, "order", &r);
+  int64_t both[MAX_RANK];
+  for (int i = 0; i < r; i++) both[i] = inner[outer[i]];
+  node_reset(k->m, n, OP_PERMUTE, x->in, 1);
+  attr_set_ints(k->m, n, "order", both, r);
+  node_retype(k->c, n);
+  k->changed = true;
+  return n;
+}
+
+/* ---- activations ---------------------------------------------------- */
+
+static Node *canon_activation(Canon *k, Node *n)
+{
+  double v;
+  if (n->op == OP_CLIP && attr_float(n, "lo") == 0) {
+    double hi = attr_float(n, "hi");
+    if (hi == 6) return become(k, n, OP_RELU6, n->in, 1);
+    if (isinf(hi) && hi > 0) return become(k, n, OP_RELU, n->in, 1);
+  }
+  if (n->op == OP_MAXIMUM && node_scalar(k->m, n->in[1], &v) && v == 0 &&
+      type_same_shape(&n->type, &n->in[0]->type))
+    return become(k, n, OP_RELU, n->in, 1);
+  bool twice = n->op == OP_RELU || n->op == OP_RELU6 || n->op == OP_ABS;
+  if (twice && n->in[0]->op == n->op) {
+    k->changed = true;
+    return n->in[0];
+  }
+  return n;
+}
+
+/* x * sigmoid(x) is silu, x * hardsigmoid(x) is hardswish. */
+static Node *canon_gate(Canon *k, Node *n)
+{
+  if (n->op != OP_MUL) return n;
+  for (int i = 0; i < 2; i++) {
+    Node *x = n->in[i], *gate = n->in[1 - i];
+    if (gate->nin != 1 || gate->in[0] != x) continue;
+    if (gate->op == OP_SIGMOID) return become(k, n, OP_SILU, &x, 1);
+    if (gate->op == OP_HARDSIGMOID)
+      return become(k, n, OP_HARDSWISH, &x, 1);
+  }
+  return n;
+}
+
+/* ---- arithmetic ----------------------------------------------------- */
+
+static Node *canon_neutral(Canon *k, Node *n)
+{
+  double v;
+  if (!(op_info(n->op)->flags & FLAG_BINARY)) return n;
+  Node *x = n->in[0];
+  if (!node_scalar(k->m, n->in[1], &v)) return n;
+  bool none = v == 0 ? n->op == OP_ADD || n->op == OP_SUB
+                     : v == 1 && (n->op == OP_MUL || n->op == OP_DIV);
+  if (!none || !type_same_shape(&n->type, &x->type)) return n;
+  k->changed = true;
+  return x;
+}
+
+/* x - c is x + -c, exactly; constants stand second where they may. */
+static Node *canon_order(Canon *k, Node *n)
+{
+  if (n->op == OP_SUB && n->in[1]->op == OP_CONST) {
+    Node *in[2] = {n->in[0], func_const(k->m, k->f, -n->in[1]->value)};
+    return become(k, n, OP_ADD, in, 2);
+  }
+  if (!(op_info(n->op)->flags & FLAG_COMM)) return n;
+  Node *a = n->in[0], *b = n->in[1];
+  if (node_is_leaf(a) && a->op != OP_INPUT &&
+      (!node_is_leaf(b) || b->op == OP_INPUT)) {
+    n->in[0] = b;
+    n->in[1] = a;
+    k->changed = true;
+  }
+  return n;
+}
+
+/* ---- axes and reductions -------------------------------------------- */
+
+static int axis_compare(const void *a, const void *b)
+{
+  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return (x > y) - (x < y);
+}
+
+static Node *canon_reduce(Canon *k, Node *n)
+{
+  if (!(op_info(n->op)->flags & FLAG_REDUCE)) return n;
+  int count, rank = n->in[0]->type.rank;
+  const int64_t *axes = attr_ints(n, "axes", &count);
+  int64_t to[MAX_RANK];
+  bool same = count > 0 || rank == 0;
+  for (int i = 0; i < count; i++) {
+    to[i] = axes[i] < 0 ? axes[i] + rank : axes[i];
+    same = same && to[i] == axes[i] && (i == 0 || to[i] > to[i - 1]);
+  }
+  if (same) return n;
+  if (count == 0)
+    for (; count < rank; count++) to[count] = count;
+  qsort(to, count, sizeof *to, axis_compare);
+  attr_set_ints(k->m, n, "axes", to, count);
+  k->changed = true;
+  return n;
+}
+
+static Node *canon_axis(Canon *k, Node *n)
+{
+  if (attr_index(n->op, "axis") < 0) return n;
+  int64_t axis = attr_int(n, "axis");
+  if (axis >= 0) return n;
+  attr_set_int(n, "axis", axis + n->in[0]->type.rank);
+  k->changed = true;
+  return n;
+}
+
+/* An average over the whole map is a mean that keeps its axes. */
+static Node *canon_pool(Canon *k, Node *n)
+{
+  if (n->op != OP_AVG_POOL || n->type.dim[2] != 1 || n->type.dim[3] != 1)
+    return n;
+  int count, npad;
+  const int64_t *win = attr_ints(n, "k", &count);
+  const int64_t *pad = attr_ints(n, "pad", &npad);
+  for (int i = 0; i < npad; i++)
+    if (pad[i]) return n;
+  const Type *x = &n->in[0]->type;
+  if (count != 2 || win[0] != x->dim[2] || win[1] != x->dim[3]) return n;
+  static const int64_t axes[2] = {2, 3};
+  node_reset(k->m, n, OP_MEAN, n->in, 1);
+  attr_set_ints(k->m, n, "axes", axes, 2);
+  attr_set_bool(n, "keep", true);
+  node_retype(k->c, n);
+  k->changed = true;
+  return n;
+}
+
+static Node *literal_param(Canon *k, const Node *n)
+{
+  Buffer *b = buffer_new(sizeof(float));
+  *(float *)b->data = (float)n->value;
+  k->changed = true;
+  return func_values(k->m, k->f, "literal", n->type, b);
+}
+
+/* Kernels take a literal only as an operand of a binary op; elsewhere it
+ * becomes a param of one value. */
+static Node *canon_literal(Canon *k, Node *n)
+{
+  if (op_info(n->op)->flags & FLAG_BINARY) return n;
+  for (int i = 0; i < n->nin; i++)
+    if (n->in[i] && n->in[i]->op == OP_CONST)
+      n->in[i] = literal_param(k, n->in[i]);
+  return n;
+}
+
+static Node *(*const rules[])(Canon *, Node *) = {
+  canon_order, canon_axis, canon_reduce, canon_batch_norm, canon_view,
+  canon_activation, canon_gate, canon_neutral, canon_pool, canon_literal,
+};
+
+static void canon_func(Canon *k)
+{
+  do {
+    k->changed = false;
+    /* New leaves are appended behind; they need no visit. */
+    for (size_t i = 0, n = k->f->nodes.n; i < n; i++) {
+      Node *old = k->f->nodes.at[i];
+      if (node_is_leaf(old)) continue;
+      for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
+        Node *to = rules[r](k, old);
+        if (to == old) continue;
+        func_replace(k->f, old, to);
+        break;
+      }
+    }
+    for (size_t i = 0; i < k->f->outputs.n; i++) {
+      Output *o = &k->f->outputs.at[i];
+      if (o->node->op == OP_CONST) o->node = literal_param(k, o->node);
+    }
+    func_tidy(k->m, k->f);
+  } while (k->changed);
+}
+
+bool pass_canon(PassCtx *c)
+{
+  for (size_t i = 0; i < c->m->funcs.n; i++) {
+    Canon k = {c, c->m, c->m->funcs.at[i], false};
+    canon_func(&k);
+  }
+  return true;
+}

@@ -1,0 +1,84 @@
+/* cse.c - one node for equal computations.
+ *
+ * requires   a typed graph, operands of commutative ops in canonical order
+ * preserves  values exactly; the first of equal nodes stays, with its name
+ *            and path and the places of all
+ * before     a = relu(x) from "m.tam" 3:7;  b = relu(x) from "m.tam" 4:7;
+ *            y = add(a, b);
+ * after      a = relu(x) from "m.tam" 3:7, "m.tam" 4:7;  y = add(a, a);
+ * source     value numbering over a DAG by a hash of op, operands and
+ *            attributes; ops are pure, so equal means interchangeable */
+#include <string.h>
+
+#include "passes/passes.h"
+
+static bool attr_equal(const Attr *a, const Attr *b)
+{
+  if (a->kind != b->kind || a->set != b->set) return false;
+  if (!a->set) return true;
+  switch (a->kind) {
+  case ATTR_INT:
+  case ATTR_BOOL:
+    return a->i == b->i;
+  case ATTR_FLOAT:   /* as bits: 0.0 is not -0.0 */
+    return memcmp(&a->f, &b->f, sizeof a->f) == 0;
+  case ATTR_STR:
+    return strcmp(a->s, b->s) == 0;
+  case ATTR_INTS:
+    for (int i = 0; i < a->n && i < b->n; i++)
+      if (a->ints[i] != b->ints[i]) return false;
+    return a->n == b->n;
+  }
+  unreachable();
+}
+
+static bool node_equal(const Node *a, const Node *b)
+{
+  if (a->op != b->op || a->nin != b->nin) return false;
+  if (a->op == OP_CONST)
+    return memcmp(&a->value, &b->value, sizeof a->value) == 0;
+  if (node_is_leaf(a)) return false;
+  for (int i = 0; i < a->nin; i++)
+    if (a->in[i] != b->in[i]) return false;
+  for (int i = 0; i < op_info(a->op)->nattrs; i++)
+    if (!attr_equal(&a->attr[i], &b->attr[i])) return false;
+  return type_equal(&a->type, &b->type);
+}
+
+/* Attributes are left to node_equal: few nodes share op and operands. */
+static uint64_t node_hash(const Node *n)
+{
+  uint64_t h = hash_mix((uint64_t)n->op + 1);
+  if (n->op == OP_CONST) h = hash_mix(h ^ hash_bytes(&n->value, 8));
+  for (int i = 0; i < n->nin; i++)
+    h = hash_mix(h ^ (n->in[i] ? n->in[i]->id + 1 : 0));
+  return h;
+}
+
+static void cse_func(PassCtx *c, Func *f)
+{
+  func_tidy(c->m, f);   /* ids are what is hashed */
+  size_t room = 64;
+  while (room < 2 * f->nodes.n) room *= 2;
+  Node **table = arena_array(c->scratch, Node *, room);
+  for (size_t i = 0; i < f->nodes.n; i++) {
+    Node *n = f->nodes.at[i];
+    size_t h = node_hash(n) & (room - 1);
+    while (table[h] && !node_equal(table[h], n)) h = (h + 1) & (room - 1);
+    if (!table[h]) {
+      table[h] = n;
+      continue;
+    }
+    const char *path = table[h]->path;
+    node_inherit(c->m, table[h], n);
+    if (path) table[h]->path = path;
+    func_replace(f, n, table[h]);
+  }
+  func_tidy(c->m, f);
+}
+
+bool pass_cse(PassCtx *c)
+{
+  for (size_t i = 0; i < c->m->funcs.n; i++) cse_func(c, c->m->funcs.at[i]);
+  return true;
+}

@@ -1,0 +1,86 @@
+/* fold.c - what depends on constants alone is computed now.
+ *
+ * requires   a typed graph without encodings
+ * preserves  values exactly: the reference evaluator rounds each op's
+ *            result as the op itself would; trainable params are left
+ * before     a = permute(w, order=[1,0]);  y = linear(x, a);
+ * after      y = linear(x, w.folded);
+ * source     the evaluator of ir/eval.c, without BLAS; nothing that would
+ *            grow the artifact much is folded */
+#include "passes/passes.h"
+
+enum { GROWTH = 4, FREE_BYTES = 1 << 20 };
+
+static bool operands_const(Module *m, const Node *n, int64_t *bytes)
+{
+  *bytes = 0;
+  for (int i = 0; i < n->nin; i++) {
+    if (!n->in[i]) continue;
+    if (!node_is_const(m, n->in[i])) return false;
+    *bytes += type_bytes(&n->in[i]->type);
+  }
+  return n->nin > 0;
+}
+
+/* Stored bytes stay within GROWTH times what they were, or are few. */
+static bool grows_little(const Node *n, int64_t in_bytes)
+{
+  int64_t out = type_bytes(&n->type);
+  return out <= FREE_BYTES || out / GROWTH <= in_bytes;
+}
+
+static Tensor *operand_tensor(PassCtx *c, const Node *n)
+{
+  int64_t count = type_elems(&n->type);
+  const float *v = node_values(c->m, n);
+  Tensor *t = arena_new_of(c->scratch, Tensor);
+  t->type = n->type;
+  t->v = arena_array(c->scratch, double, count ? count : 1);
+  for (int64_t i = 0; i < count; i++) t->v[i] = v[i];
+  return t;
+}
+
+/* The new param is named for the first param below the node. */
+static const char *fold_wish(Module *m, const Node *n)
+{
+  for (int i = 0; i < n->nin; i++)
+    if (n->in[i] && n->in[i]->op == OP_PARAM)
+      return path_folded(m, n->in[i]->param->path);
+  return n->path ? n->path : "folded";
+}
+
+static Node *fold_node(PassCtx *c, Func *f, const Node *n)
+{
+  const Tensor **in = arena_array(c->scratch, const Tensor *, n->nin);
+  for (int i = 0; i < n->nin; i++)
+    if (n->in[i]) in[i] = operand_tensor(c, n->in[i]);
+  int64_t count = type_elems(&n->type);
+  Tensor out = {n->type, NULL};
+  out.v = arena_array(c->scratch, double, count ? count : 1);
+  EvalOpts o = {.round = true, .blas = false};
+  node_eval(c->m, n, in, &out, &o);
+  Buffer *b = buffer_new(checked_mul(count, sizeof(float)));
+  float *to = (float *)b->data;
+  for (int64_t i = 0; i < count; i++) to[i] = (float)out.v[i];
+  Type t = n->type;
+  t.elem = F32;
+  return func_values(c->m, f, fold_wish(c->m, n), t, b);
+}
+
+static void fold_func(PassCtx *c, Func *f)
+{
+  for (size_t i = 0, n = f->nodes.n; i < n; i++) {
+    Node *old = f->nodes.at[i];
+    int64_t bytes;
+    if (node_is_leaf(old) || !operands_const(c->m, old, &bytes)) continue;
+    if (!grows_little(old, bytes)) continue;
+    func_replace(f, old, fold_node(c, f, old));
+  }
+  func_tidy(c->m, f);
+}
+
+bool pass_fold(PassCtx *c)
+{
+  for (size_t i = 0; i < c->m->funcs.n; i++) fold_func(c, c->m->funcs.at[i]);
+  return true;
+}

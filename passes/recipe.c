@@ -1,0 +1,46 @@
+/* recipe.c - carry out the steps of the chosen recipe.
+ *
+ * requires   the elaborator resolved selectors to params, which have data
+ * preserves  the graph; a verb may change params; no steps are left behind
+ * before     recipe half: prune c.conv.weight with sparsity=0.5;
+ *            weight of c.conv: 1 -2 3 4
+ * after      no recipe; weight of c.conv: 0 0 3 4
+ * source     the table of verbs below: a new verb is a row and a function */
+#include <string.h>
+
+#include "passes/passes.h"
+
+static const Verb verbs[] = {
+  {"prune", verb_prune},
+};
+
+const Verb *verb_find(const char *name)
+{
+  for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+    if (strcmp(verbs[i].name, name) == 0) return &verbs[i];
+  return NULL;
+}
+
+static bool verb_unknown(PassCtx *c, const RecipeStep *s)
+{
+  const char *names[sizeof verbs / sizeof *verbs];
+  size_t n = sizeof verbs / sizeof *verbs;
+  for (size_t i = 0; i < n; i++) names[i] = verbs[i].name;
+  diag_error(c->d, EXIT_MODEL, s->span, "recipe: no step is called '%s'",
+             s->verb);
+  const char *near = nearest_name(s->verb, names, n);
+  if (near) diag_note(c->d, s->span, "did you mean '%s'?", near);
+  return false;
+}
+
+bool pass_recipe(PassCtx *c)
+{
+  bool ok = true;
+  for (size_t i = 0; i < c->m->recipe.n; i++) {
+    const RecipeStep *s = &c->m->recipe.at[i];
+    const Verb *v = verb_find(s->verb);
+    if (!(v ? v->run(c, s) : verb_unknown(c, s))) ok = false;
+  }
+  if (ok) c->m->recipe.n = 0;
+  return ok;
+}

@@ -1,0 +1,129 @@
+/* rewrite.c - the few operations with which passes change a graph. */
+#include <string.h>
+
+#include "passes/passes.h"
+
+bool node_is_const(Module *m, const Node *n)
+{
+  if (n->op == OP_CONST) return true;
+  return n->op == OP_PARAM && param_values(m, n->param);
+}
+
+const float *node_values(Module *m, const Node *n)
+{
+  if (n->op == OP_PARAM) return param_values(m, n->param);
+  if (n->op != OP_CONST) return NULL;
+  float *v = arena_new_of(m->arena, float);
+  *v = (float)n->value;
+  return v;
+}
+
+bool node_scalar(Module *m, const Node *n, double *v)
+{
+  if (n->op == OP_CONST) {
+    *v = n->value;
+    return true;
+  }
+  if (n->op != OP_PARAM || type_elems(&n->type) != 1) return false;
+  const float *p = param_values(m, n->param);
+  if (p) *v = *p;
+  return p;
+}
+
+Node *func_values(Module *m, Func *f, const char *wish, Type t, Buffer *data)
+{
+  t.layout = NULL;
+  t.sparse = NULL;
+  t.quant = NULL;
+  t.at = -1;
+  Param *p = module_add_param(m, module_fresh_path(m, wish), t, data);
+  return func_param(m, f, p);
+}
+
+const char *path_folded(Module *m, const char *path)
+{
+  static const char suffix[] = ".folded";
+  size_t len = strlen(path), s = sizeof suffix - 1;
+  if (len > s && strcmp(path + len - s, suffix) == 0) return path;
+  return arena_printf(m->arena, "%s%s", path, suffix);
+}
+
+const char *path_beside(Module *m, const char *path, const char *leaf)
+{
+  const char *dot = strrchr(path, '.');
+  int len = dot ? (int)(dot - path) + 1 : 0;
+  return arena_printf(m->arena, "%.*s%s", len, path, leaf);
+}
+
+void node_reset(Module *m, Node *n, Op op, Node *const *in, int nin)
+{
+  const OpInfo *info = op_info(op);
+  int room = nin > info->noperands ? nin : info->noperands;
+  Node **to = arena_array(m->arena, Node *, room ? room : 1);
+  for (int i = 0; i < nin; i++) to[i] = in[i];
+  n->op = op;
+  n->in = to;
+  n->nin = info->variadic ? nin : info->noperands;
+  n->attr = arena_array(m->arena, Attr, info->nattrs ? info->nattrs : 1);
+  for (int i = 0; i < info->nattrs; i++) n->attr[i] = info->def[i];
+}
+
+void node_absorb(Module *m, Node *n, const Node *p)
+{
+  Node own = *n;
+  node_reset(m, n, p->op, p->in, p->nin);
+  for (int i = 0; i < op_info(p->op)->nattrs; i++) n->attr[i] = p->attr[i];
+  n->path = NULL;
+  n->nfrom = 0;
+  n->from = NULL;
+  node_inherit(m, n, p);
+  node_inherit(m, n, &own);
+  n->path = p->path ? p->path : own.path;
+}
+
+void node_set_in(Module *m, Node *n, int i, Node *x)
+{
+  if (i >= n->nin) {
+    int room = op_info(n->op)->noperands;
+    ensure(i < room);
+    Node **to = arena_array(m->arena, Node *, room);
+    for (int k = 0; k < n->nin; k++) to[k] = n->in[k];
+    n->in = to;
+    n->nin = room;
+  }
+  n->in[i] = x;
+}
+
+Node *func_insert(Module *m, Func *f, Node *at, Op op, Node *const *in,
+                  int nin)
+{
+  Node *n = func_add(m, f, op, in, nin);
+  size_t i = f->nodes.n - 1;
+  ensure(f->nodes.at[i] == n);
+  for (; i > 0 && f->nodes.at[i] != at; i--)
+    f->nodes.at[i] = f->nodes.at[i - 1];
+  ensure(f->nodes.at[i] == at);
+  f->nodes.at[i] = n;
+  return n;
+}
+
+void node_retype(PassCtx *c, Node *n)
+{
+  bool ok = node_infer(c->m, n, c->d);
+  ensure(ok);
+}
+
+bool node_per_axis(Module *m, const Node *n, const Type *t, int axis,
+                   const float **v, int *step)
+{
+  if (!node_is_const(m, n) || n->type.rank > t->rank) return false;
+  int skip = t->rank - n->type.rank;   /* operands align at the last axis */
+  *step = 0;
+  for (int i = 0; i < n->type.rank; i++) {
+    if (n->type.dim[i] == 1) continue;
+    if (i + skip != axis || n->type.dim[i] != t->dim[axis]) return false;
+    *step = 1;
+  }
+  *v = node_values(m, n);
+  return true;
+}
