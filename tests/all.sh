@@ -1,0 +1,75 @@
+#!/bin/sh
+# all.sh - every test in every build; run by `./bootstrap check`, which has
+# built build/ with gcc.  Warnings are errors in all builds.  The last two
+# lines are "skipped: N" and "N passed, N failed".
+set -u
+cd "$(dirname "$0")/.." || exit 1
+top=$PWD
+jobs=$(nproc 2>/dev/null || echo 2)
+passed=0 failed=0 skipped=0
+logs=$top/build/all-logs
+mkdir -p "$logs"
+
+# step NAME COMMAND...: one check that is a whole command.
+step() {
+  name=$1
+  shift
+  if "$@" >"$logs/$name.log" 2>&1; then
+    passed=$((passed + 1))
+    echo "PASS: $name"
+  else
+    failed=$((failed + 1))
+    echo "FAIL: $name"
+    tail -n 60 "$logs/$name.log"
+    return 1
+  fi
+}
+
+# suite NAME DIR [VAR=VALUE...]: `make check` there; each test counts.
+suite() {
+  name=$1 dir=$2
+  shift 2
+  make -C "$dir" -s -j"$jobs" check "$@" >"$logs/$name.log" 2>&1
+  grep -E '^(PASS|SKIP|XFAIL|FAIL|XPASS|ERROR):' "$logs/$name.log" |
+    sed "s|\$| ($name)|"
+  if ! grep -q '^# TOTAL:' "$logs/$name.log"; then
+    echo "FAIL: $name did not build or run"
+    tail -n 60 "$logs/$name.log"
+    failed=$((failed + 1))
+    return 1
+  fi
+  n() { sed -n "s/^# $1: *//p" "$logs/$name.log" | tail -n 1; }
+  bad=$(($(n FAIL) + $(n ERROR) + $(n XPASS)))
+  passed=$((passed + $(n PASS) + $(n XFAIL)))
+  failed=$((failed + bad))
+  skipped=$((skipped + $(n SKIP)))
+  [ "$bad" = 0 ] || tail -n 150 "$dir/test-suite.log"
+}
+
+# The newest clang of the LLVM releases that Tamis builds with.
+clang=
+for v in 22 21 20 19; do
+  if command -v clang-$v >/dev/null; then clang=clang-$v; break; fi
+done
+
+suite gcc build
+
+if [ -n "$clang" ]; then
+  mkdir -p build-san
+  if [ -f build-san/Makefile ] && [ ! configure -nt build-san/Makefile ] ||
+    step configure-san sh -c "cd build-san && ../configure -q CC=$clang \
+      CXX=clang++${clang#clang} --enable-asan --enable-werror"; then
+    # One fuzzer after the other, some seconds each, is part of the suite.
+    suite san build-san TAMIS_QUICK=1
+  fi
+else
+  echo "FAIL: no clang-19 to 22 (Debian package clang-19)"
+  failed=$((failed + 1))
+fi
+
+step distcheck make -C build -s distcheck TAMIS_QUICK=1 \
+  DISTCHECK_CONFIGURE_FLAGS=--enable-werror
+
+echo "skipped: $skipped"
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
