@@ -73,6 +73,10 @@ diag_add(Diags *d, DiagLevel level, Span at, const char *where,
   if (d->dropping)
     return;
   text_vprintf(&t, fmt, ap);
+  /* Names out of binary files reach the terminal: no control characters. */
+  for (size_t i = 0; i < t.n; i++)
+    if (((unsigned char)t.s[i] < 0x20 && t.s[i] != '\n') || t.s[i] == 0x7f)
+      t.s[i] = '?';
   g.message = arena_strdup(d->arena, t.s);
   text_free(&t);
   if (where)
