@@ -121,6 +121,11 @@ void diag_warning(Diags *d, Span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void diag_note(Diags *d, Span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Underline one more range of the same source in the latest diagnostic. */
 void diag_also(Diags *d, Span at);
+/* Memory that lives as long as the diagnostics: texts that spans point to
+ * belong here. */
+Arena *diags_arena(Diags *d);
+/* The message of the latest error, "" when there is none. */
+const char *diags_last(const Diags *d);
 /* Print all, in order, as text with source line and carets or one JSON
  * object a line ({"level","file","line","column","message","notes"}). */
 void diags_print(const Diags *d, FILE *to, bool json);

@@ -59,6 +59,21 @@ diags_exit_code(const Diags *d)
   return d->exit_code;
 }
 
+Arena *
+diags_arena(Diags *d)
+{
+  return d->arena;
+}
+
+const char *
+diags_last(const Diags *d)
+{
+  for (size_t i = d->list.n; i-- > 0;)
+    if (d->list.at[i].level == DIAG_ERROR)
+      return d->list.at[i].message;
+  return "";
+}
+
 static void
 diag_add(Diags *d, DiagLevel level, Span at, const char *where,
          const char *fmt, va_list ap)
