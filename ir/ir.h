@@ -98,7 +98,11 @@ Layout *layout_strided(Arena *a, const Type *t, const int64_t *stride,
  * slack of 4 vectors behind. */
 Layout *layout_planes(Arena *a, const Type *t, int lanes,
                       const int32_t halo[4]);
+/* The terms of a layout's text; a stride that is not given is -1 until
+ * layout_complete sets it to extent times stride of the term to the right.
+ * layout_complete also sets a size of 0 to what the terms reach. */
 bool layout_parse(Arena *a, const char *s, int rank, Layout *out);
+bool layout_complete(Layout *l, const Type *t);
 void layout_print(Text *out, const Layout *l, const Type *t);
 bool layout_equal(const Layout *a, const Layout *b);
 
@@ -167,6 +171,8 @@ typedef struct Param {
   bool trainable;
   Buffer *data, *values, *index;
   Span span;
+  Buffer *wide;        /* cache of param_values, for param.c alone */
+  uint32_t order;      /* position in module.params after func_tidy */
 } Param;
 
 typedef struct Node Node;
@@ -244,8 +250,24 @@ void param_set_data(Param *p, Buffer *data);   /* takes the reference */
 /* Bytes of the stored weights: dense data, or values and index. */
 int64_t param_bytes(const Param *p);
 
+/* sparse.c.  Whether an f32 type divides into br x bc blocks; pack a param
+ * that has data (sets values, index, type.sparse, and the type of its PARAM
+ * nodes; data is let go), and the way back. */
+bool sparse_fits(const Type *t, int br, int bc);
+void sparse_pack(Module *m, Param *p, int br, int bc);
+void sparse_unpack(Module *m, Param *p);
+/* A fresh row-major buffer of the values of a packed param. */
+Buffer *sparse_expand(const Param *p);
+int64_t sparse_blocks(const Param *p);
+/* Blocks in a block row; block column (absolute) of block number `block`. */
+uint32_t sparse_row_count(const Param *p, int64_t block_row);
+uint32_t sparse_col(const Param *p, int64_t block);
+/* Whether values and index hold what the type says; else text in why. */
+bool sparse_check(const Param *p, Text *why);
+
 Func *func_new(Module *m, const char *name);
-/* Append a node with all-default attributes; type not inferred yet. */
+/* Append a node with all-default attributes; type not inferred yet.  n->in
+ * gets a slot for every operand of the op, NULL behind the nin given. */
 Node *func_add(Module *m, Func *f, Op op, Node *const *in, int nin);
 Node *func_input(Module *m, Func *f, const char *name, Type t);
 Node *func_param(Module *m, Func *f, Param *p);   /* existing or new */

@@ -1,0 +1,227 @@
+/* infer_shape.c - the types of elementwise ops, reductions and of those that
+ * move values. */
+#include "ir/infer.h"
+
+#include <string.h>
+
+bool infer_same(InferCtx *c)
+{
+  const Type *x = infer_in(c, 0);
+  if (c->n->op == OP_CLIP &&
+      !(attr_float(c->n, "lo") <= attr_float(c->n, "hi")))
+    return infer_error(c, "lo=%g is more than hi=%g",
+                       attr_float(c->n, "lo"), attr_float(c->n, "hi"));
+  return infer_out(c, x->rank, x->dim);
+}
+
+/* Shapes aligned at the last axis; a size of 1 stretches. */
+bool infer_binary(InferCtx *c)
+{
+  const Type *a = infer_in(c, 0), *b = infer_in(c, 1);
+  if (!infer_elem(c, 1, a->elem)) return false;
+  int rank = a->rank > b->rank ? a->rank : b->rank;
+  int64_t y[MAX_RANK];
+  for (int i = 0; i < rank; i++) {
+    int ia = i - (rank - a->rank), ib = i - (rank - b->rank);
+    int64_t da = ia < 0 ? 1 : a->dim[ia], db = ib < 0 ? 1 : b->dim[ib];
+    if (da != db && da != 1 && db != 1)
+      return infer_error(c, "shapes %s and %s do not broadcast: axis %d has "
+                         "%lld and %lld, expected equal or 1",
+                         shape_text(a->rank, a->dim),
+                         shape_text(b->rank, b->dim), i - rank,
+                         (long long)da, (long long)db);
+    y[i] = da == 1 ? db : da;
+  }
+  return infer_out(c, rank, y);
+}
+
+bool infer_mask(InferCtx *c)
+{
+  const Type *w = infer_in(c, 0);
+  return infer_elem(c, 0, F32) && infer_shape(c, 1, w->rank, w->dim) &&
+         infer_out(c, w->rank, w->dim);
+}
+
+bool infer_reduce(InferCtx *c)
+{
+  const Type *x = infer_in(c, 0);
+  int n;
+  const int64_t *axes = attr_ints(c->n, "axes", &n);
+  bool gone[MAX_RANK] = {false};
+  for (int i = 0; i < n; i++) {
+    int axis;
+    if (!infer_axis(c, axes[i], x->rank, &axis)) return false;
+    if (gone[axis])
+      return infer_error(c, "axis %lld is named twice", (long long)axes[i]);
+    gone[axis] = true;
+  }
+  int64_t y[MAX_RANK];
+  int rank = 0;
+  for (int i = 0; i < x->rank; i++) {
+    if (n && !gone[i])
+      y[rank++] = x->dim[i];
+    else if (attr_bool(c->n, "keep"))
+      y[rank++] = 1;
+  }
+  return infer_out(c, rank, y);
+}
+
+bool infer_softmax(InferCtx *c)
+{
+  const Type *x = infer_in(c, 0);
+  int axis;
+  return infer_axis(c, attr_int(c->n, "axis"), x->rank, &axis) &&
+         infer_out(c, x->rank, x->dim);
+}
+
+/* The size that stands for the one -1 of a reshape. */
+static bool reshape_rest(InferCtx *c, int64_t have, int n, int64_t *y,
+                         int rest)
+{
+  y[rest] = 1;
+  Type t = type_make(F32, n, y);
+  int64_t others = type_elems(&t);
+  if (others <= 0 || have % others) {
+    y[rest] = -1;
+    return infer_error(c, "shape=%s: no size for -1 gives the %lld elements "
+                       "of x", shape_text(n, y), (long long)have);
+  }
+  y[rest] = have / others;
+  return true;
+}
+
+bool infer_reshape(InferCtx *c)
+{
+  const Type *x = infer_in(c, 0);
+  int n, rest = -1;
+  const int64_t *shape = attr_ints(c->n, "shape", &n);
+  if (n > MAX_RANK) return infer_out(c, n, shape);
+  int64_t y[MAX_RANK], have = type_elems(x);
+  for (int i = 0; i < n; i++) {
+    y[i] = shape[i];
+    if (y[i] < -1 || (y[i] == -1 && rest >= 0))
+      return infer_error(c, "shape=%s, expected sizes and at most one -1",
+                         shape_text(n, shape));
+    if (y[i] == -1) rest = i;
+  }
+  if (rest >= 0 && !reshape_rest(c, have, n, y, rest)) return false;
+  Type t = type_make(x->elem, n, y);
+  if (type_elems(&t) != have)
+    return infer_error(c, "shape=%s has %lld elements, x %s has %lld",
+                       shape_text(n, y), (long long)type_elems(&t),
+                       shape_text(x->rank, x->dim), (long long)have);
+  return infer_out(c, n, y);
+}
+
+bool infer_permute(InferCtx *c)
+{
+  const Type *x = infer_in(c, 0);
+  const int64_t *order;
+  int64_t y[MAX_RANK];
+  bool seen[MAX_RANK] = {false};
+  if (!infer_list(c, "order", x->rank, 0, x->rank - 1, &order)) return false;
+  for (int i = 0; i < x->rank; i++) {
+    if (seen[order[i]])
+      return infer_error(c, "order=%s names axis %lld twice",
+                         shape_text(x->rank, order), (long long)order[i]);
+    seen[order[i]] = true;
+    y[i] = x->dim[order[i]];
+  }
+  return infer_out(c, x->rank, y);
+}
+
+bool infer_expand(InferCtx *c)
+{
+  const Type *x = infer_in(c, 0);
+  int n;
+  const int64_t *shape = attr_ints(c->n, "shape", &n);
+  if (n > MAX_RANK) return infer_out(c, n, shape);
+  if (n < x->rank)
+    return infer_error(c, "shape=%s has rank %d, less than %d of x",
+                       shape_text(n, shape), n, x->rank);
+  for (int i = 0; i < n; i++) {
+    int k = i - (n - x->rank);
+    int64_t have = k < 0 ? 1 : x->dim[k];
+    if (shape[i] < 0 || (have != 1 && have != shape[i]))
+      return infer_error(c, "x of shape %s does not expand to %s: axis %d "
+                         "has %lld, expected %lld or 1",
+                         shape_text(x->rank, x->dim), shape_text(n, shape),
+                         i - n, (long long)have, (long long)shape[i]);
+  }
+  return infer_out(c, n, shape);
+}
+
+bool infer_concat(InferCtx *c)
+{
+  const Type *first = infer_in(c, 0);
+  int axis;
+  if (!infer_axis(c, attr_int(c->n, "axis"), first->rank, &axis))
+    return false;
+  int64_t y[MAX_RANK];
+  memcpy(y, first->dim, sizeof y);
+  for (int i = 1; i < c->n->nin; i++) {
+    const Type *t = infer_in(c, i);
+    if (!infer_elem(c, i, first->elem) || !infer_rank(c, i, first->rank))
+      return false;
+    for (int k = 0; k < t->rank; k++) {
+      if (k == axis || t->dim[k] == y[k]) continue;
+      return infer_error(c, "operand %d has shape %s, the first %s: axis %d "
+                         "has %lld, expected %lld", i + 1,
+                         shape_text(t->rank, t->dim),
+                         shape_text(first->rank, first->dim), k,
+                         (long long)t->dim[k], (long long)y[k]);
+    }
+    if (__builtin_add_overflow(y[axis], t->dim[axis], &y[axis]))
+      return infer_error(c, "the size along axis %d overflows", axis);
+  }
+  return infer_out(c, first->rank, y);
+}
+
+bool infer_slice(InferCtx *c)
+{
+  const Type *x = infer_in(c, 0);
+  int axis;
+  if (!infer_axis(c, attr_int(c->n, "axis"), x->rank, &axis)) return false;
+  int64_t size = x->dim[axis], step = attr_int(c->n, "step");
+  int64_t start = attr_int(c->n, "start"), stop = attr_int(c->n, "stop");
+  int64_t lo = start < 0 ? start + size : start;
+  int64_t hi = stop < 0 ? stop + size : stop;
+  if (step < 1)
+    return infer_error(c, "step=%lld, expected at least 1", (long long)step);
+  if (lo < 0 || hi > size || lo > hi)
+    return infer_error(c, "start=%lld, stop=%lld is no range of axis %d, "
+                       "which has size %lld", (long long)start,
+                       (long long)stop, axis, (long long)size);
+  int64_t y[MAX_RANK];
+  memcpy(y, x->dim, sizeof y);
+  y[axis] = hi > lo ? (hi - lo - 1) / step + 1 : 0;
+  return infer_out(c, x->rank, y);
+}
+
+bool infer_select(InferCtx *c)
+{
+  const Type *x = infer_in(c, 0);
+  int axis;
+  if (!infer_axis(c, attr_int(c->n, "axis"), x->rank, &axis)) return false;
+  int64_t size = x->dim[axis], index = attr_int(c->n, "index");
+  if (index < -size || index >= size)
+    return infer_error(c, "index=%lld is out of range of axis %d, which has "
+                       "size %lld", (long long)index, axis, (long long)size);
+  int64_t y[MAX_RANK];
+  int rank = 0;
+  for (int i = 0; i < x->rank; i++)
+    if (i != axis) y[rank++] = x->dim[i];
+  return infer_out(c, rank, y);
+}
+
+bool infer_pad(InferCtx *c)
+{
+  const Type *x = infer_in(c, 0);
+  const int64_t *before, *after;
+  int64_t y[MAX_RANK];
+  if (!infer_list(c, "before", x->rank, 0, MAX_WINDOW, &before) ||
+      !infer_list(c, "after", x->rank, 0, MAX_WINDOW, &after))
+    return false;
+  for (int i = 0; i < x->rank; i++) y[i] = x->dim[i] + before[i] + after[i];
+  return infer_out(c, x->rank, y);
+}

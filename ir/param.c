@@ -1,0 +1,147 @@
+/* param.c - the params of a module and the one way to their values. */
+#include "ir/ir.h"
+
+#include <string.h>
+
+Param *module_param(Module *m, const char *path)
+{
+  for (size_t i = 0; i < m->params.n; i++)
+    if (strcmp(m->params.at[i]->path, path) == 0) return m->params.at[i];
+  return NULL;
+}
+
+Param *module_add_param(Module *m, const char *path, Type t, Buffer *data)
+{
+  ensure(!module_param(m, path));
+  Param *p = arena_new_of(m->arena, Param);
+  p->path = arena_strdup(m->arena, path);
+  p->type = t;
+  p->data = data;
+  p->order = (uint32_t)m->params.n;
+  vec_push(m->arena, &m->params, p);
+  return p;
+}
+
+const char *module_fresh_path(Module *m, const char *wish)
+{
+  if (!module_param(m, wish)) return arena_strdup(m->arena, wish);
+  size_t n = strlen(wish);
+  /* A path may end in an index, behind which no letter may stand. */
+  const char *sep = n && wish[n - 1] == ']' ? ".v" : "_";
+  for (int i = 2;; i++) {
+    char *path = arena_printf(m->arena, "%s%s%d", wish, sep, i);
+    if (!module_param(m, path)) return path;
+  }
+}
+
+void param_set_data(Param *p, Buffer *data)
+{
+  buffer_unref(p->wide);
+  p->wide = NULL;
+  if (p->data != data) {
+    buffer_unref(p->data);
+    p->data = data;
+  }
+  if (!data) {
+    buffer_unref(p->values);
+    buffer_unref(p->index);
+    p->values = p->index = NULL;
+  }
+}
+
+int64_t param_bytes(const Param *p)
+{
+  if (p->type.sparse) {
+    int64_t n = 0;
+    if (p->values) n += (int64_t)p->values->size;
+    if (p->index) n += (int64_t)p->index->size;
+    return n;
+  }
+  return type_bytes(&p->type);
+}
+
+/* IEEE half to float; the mantissa of a subnormal is shifted up until its
+ * leading one shows. */
+static float half_to_float(uint16_t h)
+{
+  uint32_t sign = (uint32_t)(h & 0x8000) << 16;
+  uint32_t exp = (h >> 10) & 31, man = h & 0x3ff, bits;
+  if (exp == 31) {
+    bits = sign | 0x7f800000 | man << 13;
+  } else if (exp) {
+    bits = sign | (exp + 112) << 23 | man << 13;
+  } else if (man) {
+    uint32_t e = 113;
+    while (!(man & 0x400)) {
+      man <<= 1;
+      e--;
+    }
+    bits = sign | e << 23 | (man & 0x3ff) << 13;
+  } else {
+    bits = sign;
+  }
+  float f;
+  memcpy(&f, &bits, sizeof f);
+  return f;
+}
+
+/* Element i of row-major data, little endian in memory as in files. */
+static float elem_widen(Elem e, const uint8_t *at, size_t i)
+{
+  uint16_t h;
+  uint32_t w;
+  float f;
+  double d;
+  switch (e) {
+  case F32:
+    memcpy(&f, at + 4 * i, 4);
+    return f;
+  case F64:
+    memcpy(&d, at + 8 * i, 8);
+    return (float)d;
+  case F16:
+    memcpy(&h, at + 2 * i, 2);
+    return half_to_float(h);
+  case BF16:
+    memcpy(&h, at + 2 * i, 2);
+    w = (uint32_t)h << 16;
+    memcpy(&f, &w, 4);
+    return f;
+  case B1:
+    return at[i] ? 1.0f : 0.0f;
+  default:
+    unreachable();
+  }
+}
+
+static Buffer *data_widen(const Param *p, size_t n)
+{
+  Buffer *b = buffer_new(n * sizeof(float));
+  float *to = (float *)(void *)b->data;
+  for (size_t i = 0; i < n; i++)
+    to[i] = elem_widen(p->type.elem, p->data->data, i);
+  return b;
+}
+
+const float *param_values(Module *m, const Param *p)
+{
+  (void)m;
+  if (p->trainable) return NULL;
+  if (p->wide) return (const float *)(const void *)p->wide->data;
+  int64_t n = type_elems(&p->type);
+  ensure(n >= 0);
+  /* The cache of a value is no change of it. */
+  Param *own = (Param *)(uintptr_t)p;
+  if (p->type.sparse) {
+    if (!p->values || !p->index) return NULL;
+    own->wide = sparse_expand(p);
+  } else {
+    if (!p->data) return NULL;
+    ensure(p->data->size >= (size_t)n * elem_size(p->type.elem));
+    bool aligned = (uintptr_t)p->data->data % sizeof(float) == 0;
+    if (p->type.elem == F32 && aligned)
+      return (const float *)(const void *)p->data->data;
+    own->wide = data_widen(p, (size_t)n);
+  }
+  return (const float *)(const void *)p->wide->data;
+}

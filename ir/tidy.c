@@ -1,0 +1,189 @@
+/* tidy.c - the canonical order of a function: inputs, then params in the
+ * module's order, then scalars in the order of their first use (one node for
+ * one value), then all other nodes, operands first and else as they stood.
+ * A text that is parsed back has the same order, so nothing that follows can
+ * depend on where a module came from. */
+#include "ir/ir.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Tidy {
+  Func *f;
+  Arena *a;           /* scratch */
+  bool *live, *open, *done;  /* by id */
+  Vec(Node *) stack;
+  Vec(Node *) order;  /* everything but leaves, operands first */
+  Vec(Node *) consts;
+} Tidy;
+
+static void ids_set(const Func *f)
+{
+  for (size_t i = 0; i < f->nodes.n; i++) f->nodes.at[i]->id = (uint32_t)i;
+}
+
+static void node_reach(Tidy *t, Node *n)
+{
+  if (!n) return;
+  ensure(n->id < t->f->nodes.n && t->f->nodes.at[n->id] == n);
+  if (t->live[n->id]) return;
+  t->live[n->id] = true;
+  vec_push(t->a, &t->stack, n);
+}
+
+static void live_mark(Tidy *t)
+{
+  for (size_t i = 0; i < t->f->inputs.n; i++)
+    node_reach(t, t->f->inputs.at[i]);
+  for (size_t i = 0; i < t->f->outputs.n; i++)
+    node_reach(t, t->f->outputs.at[i].node);
+  while (t->stack.n) {
+    Node *n = t->stack.at[--t->stack.n];
+    for (int k = 0; k < n->nin; k++) node_reach(t, n->in[k]);
+  }
+}
+
+/* Push the operands that are not placed yet, the first on top; true when
+ * there are none. */
+static bool operands_placed(Tidy *t, const Node *n)
+{
+  bool all = true;
+  for (int k = n->nin - 1; k >= 0; k--) {
+    Node *x = n->in[k];
+    if (!x || t->done[x->id]) continue;
+    vec_push(t->a, &t->stack, x);
+    all = false;
+  }
+  return all;
+}
+
+static void node_place(Tidy *t, Node *root)
+{
+  vec_push(t->a, &t->stack, root);
+  while (t->stack.n) {
+    Node *n = t->stack.at[t->stack.n - 1];
+    if (!t->done[n->id] && !operands_placed(t, n)) {
+      ensure(!t->open[n->id]);   /* else it needs itself */
+      t->open[n->id] = true;
+      continue;
+    }
+    t->stack.n--;
+    if (t->done[n->id]) continue;
+    t->done[n->id] = true;
+    if (!(op_info(n->op)->flags & FLAG_LEAF))
+      vec_push(t->a, &t->order, n);
+    else if (n->op == OP_CONST)
+      vec_push(t->a, &t->consts, n);
+  }
+}
+
+static uint64_t const_bits(const Node *n)
+{
+  uint64_t bits;
+  memcpy(&bits, &n->value, sizeof bits);
+  return bits;
+}
+
+/* One node for each value; nodes of the order use it from now on. */
+static void consts_merge(Tidy *t)
+{
+  size_t kept = 0;
+  Node **to = arena_array(t->a, Node *, t->f->nodes.n);
+  for (size_t i = 0; i < t->consts.n; i++) {
+    Node *c = t->consts.at[i];
+    size_t k = 0;
+    while (k < kept && const_bits(t->consts.at[k]) != const_bits(c)) k++;
+    if (k == kept) t->consts.at[kept++] = c;
+    to[c->id] = t->consts.at[k];
+  }
+  t->consts.n = kept;
+  for (size_t i = 0; i < t->order.n; i++) {
+    Node *n = t->order.at[i];
+    for (int k = 0; k < n->nin; k++)
+      if (n->in[k] && to[n->in[k]->id]) n->in[k] = to[n->in[k]->id];
+  }
+  for (size_t i = 0; i < t->f->outputs.n; i++) {
+    Output *o = &t->f->outputs.at[i];
+    if (to[o->node->id]) o->node = to[o->node->id];
+  }
+}
+
+/* Forget the params that no function uses, in recipes too. */
+static void params_drop(Module *m, Arena *a)
+{
+  bool *used = arena_array(a, bool, m->params.n);
+  for (size_t i = 0; i < m->params.n; i++) {
+    m->params.at[i]->order = (uint32_t)i;
+  }
+  for (size_t i = 0; i < m->funcs.n; i++) {
+    const Func *f = m->funcs.at[i];
+    for (size_t k = 0; k < f->nodes.n; k++)
+      if (f->nodes.at[k]->op == OP_PARAM)
+        used[f->nodes.at[k]->param->order] = true;
+  }
+  for (size_t i = 0; i < m->recipe.n; i++) {
+    RecipeStep *s = &m->recipe.at[i];
+    size_t kept = 0;
+    for (size_t k = 0; k < s->params.n; k++)
+      if (used[s->params.at[k]->order])
+        s->params.at[kept++] = s->params.at[k];
+    s->params.n = kept;
+  }
+  size_t kept = 0;
+  for (size_t i = 0; i < m->params.n; i++) {
+    Param *p = m->params.at[i];
+    if (used[i]) {
+      p->order = (uint32_t)kept;
+      m->params.at[kept++] = p;
+    } else {
+      param_set_data(p, NULL);
+    }
+  }
+  m->params.n = kept;
+}
+
+static int param_order(const void *a, const void *b)
+{
+  const Node *x = *(Node *const *)a, *y = *(Node *const *)b;
+  return (x->param->order > y->param->order) -
+         (x->param->order < y->param->order);
+}
+
+/* Write the new order into f->nodes (never more nodes than there were). */
+static void order_store(Tidy *t)
+{
+  Func *f = t->f;
+  Vec(Node *) params = {0};
+  for (size_t i = 0; i < f->nodes.n; i++) {
+    Node *n = f->nodes.at[i];
+    if (n->op == OP_PARAM && t->live[n->id]) vec_push(t->a, &params, n);
+  }
+  if (params.n)
+    qsort(params.at, params.n, sizeof *params.at, param_order);
+  size_t k = 0;
+  for (size_t i = 0; i < f->inputs.n; i++) f->nodes.at[k++] = f->inputs.at[i];
+  for (size_t i = 0; i < params.n; i++) f->nodes.at[k++] = params.at[i];
+  for (size_t i = 0; i < t->consts.n; i++) f->nodes.at[k++] = t->consts.at[i];
+  for (size_t i = 0; i < t->order.n; i++) f->nodes.at[k++] = t->order.at[i];
+  ensure(k <= f->nodes.n);
+  f->nodes.n = k;
+}
+
+void func_tidy(Module *m, Func *f)
+{
+  Tidy t = {.f = f, .a = arena_new()};
+  for (size_t i = 0; i < m->params.n; i++)
+    m->params.at[i]->order = (uint32_t)i;
+  ids_set(f);
+  t.live = arena_array(t.a, bool, f->nodes.n);
+  t.open = arena_array(t.a, bool, f->nodes.n);
+  t.done = arena_array(t.a, bool, f->nodes.n);
+  live_mark(&t);
+  for (size_t i = 0; i < f->nodes.n; i++)
+    if (t.live[i]) node_place(&t, f->nodes.at[i]);
+  consts_merge(&t);
+  order_store(&t);
+  ids_set(f);
+  params_drop(m, t.a);
+  arena_free(t.a);
+}
