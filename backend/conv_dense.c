@@ -1,0 +1,184 @@
+/* conv_dense.c - conv2d_dense: convolution with dense weights on planes,
+ * without im2col.
+ *
+ * A register tile of R output channels x T vectors of pixels; weights are
+ * packed per panel of R rows as [tap][channel][R], so that the inner loop
+ * over channels reads R broadcast weights and T vectors of x for R*T
+ * multiply-adds.  Strided convolutions read x by shuffles. */
+#include "backend/tiles.h"
+
+typedef struct Dense {
+  const Conv *cv;
+  Panels panels;
+  int tile;             /* vectors a tile */
+  int64_t weights;      /* blob offset */
+  int64_t taps;         /* blob offset of the u32 tap offsets */
+  int nvectors;
+  Vectors vectors[2];
+  bool panel_outer;     /* loop order */
+} Dense;
+
+/* Rows of panel p (of all panels of a group) and its first row. */
+static int panel_rows(const Panels *p, int64_t i, int64_t *first) {
+  bool small = i >= p->n[0];
+  *first = small ? p->n[0] * p->size[0] + (i - p->n[0]) * p->size[1]
+                 : i * p->size[0];
+  return small ? p->size[1] : p->size[0];
+}
+
+static int64_t pack_weights(Gen *g, const Dense *d) {
+  const Conv *cv = d->cv;
+  const float *w = operand_values(g, cv->w);
+  int64_t taps = cv->kh * cv->kw, k = cv->cg * taps, at = 0, first;
+  float *out = arena_array(g->a, float, (size_t)(cv->o * k));
+  for (int64_t q = 0; q < cv->groups; q++)
+    for (int64_t p = 0; p < d->panels.n[0] + d->panels.n[1]; p++) {
+      int rows = panel_rows(&d->panels, p, &first);
+      for (int64_t tap = 0; tap < taps; tap++)
+        for (int64_t c = 0; c < cv->cg; c++)
+          for (int r = 0; r < rows; r++)
+            out[at++] = w[(q * cv->og + first + r) * k + c * taps + tap];
+    }
+  return blob_add(g, out, (size_t)at * sizeof *out, 64);
+}
+
+static int64_t pack_taps(Gen *g, const Conv *cv) {
+  int64_t n = cv->kh * cv->kw;
+  uint32_t *t = arena_array(g->a, uint32_t, (size_t)n);
+  for (int64_t i = 0; i < n; i++) t[i] = (uint32_t)conv_tap(cv, i);
+  return blob_add(g, t, (size_t)n * sizeof *t, 64);
+}
+
+/* acc += the products over a group's channels at one tap; *w advances. */
+static void sum_channels(Gen *g, const Dense *d, const Spots *s, Val off,
+                         int rows, Val *w, Val *acc) {
+  int64_t plane = 4 * d->cv->xs[1];
+  Loop l;
+  loop_begin(g, &l, k64(g, 0), k64(g, d->cv->cg * plane), plane, true, "c");
+  loop_carry(g, &l, w);
+  for (int i = 0; i < rows * s->t; i++) loop_carry(g, &l, &acc[i]);
+  Val x[TILE_MAX], at = add64(g, off, l.iv);
+  for (int i = 0; i < s->t; i++) x[i] = spot_load(g, d->cv, s, i, at);
+  for (int r = 0; r < rows; r++) {
+    Val v = vsplat(g, load_f32(g, *w, 4 * r));
+    for (int i = 0; i < s->t; i++)
+      acc[r * s->t + i] = fma_(g, v, x[i], acc[r * s->t + i]);
+  }
+  *w = addrk(g, *w, 4 * rows);
+  loop_end(g, &l);
+}
+
+/* One register tile: `rows` channels from `row` on, weights at w; off is
+ * the byte offset of the group's channels in x. */
+static void emit_tile(Gen *g, const Dense *d, const Spots *s, int rows,
+                      Val row, Val w, Val off) {
+  const Conv *cv = d->cv;
+  Val acc[LOOP_CARRY_MAX], bias = NULL;
+  if (cv->b) bias = addr(g, value_ptr(g, cv->b), mul64(g, row, 4));
+  for (int r = 0; r < rows; r++) {
+    Val v = bias ? vsplat(g, load_f32(g, bias, 4 * r)) : vzero(g);
+    for (int i = 0; i < s->t; i++) acc[r * s->t + i] = v;
+  }
+  if (cv->kh * cv->kw == 1) {
+    sum_channels(g, d, s, off, rows, &w, acc);
+  } else {
+    Loop l;
+    loop_begin(g, &l, k64(g, 0), k64(g, cv->kh * cv->kw), 1, true, "tap");
+    loop_carry(g, &l, &w);
+    for (int i = 0; i < rows * s->t; i++) loop_carry(g, &l, &acc[i]);
+    Val tap = addr(g, blob_ptr(g, d->taps), mul64(g, l.iv, 4));
+    Val at = add64(g, off, load_index(g, tap, 0, 4));
+    sum_channels(g, d, s, at, rows, &w, acc);
+    loop_end(g, &l);
+  }
+  for (int r = 0; r < rows; r++)
+    for (int i = 0; i < s->t; i++)
+      spot_store(g, cv, s, i, acc[r * s->t + i], add64(g, row, k64(g, r)));
+}
+
+/* Addresses of the image at hand. */
+typedef struct Image { Val x, y, r; } Image;
+
+/* The loop over the tiles of t vectors [first, first + n*t). */
+typedef struct Run { const Vectors *v; int64_t first, n; int t; } Run;
+
+static void run_begin(Gen *g, const Dense *d, const Run *run,
+                      const Image *im, Loop *l, Spots *s) {
+  loop_begin(g, l, k64(g, run->first), k64(g, run->first + run->n * run->t),
+             run->t, true, "tile");
+  conv_spots(g, d->cv, run->v, l->iv, run->t, im->x, im->y, im->r, s);
+}
+
+/* All panels of group `q` (a Val); spots given, or (s NULL) the tiles of
+ * the run inside each panel. */
+static void emit_panels(Gen *g, const Dense *d, const Run *run,
+                        const Image *im, const Spots *s, Val q) {
+  const Conv *cv = d->cv;
+  int64_t k = 4 * cv->cg * cv->kh * cv->kw, done = 0;
+  Val group = addr(g, blob_ptr(g, d->weights), mul64(g, q, cv->og * k));
+  Val off = mul64(g, q, 4 * cv->cg * cv->xs[1]);
+  for (int z = 0; z < 2; z++) {
+    int rows = d->panels.size[z];
+    if (!d->panels.n[z]) continue;
+    Loop p, tile;
+    Spots own;
+    loop_begin(g, &p, k64(g, 0), k64(g, d->panels.n[z]), 1, true, "panel");
+    Val row = add64(g, mul64(g, p.iv, rows), k64(g, done));
+    Val w = addr(g, group, mul64(g, row, k));
+    row = add64(g, row, mul64(g, q, cv->og));
+    if (!s) run_begin(g, d, run, im, &tile, &own);
+    emit_tile(g, d, s ? s : &own, rows, row, w, off);
+    if (!s) loop_end(g, &tile);
+    loop_end(g, &p);
+    done += d->panels.n[z] * rows;
+  }
+}
+
+static void emit_groups(Gen *g, const Dense *d, const Run *run,
+                        const Image *im, const Spots *s) {
+  if (d->cv->groups == 1) {
+    emit_panels(g, d, run, im, s, k64(g, 0));
+    return;
+  }
+  Loop l;
+  loop_begin(g, &l, k64(g, 0), k64(g, d->cv->groups), 1, true, "group");
+  emit_panels(g, d, run, im, s, l.iv);
+  loop_end(g, &l);
+}
+
+static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
+  const Dense *d = ctx;
+  Image im = { x, y, r };
+  for (int i = 0; i < d->nvectors; i++) {
+    const Vectors *v = &d->vectors[i];
+    int64_t n = v->count / d->tile, rest = v->count % d->tile;
+    Run runs[] = { { v, 0, n, d->tile },
+                   { v, n * d->tile, 1, (int)rest } };
+    for (int j = 0; j < 2; j++) {
+      if (!runs[j].n || !runs[j].t) continue;
+      Loop tile;
+      Spots s;
+      if (!d->panel_outer) run_begin(g, d, &runs[j], &im, &tile, &s);
+      emit_groups(g, d, &runs[j], &im, d->panel_outer ? NULL : &s);
+      if (!d->panel_outer) loop_end(g, &tile);
+    }
+  }
+}
+
+void emit_conv2d_dense(Gen *g, const Node *n) {
+  Conv cv;
+  conv_init(g, n, &cv);
+  Dense d = { .cv = &cv };
+  int rows = n->tile[0] > 0 ? n->tile[0] : 4;
+  d.tile = n->tile[1] > 0 ? n->tile[1] : 2;
+  d.panels = panels_cut(cv.og, rows);
+  d.weights = pack_weights(g, &d);
+  if (cv.kh * cv.kw > 1) d.taps = pack_taps(g, &cv);
+  d.nvectors = conv_vectors(g, &cv, d.vectors);
+  /* The larger operand is walked once, the other from cache. */
+  int64_t xbytes = 4 * cv.c * cv.xs[1];
+  int64_t wbytes = 4 * cv.o * cv.cg * cv.kh * cv.kw;
+  d.panel_outer = wbytes > xbytes;
+  conv_clear(g, &cv);
+  conv_images(g, &cv, emit_image, &d);
+}

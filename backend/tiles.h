@@ -1,0 +1,72 @@
+/* tiles.h - what the convolution and linear kernels share: the geometry of
+ * a convolution on planes, the vectors that cover its output, and how they
+ * are cut into register tiles. */
+#ifndef TAMIS_TILES_H
+#define TAMIS_TILES_H
+
+#include "backend/codegen.h"
+
+/* A convolution; strides count elements. */
+typedef struct Conv {
+  const Node *n, *x, *w, *b, *r;     /* b and r NULL where absent */
+  int64_t batch, c, h, wd, o, oh, ow;
+  int64_t groups, cg, og;            /* channels in and out of a group */
+  int64_t kh, kw, sy, sx, dy, dx, top, left;
+  int64_t xs[MAX_RANK], ys[MAX_RANK], rs[MAX_RANK];
+  bool flat;      /* one pitch throughout: the plane is a line of vectors */
+} Conv;
+
+/* Fill cv; ensures that x's halo covers the padding and that axis w has
+ * stride 1 throughout.  `lanes` is the width of the vectors. */
+void conv_init(const Gen *g, const Node *n, Conv *cv);
+/* Byte offset of tap number i (row-major over ky, kx) from tap 0. */
+int64_t conv_tap(const Conv *cv, int64_t i);
+
+/* Equal vectors of the output plane: `count` of them with `lanes` elements
+ * each.  Where they lie: vector v at v*lanes*4 bytes, or by a table. */
+typedef struct Vectors {
+  int64_t count;
+  int lanes;
+  bool exact;        /* loads may not touch more than they want */
+  int64_t first;     /* flat: offset in elements of vector 0 */
+  int64_t table;     /* blob offset of u32 triples x, y, r in bytes; -1 */
+  int64_t mask;      /* blob offset of the lane masks; -1: none */
+} Vectors;
+
+/* Cover the output plane; returns how many kinds there are (1 or 2). */
+int conv_vectors(Gen *g, const Conv *cv, Vectors out[2]);
+/* Zero what of y's halo the vectors' stores leave out; called once, before
+ * them. */
+void conv_clear(Gen *g, const Conv *cv);
+
+/* Addresses of one vector for channel 0 and tap 0 (x: group 0). */
+enum { TILE_MAX = 16 };
+typedef struct Spots {
+  int t;
+  const Vectors *v;
+  Val x[TILE_MAX], y[TILE_MAX], r[TILE_MAX];
+  Val mask;          /* address of the first mask */
+} Spots;
+/* Of t vectors from number `v` on; x, y and r are addresses of element
+ * (n,0,0,0) of image n. */
+void conv_spots(Gen *g, const Conv *cv, const Vectors *vs, Val v, int t,
+                Val x, Val y, Val r, Spots *s);
+/* Vector i of the tile at byte offset `off` (a Val) from its spot. */
+Val spot_load(Gen *g, const Conv *cv, const Spots *s, int i, Val off);
+/* Finish and store: epilogue with r, mask; `plane` numbers the channel. */
+void spot_store(Gen *g, const Conv *cv, const Spots *s, int i, Val acc,
+                Val plane);
+
+/* Cut `rows` into panels of at most `most` rows that differ by one at most:
+ * n[0] panels of size[0] rows, then n[1] of size[1] (n[1] may be 0). */
+typedef struct Panels { int64_t n[2]; int size[2]; } Panels;
+Panels panels_cut(int64_t rows, int most);
+
+/* Run body(g, ctx, address of image's x, y, r) for each image. */
+typedef void ImageBody(Gen *g, void *ctx, Val x, Val y, Val r);
+void conv_images(Gen *g, const Conv *cv, ImageBody *body, void *ctx);
+
+/* Values of a constant operand, row-major. */
+const float *operand_values(Gen *g, const Node *param);
+
+#endif
