@@ -1,0 +1,20 @@
+/* target.h - inside backend/: instruction sets of a resolved target. */
+#ifndef TAMIS_BACKEND_TARGET_H
+#define TAMIS_BACKEND_TARGET_H
+
+#include "backend/backend.h"
+
+/* A feature of x86_64 and where cpuid says whether it is there. */
+typedef struct CpuFeature {
+  const char *name;
+  uint32_t leaf, sub;
+  int reg, bit;          /* reg 0..3: eax, ebx, ecx, edx */
+  uint32_t needs;        /* mask of the features it implies */
+} CpuFeature;
+const CpuFeature *target_feature(int i);   /* NULL behind the last */
+/* The set of features that code for t may use; bit i is feature i. */
+uint32_t target_mask(const Target *t);
+/* The same as LLVM takes it: "+sse3,+avx2". */
+const char *target_isa(Arena *a, const Target *t);
+
+#endif
