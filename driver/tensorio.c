@@ -95,25 +95,29 @@ static bool image_in(Arena *a, Diags *d, const char *path, char *opts,
   return true;
 }
 
-static bool npy_in(Arena *a, Diags *d, const char *path, const Type *t,
-                   float *to) {
+/* The file's tensor of that name, or its only one. */
+static bool npy_in(Arena *a, Diags *d, const char *path, const char *name,
+                   const Type *t, float *to) {
   WeightFile *w = weights_read(a, d, path);
   if (!w) return false;
-  bool ok = w->tensors.n == 1;
+  const WeightTensor *from = weights_find(w, name);
+  if (!from && w->tensors.n == 1) from = &w->tensors.at[0];
+  bool ok = from != NULL;
   if (!ok) {
-    diag_error_at(d, EXIT_FILE, path, "expected one tensor, found %zu",
+    diag_error_at(d, EXIT_FILE, path,
+                  "expected one tensor, or one named '%s', found %zu", name,
                   w->tensors.n);
-  } else if (!type_same_shape(&w->tensors.at[0].type, t)) {
+  } else if (!type_same_shape(&from->type, t)) {
     Text x = {0}, y = {0};
     Type want = type_make(t->elem, t->rank, t->dim);
     type_print(&x, &want);
-    type_print(&y, &w->tensors.at[0].type);
+    type_print(&y, &from->type);
     ok = diag_error_at(d, EXIT_FILE, path, "expected %s, found %s", x.s,
                        y.s);
     text_free(&x);
     text_free(&y);
   }
-  Buffer *b = ok ? weights_to_f32(&w->tensors.at[0]) : NULL;
+  Buffer *b = ok ? weights_to_f32(from) : NULL;
   if (b) memcpy(to, b->data, (size_t)type_elems(t) * sizeof *to);
   buffer_unref(b);
   weights_close(w);
@@ -149,5 +153,5 @@ bool tensor_read(Arena *a, Diags *d, const Options *o, const char *name,
   if (opts)
     return diag_error_at(d, EXIT_USAGE, "--in", "'%s' is no image: options "
                          "'%s' go with .png and .jpg", path, opts);
-  return npy_in(a, d, path, t, to);
+  return npy_in(a, d, path, name, t, to);
 }

@@ -1,0 +1,106 @@
+#!/bin/sh
+# cli.sh - commands, options, exit codes, files written or not.
+. "$SRCDIR/tests/cli/lib.sh"
+
+cat >m.tam <<'END'
+model m(x: f32[1,4,6,6]) -> p: f32[1,3] {
+  x = x |> conv(8, k=3, pad=1) as c |> bn as b |> relu;
+  p = x |> mean([2,3]) |> linear(3) as head |> softmax;
+}
+recipe half for m { prune c with pattern=4x1, sparsity=0.5; }
+END
+cat >free.tam <<'END'
+model free(x: f32[N,4]) -> y: f32[N,4] where N <= 8 { y = relu(x); }
+END
+R=--random-weights=1
+
+expect no-command 2 'usage: tamis' "$TAMIS"
+expect help 0 'build.*compile' "$TAMIS" --help
+expect version 0 '^tamis [0-9.]+ \(LLVM' "$TAMIS" --version
+expect unknown-command 2 "did you mean 'build'" "$TAMIS" biuld
+for c in build run bench check show targets; do
+  expect "help-$c" 0 '--diagnostics' "$TAMIS" $c --help
+done
+expect unknown-option 2 "did you mean '--recipe'" "$TAMIS" build --recpie=x m.tam
+expect later-option 2 "unknown option '--tune'" "$TAMIS" build --tune m.tam
+expect no-file 2 'no file given' "$TAMIS" build
+expect two-files 2 'expected one file' "$TAMIS" build m.tam free.tam
+expect missing-file 3 'nothere.tam' "$TAMIS" build nothere.tam
+expect bad-emit 2 'expected one of so' "$TAMIS" build m.tam --emit=exe
+expect bad-dim 2 'expected NAME=SIZE' "$TAMIS" build free.tam --dim 4
+expect unfixed-dim 2 '--dim' "$TAMIS" build free.tam
+expect over-bound 2 'N' "$TAMIS" build free.tam --dim N=9
+expect fixed-dim 0 '' "$TAMIS" build free.tam --dim N=4 -o free.so
+expect no-weights 3 '--random-weights|weights' "$TAMIS" build m.tam
+expect weights-missing 3 'w.safetensors' "$TAMIS" build m.tam --weights=w.safetensors
+expect unknown-target 4 '' "$TAMIS" build m.tam $R --target=pdp11-dec-unix
+expect unknown-cpu 4 'znver' "$TAMIS" build m.tam $R --target=x86_64-linux-gnu --cpu=znver44
+expect unknown-recipe 2 'half' "$TAMIS" build m.tam $R --recipe=hlaf
+expect report-name 2 'ends in .json' "$TAMIS" build m.tam $R --report=r.txt
+expect bad-prefix 2 'C identifier' "$TAMIS" build m.tam $R --prefix=a-b
+absent nothing-written libm.so
+
+printf 'model m(x: f32[1,4]) -> y: f32[1,4] { y = foo(x); }\n' >bad.tam
+expect model-error 1 'bad.tam:1:' "$TAMIS" build bad.tam -o bad.so
+absent no-half-output bad.so
+expect json-errors 1 '"line": ?1' "$TAMIS" build bad.tam --diagnostics=json
+expect stdin 0 'model' sh -c "'$TAMIS' show --dim N=2 - <free.tam"
+
+for k in so obj lib asm llvm header tam; do
+  expect "emit-$k" 0 '' "$TAMIS" build m.tam $R --emit=$k -o o.$k
+  [ -s o.$k ] || { echo "FAIL emit-$k: nothing written"; bad=$((bad + 1)); }
+done
+expect default-name 0 '' "$TAMIS" build m.tam $R
+[ -s libm.so ] && [ -s m.h ] || { echo 'FAIL default-name'; bad=$((bad + 1)); }
+expect verbose 0 'cpu ' "$TAMIS" build m.tam $R -v -o v.so
+expect unwritable 3 'nodir' "$TAMIS" build m.tam $R -o nodir/x.so
+
+expect recipe 0 '' "$TAMIS" build m.tam $R --recipe=half --report=r.json -o half.so
+expect report 0 '"pattern": ?"4x1"' cat r.json
+for key in model target cpu arena_bytes code_bytes weight_bytes layers name op \
+  shape weights nonzeros pattern kernel macs nonzero_macs bytes why; do
+  expect "report-$key" 0 "\"$key\":" cat r.json
+done
+expect deps 0 '' "$TAMIS" build m.tam $R -MD -MF m.d -o libm.so
+expect deps-text 0 'm.tam' cat m.d
+expect strip 0 '' "$TAMIS" build m.tam $R --strip -o s.so
+expect stripped-layers 2 'strip' "$TAMIS" bench --layers s.so
+expect external 0 '' "$TAMIS" build m.tam $R --external-weights=w.bin -o e.so
+[ -s w.bin ] || { echo 'FAIL external: no weights file'; bad=$((bad + 1)); }
+
+# Same input, same bytes; with and without the round trip; any name.
+expect again 0 '' "$TAMIS" build m.tam $R -o again.so
+same reproducible libm.so again.so
+expect roundtrip 0 '' "$TAMIS" build m.tam $R --roundtrip -o again.so
+same roundtrip-bytes libm.so again.so
+
+expect show 0 'kernel=' "$TAMIS" show m.tam $R
+expect show-after 0 '^dump after="fuse"' "$TAMIS" show m.tam $R --after=fuse
+expect show-before 0 'scale_shift' "$TAMIS" show m.tam $R --before=bnfold
+expect show-diff 0 '^-.*scale_shift' "$TAMIS" show m.tam $R --diff=bnfold
+expect show-pass 2 "did you mean 'fuse'" "$TAMIS" show m.tam $R --after=fues
+expect show-two 2 'expected one of' "$TAMIS" show m.tam $R --after=fuse --stats
+expect show-stats 0 'nz MACs' "$TAMIS" show m.tam $R --stats
+expect show-json 0 '"nonzero_macs"' "$TAMIS" show m.tam $R --stats --json
+expect show-dot 0 '->' "$TAMIS" show m.tam $R --dot
+expect show-o 0 '' "$TAMIS" show m.tam $R --after=fuse -o fuse.tam
+[ -s fuse.safetensors ] || { echo 'FAIL show-o: no weights'; bad=$((bad + 1)); }
+expect resume 0 '' "$TAMIS" build fuse.tam -o again.so
+same resume-bytes libm.so again.so
+expect contradiction 2 'contradicts' "$TAMIS" build fuse.tam --cpu=x86-64-v2 --target=x86_64-linux-gnu
+expect contradiction-recipe 2 'contradicts' "$TAMIS" build fuse.tam --recipe=half
+
+expect run-no-input 2 '--in x=FILE' "$TAMIS" run libm.so
+expect run-bad-name 2 "expected NAME=FILE" "$TAMIS" run libm.so --in z=q.npy
+expect bench 0 'median' "$TAMIS" bench libm.so --runs=3
+expect bench-layers 0 'conv2d' "$TAMIS" bench m.tam $R --runs=3 --layers
+expect bench-json 0 '"median_ms"' "$TAMIS" bench libm.so --runs=3 --layers --json
+expect bench-runs 2 'whole number' "$TAMIS" bench libm.so --runs=0
+expect check 0 'all within tolerance' "$TAMIS" check m.tam $R
+expect check-recipe 0 'all within tolerance' "$TAMIS" check m.tam $R --recipe=half
+expect check-so 0 'all within tolerance' "$TAMIS" check m.tam $R --so=libm.so
+expect check-mismatch 5 'MISMATCH' "$TAMIS" check m.tam --random-weights=2 --so=libm.so
+expect check-tolerance 5 'MISMATCH' "$TAMIS" check m.tam $R --rtol=0
+expect not-elf 3 'expected a shared object' "$TAMIS" bench /bin/true
+expect targets 0 'x86_64-linux-gnu' "$TAMIS" targets
+finish

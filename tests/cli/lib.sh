@@ -1,0 +1,52 @@
+# lib.sh - for the command-line tests: sourced, makes a scratch folder $out,
+# goes there, counts failures; `finish` at the end.
+set -u
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+cd "$out" || exit 99
+bad=0
+
+# expect NAME CODE PATTERN COMMAND...: exit code, and a grep -E pattern in
+# what is printed on both outputs ("" for none).
+expect() {
+  name=$1 code=$2 pattern=$3
+  shift 3
+  "$@" >got.txt 2>&1 </dev/null
+  got=$?
+  if [ "$got" != "$code" ]; then
+    echo "FAIL $name: exit code $got, expected $code: $*"
+    cat got.txt
+    bad=$((bad + 1))
+  elif [ -n "$pattern" ] && ! grep -Eq -- "$pattern" got.txt; then
+    echo "FAIL $name: expected '$pattern' in the output of $*"
+    cat got.txt
+    bad=$((bad + 1))
+  else
+    echo "ok   $name"
+  fi
+}
+
+# same NAME FILE FILE: equal bytes.
+same() {
+  if cmp -s "$2" "$3"; then
+    echo "ok   $1"
+  else
+    echo "FAIL $1: $2 and $3 differ"
+    bad=$((bad + 1))
+  fi
+}
+
+# absent NAME FILE: it was not written.
+absent() {
+  if [ -e "$2" ]; then
+    echo "FAIL $1: $2 was written"
+    bad=$((bad + 1))
+  else
+    echo "ok   $1"
+  fi
+}
+
+finish() {
+  echo "$bad failed"
+  [ "$bad" = 0 ]
+}
