@@ -15,12 +15,11 @@ dumps() {
     expect "$f-build" 0 '' "$TAMIS" build "$f" -o dump.so
     same "$f-bytes" source.so dump.so
     expect "$f-show" 0 '' "$TAMIS" show --after="$pass" "$f" -o again.tam
-    # The weights statement differs: the folder shares one file.
-    for t in "$f" again.tam; do
-      sed '/^  weights /,$d' "$t"
-    done | sort | uniq -c | awk '$1 % 2 { print; e = 1 } END { exit e }' \
-      >odd.txt || { echo "FAIL $f: printed differently"; cat odd.txt
-                    bad=$((bad + 1)); }
+    # Only the weights statement, which comes last, differs: the folder
+    # shares one file.
+    sed '/^  weights /,$d' "$f" >one.txt
+    sed '/^  weights /,$d' again.tam >two.txt
+    same "$f-text" one.txt two.txt
   done
 }
 
