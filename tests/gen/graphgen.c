@@ -1,0 +1,227 @@
+/* graphgen.c - random models: the random stream, the values there are, the
+ * choice of ops, the model's frame. */
+#include "tests/gen/graphgen.h"
+
+#include <string.h>
+
+/* ---- random choices ------------------------------------------------- */
+
+static uint64_t next(GraphGen *g) {
+  g->state += 0x9E3779B97F4A7C15u;
+  return hash_mix(g->state);
+}
+
+int64_t gen_below(GraphGen *g, int64_t n) {
+  ensure(n > 0);
+  return (int64_t)(next(g) % (uint64_t)n);
+}
+
+int64_t gen_range(GraphGen *g, int64_t lo, int64_t hi) {
+  return lo + gen_below(g, hi - lo + 1);
+}
+
+bool gen_chance(GraphGen *g, int percent) {
+  return gen_below(g, 100) < percent;
+}
+
+int64_t gen_size(GraphGen *g, int64_t max) {
+  static const int64_t near[] = {4, 8, 16, 32};
+  int64_t n;
+  if (gen_chance(g, 15)) n = 1;
+  else if (gen_chance(g, 40)) n = near[gen_below(g, 4)] + gen_range(g, -1, 1);
+  else n = gen_range(g, 1, 12);
+  return n > max ? gen_range(g, 1, max) : n;
+}
+
+double gen_number(GraphGen *g, char text[32]) {
+  if (g->ints) {
+    int64_t v = gen_range(g, -3, 3);
+    snprintf(text, 32, "%d.0", (int)v);
+    return (double)(v < 0 ? -v : v);
+  }
+  int64_t v = gen_range(g, -2000, 2000);
+  double d = (double)v / 1000;
+  snprintf(text, 32, "%.3f", d);
+  return d < 0 ? -d : d;
+}
+
+bool gen_fits(const GraphGen *g, double bound) {
+  return bound <= (g->ints ? 0x1p23 : 1e9);
+}
+
+/* ---- values --------------------------------------------------------- */
+
+int gen_pick(GraphGen *g, int rank, int min_rank) {
+  int fit[GEN_MAX_VALUES], n = 0;
+  for (int i = 0; i < g->nvalues; i++) {
+    int r = g->value[i].rank;
+    if ((rank < 0 || r == rank) && r >= min_rank) fit[n++] = i;
+  }
+  if (n == 0) return -1;
+  return gen_chance(g, 60) ? fit[n - 1] : fit[gen_below(g, n)];
+}
+
+int64_t gen_elems(int rank, const int64_t *dim) {
+  int64_t n = 1;
+  for (int i = 0; i < rank; i++) n *= dim[i];
+  return n;
+}
+
+void gen_dims(Text *t, int rank, const int64_t *dim) {
+  for (int i = 0; i < rank; i++)
+    text_printf(t, "%s%lld", i ? "," : "", (long long)dim[i]);
+}
+
+static void print_type(Text *t, int rank, const int64_t *dim) {
+  text_puts(t, "f32[");
+  gen_dims(t, rank, dim);
+  text_puts(t, "]");
+}
+
+void gen_param(GraphGen *g, char name[16], const char *elem, char role,
+               int rank, const int64_t *dim) {
+  snprintf(name, 16, "p%d_%c", g->nparams++, role);
+  text_printf(&g->params, "  param %s: %s[", name, elem);
+  gen_dims(&g->params, rank, dim);
+  text_puts(&g->params, "];\n");
+}
+
+static GenValue *value_add(GraphGen *g, int rank, const int64_t *dim,
+                           double bound) {
+  ensure(g->nvalues < GEN_MAX_VALUES && rank <= MAX_RANK);
+  GenValue *v = &g->value[g->nvalues++];
+  *v = (GenValue){.rank = rank, .bound = bound};
+  for (int i = 0; i < rank; i++) v->dim[i] = dim[i];
+  return v;
+}
+
+int gen_value(GraphGen *g, int rank, const int64_t *dim, double bound,
+              const char *fmt, ...) {
+  GenValue *v = value_add(g, rank, dim, bound);
+  snprintf(v->name, sizeof v->name, "v%d", g->nvalues - 1);
+  text_printf(&g->body, "  %s", v->name);
+  if (gen_chance(g, 70)) {         /* else inference alone says it */
+    text_puts(&g->body, ": ");
+    print_type(&g->body, rank, v->dim);
+  }
+  text_puts(&g->body, " = ");
+  va_list ap;
+  va_start(ap, fmt);
+  text_vprintf(&g->body, fmt, ap);
+  va_end(ap);
+  text_puts(&g->body, ";\n");
+  return g->nvalues - 1;
+}
+
+const char *gen_use(GraphGen *g, int v) {
+  g->value[v].uses++;
+  return g->value[v].name;
+}
+
+/* ---- the model ------------------------------------------------------ */
+
+typedef struct Choice {
+  bool (*make)(GraphGen *);
+  int weight;
+} Choice;
+
+static const Choice choices[] = {
+    {gen_conv, 30},      {gen_linear, 12},  {gen_unary, 16},
+    {gen_binary, 20},    {gen_affine, 4},   {gen_batch_norm, 5},
+    {gen_mask, 2},       {gen_reduce, 6},   {gen_softmax, 3},
+    {gen_pool, 7},       {gen_reshape, 5},  {gen_permute, 5},
+    {gen_expand, 3},     {gen_concat, 7},   {gen_slice, 5},
+    {gen_select, 3},     {gen_pad, 5},      {gen_convert, 1},
+    {gen_constant, 2},
+};
+
+static void add_op(GraphGen *g) {
+  int total = 0;
+  size_t n = sizeof choices / sizeof *choices;
+  for (size_t i = 0; i < n; i++) total += choices[i].weight;
+  for (;;) {
+    int64_t r = gen_below(g, total);
+    size_t i = 0;
+    while (r >= choices[i].weight) r -= choices[i++].weight;
+    if (choices[i].make(g)) return;
+  }
+}
+
+static void add_input(GraphGen *g, bool image) {
+  int64_t dim[MAX_RANK];
+  int rank = image ? 4 : (int)gen_range(g, 1, 5);
+  if (image) {
+    dim[0] = gen_chance(g, 75) ? 1 : gen_range(g, 2, 3);
+    dim[1] = gen_size(g, 20);
+    dim[2] = gen_size(g, 19);
+    dim[3] = gen_size(g, 35);
+    while (gen_elems(4, dim) > GEN_MAX_ELEMS / 2)
+      dim[2] = (dim[2] + 1) / 2, dim[1] = (dim[1] + 1) / 2;
+  } else {
+    for (int i = 0; i < rank; i++) dim[i] = gen_size(g, rank > 2 ? 7 : 40);
+    while (gen_elems(rank, dim) > GEN_MAX_ELEMS / 2)
+      for (int i = 0; i < rank; i++) dim[i] = (dim[i] + 1) / 2;
+  }
+  GenValue *v = value_add(g, rank, dim, g->ints ? 3 : 2);
+  v->leaf = true;
+  snprintf(v->name, sizeof v->name, "x%d", g->nvalues - 1);
+}
+
+/* The last value, most others that nothing uses, some in the middle; now
+ * and then an input itself, or one value twice. */
+static int choose_outputs(GraphGen *g, int out[GEN_MAX_OUTPUTS]) {
+  int n = 0;
+  for (int i = g->nvalues - 1; i >= 0 && n < GEN_MAX_OUTPUTS; i--) {
+    const GenValue *v = &g->value[i];
+    int percent = v->leaf ? 2 : v->uses == 0 ? 70 : 8;
+    if (i == g->nvalues - 1 || gen_chance(g, percent)) out[n++] = i;
+  }
+  if (n < GEN_MAX_OUTPUTS && gen_chance(g, 3)) out[n] = out[0], n++;
+  return n;
+}
+
+/* ") -> y0, v7: f32[...] {"; an output is a value's own name or another
+ * name for it, which is written to `aliases`. */
+static void print_outputs(GraphGen *g, Text *out, Text *aliases) {
+  int o[GEN_MAX_OUTPUTS], n = choose_outputs(g, o);
+  for (int i = 0; i < n; i++) {
+    const GenValue *v = &g->value[o[i]];
+    bool own = !v->leaf && gen_chance(g, 60);
+    for (int k = 0; k < i; k++) own = own && o[k] != o[i];
+    char name[16];
+    snprintf(name, sizeof name, "y%d", i);
+    if (!own) text_printf(aliases, "  %s = %s;\n", name, v->name);
+    text_printf(out, "%s%s", i ? ", " : "", own ? v->name : name);
+    if (gen_chance(g, 50)) {
+      text_puts(out, ": ");
+      print_type(out, v->rank, v->dim);
+    }
+  }
+}
+
+bool graph_integral(uint64_t seed) { return seed % 4 == 3; }
+
+void graph_generate(Text *out, uint64_t seed) {
+  GraphGen g = {.state = hash_mix(seed), .ints = graph_integral(seed)};
+  text_puts(&g.params, "");
+  text_puts(&g.body, "");
+  int inputs = (int)(gen_chance(&g, 60) ? 1 : gen_range(&g, 2, 3));
+  for (int i = 0; i < inputs; i++)
+    add_input(&g, gen_chance(&g, i == 0 ? 70 : 40));
+  int ops = (int)gen_range(&g, 3, 12);
+  while (g.nvalues < inputs + ops) add_op(&g);
+
+  Text aliases = {0};
+  text_puts(&aliases, "");
+  text_printf(out, "model g%llu(", (unsigned long long)seed);
+  for (int i = 0; i < inputs; i++) {
+    text_printf(out, "%s%s: ", i ? ", " : "", g.value[i].name);
+    print_type(out, g.value[i].rank, g.value[i].dim);
+  }
+  text_puts(out, ") -> ");
+  print_outputs(&g, out, &aliases);
+  text_printf(out, " {\n%s%s%s}\n", g.params.s, g.body.s, aliases.s);
+  text_free(&aliases);
+  text_free(&g.params);
+  text_free(&g.body);
+}

@@ -1,0 +1,91 @@
+/* graphgen.h - valid random models, a function of their seed alone: text,
+ * weights and inputs.  For tests/run/random_graphs and for `graphgen`. */
+#ifndef TAMIS_GRAPHGEN_H
+#define TAMIS_GRAPHGEN_H
+
+#include "ir/ir.h"
+
+/* Text of a model g<seed> of a few ops on small tensors. */
+void graph_generate(Text *out, uint64_t seed);
+/* Whether all values of that model are integers that f32 holds exactly, so
+ * that any order of summing gives the same bits. */
+bool graph_integral(uint64_t seed);
+/* Give a param of the model its values; a LoadOpts.provide whose context is
+ * a pointer to the seed.  Density goes from none to all, in rows, 4x1 blocks
+ * or scattered. */
+bool graph_provide(void *seed, Param *p);
+/* Values of input number `index`, row-major. */
+void graph_input(uint64_t seed, size_t index, int64_t n, float *v);
+
+/* ---- inside the generator ------------------------------------------- */
+
+enum {
+  GEN_MAX_VALUES = 64, GEN_MAX_ELEMS = 4000, GEN_MAX_MACS = 300000,
+  GEN_MAX_OUTPUTS = 6
+};
+
+/* A value of the model being written.  bound: no element is larger. */
+typedef struct GenValue {
+  char name[16];
+  int rank;
+  int64_t dim[MAX_RANK];
+  double bound;
+  int uses;
+  bool leaf;         /* an input */
+} GenValue;
+
+typedef struct GraphGen {
+  uint64_t state;    /* of the random stream */
+  bool ints;
+  Text params, body;
+  GenValue value[GEN_MAX_VALUES];
+  int nvalues, nparams;
+} GraphGen;
+
+/* graphgen.c */
+int64_t gen_below(GraphGen *g, int64_t n);              /* 0 .. n-1 */
+int64_t gen_range(GraphGen *g, int64_t lo, int64_t hi); /* lo .. hi */
+bool gen_chance(GraphGen *g, int percent);
+/* A dimension up to max: often 1, or near a multiple of a vector. */
+int64_t gen_size(GraphGen *g, int64_t max);
+/* A value of `rank` (-1: any) and at least `min_rank`, mostly a late one;
+ * -1 when there is none. */
+int gen_pick(GraphGen *g, int rank, int min_rank);
+int64_t gen_elems(int rank, const int64_t *dim);
+void gen_dims(Text *t, int rank, const int64_t *dim);   /* "3,4" */
+/* Declare a param p<i>_<role>; its name goes to `name`. */
+void gen_param(GraphGen *g, char name[16], const char *elem, char role,
+               int rank, const int64_t *dim);
+/* Append `v<i> = expr;` and return the value's index. */
+int gen_value(GraphGen *g, int rank, const int64_t *dim, double bound,
+              const char *fmt, ...) PRINTF_LIKE(5, 6);
+/* Name of a value, counted as used. */
+const char *gen_use(GraphGen *g, int v);
+/* A number that is an integer in integral models; its magnitude. */
+double gen_number(GraphGen *g, char text[32]);
+/* Whether a value of this bound may go on. */
+bool gen_fits(const GraphGen *g, double bound);
+
+/* graphgen_math.c, graphgen_window.c, graphgen_move.c: append one or a few
+ * ops; false when the values there are do not suit. */
+bool gen_unary(GraphGen *g);
+bool gen_binary(GraphGen *g);
+bool gen_affine(GraphGen *g);
+bool gen_batch_norm(GraphGen *g);
+bool gen_mask(GraphGen *g);
+bool gen_reduce(GraphGen *g);
+bool gen_softmax(GraphGen *g);
+bool gen_constant(GraphGen *g);
+bool gen_conv(GraphGen *g);
+bool gen_linear(GraphGen *g);
+bool gen_pool(GraphGen *g);
+bool gen_reshape(GraphGen *g);
+bool gen_permute(GraphGen *g);
+bool gen_expand(GraphGen *g);
+bool gen_concat(GraphGen *g);
+bool gen_slice(GraphGen *g);
+bool gen_select(GraphGen *g);
+bool gen_pad(GraphGen *g);
+bool gen_convert(GraphGen *g);
+
+#endif

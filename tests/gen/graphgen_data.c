@@ -1,0 +1,75 @@
+/* graphgen_data.c - weights and inputs of random models. */
+#include <math.h>
+#include <string.h>
+
+#include "tests/gen/graphgen.h"
+
+typedef enum { SCATTERED, BLOCKS, ROWS, PATTERNS } Pattern;
+
+/* Draws in [0,1) from a stream of the seed and a name. */
+typedef struct Stream {
+  const char *name;
+  uint64_t seed, at;
+} Stream;
+
+static double draw(Stream *s) {
+  return random_unit(s->name, s->seed, s->at++);
+}
+
+/* What the role in a param's name asks for: v variance, g and s factors,
+ * c a scale of about one, others spread by their fan-in. */
+static double value_of(Stream *s, bool ints, char role, double reach) {
+  double u = 2 * draw(s) - 1;
+  if (ints) return nearbyint(u * 2.4);
+  if (role == 'v') return 1.25 + 0.75 * u;
+  if (role == 'g') return 1 + 0.5 * u;
+  return u * reach;
+}
+
+/* Which elements of a [rows, cols] matrix stay. */
+static bool kept(const char *name, uint64_t seed, Pattern p, double density,
+                 int64_t row, int64_t col, int64_t cols) {
+  if (density >= 1) return true;
+  int64_t unit = p == ROWS ? row : p == BLOCKS ? row / 4 * cols + col
+                                               : row * cols + col;
+  return random_unit(name, ~seed, (uint64_t)unit + 100) < density;
+}
+
+static char role_of(const char *path) {
+  const char *mark = strrchr(path, '_');
+  return mark && mark[1] && !mark[2] ? mark[1] : 'w';
+}
+
+bool graph_provide(void *ctx, Param *p) {
+  static const double densities[] = {0, 0.02, 0.1, 0.25, 0.5, 0.9, 1, 1, 1};
+  uint64_t seed = *(const uint64_t *)ctx;
+  char role = role_of(p->path);
+  int64_t n = type_elems(&p->type), rows = p->type.rank ? p->type.dim[0] : 1;
+  int64_t cols = rows ? n / rows : 0;
+  double density = densities[(int)(9 * random_unit(p->path, ~seed, 0))];
+  Pattern pattern = (Pattern)(PATTERNS * random_unit(p->path, ~seed, 1));
+  double reach = role == 'w' && cols > 0 ? sqrt(3 / (double)cols) : 1;
+  bool b1 = p->type.elem == B1;
+  if (role == 'v' || role == 'g') density = 1;
+  Stream s = {p->path, seed, 0};
+  Buffer *data = buffer_new((size_t)n * elem_size(p->type.elem));
+  for (int64_t i = 0; i < n; i++) {
+    double v = value_of(&s, graph_integral(seed), role, reach);
+    if (!kept(p->path, seed, pattern, density, i / cols, i % cols, cols))
+      v = 0;
+    if (b1) data->data[i] = v > 0;
+    else ((float *)(void *)data->data)[i] = (float)v;
+  }
+  param_set_data(p, data);
+  return true;
+}
+
+void graph_input(uint64_t seed, size_t index, int64_t n, float *v) {
+  char name[32];
+  snprintf(name, sizeof name, "input %zu", index);
+  Stream s = {name, seed, 0};
+  for (int64_t i = 0; i < n; i++) {
+    double u = 2 * draw(&s) - 1;
+    v[i] = (float)(graph_integral(seed) ? nearbyint(u * 3.4) : 2 * u);
+  }
+}

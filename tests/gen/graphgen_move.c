@@ -1,0 +1,169 @@
+/* graphgen_move.c - random ops that only move values. */
+#include <string.h>
+
+#include "tests/gen/graphgen.h"
+
+bool gen_convert(GraphGen *g) {
+  int x = gen_pick(g, -1, 0);
+  GenValue v = g->value[x];
+  gen_value(g, v.rank, v.dim, v.bound, "convert(%s)", gen_use(g, x));
+  return true;
+}
+
+/* Any factors of the number of elements; one of them written as -1. */
+bool gen_reshape(GraphGen *g) {
+  int x = gen_pick(g, -1, 0);
+  GenValue v = g->value[x];
+  int64_t rest = gen_elems(v.rank, v.dim), dim[MAX_RANK];
+  int rank = (int)gen_range(g, 1, 4);
+  for (int i = 0; i < rank - 1; i++) {
+    int64_t d = gen_range(g, 1, rest < 40 ? rest : 40);
+    while (rest % d) d--;
+    dim[i] = d;
+    rest /= d;
+  }
+  dim[rank - 1] = rest;
+  int64_t said[MAX_RANK];
+  memcpy(said, dim, sizeof said);
+  if (gen_chance(g, 40)) said[gen_below(g, rank)] = -1;
+  Text t = {0};
+  gen_dims(&t, rank, said);
+  gen_value(g, rank, dim, v.bound, "reshape(%s, shape=[%s])", gen_use(g, x),
+            t.s);
+  text_free(&t);
+  return true;
+}
+
+bool gen_permute(GraphGen *g) {
+  int x = gen_pick(g, -1, 2);
+  if (x < 0) return false;
+  GenValue v = g->value[x];
+  int64_t order[MAX_RANK], dim[MAX_RANK];
+  for (int i = 0; i < v.rank; i++) order[i] = i;
+  for (int i = v.rank - 1; i > 0; i--) {
+    int64_t k = gen_below(g, i + 1), t = order[k];
+    order[k] = order[i], order[i] = t;
+  }
+  for (int i = 0; i < v.rank; i++) dim[i] = v.dim[order[i]];
+  Text t = {0};
+  gen_dims(&t, v.rank, order);
+  gen_value(g, v.rank, dim, v.bound, "permute(%s, order=[%s])",
+            gen_use(g, x), t.s);
+  text_free(&t);
+  return true;
+}
+
+bool gen_expand(GraphGen *g) {
+  int x = gen_pick(g, -1, 0);
+  GenValue v = g->value[x];
+  int lead = v.rank < 4 && gen_chance(g, 50) ? 1 : 0;
+  int64_t dim[MAX_RANK] = {gen_range(g, 1, 4)};
+  for (int i = 0; i < v.rank; i++)
+    dim[lead + i] = v.dim[i] == 1 ? gen_size(g, 9) : v.dim[i];
+  if (gen_elems(lead + v.rank, dim) > GEN_MAX_ELEMS || lead + v.rank == 0)
+    return false;
+  Text t = {0};
+  gen_dims(&t, lead + v.rank, dim);
+  gen_value(g, lead + v.rank, dim, v.bound, "expand(%s, shape=[%s])",
+            gen_use(g, x), t.s);
+  text_free(&t);
+  return true;
+}
+
+/* Equal but along the axis. */
+static bool joins(const GenValue *a, const GenValue *b, int axis) {
+  if (a->rank != b->rank) return false;
+  for (int i = 0; i < a->rank; i++)
+    if (i != axis && a->dim[i] != b->dim[i]) return false;
+  return true;
+}
+
+bool gen_concat(GraphGen *g) {
+  int x = gen_pick(g, -1, 1), parts = 1;
+  if (x < 0) return false;
+  GenValue out = g->value[x];
+  int axis = out.rank > 1 && gen_chance(g, 60) ? 1
+                                               : (int)gen_below(g, out.rank);
+  Text t = {0};
+  text_puts(&t, out.name);
+  int used[4] = {x};
+  for (int i = 0; i < 6 && parts < 4; i++) {
+    int y = (int)gen_below(g, g->nvalues);
+    const GenValue *v = &g->value[y];
+    if (!joins(&out, v, axis) || (y == x && gen_chance(g, 70))) continue;
+    text_printf(&t, ", %s", v->name);
+    out.dim[axis] += v->dim[axis];
+    if (v->bound > out.bound) out.bound = v->bound;
+    used[parts++] = y;
+  }
+  bool ok = gen_elems(out.rank, out.dim) <= GEN_MAX_ELEMS;
+  ok = ok && (parts > 1 || gen_chance(g, 5));
+  for (int i = 0; ok && i < parts; i++) gen_use(g, used[i]);
+  if (ok)
+    gen_value(g, out.rank, out.dim, out.bound, "concat(%s, axis=%d)", t.s,
+              axis);
+  text_free(&t);
+  return ok;
+}
+
+bool gen_slice(GraphGen *g) {
+  int x = gen_pick(g, -1, 1);
+  if (x < 0) return false;
+  GenValue v = g->value[x];
+  int axis = (int)gen_below(g, v.rank);
+  int64_t d = v.dim[axis], start = gen_below(g, d);
+  int64_t stop = gen_range(g, start + 1, d);
+  int64_t step = gen_chance(g, 70) ? 1 : gen_range(g, 2, 3);
+  int64_t dim[MAX_RANK];
+  memcpy(dim, v.dim, sizeof dim);
+  dim[axis] = (stop - start + step - 1) / step;
+  if (gen_chance(g, 25)) start -= d;
+  if (stop < d && gen_chance(g, 25)) stop -= d;
+  char tail[32] = "";
+  if (step > 1) snprintf(tail, sizeof tail, ", step=%d", (int)step);
+  gen_value(g, v.rank, dim, v.bound, "slice(%s, axis=%d, start=%d, stop=%d%s)",
+            gen_use(g, x), axis, (int)start, (int)stop, tail);
+  return true;
+}
+
+bool gen_select(GraphGen *g) {
+  int x = gen_pick(g, -1, 1);
+  if (x < 0) return false;
+  GenValue v = g->value[x];
+  int axis = (int)gen_below(g, v.rank);
+  int64_t index = gen_below(g, v.dim[axis]), dim[MAX_RANK];
+  for (int i = 0, to = 0; i < v.rank; i++)
+    if (i != axis) dim[to++] = v.dim[i];
+  gen_value(g, v.rank - 1, dim, v.bound, "select(%s, index=%d, axis=%d)",
+            gen_use(g, x), (int)index, axis);
+  return true;
+}
+
+bool gen_pad(GraphGen *g) {
+  int x = gen_pick(g, -1, 1);
+  if (x < 0) return false;
+  GenValue v = g->value[x];
+  int64_t before[MAX_RANK], after[MAX_RANK], dim[MAX_RANK];
+  for (int i = 0; i < v.rank; i++) {
+    before[i] = gen_chance(g, 40) ? gen_range(g, 0, 2) : 0;
+    after[i] = gen_chance(g, 40) ? gen_range(g, 0, 2) : 0;
+    dim[i] = v.dim[i] + before[i] + after[i];
+  }
+  if (gen_elems(v.rank, dim) > GEN_MAX_ELEMS) return false;
+  Text t = {0};
+  text_puts(&t, "before=[");
+  gen_dims(&t, v.rank, before);
+  text_puts(&t, "], after=[");
+  gen_dims(&t, v.rank, after);
+  text_puts(&t, "]");
+  double bound = v.bound;
+  if (gen_chance(g, 30)) {
+    char number[32];
+    double k = gen_number(g, number);
+    text_printf(&t, ", value=%s", number);
+    if (k > bound) bound = k;
+  }
+  gen_value(g, v.rank, dim, bound, "pad(%s, %s)", gen_use(g, x), t.s);
+  text_free(&t);
+  return true;
+}
