@@ -15,13 +15,7 @@ Val kf(Gen *g, double v) { return LLVMConstReal(g->f32, v); }
 
 Val vzero(Gen *g) { return LLVMConstNull(g->vec); }
 
-Val vsplat(Gen *g, Val scalar) {
-  Val v = LLVMBuildInsertElement(g->b, LLVMGetPoison(g->vec), scalar,
-                                 k64(g, 0), "");
-  LLVMTypeRef mask = LLVMVectorType(g->i32, (unsigned)g->t->lanes);
-  return LLVMBuildShuffleVector(g->b, v, LLVMGetPoison(g->vec),
-                                LLVMConstNull(mask), "");
-}
+Val vsplat(Gen *g, Val scalar) { return splat_n(g, scalar, g->t->lanes); }
 
 /* Whether v is the constant k. */
 static bool is_const(Val v, int64_t k) {
@@ -39,6 +33,16 @@ Val mul64(Gen *g, Val a, int64_t k) {
   if (k == 0) return k64(g, 0);
   return LLVMBuildNSWMul(g->b, a, k64(g, k), "");
 }
+
+Val and64(Gen *g, Val a, int64_t mask) {
+  return LLVMBuildAnd(g->b, a, k64(g, mask), "");
+}
+
+Val shr64(Gen *g, Val a, int bits) {
+  return LLVMBuildLShr(g->b, a, k64(g, bits), "");
+}
+
+Val fadd(Gen *g, Val a, Val b) { return LLVMBuildFAdd(g->b, a, b, ""); }
 
 Val addr(Gen *g, Val base, Val byte_offset) {
   if (is_const(byte_offset, 0)) return base;
@@ -133,6 +137,30 @@ Val load_lanes(Gen *g, Val p, int64_t off, int n) {
 void store_lanes(Gen *g, Val v, Val p, int64_t off, int n) {
   if (n == g->t->lanes) store_vec(g, v, p, off, 4);
   else store_part(g, v, p, off, n);
+}
+
+/* ---- vectors of any width -------------------------------------------- */
+
+static LLVMTypeRef f32_n(Gen *g, int n) {
+  return n == 1 ? g->f32 : LLVMVectorType(g->f32, (unsigned)n);
+}
+
+Val zero_n(Gen *g, int n) { return LLVMConstNull(f32_n(g, n)); }
+
+Val splat_n(Gen *g, Val scalar, int n) {
+  if (n == 1) return scalar;
+  Val poison = LLVMGetPoison(f32_n(g, n));
+  Val v = LLVMBuildInsertElement(g->b, poison, scalar, k64(g, 0), "");
+  LLVMTypeRef mask = LLVMVectorType(g->i32, (unsigned)n);
+  return LLVMBuildShuffleVector(g->b, v, poison, LLVMConstNull(mask), "");
+}
+
+Val load_n(Gen *g, Val p, int64_t off, int n) {
+  return load_as(g, f32_n(g, n), p, off, 4);
+}
+
+void store_n(Gen *g, Val v, Val p, int64_t off) {
+  store_as(g, v, p, off, 4);
 }
 
 /* ---- shuffles and masks ---------------------------------------------- */

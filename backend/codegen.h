@@ -26,6 +26,7 @@ typedef struct Gen {
   Arena *a;                   /* scratch of this emission */
   Diags *d;
   Blob blob;
+  int64_t *param_at;          /* offset of each param's values, -1: not yet */
   /* The step function being built: its LLVM function and arguments. */
   Val fn, io, arena, weights;
 } Gen;
@@ -59,6 +60,14 @@ void store_lanes(Gen *g, Val v, Val p, int64_t off, int n);
 /* A vector of elements `stride` apart; the first n lanes count.  Stride 1
  * reads `lanes` elements, 2 at most 2*lanes, others only what is wanted. */
 Val load_stride(Gen *g, Val p, int64_t off, int stride, int n);
+/* The same with vectors of n lanes whatever the target has (1: a scalar). */
+Val splat_n(Gen *g, Val scalar, int n);
+Val load_n(Gen *g, Val p, int64_t off, int n);
+void store_n(Gen *g, Val v, Val p, int64_t off);
+Val zero_n(Gen *g, int n);
+Val fadd(Gen *g, Val a, Val b);
+Val and64(Gen *g, Val a, int64_t mask);
+Val shr64(Gen *g, Val a, int bits);
 /* Lanes of a (0..lanes-1) and b (lanes..): lane[i] for i < n; -1: any. */
 Val vshuffle(Gen *g, Val a, Val b, const int *lane, int n);
 Val vlane(Gen *g, Val v, int lane);

@@ -130,9 +130,7 @@ static int flat_vectors(Gen *g, const Conv *cv, Vectors out[2]) {
   return n;
 }
 
-/* Whether reading whole vectors from a row's vectors stays inside x (and
- * r), for vectors of which `lanes` elements are wanted. */
-static bool reads_fit(const Gen *g, const Conv *cv, int lanes) {
+bool conv_exact(const Gen *g, const Conv *cv, int lanes) {
   int64_t lo, hi, extra = g->t->lanes - lanes;
   int64_t over = cv->sx == 1 ? extra
                  : cv->sx == 2
@@ -145,7 +143,7 @@ static bool reads_fit(const Gen *g, const Conv *cv, int lanes) {
   int64_t down = (cv->oh - 1) * cv->sy + (cv->kh - 1) * cv->dy - cv->top;
   int64_t last = (cv->batch - 1) * cv->xs[0] + (cv->c - 1) * cv->xs[1] +
                  down * cv->xs[2] + right;
-  return last + over <= hi;
+  return last + over > hi;
 }
 
 /* Vectors of one row starting at columns from, from+step, ... */
@@ -160,7 +158,7 @@ static Vectors row_vectors(Gen *g, const Conv *cv, int64_t per_row,
     t[3 * i + 2] = (uint32_t)(4 * (y * cv->rs[2] + x));
   }
   int64_t at = blob_add(g, t, (size_t)count * 12, 64);
-  return (Vectors){ count, lanes, !reads_fit(g, cv, lanes), 0, at, -1 };
+  return (Vectors){ count, lanes, conv_exact(g, cv, lanes), 0, at, -1 };
 }
 
 int conv_vectors(Gen *g, const Conv *cv, Vectors out[2]) {

@@ -35,6 +35,9 @@ typedef struct Vectors {
 
 /* Cover the output plane; returns how many kinds there are (1 or 2). */
 int conv_vectors(Gen *g, const Conv *cv, Vectors out[2]);
+/* Whether a load of a whole vector might reach outside x's buffer when
+ * only `lanes` elements of a row's end are wanted. */
+bool conv_exact(const Gen *g, const Conv *cv, int lanes);
 /* Zero what of y's halo the vectors' stores leave out; called once, before
  * them. */
 void conv_clear(Gen *g, const Conv *cv);
@@ -65,6 +68,35 @@ Panels panels_cut(int64_t rows, int most);
 /* Run body(g, ctx, address of image's x, y, r) for each image. */
 typedef void ImageBody(Gen *g, void *ctx, Val x, Val y, Val r);
 void conv_images(Gen *g, const Conv *cv, ImageBody *body, void *ctx);
+
+/* ---- table.c: nonzeros as tables ------------------------------------- */
+
+/* Blocks of r rows that share a column.  Rows of blocks are sorted by how
+ * many blocks they have (so that loop exits can be predicted); each has a
+ * head, count and row (of blocks, in its group), both of hbytes; its blocks
+ * follow those of the row before: r values each, column of ibytes.  Where r
+ * does not divide the rows of a group, its last `rest` rows form one more
+ * row of lower blocks, behind the others. */
+typedef struct Table {
+  int r, rest;
+  int64_t rows;                    /* whole rows of blocks a group */
+  int64_t values, index, heads;    /* blob offsets */
+  int ibytes, hbytes;
+} Table;
+/* w is [groups * rows][cols]. */
+Table table_pack(Gen *g, const float *w, int64_t groups, int64_t rows,
+                 int64_t cols, int r);
+
+/* Where the reading of a table has got to. */
+typedef struct Cursor { Val value, index, head; } Cursor;
+Cursor table_begin(Gen *g, const Table *t);
+/* Carry the cursor around a loop. */
+void cursor_carry(Gen *g, Loop *l, Cursor *c);
+/* Count and row at the head; the cursor goes on to the next head. */
+void table_head(Gen *g, const Table *t, Cursor *c, Val *count, Val *row);
+/* The column at the cursor, which then goes on to the next block of r. */
+Val table_column(Gen *g, const Table *t, const Cursor *c);
+void table_next(Gen *g, const Table *t, Cursor *c, int r);
 
 /* Values of a constant operand, row-major. */
 const float *operand_values(Gen *g, const Node *param);

@@ -1,0 +1,287 @@
+/* linear.c - linear_dense, linear_bsr, linear_csr: y = x w' on row-major x
+ * [rows, K] (K may have a stride), w [M, K], y [rows, M].
+ *
+ * Dense: a register tile of R rows of x times T vectors of outputs; weights
+ * packed per panel as [K][T*V], so that a k reads T vectors and R broadcast
+ * values of x.  With few accumulators (R = 1: a matrix-vector product)
+ * several k are summed side by side to hide the latency of the adds.
+ * Sparse: one block row at a time for R rows of x; a block of 4 outputs is
+ * one vector of 4 lanes, again several blocks side by side. */
+#include "backend/tiles.h"
+
+typedef struct Linear {
+  const Node *n, *x, *w, *b, *r;
+  int64_t rows, k, m;
+  int64_t xrow, xk, yrow, rrow;    /* strides in elements */
+  int block;                       /* rows of x a tile */
+} Linear;
+
+/* Stride of the leading dimensions taken as one; ensures that they lie like
+ * that. */
+static int64_t row_stride(const Node *n, int64_t *last) {
+  int64_t s[MAX_RANK], stride = 0, span = 0;
+  const Type *t = &n->type;
+  value_strides(n, s);
+  *last = t->dim[t->rank - 1] == 1 ? 1 : s[t->rank - 1];
+  for (int i = t->rank - 2; i >= 0; i--) {
+    if (t->dim[i] == 1) continue;
+    if (!span) stride = s[i], span = stride;
+    ensure(s[i] == span);
+    span *= t->dim[i];
+  }
+  return stride;
+}
+
+static void linear_init(const Node *n, Linear *l, int block) {
+  int64_t last;
+  l->n = n;
+  l->x = n->in[0];
+  l->w = n->in[1];
+  l->b = node_operand(n, "b");
+  l->r = node_operand(n, "r");
+  l->m = l->w->type.dim[0];
+  l->k = l->w->type.dim[1];
+  l->rows = type_elems(&n->type) / (l->m ? l->m : 1);
+  l->xrow = row_stride(l->x, &l->xk);
+  l->yrow = row_stride(n, &last);
+  ensure(last == 1);
+  if (l->r) l->rrow = row_stride(l->r, &last);
+  ensure(last == 1);
+  l->block = (int)(l->rows < block ? l->rows : block);
+}
+
+/* Addresses of the rows of a block. */
+typedef struct Rows { Val x, y, r; int n; } Rows;
+
+typedef void RowsBody(Gen *g, const Linear *l, const void *ctx,
+                      const Rows *rows);
+
+/* Run the body for all rows of x, l->block at a time. */
+static void each_rows(Gen *g, const Linear *l, RowsBody *body,
+                      const void *ctx) {
+  int64_t whole = l->rows / l->block * l->block;
+  Val x = value_ptr(g, l->x), y = value_ptr(g, l->n);
+  Val r = l->r ? value_ptr(g, l->r) : NULL;
+  Rows at = { x, y, r, l->block };
+  if (whole > l->block) {
+    Loop rows;
+    loop_begin(g, &rows, k64(g, 0), k64(g, whole), l->block, true, "rows");
+    at.x = addr(g, x, mul64(g, rows.iv, 4 * l->xrow));
+    at.y = addr(g, y, mul64(g, rows.iv, 4 * l->yrow));
+    if (r) at.r = addr(g, r, mul64(g, rows.iv, 4 * l->rrow));
+    body(g, l, ctx, &at);
+    loop_end(g, &rows);
+  } else {
+    body(g, l, ctx, &at);
+  }
+  if (whole == l->rows) return;
+  at.x = addrk(g, x, whole * 4 * l->xrow);
+  at.y = addrk(g, y, whole * 4 * l->yrow);
+  if (r) at.r = addrk(g, r, whole * 4 * l->rrow);
+  at.n = (int)(l->rows - whole);
+  body(g, l, ctx, &at);
+}
+
+/* ---- dense ----------------------------------------------------------- */
+
+enum { CHAINS = 8 };   /* accumulators that hide an add's latency */
+
+/* Equal panels of outputs. */
+typedef struct Panel {
+  int64_t first, count;  /* first output; how many panels */
+  int t, last;           /* vectors; lanes of the last one */
+  int64_t weights;       /* blob offset of the first panel */
+} Panel;
+
+static int64_t panel_width(const Gen *g, const Panel *p) {
+  return (int64_t)(p->t - 1) * g->t->lanes + p->last;
+}
+
+static void panel_pack(Gen *g, const Linear *l, Panel *p) {
+  const float *w = operand_values(g, l->w);
+  int64_t width = panel_width(g, p), at = 0;
+  /* The last vector may be read whole: room behind. */
+  size_t n = (size_t)(p->count * l->k * width + g->t->lanes);
+  float *out = arena_array(g->a, float, n);
+  for (int64_t i = 0; i < p->count; i++)
+    for (int64_t k = 0; k < l->k; k++)
+      for (int64_t j = 0; j < width; j++)
+        out[at++] = w[(p->first + i * width + j) * l->k + k];
+  p->weights = blob_add(g, out, n * sizeof *out, 64);
+}
+
+/* acc[chain] += row k of the panel at w times x[k] of each row. */
+static void dense_step(Gen *g, const Linear *l, const Panel *p,
+                       const Rows *rows, Val x, int64_t k, Val w,
+                       int64_t woff, Val *acc) {
+  Val v[TILE_MAX];
+  for (int i = 0; i < p->t; i++)
+    v[i] = load_vec(g, w, woff + 4 * i * g->t->lanes, 4);
+  for (int r = 0; r < rows->n; r++) {
+    Val s = vsplat(g, load_f32(g, x, 4 * (r * l->xrow + k * l->xk)));
+    for (int i = 0; i < p->t; i++)
+      acc[r * p->t + i] = fma_(g, s, v[i], acc[r * p->t + i]);
+  }
+}
+
+static void dense_store(Gen *g, const Linear *l, const Panel *p,
+                        const Rows *rows, Val out, Val *acc) {
+  for (int r = 0; r < rows->n; r++)
+    for (int i = 0; i < p->t; i++) {
+      int lanes = i + 1 < p->t ? g->t->lanes : p->last;
+      int64_t off = 4 * (int64_t)i * g->t->lanes;
+      Val col = mul64(g, out, 4), rv = NULL;
+      if (rows->r)
+        rv = load_lanes(g, addr(g, rows->r, col), off + 4 * r * l->rrow,
+                        lanes);
+      Val v = epilogue(g, l->n, acc[r * p->t + i], rv);
+      store_lanes(g, v, addr(g, rows->y, col), off + 4 * r * l->yrow,
+                  lanes);
+    }
+}
+
+/* One panel (weights at w, outputs from `out` on) for some rows of x. */
+static void dense_tile(Gen *g, const Linear *l, const Panel *p,
+                       const Rows *rows, Val w, Val out) {
+  int n = rows->n * p->t, chains = CHAINS / n > 1 ? CHAINS / n : 1;
+  int64_t width = 4 * panel_width(g, p);
+  if (chains > l->k) chains = 1;
+  ensure(n * chains + 2 <= LOOP_CARRY_MAX && p->t <= TILE_MAX);
+  Val acc[LOOP_CARRY_MAX], x = rows->x;
+  for (int i = 0; i < n * chains; i++) acc[i] = vzero(g);
+  int64_t whole = l->k / chains * chains;
+  for (int i = 0; l->b && i < p->t; i++) {
+    Val at = addr(g, value_ptr(g, l->b), mul64(g, out, 4));
+    int lanes = i + 1 < p->t ? g->t->lanes : p->last;
+    Val b = load_lanes(g, at, 4 * (int64_t)i * g->t->lanes, lanes);
+    for (int r = 0; r < rows->n; r++) acc[r * p->t + i] = b;
+  }
+  Loop k;
+  loop_begin(g, &k, k64(g, 0), k64(g, whole), chains, true, "k");
+  loop_carry(g, &k, &w);
+  loop_carry(g, &k, &x);
+  for (int i = 0; i < n * chains; i++) loop_carry(g, &k, &acc[i]);
+  for (int c = 0; c < chains; c++)
+    dense_step(g, l, p, rows, x, c, w, c * width, acc + c * n);
+  w = addrk(g, w, chains * width);
+  x = addrk(g, x, 4 * chains * l->xk);
+  loop_end(g, &k);
+  for (int64_t i = whole; i < l->k; i++)
+    dense_step(g, l, p, rows, x, i - whole, w, (i - whole) * width, acc);
+  for (int c = 1; c < chains; c++)
+    for (int i = 0; i < n; i++) acc[i] = fadd(g, acc[i], acc[c * n + i]);
+  dense_store(g, l, p, rows, out, acc);
+}
+
+typedef struct DenseCtx { const Panel *p; Val w, out; } DenseCtx;
+
+static void dense_rows(Gen *g, const Linear *l, const void *ctx,
+                       const Rows *rows) {
+  const DenseCtx *d = ctx;
+  dense_tile(g, l, d->p, rows, d->w, d->out);
+}
+
+static void emit_panels(Gen *g, const Linear *l, Panel *p) {
+  panel_pack(g, l, p);
+  int64_t width = panel_width(g, p);
+  Loop loop;
+  loop_begin(g, &loop, k64(g, 0), k64(g, p->count), 1, true, "panel");
+  DenseCtx d = { p, NULL, NULL };
+  d.w = addr(g, blob_ptr(g, p->weights),
+             mul64(g, loop.iv, 4 * width * l->k));
+  d.out = add64(g, mul64(g, loop.iv, width), k64(g, p->first));
+  each_rows(g, l, dense_rows, &d);
+  loop_end(g, &loop);
+}
+
+void emit_linear_dense(Gen *g, const Node *n) {
+  Linear l = { 0 };
+  int lanes = g->t->lanes;
+  int tile = n->tile[1] > 0 ? n->tile[1] : 4;
+  linear_init(n, &l, n->tile[0] > 0 ? n->tile[0] : 1);
+  int64_t full = l.m / lanes, rest = l.m % lanes;
+  if (full >= tile) {
+    Panel p = { 0, full / tile, tile, lanes, 0 };
+    emit_panels(g, &l, &p);
+  }
+  if (full % tile == 0 && !rest) return;
+  Panel p = { full / tile * tile * lanes, 1,
+              (int)(full % tile) + (rest > 0),
+              rest ? (int)rest : lanes, 0 };
+  emit_panels(g, &l, &p);
+}
+
+/* ---- sparse ---------------------------------------------------------- */
+
+/* acc += the block at the cursor for each row of x. */
+static void sparse_step(Gen *g, const Linear *l, const Table *t, int r,
+                        const Rows *rows, Cursor *c, Val *acc) {
+  Val x = addr(g, rows->x, mul64(g, table_column(g, t, c), 4 * l->xk));
+  Val w = load_n(g, c->value, 0, r);
+  for (int i = 0; i < rows->n; i++) {
+    Val s = splat_n(g, load_f32(g, x, 4 * i * l->xrow), r);
+    acc[i] = fma_(g, w, s, acc[i]);
+  }
+  table_next(g, t, c, r);
+}
+
+/* One block row of r outputs. */
+static void sparse_row(Gen *g, const Linear *l, const Table *t, int r,
+                       const Rows *rows, Cursor *c) {
+  int n = rows->n, chains = n >= 4 ? 1 : 4;
+  Val count, row, acc[LOOP_CARRY_MAX];
+  table_head(g, t, c, &count, &row);
+  Val out = mul64(g, row, 4 * t->r);
+  ensure(n * chains + 2 <= LOOP_CARRY_MAX);
+  for (int i = 0; i < n * chains; i++) acc[i] = zero_n(g, r);
+  if (l->b) {
+    Val b = load_n(g, addr(g, value_ptr(g, l->b), out), 0, r);
+    for (int i = 0; i < n; i++) acc[i] = b;
+  }
+  Val whole = and64(g, count, -chains);
+  Loop k;
+  for (int step = chains; step; step = step > 1 ? 1 : 0) {
+    bool first = step == chains;
+    loop_begin(g, &k, first ? k64(g, 0) : whole, first ? whole : count,
+               step, false, "block");
+    loop_carry(g, &k, &c->value);
+    loop_carry(g, &k, &c->index);
+    for (int i = 0; i < n * chains; i++) loop_carry(g, &k, &acc[i]);
+    for (int i = 0; i < step; i++)
+      sparse_step(g, l, t, r, rows, c, acc + i * n);
+    loop_end(g, &k);
+  }
+  for (int i = n; i < n * chains; i++)
+    acc[i % n] = fadd(g, acc[i % n], acc[i]);
+  for (int i = 0; i < n; i++) {
+    Val rv = NULL;
+    if (rows->r) rv = load_n(g, addr(g, rows->r, out), 4 * i * l->rrow, r);
+    store_n(g, epilogue(g, l->n, acc[i], rv), addr(g, rows->y, out),
+            4 * i * l->yrow);
+  }
+}
+
+static void sparse_rows(Gen *g, const Linear *l, const void *ctx,
+                        const Rows *rows) {
+  const Table *t = ctx;
+  Cursor c = table_begin(g, t);
+  if (t->rows) {
+    Loop row;
+    loop_begin(g, &row, k64(g, 0), k64(g, t->rows), 1, true, "row");
+    cursor_carry(g, &row, &c);
+    sparse_row(g, l, t, t->r, rows, &c);
+    loop_end(g, &row);
+  }
+  if (t->rest) sparse_row(g, l, t, t->rest, rows, &c);
+}
+
+static void emit_sparse(Gen *g, const Node *n, int r) {
+  Linear l = { 0 };
+  linear_init(n, &l, n->tile[0] > 0 ? n->tile[0] : 4);
+  Table t = table_pack(g, operand_values(g, l.w), 1, l.m, l.k, r);
+  each_rows(g, &l, sparse_rows, &t);
+}
+
+void emit_linear_bsr(Gen *g, const Node *n) { emit_sparse(g, n, 4); }
+
+void emit_linear_csr(Gen *g, const Node *n) { emit_sparse(g, n, 1); }
