@@ -85,6 +85,26 @@ void attr_set_ints(Module *m, Node *n, const char *name, const int64_t *v,
   a->ints = copy;
 }
 
+bool attr_equal(const Attr *a, const Attr *b)
+{
+  if (a->kind != b->kind || a->set != b->set) return false;
+  switch (a->kind) {
+  case ATTR_INT:
+    return a->i == b->i;
+  case ATTR_BOOL:
+    return !a->i == !b->i;
+  case ATTR_FLOAT:   /* tells -0.0 from 0.0, and a nan is itself */
+    return memcmp(&a->f, &b->f, sizeof a->f) == 0;
+  case ATTR_STR:
+    return strcmp(a->s ? a->s : "", b->s ? b->s : "") == 0;
+  case ATTR_INTS:
+    for (int i = 0; i < a->n && i < b->n; i++)
+      if (a->ints[i] != b->ints[i]) return false;
+    return a->n == b->n;
+  }
+  unreachable();
+}
+
 Node *node_operand(const Node *n, const char *name)
 {
   const OpInfo *info = op_info(n->op);

@@ -10,6 +10,7 @@ Module *module_new(const char *name)
   Module *m = arena_new_of(a, Module);
   m->arena = a;
   m->name = arena_strdup(a, name);
+  m->dump.opt = -1;
   return m;
 }
 

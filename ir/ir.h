@@ -103,6 +103,9 @@ Layout *layout_planes(Arena *a, const Type *t, int lanes,
  * layout_complete also sets a size of 0 to what the terms reach. */
 bool layout_parse(Arena *a, const char *s, int rank, Layout *out);
 bool layout_complete(Layout *l, const Type *t);
+/* Whether a layout speaks of each axis once and all it reaches, halo
+ * included, lies within its size; else text in why. */
+bool layout_check(const Layout *l, const Type *t, Text *why);
 void layout_print(Text *out, const Layout *l, const Type *t);
 bool layout_equal(const Layout *a, const Layout *b);
 
@@ -210,7 +213,7 @@ typedef struct Func {
 typedef struct DumpInfo {
   const char *after;    /* pass name, NULL: this is source */
   const char *target, *cpu, *features;
-  int opt;              /* -O level, 4 = s */
+  int opt;              /* -O level, 4 = s, -1: not said */
   const char *sparsity; /* "auto" or "off" */
   int64_t arena_bytes;  /* known after plan, else 0 */
 } DumpInfo;
@@ -295,6 +298,7 @@ void attr_set_float(Node *n, const char *name, double v);
 void attr_set_str(Module *m, Node *n, const char *name, const char *v);
 void attr_set_ints(Module *m, Node *n, const char *name, const int64_t *v,
                    int count);
+bool attr_equal(const Attr *a, const Attr *b);
 /* Operand by its name in ops.def ("b"), NULL when absent. */
 Node *node_operand(const Node *n, const char *name);
 

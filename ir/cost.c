@@ -1,0 +1,83 @@
+/* cost.c - what a node costs: multiply-accumulates, those whose weight is
+ * not zero, and bytes moved. */
+#include "ir/ir.h"
+
+#include <string.h>
+
+int64_t param_nonzeros(Module *m, const Param *p)
+{
+  int64_t n = type_elems(&p->type), found = 0;
+  const float *v;
+  if (p->type.sparse && p->values) {   /* no need to unpack */
+    n = (int64_t)(p->values->size / sizeof(float));
+    v = (const float *)(const void *)p->values->data;
+  } else {
+    v = param_values(m, p);
+  }
+  if (!v) return type_elems(&p->type);
+  for (int64_t i = 0; i < n; i++) found += v[i] != 0.0f;
+  return found;
+}
+
+static int64_t mul_capped(int64_t a, int64_t b)
+{
+  int64_t c;
+  return __builtin_mul_overflow(a, b, &c) ? INT64_MAX : c;
+}
+
+/* Multiply-accumulates of one element of the result. */
+static int64_t macs_each(const Node *n)
+{
+  switch (n->op) {
+  case OP_CONV2D:
+  case OP_LINEAR: {
+    const Type *w = &n->in[1]->type;
+    int64_t k = 1;
+    for (int i = 1; i < w->rank; i++) k = mul_capped(k, w->dim[i]);
+    return k;
+  }
+  case OP_AVG_POOL:
+  case OP_MAX_POOL: {
+    const int64_t *k = attr_ints(n, "k", NULL);
+    return mul_capped(k[0], k[1]);
+  }
+  case OP_BATCH_NORM:
+  case OP_SCALE_SHIFT:
+    return 1;
+  default:
+    return 0;
+  }
+}
+
+static int64_t nonzero_macs(Module *m, const Node *n, int64_t macs)
+{
+  if (n->op != OP_CONV2D && n->op != OP_LINEAR) return macs;
+  const Node *w = n->in[1];
+  int64_t rows = w->type.dim[0];
+  if (w->op != OP_PARAM || rows == 0) return macs;
+  /* Each row of the weight takes part in elems / rows results. */
+  int64_t each = type_elems(&n->type) / rows;
+  return mul_capped(param_nonzeros(m, w->param), each);
+}
+
+static int64_t bytes_of(const Node *n)
+{
+  if (n->op == OP_PARAM) return param_bytes(n->param);
+  return n->op == OP_CONST ? 0 : type_bytes(&n->type);
+}
+
+Cost node_cost(Module *m, const Node *n)
+{
+  Cost c = {0, 0, 0};
+  if (op_info(n->op)->flags & FLAG_LEAF) return c;
+  c.macs = mul_capped(type_elems(&n->type), macs_each(n));
+  c.nonzero_macs = nonzero_macs(m, n, c.macs);
+  if (n->kernel && strcmp(n->kernel, "alias") == 0) return c;
+  c.bytes = bytes_of(n);
+  for (int i = 0; i < n->nin; i++) {
+    bool again = false;
+    for (int k = 0; k < i; k++) again |= n->in[k] == n->in[i];
+    if (n->in[i] && !again) c.bytes += bytes_of(n->in[i]);
+  }
+  return c;
+}

@@ -1,0 +1,23 @@
+/* names.h - inside ir/: names of values for the printer and the verifier. */
+#ifndef TAMIS_NAMES_H
+#define TAMIS_NAMES_H
+
+#include "ir/ir.h"
+
+/* The names of one function's values: what its author gave where that is a
+ * name and free, made different by _2, _3... where not.  Naming what was
+ * parsed back gives the same names. */
+typedef struct Names Names;
+Names *names_new(const Module *m, const Func *f);
+void names_free(Names *s);
+const char *names_of(const Names *s, const Node *n);
+/* A name that nothing has, from `wish`. */
+const char *names_fresh(Names *s, const char *wish);
+/* Whether output i is bound by the statement of its node. */
+bool names_binds_output(const Names *s, const Func *f, size_t i);
+/* Letters, digits and _, no digit first, and no keyword. */
+bool name_is_valid(const char *s);
+/* A layer or param path: names with at most an index each, dots between. */
+bool path_is_valid(const char *s);
+
+#endif

@@ -1,0 +1,276 @@
+/* print.c - a module as a flat program.  Whatever is printed parses back to
+ * the same module, and that prints the same again; names.c picks the names.
+ */
+#include "ir/names.h"
+
+#include <string.h>
+
+/* ---- literals ------------------------------------------------------- */
+
+static void ints_print(Text *out, const int64_t *v, int n)
+{
+  text_putc(out, '[');
+  for (int i = 0; i < n; i++)
+    text_printf(out, "%s%lld", i ? "," : "", (long long)v[i]);
+  text_putc(out, ']');
+}
+
+static void attr_print(Text *out, const Attr *a)
+{
+  switch (a->kind) {
+  case ATTR_INT:
+    text_printf(out, "%lld", (long long)a->i);
+    return;
+  case ATTR_INTS:
+    ints_print(out, a->ints, a->n);
+    return;
+  case ATTR_FLOAT:
+    text_float(out, a->f, false);
+    return;
+  case ATTR_STR:
+    text_quote(out, a->s ? a->s : "");
+    return;
+  case ATTR_BOOL:
+    text_puts(out, a->i ? "true" : "false");
+    return;
+  }
+  unreachable();
+}
+
+/* ---- values --------------------------------------------------------- */
+
+/* What stands for a node where it is used. */
+static void ref_print(Text *out, const Names *names, const Node *n)
+{
+  if (n->op == OP_CONST)
+    text_float(out, n->value, false);
+  else if (n->op == OP_PARAM)
+    text_puts(out, n->param->path);
+  else
+    text_puts(out, names_of(names, n));
+}
+
+static void operands_print(Text *out, const Names *names, const Node *n)
+{
+  const OpInfo *info = op_info(n->op);
+  const char *sep = "";
+  for (int i = 0; i < n->nin; i++) {
+    if (!n->in[i]) continue;
+    text_puts(out, sep);
+    if (i >= info->nrequired && !info->variadic)
+      text_printf(out, "%s=", info->operand[i]);
+    ref_print(out, names, n->in[i]);
+    sep = ", ";
+  }
+}
+
+static void attrs_print(Text *out, const Node *n)
+{
+  const OpInfo *info = op_info(n->op);
+  for (int i = 0; i < info->nattrs; i++) {
+    if (!n->attr[i].set || attr_equal(&n->attr[i], &info->def[i])) continue;
+    text_printf(out, ", %s=", info->attr[i]);
+    attr_print(out, &n->attr[i]);
+  }
+  if (n->kernel) {
+    text_puts(out, ", kernel=");
+    text_quote(out, n->kernel);
+  }
+  if (n->tile[0] || n->tile[1])
+    text_printf(out, ", tile=[%d,%d]", n->tile[0], n->tile[1]);
+}
+
+static void places_print(Text *out, const Node *n)
+{
+  for (int i = 0; i < n->nfrom; i++) {
+    const Place *p = &n->from[i];
+    text_puts(out, i ? ", " : " from ");
+    text_quote(out, p->file ? p->file : "");
+    if (p->node) {
+      text_putc(out, ' ');
+      text_quote(out, p->node);
+    } else if (p->line > 0) {
+      text_printf(out, " %d:%d", p->line, p->col);
+    }
+  }
+}
+
+static void binding_print(Text *out, const char *name, const Type *t)
+{
+  text_printf(out, "%s: ", name);
+  type_print(out, t);
+  text_puts(out, " = ");
+}
+
+static void statement_print(Text *out, const Names *names, const Node *n)
+{
+  binding_print(out, names_of(names, n), &n->type);
+  text_printf(out, "%s(", op_info(n->op)->name);
+  operands_print(out, names, n);
+  attrs_print(out, n);
+  text_putc(out, ')');
+  if (n->path) text_printf(out, " as %s", n->path);
+  places_print(out, n);
+  text_putc(out, ';');
+}
+
+/* Outputs that no statement of their own binds are bound at the end; first
+ * those values whose name such a binding takes away get another one. */
+static void aliases_print(Text *out, Names *names, const Func *f)
+{
+  Arena *a = arena_new();
+  const char **from = arena_array(a, const char *, f->outputs.n);
+  for (size_t i = 0; i < f->outputs.n; i++) {
+    const Node *n = f->outputs.at[i].node;
+    if (names_binds_output(names, f, i)) continue;
+    Text t = {0};
+    ref_print(&t, names, n);
+    from[i] = arena_strdup(a, t.s);
+    for (size_t k = 0; k < i; k++) {
+      if (names_binds_output(names, f, k) ||
+          strcmp(f->outputs.at[k].name, t.s))
+        continue;
+      from[i] = names_fresh(names, t.s);
+      text_puts(out, "  ");
+      binding_print(out, from[i], &n->type);
+      text_printf(out, "%s;\n", t.s);
+      break;
+    }
+    text_free(&t);
+  }
+  for (size_t i = 0; i < f->outputs.n; i++) {
+    if (!from[i]) continue;
+    text_puts(out, "  ");
+    binding_print(out, f->outputs.at[i].name, &f->outputs.at[i].node->type);
+    text_printf(out, "%s;\n", from[i]);
+  }
+  arena_free(a);
+}
+
+/* ---- the whole ------------------------------------------------------ */
+
+static void dump_print(Text *out, const DumpInfo *d)
+{
+  if (!d->after) return;
+  const struct { const char *key, *value; } words[] = {
+    {"target", d->target}, {"cpu", d->cpu}, {"features", d->features}
+  };
+  text_puts(out, "dump after=");
+  text_quote(out, d->after);
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+    if (!words[i].value) continue;
+    text_printf(out, ", %s=", words[i].key);
+    text_quote(out, words[i].value);
+  }
+  if (d->opt >= 0) text_printf(out, ", opt=%d", d->opt);
+  if (d->sparsity) {
+    text_puts(out, ", sparsity=");
+    text_quote(out, d->sparsity);
+  }
+  if (d->arena_bytes)
+    text_printf(out, ", arena=%lld", (long long)d->arena_bytes);
+  text_puts(out, ";\n");
+}
+
+static void signature_print(Text *out, const Func *f)
+{
+  text_printf(out, "%s(", f->name);
+  for (size_t i = 0; i < f->inputs.n; i++) {
+    const Node *n = f->inputs.at[i];
+    text_printf(out, "%s%s: ", i ? ", " : "", n->name);
+    type_print(out, &n->type);
+  }
+  text_puts(out, ") -> ");
+  for (size_t i = 0; i < f->outputs.n; i++) {
+    const Type *t = &f->outputs.at[i].node->type;
+    Type shape = type_make(t->elem, t->rank, t->dim);
+    text_printf(out, "%s%s: ", i ? ", " : "", f->outputs.at[i].name);
+    type_print(out, &shape);
+  }
+  text_puts(out, " {\n");
+}
+
+static void func_print(Text *out, const Module *m, const Func *f,
+                       const char *weights)
+{
+  bool model = f == m->funcs.at[0];
+  text_puts(out, model ? "model " : "func ");
+  signature_print(out, f);
+  for (size_t i = 0; model && i < m->params.n; i++) {
+    text_printf(out, "  param %s: ", m->params.at[i]->path);
+    type_print(out, &m->params.at[i]->type);
+    text_puts(out, ";\n");
+  }
+  Names *names = names_new(m, f);
+  for (size_t i = 0; i < f->nodes.n; i++) {
+    const Node *n = f->nodes.at[i];
+    if (op_info(n->op)->flags & FLAG_LEAF) continue;
+    text_puts(out, "  ");
+    statement_print(out, names, n);
+    text_putc(out, '\n');
+  }
+  aliases_print(out, names, f);
+  names_free(names);
+  if (model && weights) {
+    text_puts(out, "  weights ");
+    text_quote(out, weights);
+    text_puts(out, ";\n");
+  }
+  text_puts(out, "}\n");
+}
+
+/* Words, 4x1 and 2:4 stand without quotes in a recipe. */
+static bool word_is_bare(const char *s)
+{
+  size_t digits = strspn(s, "0123456789");
+  if (digits && (s[digits] == 'x' || s[digits] == ':')) {
+    const char *rest = s + digits + 1;
+    return *rest && rest[strspn(rest, "0123456789")] == 0;
+  }
+  return name_is_valid(s);
+}
+
+static void step_print(Text *out, const RecipeStep *s)
+{
+  text_printf(out, "  %s ", s->verb);
+  for (size_t i = 0; i < s->params.n; i++)
+    text_printf(out, "%s%s", i ? ", " : "", s->params.at[i]->path);
+  for (size_t i = 0; i < s->args.n; i++) {
+    const Attr *a = &s->args.at[i].value;
+    text_printf(out, "%s%s=", i ? ", " : " with ", s->args.at[i].name);
+    if (a->kind == ATTR_STR && word_is_bare(a->s))
+      text_puts(out, a->s);
+    else
+      attr_print(out, a);
+  }
+  text_puts(out, ";\n");
+}
+
+void module_print(Text *out, const Module *m, const char *weights)
+{
+  dump_print(out, &m->dump);
+  for (size_t i = 0; i < m->funcs.n; i++)
+    func_print(out, m, m->funcs.at[i], weights);
+  if (m->recipe.n == 0) return;
+  text_printf(out, "recipe pending for %s {\n", m->name);
+  for (size_t i = 0; i < m->recipe.n; i++)
+    step_print(out, &m->recipe.at[i]);
+  text_puts(out, "}\n");
+}
+
+void node_print(Text *out, const Module *m, const Func *f, const Node *n)
+{
+  if (op_info(n->op)->flags & FLAG_LEAF) {
+    text_printf(out, "%s ", op_info(n->op)->name);
+    if (n->op == OP_CONST)
+      text_float(out, n->value, false);
+    else
+      text_puts(out, n->op == OP_PARAM ? n->param->path : n->name);
+    text_puts(out, ": ");
+    type_print(out, &n->type);
+    return;
+  }
+  Names *names = names_new(m, f);
+  statement_print(out, names, n);
+  names_free(names);
+}

@@ -1,0 +1,284 @@
+/* verify.c - what holds between any two passes.  A fault found here is ours,
+ * so the first one is described and that is all. */
+#include "ir/names.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Check {
+  Module *m;
+  Func *f;
+  const Node *n;
+  Text *why;
+} Check;
+
+static bool fault(Check *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static bool fault(Check *c, const char *fmt, ...)
+{
+  va_list ap;
+  va_start(ap, fmt);
+  text_vprintf(c->why, fmt, ap);
+  va_end(ap);
+  if (c->n) {
+    text_printf(c->why, " (node %u", c->n->id);
+    if (c->n->name) text_printf(c->why, " '%s'", c->n->name);
+    text_printf(c->why, ", %s", op_info(c->n->op)->name);
+    if (c->n->path) text_printf(c->why, " as %s", c->n->path);
+    text_putc(c->why, ')');
+  }
+  return false;
+}
+
+/* ---- nodes ---------------------------------------------------------- */
+
+/* Arity, and operands before their users. */
+static bool operands_verify(Check *c)
+{
+  const Node *n = c->n;
+  const OpInfo *info = op_info(n->op);
+  if (n->nin < info->noperands || (n->nin > info->noperands &&
+                                   !info->variadic))
+    return fault(c, "%d operand slots, expected %d", n->nin,
+                 info->noperands);
+  for (int i = 0; i < n->nin; i++) {
+    const Node *x = n->in[i];
+    if (!x && (i < info->nrequired || info->variadic))
+      return fault(c, "operand %d is missing", i);
+    if (!x) continue;
+    if (x->id >= c->f->nodes.n || c->f->nodes.at[x->id] != x)
+      return fault(c, "operand %d is no node of the function", i);
+    if (x->id >= n->id)
+      return fault(c, "operand %d stands behind its user", i);
+  }
+  return true;
+}
+
+static bool attrs_verify(Check *c)
+{
+  const OpInfo *info = op_info(c->n->op);
+  for (int i = 0; i < info->nattrs; i++) {
+    const Attr *a = &c->n->attr[i];
+    if (a->kind != info->def[i].kind || !a->set)
+      return fault(c, "attribute %s is not set to its kind", info->attr[i]);
+    if (a->kind == ATTR_INTS && a->n && !a->ints)
+      return fault(c, "attribute %s has no list", info->attr[i]);
+    if (a->kind == ATTR_STR && !a->s)
+      return fault(c, "attribute %s has no string", info->attr[i]);
+  }
+  return true;
+}
+
+/* Infer a copy of the node and compare. */
+static bool type_verify(Check *c)
+{
+  Node copy = *c->n;
+  Diags *d = diags_new();
+  bool ok = node_infer(c->m, &copy, d);
+  if (!ok) {
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    ensure(f);
+    diags_print(d, f, false);
+    fclose(f);
+    while (size && text[size - 1] == '\n') text[--size] = 0;
+    fault(c, "%s", text);
+    free(text);
+  }
+  diags_free(d);
+  if (!ok) return false;
+  if (copy.type.elem == c->n->type.elem &&
+      type_same_shape(&copy.type, &c->n->type))
+    return true;
+  Text found = {0}, want = {0};
+  type_print(&found, &c->n->type);
+  type_print(&want, &copy.type);
+  fault(c, "type is %s, inference gives %s", found.s, want.s);
+  text_free(&found);
+  text_free(&want);
+  return false;
+}
+
+static bool encoding_verify(Check *c)
+{
+  const Type *t = &c->n->type;
+  Text why = {0};
+  bool ok = true;
+  if (t->layout && !layout_check(t->layout, t, &why))
+    ok = fault(c, "%s", why.s);
+  text_free(&why);
+  if (!ok) return false;
+  if (t->sparse && c->n->op != OP_PARAM)
+    return fault(c, "a sparse encoding on a value that is no param");
+  if (t->at < -1)
+    return fault(c, "arena offset %lld", (long long)t->at);
+  if (t->at >= 0 && c->m->dump.arena_bytes > 0 &&
+      type_bytes(t) > c->m->dump.arena_bytes - t->at)
+    return fault(c, "at=%lld and %lld bytes lie outside the arena of %lld",
+                 (long long)t->at, (long long)type_bytes(t),
+                 (long long)c->m->dump.arena_bytes);
+  return true;
+}
+
+/* Whether a name is among those of a list with blanks between. */
+static bool list_has(const char *list, const char *name)
+{
+  size_t n = strlen(name);
+  for (const char *s = list; (s = strstr(s, name)) != NULL; s += n)
+    if ((s == list || s[-1] == ' ') && (s[n] == ' ' || s[n] == 0))
+      return true;
+  return false;
+}
+
+static bool kernel_verify(Check *c)
+{
+  const Node *n = c->n;
+  if (n->tile[0] < 0 || n->tile[1] < 0)
+    return fault(c, "tile [%d,%d]", n->tile[0], n->tile[1]);
+  if (!n->kernel) return true;
+  const KernelInfo *k = kernel_info(n->kernel);
+  if (!k) return fault(c, "no kernel is named '%s'", n->kernel);
+  if (*k->ops && !list_has(k->ops, op_info(n->op)->name))
+    return fault(c, "kernel %s does not compute this op", k->name);
+  return true;
+}
+
+static bool node_verify(Check *c)
+{
+  const Node *n = c->n;
+  if (n->op == OP_PARAM && !n->param) return fault(c, "no param");
+  if (n->op != OP_PARAM && n->param) return fault(c, "a param");
+  if (n->op == OP_PARAM && !type_equal(&n->type, &n->param->type))
+    return fault(c, "type is not that of param %s", n->param->path);
+  if (n->path && !path_is_valid(n->path))
+    return fault(c, "'%s' is no path", n->path);
+  return operands_verify(c) && attrs_verify(c) && type_verify(c) &&
+         encoding_verify(c) && kernel_verify(c);
+}
+
+/* ---- functions and params ------------------------------------------- */
+
+static bool outputs_verify(Check *c)
+{
+  const Func *f = c->f;
+  for (size_t i = 0; i < f->outputs.n; i++) {
+    const Output *o = &f->outputs.at[i];
+    if (!o->node || o->node->id >= f->nodes.n ||
+        f->nodes.at[o->node->id] != o->node)
+      return fault(c, "output %s is no node of the function", o->name);
+    if (!o->name || !name_is_valid(o->name))
+      return fault(c, "output %zu has no valid name", i);
+    for (size_t k = 0; k < i; k++)
+      if (strcmp(f->outputs.at[k].name, o->name) == 0)
+        return fault(c, "two outputs are named %s", o->name);
+  }
+  if (f->outputs.n) return true;
+  return fault(c, "function %s has no output", f->name);
+}
+
+static bool inputs_verify(Check *c)
+{
+  const Func *f = c->f;
+  for (size_t i = 0; i < f->inputs.n; i++) {
+    c->n = f->inputs.at[i];
+    if (c->n->op != OP_INPUT) return fault(c, "input %zu is none", i);
+    if (!c->n->name || !name_is_valid(c->n->name))
+      return fault(c, "input %zu has no valid name", i);
+    if (c->n->id >= f->nodes.n || f->nodes.at[c->n->id] != c->n)
+      return fault(c, "input %zu is no node of the function", i);
+    for (size_t k = 0; k < i; k++)
+      if (strcmp(f->inputs.at[k]->name, c->n->name) == 0)
+        return fault(c, "two inputs are named %s", c->n->name);
+  }
+  c->n = NULL;
+  return true;
+}
+
+/* One PARAM node a param, one INPUT node an input. */
+static bool leaves_verify(Check *c)
+{
+  size_t inputs = 0;
+  Arena *a = arena_new();
+  bool *seen = arena_array(a, bool, c->m->params.n);
+  bool ok = true;
+  for (size_t i = 0; ok && i < c->f->nodes.n; i++) {
+    c->n = c->f->nodes.at[i];
+    inputs += c->n->op == OP_INPUT;
+    if (c->n->op != OP_PARAM || !c->n->param) continue;
+    const Param *p = c->n->param;
+    if (p->order >= c->m->params.n || c->m->params.at[p->order] != p)
+      ok = fault(c, "param %s is not of the module", p->path);
+    else if (seen[p->order])
+      ok = fault(c, "param %s has two nodes", p->path);
+    else
+      seen[p->order] = true;
+  }
+  arena_free(a);
+  c->n = NULL;
+  if (ok && inputs != c->f->inputs.n)
+    return fault(c, "%zu input nodes, expected %zu", inputs,
+                 c->f->inputs.n);
+  return ok;
+}
+
+static bool func_verify(Check *c)
+{
+  Func *f = c->f;
+  c->n = NULL;
+  for (size_t i = 0; i < f->nodes.n; i++)
+    if (f->nodes.at[i]->id != i)
+      return fault(c, "node %zu of %s has id %u: call func_tidy", i, f->name,
+                   f->nodes.at[i]->id);
+  if (!inputs_verify(c) || !outputs_verify(c) || !leaves_verify(c))
+    return false;
+  for (size_t i = 0; i < f->nodes.n; i++) {
+    c->n = f->nodes.at[i];
+    if (!node_verify(c)) return false;
+  }
+  return true;
+}
+
+static bool param_verify(Check *c, const Param *p)
+{
+  int64_t n = type_elems(&p->type);
+  if (!path_is_valid(p->path))
+    return fault(c, "'%s' is no path of a param", p->path);
+  if (n < 0) return fault(c, "param %s has no fixed size", p->path);
+  if (p->type.layout && p->type.sparse)
+    return fault(c, "param %s has a layout and a sparse format", p->path);
+  if (!p->type.sparse) {
+    size_t want = (size_t)n * elem_size(p->type.elem);
+    if (p->values || p->index)
+      return fault(c, "dense param %s has packed values", p->path);
+    if (!p->data || p->data->size == want) return true;
+    return fault(c, "param %s has %zu bytes of data, expected %zu", p->path,
+                 p->data->size, want);
+  }
+  if (p->data) return fault(c, "packed param %s has dense data", p->path);
+  if (!p->values != !p->index)
+    return fault(c, "param %s has only one of values and index", p->path);
+  Text why = {0};
+  bool ok = !p->values || sparse_check(p, &why);
+  if (!ok) fault(c, "param %s: %s", p->path, why.s);
+  text_free(&why);
+  return ok;
+}
+
+bool module_verify(Module *m, Text *why)
+{
+  Check c = {.m = m, .why = why};
+  if (m->funcs.n == 0) return fault(&c, "the module has no function");
+  for (size_t i = 0; i < m->params.n; i++) {
+    m->params.at[i]->order = (uint32_t)i;
+    if (!param_verify(&c, m->params.at[i])) return false;
+    for (size_t k = 0; k < i; k++)
+      if (strcmp(m->params.at[i]->path, m->params.at[k]->path) == 0)
+        return fault(&c, "two params have the path %s",
+                     m->params.at[i]->path);
+  }
+  for (size_t i = 0; i < m->funcs.n; i++) {
+    c.f = m->funcs.at[i];
+    if (!func_verify(&c)) return false;
+  }
+  return true;
+}
