@@ -1,0 +1,55 @@
+/* emit.h - inside backend/, between the files that are no kernels: spots,
+ * loop nests over logical indices, and the stages of an emission. */
+#ifndef TAMIS_EMIT_H
+#define TAMIS_EMIT_H
+
+#include <llvm-c/TargetMachine.h>
+
+#include "backend/codegen.h"
+
+/* ---- operand.c ------------------------------------------------------ */
+
+/* Where a value's buffer begins. */
+typedef enum { SPOT_ARENA, SPOT_IO, SPOT_WEIGHTS } SpotKind;
+typedef struct Spot {
+  SpotKind kind;
+  int io;           /* index among inputs then outputs, -1 */
+  int64_t offset;   /* bytes in the arena or in the weights */
+} Spot;
+Spot value_spot(Gen *g, const Node *n);
+/* Index of element 0,0,... in its buffer. */
+int64_t value_origin(const Node *n);
+
+/* ---- nest.c: loops over a logical index ----------------------------- */
+
+/* A map over an index space: args[0] is written, the others are read, each
+ * by its own strides (elements; 0 repeats). */
+enum { NEST_ARGS = 6 };
+typedef struct NestArg {
+  Val at;                       /* address at index 0 */
+  Val scalar;                   /* a value in place of memory, or NULL */
+  Elem elem;                    /* F32, or B1 read as 0 or 1 */
+  int64_t stride[MAX_RANK];
+} NestArg;
+typedef struct Nest {
+  int rank, nargs;
+  int64_t dim[MAX_RANK];
+  NestArg arg[NEST_ARGS];
+} Nest;
+/* in[0..nargs-2] are scalars or vectors, all of one kind. */
+typedef Val (*NestBody)(Gen *g, const void *ctx, Val *in);
+/* Build the loops.  Vectors run along the axis where the result is dense. */
+void nest_map(Gen *g, const Nest *nest, NestBody body, const void *ctx);
+/* The index space of a value, which becomes arg 0. */
+void nest_over(Gen *g, Nest *nest, const Node *n);
+/* Add an operand that broadcasts to the space as in NumPy. */
+void nest_add(Gen *g, Nest *nest, const Node *operand);
+/* Add a 1-dimensional operand along one axis. */
+void nest_add_axis(Gen *g, Nest *nest, const Node *operand, int axis);
+void nest_fill(Gen *g, const Nest *nest, double value);
+void nest_copy(Gen *g, const Nest *nest);
+
+/* A scalar or vector constant of the type of `like`. */
+Val const_like(Gen *g, Val like, double v);
+
+#endif

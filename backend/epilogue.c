@@ -1,0 +1,115 @@
+/* epilogue.c - elementwise arithmetic as the evaluator defines it
+ * (ir/eval_math.c), the fused epilogue, and the zeros around a tensor. */
+#include <string.h>
+
+#include "backend/vmath.h"
+
+/* Below zero 0, NaN stays. */
+static Val relu(Gen *g, Val x) {
+  Val zero = const_like(g, x, 0);
+  return vm_select(g, LLVMRealOLT, x, zero, zero, x);
+}
+
+static Val negative_part(Gen *g, Val x, Val below) {
+  return vm_select(g, LLVMRealOLT, x, const_like(g, x, 0), below, x);
+}
+
+/* (x + 3) / 6 within 0..1: right to the last bit for small integers. */
+static Val hardsigmoid(Gen *g, Val x) {
+  Val three = const_like(g, x, 3), six = const_like(g, x, 6);
+  Val c = vm_clamp(g, LLVMBuildFAdd(g->b, x, three, ""), 0, 6);
+  return LLVMBuildFDiv(g->b, c, six, "");
+}
+
+static Val hardswish(Gen *g, Val x) {
+  Val three = const_like(g, x, 3), six = const_like(g, x, 6);
+  Val c = vm_clamp(g, LLVMBuildFAdd(g->b, x, three, ""), 0, 6);
+  Val v = LLVMBuildFDiv(g->b, LLVMBuildFMul(g->b, x, c, ""), six, "");
+  /* x * 6 may overflow where the result is x. */
+  return vm_select(g, LLVMRealOGE, x, three, x, v);
+}
+
+Val unary_math(Gen *g, Op op, Val x, double p, double q) {
+  switch (op) {
+    case OP_NEG: return LLVMBuildFNeg(g->b, x, "");
+    case OP_ABS: return vm_abs(g, x);
+    case OP_SQUARE: return LLVMBuildFMul(g->b, x, x, "");
+    case OP_SQRT: return vm_sqrt(g, x);
+    case OP_EXP: return vm_exp(g, x);
+    case OP_LOG: return vm_log(g, x);
+    case OP_TANH: return vm_tanh(g, x);
+    case OP_ERF: return vm_erf(g, x);
+    case OP_SIGMOID: return vm_sigmoid(g, x);
+    case OP_RELU: return relu(g, x);
+    case OP_RELU6: return vm_clamp(g, x, 0, 6);
+    case OP_LEAKY_RELU:
+      return negative_part(
+          g, x, LLVMBuildFMul(g->b, x, const_like(g, x, p), ""));
+    case OP_ELU:
+      return negative_part(g, x, LLVMBuildFMul(g->b, vm_expm1_neg(g, x),
+                                               const_like(g, x, p), ""));
+    case OP_HARDSIGMOID: return hardsigmoid(g, x);
+    case OP_HARDSWISH: return hardswish(g, x);
+    case OP_SILU: return LLVMBuildFMul(g->b, x, vm_sigmoid(g, x), "");
+    case OP_GELU: return vm_gelu(g, x);
+    case OP_CLIP: return vm_clamp(g, x, p, q);
+    default: unreachable();
+  }
+}
+
+Val binary_math(Gen *g, Op op, Val a, Val b) {
+  switch (op) {
+    case OP_ADD: return LLVMBuildFAdd(g->b, a, b, "");
+    case OP_SUB: return LLVMBuildFSub(g->b, a, b, "");
+    case OP_MUL: return LLVMBuildFMul(g->b, a, b, "");
+    case OP_DIV: return LLVMBuildFDiv(g->b, a, b, "");
+    case OP_MAXIMUM: return vm_select(g, LLVMRealOLT, a, b, b, a);
+    case OP_MINIMUM: return vm_select(g, LLVMRealOLT, b, a, b, a);
+    default: unreachable();
+  }
+}
+
+Val epilogue(Gen *g, const Node *n, Val acc, Val r) {
+  const char *act = attr_str(n, "act");
+  bool last = attr_bool(n, "add_last");
+  if (r && !last) acc = LLVMBuildFAdd(g->b, acc, r, "");
+  if (act && *act) {
+    Op op;
+    ensure(op_parse(act, &op) && (op_info(op)->flags & FLAG_UNARY));
+    acc = unary_math(g, op, acc, attr_float(n, "lo"), attr_float(n, "hi"));
+  }
+  return r && last ? LLVMBuildFAdd(g->b, acc, r, "") : acc;
+}
+
+/* ---- zeros around a tensor ------------------------------------------ */
+
+/* Zero the box of the last two axes that begins at (row, col). */
+static void clear_box(Gen *g, const Node *n, int64_t row, int64_t rows,
+                      int64_t col, int64_t cols) {
+  Nest t;
+  if (rows <= 0 || cols <= 0) return;
+  nest_over(g, &t, n);
+  int h = t.rank - 2, w = t.rank - 1;
+  int64_t off = row * t.arg[0].stride[h] + col * t.arg[0].stride[w];
+  t.dim[h] = rows, t.dim[w] = cols;
+  t.arg[0].at = addrk(g, t.arg[0].at, 4 * off);
+  nest_fill(g, &t, 0);
+}
+
+void clear_halo(Gen *g, const Node *n) {
+  const Type *t = &n->type;
+  if (!t->layout || t->rank < 2) return;
+  const int32_t *halo = t->layout->halo;
+  int64_t top = halo[0], bottom = halo[1], left = halo[2], right = halo[3];
+  int64_t rows = t->dim[t->rank - 2], cols = t->dim[t->rank - 1];
+  int64_t stride[MAX_RANK], wide = left + cols + right;
+  value_strides(n, stride);
+  clear_box(g, n, -top, top, -left, wide);
+  clear_box(g, n, rows, bottom, -left, wide);
+  clear_box(g, n, 0, rows, cols, right);
+  /* With rows close to one another the left pad of a row is the right pad
+   * of the one before, which is done. */
+  bool shared = stride[t->rank - 1] == 1 && right >= left &&
+                stride[t->rank - 2] == cols + right;
+  clear_box(g, n, 0, shared ? 1 : rows, -left, left);
+}

@@ -1,0 +1,132 @@
+/* operand.c - where values lie: in the arena, in the caller's buffers, or
+ * among the weights. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/emit.h"
+
+/* ---- the weights blob ----------------------------------------------- */
+
+static void blob_reserve(Blob *b, size_t n) {
+  if (n <= b->cap) return;
+  size_t cap = b->cap + b->cap / 4 + 4096;
+  b->cap = cap > n ? cap : n;
+  b->at = realloc(b->at, b->cap);
+  ensure(b->at);
+}
+
+int64_t blob_add(Gen *g, const void *p, size_t size, int align) {
+  Blob *b = &g->blob;
+  size_t off = (b->n + (size_t)align - 1) / (size_t)align * (size_t)align;
+  blob_reserve(b, off + size);
+  memset(b->at + b->n, 0, off - b->n);
+  memcpy(b->at + off, p, size);
+  b->n = off + size;
+  return (int64_t)off;
+}
+
+Val blob_ptr(Gen *g, int64_t offset) { return addrk(g, g->weights, offset); }
+
+/* Offset of a dense param's values, which are put there once. */
+static int64_t param_offset(Gen *g, const Param *p) {
+  for (size_t i = 0; i < g->mod->params.n; i++) {
+    if (g->mod->params.at[i] != p) continue;
+    if (g->param_at[i] < 0) {
+      int64_t n = type_elems(&p->type);
+      ensure(!p->type.sparse && n >= 0);
+      if (p->type.elem == B1) {
+        g->param_at[i] = blob_add(g, p->data->data, (size_t)n, 64);
+      } else {
+        const float *v = param_values(g->mod, p);
+        ensure(v);
+        g->param_at[i] = blob_add(g, v, (size_t)n * sizeof *v, 64);
+      }
+    }
+    return g->param_at[i];
+  }
+  unreachable();
+}
+
+/* ---- places --------------------------------------------------------- */
+
+static Spot spot_io(int io) { return (Spot){ SPOT_IO, io, 0 }; }
+
+/* The output of the function that `n` is, or -1. */
+static int output_index(const Func *f, const Node *n) {
+  for (size_t i = 0; i < f->outputs.n; i++)
+    if (f->outputs.at[i].node == n) return (int)i;
+  return -1;
+}
+
+/* A value without a place of its own that another one takes in whole (an
+ * alias of it is an output, say) lies where that one lies. */
+static const Node *alias_user(const Func *f, const Node *n) {
+  for (size_t i = 0; i < f->nodes.n; i++) {
+    const Node *u = f->nodes.at[i];
+    if (!u->kernel || strcmp(u->kernel, "alias") != 0) continue;
+    for (int k = 0; k < u->nin; k++)
+      if (u->in[k] == n) return u;
+  }
+  return NULL;
+}
+
+static bool is_alias(const Node *n) {
+  return n->kernel && strcmp(n->kernel, "alias") == 0;
+}
+
+Spot value_spot(Gen *g, const Node *n) {
+  const Func *f = g->func;
+  if (n->op == OP_INPUT) {
+    for (size_t i = 0; i < f->inputs.n; i++)
+      if (f->inputs.at[i] == n) return spot_io((int)i);
+    unreachable();
+  }
+  if (n->op == OP_PARAM)
+    return (Spot){ SPOT_WEIGHTS, -1, param_offset(g, n->param) };
+  if (n->op == OP_CONST) {
+    float v = (float)n->value;
+    return (Spot){ SPOT_WEIGHTS, -1, blob_add(g, &v, sizeof v, 4) };
+  }
+  if (n->type.at >= 0) return (Spot){ SPOT_ARENA, -1, n->type.at };
+  int out = output_index(f, n);
+  if (out >= 0 && !(is_alias(n) && n->nin == 1 &&
+                    (n->in[0]->type.at >= 0 || n->in[0]->op == OP_INPUT ||
+                     n->in[0]->op == OP_PARAM)))
+    return spot_io((int)f->inputs.n + out);
+  if (is_alias(n)) return value_spot(g, n->in[0]);
+  const Node *u = alias_user(f, n);
+  if (!u)
+    internal_error(__FILE__, __LINE__, "value '%s' (%s) has no place",
+                   n->name ? n->name : "?", op_info(n->op)->name);
+  return value_spot(g, u);
+}
+
+Val buffer_ptr(Gen *g, const Node *n) {
+  Spot p = value_spot(g, n);
+  switch (p.kind) {
+    case SPOT_ARENA: return addrk(g, g->arena, p.offset);
+    case SPOT_WEIGHTS: return blob_ptr(g, p.offset);
+    case SPOT_IO: break;
+  }
+  Val at = addrk(g, g->io, p.io * (int64_t)sizeof(void *));
+  Val v = LLVMBuildLoad2(g->b, g->ptr, at, "");
+  LLVMSetAlignment(v, sizeof(void *));
+  return v;
+}
+
+int64_t value_origin(const Node *n) {
+  int64_t stride[MAX_RANK], origin = 0;
+  if (layout_strides(&n->type, stride, &origin)) return origin;
+  return n->type.layout->origin;
+}
+
+Val value_ptr(Gen *g, const Node *n) {
+  int64_t size = n->op == OP_PARAM && n->type.elem != B1
+                     ? 4 : (int64_t)elem_size(n->type.elem);
+  return addrk(g, buffer_ptr(g, n), value_origin(n) * size);
+}
+
+void value_strides(const Node *n, int64_t stride[MAX_RANK]) {
+  int64_t origin;
+  ensure(layout_strides(&n->type, stride, &origin));
+}

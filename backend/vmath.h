@@ -1,0 +1,21 @@
+/* vmath.h - inside backend/: elementary functions on scalars and vectors of
+ * f32, as plain LLVM IR. */
+#ifndef TAMIS_VMATH_H
+#define TAMIS_VMATH_H
+
+#include "backend/emit.h"
+
+/* x may be a float or a vector of floats; c is a constant. */
+Val vm_select(Gen *g, LLVMRealPredicate p, Val a, Val b, Val yes, Val no);
+Val vm_clamp(Gen *g, Val x, double lo, double hi);  /* NaN stays */
+Val vm_abs(Gen *g, Val x);
+Val vm_sqrt(Gen *g, Val x);
+Val vm_exp(Gen *g, Val x);
+Val vm_expm1_neg(Gen *g, Val x);  /* for x <= 0; 0 above */
+Val vm_log(Gen *g, Val x);
+Val vm_tanh(Gen *g, Val x);
+Val vm_erf(Gen *g, Val x);
+Val vm_sigmoid(Gen *g, Val x);
+Val vm_gelu(Gen *g, Val x);
+
+#endif
