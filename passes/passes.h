@@ -1,7 +1,8 @@
 /* passes.h - from the parsed graph to fused, laid out and planned kernels.
  * To add a pass: a row in passes.def, pass_<name> in <name>.c with the head
- * comment the others have, a golden file in tests/golden/pass/, a line in
- * doc/internals.md. */
+ * comment the others have (`sparse` is in sparsify.c and `layout` in
+ * planes.c, because ir/ has files of that name), a golden file in
+ * tests/golden/pass/, a line in doc/internals.md. */
 #ifndef TAMIS_PASSES_H
 #define TAMIS_PASSES_H
 
@@ -44,6 +45,9 @@ typedef struct PipelineOpts {
  * each, set m->dump.after.  *m may be replaced by the callback.  False when
  * d has an error. */
 bool pipeline_run(Module **m, const PipelineOpts *o, Diags *d);
+
+/* select.c: set why of every node that has a kernel, for reports. */
+void module_why(Module *m);
 
 /* ---- prune.c: the recipe verb --------------------------------------- */
 
@@ -105,5 +109,9 @@ typedef enum { FORMAT_DENSE, FORMAT_CSR, FORMAT_BSR } Format;
 /* Relative times of a weight's formats from what it holds: `all` values,
  * `nonzero` of them, `blocked` in 4x1 blocks that are not empty. */
 Format format_choose(Op op, int64_t all, int64_t nonzero, int64_t blocked);
+/* The register tile rows x vectors for a dense product of that size. */
+void tile_choose(int64_t rows, int64_t vectors, int vregs, int tile[2]);
+/* Vectors a tile, at most `most`, that cut `vectors` evenly. */
+int tile_split(int64_t vectors, int most);
 
 #endif

@@ -1,0 +1,123 @@
+/* pipeline.c - the one place where passes are run, verified and timed. */
+#include <string.h>
+#include <time.h>
+
+#include "passes/passes.h"
+
+static const PassInfo passes[] = {
+#define PASS(name, what) {#name, what, pass_##name},
+#include "passes/passes.def"
+#undef PASS
+};
+
+const PassInfo *pass_table(size_t *n)
+{
+  *n = sizeof passes / sizeof *passes;
+  return passes;
+}
+
+const PassInfo *pass_find(const char *name)
+{
+  for (size_t i = 0; i < sizeof passes / sizeof *passes; i++)
+    if (strcmp(passes[i].name, name) == 0) return &passes[i];
+  return NULL;
+}
+
+static double seconds_now(void)
+{
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The first line of a dump names an option once a pass has looked at it;
+ * from then on it cannot be chosen otherwise.  (The driver has compared the
+ * options with the line of a dump that it read.) */
+static void dump_fill(DumpInfo *d, const PassInfo *p, const PipelineOpts *o,
+                      Arena *a)
+{
+  if (strcmp(p->name, "bnfold") == 0) d->opt = o->opt;
+  if (strcmp(p->name, "sparse") == 0)
+    d->sparsity = o->sparsity_off ? "off" : "auto";
+  if (strcmp(p->name, "layout") != 0) return;
+  d->target = arena_strdup(a, o->target->triple);
+  d->cpu = arena_strdup(a, o->target->cpu);
+  d->features = o->target->features ? arena_strdup(a, o->target->features)
+                                    : NULL;
+}
+
+/* Passes write well-formed modules; anything else is our own error. */
+static void module_expect(Module *m, const char *pass)
+{
+  Text why = {0};
+  if (!module_verify(m, &why))
+    internal_error(__FILE__, __LINE__, "after pass %s: %s", pass,
+                   why.s ? why.s : "malformed");
+  text_free(&why);
+}
+
+/* What was read may have been written by hand. */
+static bool module_accept(Module *m, Diags *d)
+{
+  Text why = {0};
+  bool ok = module_verify(m, &why);
+  if (!ok)
+    diag_error_at(d, EXIT_MODEL, m->file ? m->file : "module", "%s",
+                  why.s ? why.s : "malformed");
+  text_free(&why);
+  return ok;
+}
+
+static bool pass_run(Module *m, const PassInfo *p, const PipelineOpts *o,
+                     Diags *d)
+{
+  PassCtx c = {
+    .m = m, .d = d, .scratch = arena_new(), .target = o->target,
+    .sparsity_off = o->sparsity_off, .opt = o->opt,
+  };
+  dump_fill(&m->dump, p, o, m->arena);
+  bool ok = p->run(&c) && diags_errors(d) == 0;
+  arena_free(c.scratch);
+  if (!ok) return false;
+  m->dump.after = p->name;
+  module_expect(m, p->name);
+  return true;
+}
+
+/* Index of the first pass to run, behind the one a dump came from. */
+static size_t pipeline_start(const Module *m)
+{
+  const PassInfo *last = pass_find(m->dump.after);
+  return last ? (size_t)(last - passes) + 1 : 0;
+}
+
+static bool name_is(const char *a, const char *b)
+{
+  return a && strcmp(a, b) == 0;
+}
+
+static bool passes_run(Module **m, const PipelineOpts *o, Diags *d)
+{
+  size_t i = pipeline_start(*m);
+  if (name_is(o->stop_after, (*m)->dump.after)) return true;
+  for (; i < sizeof passes / sizeof *passes; i++) {
+    const PassInfo *p = &passes[i];
+    if (name_is(o->stop_before, p->name)) return true;
+    double start = seconds_now();
+    if (!pass_run(*m, p, o, d)) return false;
+    double spent = seconds_now() - start;
+    if (o->after && !o->after(o->ctx, p->name, m, spent)) return false;
+    if (name_is(o->stop_after, p->name)) return true;
+  }
+  return true;
+}
+
+bool pipeline_run(Module **m, const PipelineOpts *o, Diags *d)
+{
+  if (!module_accept(*m, d)) return false;
+  if (!(*m)->dump.after) (*m)->dump.after = "parse";
+  if (o->after && !o->after(o->ctx, (*m)->dump.after, m, 0)) return false;
+  if (!passes_run(m, o, d)) return false;
+  module_why(*m);
+  return true;
+}

@@ -1,0 +1,331 @@
+/* planes.c - pass `layout`: where each element of a value lies; changes
+ * become visible.  (File names are unique in the tree; ir/layout.c.)
+ *
+ * requires   fused nodes; weights have their final format
+ * preserves  every value; only encodings and convert nodes are added
+ * before     a = conv2d(x, w, pad=[1,1,1,1]);  y = relu(a);
+ * after      p: f32[1,3,8,8] <layout="...,h:9,w"> = convert(x);
+ *            a: f32[1,4,8,8] <layout="...,h:9,w"> = conv2d(p, w, ...);
+ *            y: f32[1,4,8,8] = relu(a);       (reads planes, writes rows)
+ * source     planes with a halo, after the measurements in doc/internals.md;
+ *            one pitch for all values that a kernel walks in step
+ *
+ * Convolutions read and write planes (layout_planes); linear and reshape
+ * read rows (row-major without gaps), a graph's inputs, outputs and params
+ * are rows.  All other kernels read and write anything unblocked, so they
+ * write what their users want, and without a wish what they read. */
+#include <string.h>
+
+#include "passes/passes.h"
+
+typedef struct Plan4 {
+  PassCtx *c;
+  Module *m;
+  Func *f;
+  bool *want_planes, *want_rows;   /* by id: some user asks for it */
+  Node **as_planes, **as_rows;     /* by id: the convert there is already */
+  size_t n;                        /* nodes before converts came */
+} Plan4;
+
+/* ---- windows -------------------------------------------------------- */
+
+/* How far the windows of a convolution or pool reach outside x: top,
+ * bottom, left, right. */
+static void window_reach(const Node *n, int32_t halo[4])
+{
+  int count;
+  const int64_t *pad = attr_ints(n, "pad", &count);
+  const int64_t *stride = attr_ints(n, "stride", &count);
+  bool conv = n->op == OP_CONV2D;
+  const int64_t *k = conv ? &n->in[1]->type.dim[2]
+                          : attr_ints(n, "k", &count);
+  static const int64_t one[2] = {1, 1};
+  const int64_t *dil = conv ? attr_ints(n, "dilation", &count) : one;
+  for (int i = 0; i < 2; i++) {
+    int64_t last = (n->type.dim[2 + i] - 1) * stride[i] +
+                   (k[i] - 1) * dil[i] - pad[i];
+    int64_t over = last - (n->in[0]->type.dim[2 + i] - 1);
+    halo[2 * i] = (int32_t)pad[i];
+    halo[2 * i + 1] = (int32_t)(over > 0 ? over : 0);
+  }
+}
+
+/* A convolution whose window hardly touches x (a pad far larger than the
+ * map) is left to the kernel that needs no halo. */
+static bool halo_is_sane(const Type *x, const int32_t halo[4])
+{
+  int64_t side = halo[2] > halo[3] ? halo[2] : halo[3];
+  int64_t area = (x->dim[2] + halo[0] + halo[1]) * (x->dim[3] + side);
+  return area <= 4 * x->dim[2] * x->dim[3] + 1024;
+}
+
+/* Kernels on planes pack stored weights when they are built. */
+static bool conv_takes_planes(const Node *n)
+{
+  int32_t halo[4];
+  if (n->in[1]->op != OP_PARAM) return false;
+  window_reach(n, halo);
+  return halo_is_sane(&n->in[0]->type, halo);
+}
+
+/* ---- what is wanted ------------------------------------------------- */
+
+static bool is_map(const Node *n)
+{
+  return n && n->type.rank == 4 && n->type.elem == F32;
+}
+
+static bool is_pool(const Node *n)
+{
+  return n->op == OP_MAX_POOL || n->op == OP_AVG_POOL;
+}
+
+/* Ops that walk operand and result in step. */
+static bool in_step(const Node *n)
+{
+  uint32_t fl = op_info(n->op)->flags;
+  return fl & (FLAG_UNARY | FLAG_BINARY) || n->op == OP_SCALE_SHIFT ||
+         n->op == OP_BATCH_NORM || (n->op == OP_CONCAT &&
+                                    attr_int(n, "axis") == 1);
+}
+
+/* Operand k wants the layout of the result. */
+static bool follows(const Node *n, int k)
+{
+  const Node *x = n->in[k];
+  if (!is_map(n) || !is_map(x)) return false;
+  if (is_pool(n)) return k == 0;
+  if (!in_step(n)) return false;
+  return x->type.dim[2] == n->type.dim[2] && x->type.dim[3] == n->type.dim[3];
+}
+
+static bool wants_rows(const Node *n, int k)
+{
+  return n->op == OP_RESHAPE || n->op == OP_LINEAR ||
+         (n->op == OP_CONV2D && (k == 1 || k == 2));
+}
+
+static bool wants_planes(const Node *n, int k)
+{
+  return n->op == OP_CONV2D && (k == 0 || k == 3) && conv_takes_planes(n);
+}
+
+static bool writes_rows_only(const Node *n)
+{
+  return !is_map(n) || node_is_leaf(n) || n->op == OP_RESHAPE ||
+         n->op == OP_LINEAR || n->op == OP_MASK;
+}
+
+static bool is_conv_planes(const Node *n)
+{
+  return n->op == OP_CONV2D && conv_takes_planes(n);
+}
+
+static void wants_collect(Plan4 *p)
+{
+  for (size_t i = 0; i < p->f->outputs.n; i++)
+    p->want_rows[p->f->outputs.at[i].node->id] = true;
+  for (size_t i = p->n; i-- > 0;) {
+    const Node *n = p->f->nodes.at[i];
+    bool planes = is_conv_planes(n) ||
+                  (!writes_rows_only(n) && p->want_planes[i]);
+    for (int k = 0; k < n->nin; k++) {
+      const Node *x = n->in[k];
+      if (!x) continue;
+      if (wants_rows(n, k)) p->want_rows[x->id] = true;
+      if (wants_planes(n, k) || (planes && follows(n, k)))
+        p->want_planes[x->id] = true;
+    }
+  }
+}
+
+/* A mark until the layouts are known. */
+static const Layout planes_mark;
+
+static bool has_planes(const Node *n)
+{
+  return n->type.layout == &planes_mark;
+}
+
+static void wants_decide(Plan4 *p)
+{
+  for (size_t i = 0; i < p->n; i++) {
+    Node *n = p->f->nodes.at[i];
+    if (writes_rows_only(n)) continue;
+    bool planes = is_conv_planes(n) || p->want_planes[i];
+    if (!planes && !p->want_rows[i] && n->op != OP_CONV2D)
+      for (int k = 0; k < n->nin; k++)
+        planes |= n->in[k] && follows(n, k) && has_planes(n->in[k]);
+    if (planes) n->type.layout = &planes_mark;
+  }
+}
+
+/* ---- converts ------------------------------------------------------- */
+
+static Node *convert_before(Plan4 *p, Node *at, Node *x, bool planes)
+{
+  Node **known = planes ? p->as_planes : p->as_rows;
+  if (known[x->id]) return known[x->id];
+  Node *n = at ? func_insert(p->m, p->f, at, OP_CONVERT, &x, 1)
+               : func_add(p->m, p->f, OP_CONVERT, &x, 1);
+  node_retype(p->c, n);
+  n->type.layout = planes ? &planes_mark : NULL;
+  n->span = x->span;
+  return known[x->id] = n;
+}
+
+static void operands_convert(Plan4 *p, Node *n)
+{
+  for (int k = 0; k < n->nin; k++) {
+    Node *x = n->in[k];
+    if (!x) continue;
+    if (wants_planes(n, k) && !has_planes(x))
+      n->in[k] = convert_before(p, n, x, true);
+    else if (wants_rows(n, k) && has_planes(x))
+      n->in[k] = convert_before(p, n, x, false);
+  }
+}
+
+/* The value that a reshape shows in another shape. */
+static Node *root_of(Node *n)
+{
+  while (n->op == OP_RESHAPE) n = n->in[0];
+  return n;
+}
+
+/* Can output i lie in the caller's buffer, or does it need a copy?  A value
+ * may lie in one place only, and a reshape has none of its own. */
+static bool output_owns(const Plan4 *p, size_t i)
+{
+  Node *n = p->f->outputs.at[i].node, *root = root_of(n);
+  if (node_is_leaf(root)) return false;
+  for (size_t k = 0; k < i; k++)
+    if (root_of(p->f->outputs.at[k].node) == root) return false;
+  if (root == n) return true;
+  for (size_t k = 0; k < p->f->nodes.n; k++) {
+    Node *u = p->f->nodes.at[k];
+    if (u != n && u->op == OP_RESHAPE && root_of(u) == root) return false;
+  }
+  return true;
+}
+
+/* Each output is a value that a kernel writes as rows. */
+static void outputs_convert(Plan4 *p)
+{
+  for (size_t i = 0; i < p->f->outputs.n; i++) {
+    Output *o = &p->f->outputs.at[i];
+    if (has_planes(o->node))
+      o->node = convert_before(p, NULL, o->node, false);
+    if (output_owns(p, i)) continue;
+    Node *x = o->node;
+    o->node = func_add(p->m, p->f, OP_CONVERT, &x, 1);
+    node_retype(p->c, o->node);
+    o->node->span = x->span;
+  }
+}
+
+static void converts_insert(Plan4 *p)
+{
+  Node **old = arena_array(p->c->scratch, Node *, p->n ? p->n : 1);
+  for (size_t i = 0; i < p->n; i++) old[i] = p->f->nodes.at[i];
+  p->as_planes = arena_array(p->c->scratch, Node *, p->n ? p->n : 1);
+  p->as_rows = arena_array(p->c->scratch, Node *, p->n ? p->n : 1);
+  for (size_t i = 0; i < p->n; i++) operands_convert(p, old[i]);
+  outputs_convert(p);
+}
+
+/* ---- classes of values with one pitch ------------------------------- */
+
+static uint32_t class_find(uint32_t *up, uint32_t i)
+{
+  while (up[i] != i) i = up[i] = up[up[i]];
+  return i;
+}
+
+/* The smaller id leads: the same classes come of the same text. */
+static void class_join(uint32_t *up, const Node *a, const Node *b)
+{
+  if (!has_planes(a) || !has_planes(b)) return;
+  uint32_t x = class_find(up, a->id), y = class_find(up, b->id);
+  if (x < y) up[y] = x;
+  else up[x] = y;
+}
+
+static bool same_map(const Node *a, const Node *b)
+{
+  return a->type.dim[2] == b->type.dim[2] && a->type.dim[3] == b->type.dim[3];
+}
+
+/* Does the op step through x with stride 1, map to map? */
+static bool strides_one(const Node *n)
+{
+  if (n->op != OP_CONV2D && !is_pool(n)) return false;
+  int count;
+  const int64_t *s = attr_ints(n, "stride", &count);
+  return s[0] == 1 && s[1] == 1 && same_map(n, n->in[0]);
+}
+
+static uint32_t *classes_make(Plan4 *p)
+{
+  size_t n = p->f->nodes.n;
+  uint32_t *up = arena_array(p->c->scratch, uint32_t, n ? n : 1);
+  for (size_t i = 0; i < n; i++) up[i] = (uint32_t)i;
+  for (size_t i = 0; i < n; i++) {
+    const Node *y = p->f->nodes.at[i];
+    for (int k = 0; k < y->nin; k++)
+      if (y->in[k] && in_step(y) && follows(y, k)) class_join(up, y, y->in[k]);
+    if (strides_one(y)) class_join(up, y, y->in[0]);
+    if (y->op == OP_CONV2D && node_in(y, 3)) class_join(up, y, y->in[3]);
+  }
+  return up;
+}
+
+static void halo_widen(int32_t to[4], const int32_t by[4])
+{
+  for (int i = 0; i < 4; i++)
+    if (by[i] > to[i]) to[i] = by[i];
+}
+
+static void layouts_set(Plan4 *p)
+{
+  size_t n = p->f->nodes.n;
+  uint32_t *up = classes_make(p);
+  int32_t (*halo)[4] =
+    arena_alloc(p->c->scratch, checked_mul(n ? n : 1, sizeof *halo));
+  for (size_t i = 0; i < n; i++) {
+    const Node *y = p->f->nodes.at[i];
+    int32_t reach[4];
+    if (!is_pool(y) && y->op != OP_CONV2D) continue;
+    if (!has_planes(y->in[0])) continue;
+    window_reach(y, reach);
+    halo_widen(halo[class_find(up, y->in[0]->id)], reach);
+  }
+  for (size_t i = 0; i < n; i++) {
+    Node *y = p->f->nodes.at[i];
+    if (!has_planes(y)) continue;
+    y->type.layout = layout_planes(p->m->arena, &y->type,
+                                   p->c->target->lanes,
+                                   halo[class_find(up, y->id)]);
+  }
+}
+
+static void layout_func(PassCtx *c, Func *f)
+{
+  func_tidy(c->m, f);
+  size_t n = f->nodes.n;
+  Plan4 p = {.c = c, .m = c->m, .f = f, .n = n};
+  p.want_planes = arena_array(c->scratch, bool, n ? n : 1);
+  p.want_rows = arena_array(c->scratch, bool, n ? n : 1);
+  wants_collect(&p);
+  wants_decide(&p);
+  converts_insert(&p);
+  func_tidy(c->m, f);
+  layouts_set(&p);
+}
+
+bool pass_layout(PassCtx *c)
+{
+  for (size_t i = 0; i < c->m->funcs.n; i++)
+    layout_func(c, c->m->funcs.at[i]);
+  return true;
+}
