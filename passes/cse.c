@@ -12,26 +12,6 @@
 
 #include "passes/passes.h"
 
-static bool attr_equal(const Attr *a, const Attr *b)
-{
-  if (a->kind != b->kind || a->set != b->set) return false;
-  if (!a->set) return true;
-  switch (a->kind) {
-  case ATTR_INT:
-  case ATTR_BOOL:
-    return a->i == b->i;
-  case ATTR_FLOAT:   /* as bits: 0.0 is not -0.0 */
-    return memcmp(&a->f, &b->f, sizeof a->f) == 0;
-  case ATTR_STR:
-    return strcmp(a->s, b->s) == 0;
-  case ATTR_INTS:
-    for (int i = 0; i < a->n && i < b->n; i++)
-      if (a->ints[i] != b->ints[i]) return false;
-    return a->n == b->n;
-  }
-  unreachable();
-}
-
 static bool node_equal(const Node *a, const Node *b)
 {
   if (a->op != b->op || a->nin != b->nin) return false;
