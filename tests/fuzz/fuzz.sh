@@ -1,0 +1,22 @@
+#!/bin/sh
+# fuzz.sh KIND SECONDS [DIR] - build fuzz_KIND with clang and the sanitizers
+# in DIR (kept, so that the next call builds less; default /tmp/tamis-fuzz)
+# and run it from its corpus.  What it finds is put in DIR/found.
+# CLANG names the compiler (clang-19).
+set -eu
+
+kind=$1
+seconds=$2
+dir=${3:-/tmp/tamis-fuzz}
+src=$(cd "$(dirname "$0")/../.." && pwd)
+
+mkdir -p "$dir/found" "$dir/corpus/$kind"
+cd "$dir"
+if [ ! -f Makefile ]; then
+  CC=${CLANG:-clang-19} CFLAGS='-g -O1 -fsanitize=fuzzer-no-link' \
+    "$src/configure" --enable-asan >configure.log
+fi
+make "fuzz_$kind" >make.log
+exec "./fuzz_$kind" -max_total_time="$seconds" -timeout=20 \
+  -rss_limit_mb=2500 -max_len=8192 -artifact_prefix="$dir/found/$kind-" \
+  "$dir/corpus/$kind" "$src/tests/fuzz/corpus/$kind"
