@@ -42,7 +42,7 @@ Val shr64(Gen *g, Val a, int bits) {
   return LLVMBuildLShr(g->b, a, k64(g, bits), "");
 }
 
-Val fadd(Gen *g, Val a, Val b) { return LLVMBuildFAdd(g->b, a, b, ""); }
+Val addf(Gen *g, Val a, Val b) { return LLVMBuildFAdd(g->b, a, b, ""); }
 
 Val addr(Gen *g, Val base, Val byte_offset) {
   if (is_const(byte_offset, 0)) return base;
@@ -157,10 +157,6 @@ Val splat_n(Gen *g, Val scalar, int n) {
 
 Val load_n(Gen *g, Val p, int64_t off, int n) {
   return load_as(g, f32_n(g, n), p, off, 4);
-}
-
-void store_n(Gen *g, Val v, Val p, int64_t off) {
-  store_as(g, v, p, off, 4);
 }
 
 /* ---- shuffles and masks ---------------------------------------------- */

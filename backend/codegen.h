@@ -63,9 +63,8 @@ Val load_stride(Gen *g, Val p, int64_t off, int stride, int n);
 /* The same with vectors of n lanes whatever the target has (1: a scalar). */
 Val splat_n(Gen *g, Val scalar, int n);
 Val load_n(Gen *g, Val p, int64_t off, int n);
-void store_n(Gen *g, Val v, Val p, int64_t off);
 Val zero_n(Gen *g, int n);
-Val fadd(Gen *g, Val a, Val b);
+Val addf(Gen *g, Val a, Val b);          /* fadd */
 Val and64(Gen *g, Val a, int64_t mask);
 Val shr64(Gen *g, Val a, int bits);
 /* Lanes of a (0..lanes-1) and b (lanes..): lane[i] for i < n; -1: any. */

@@ -169,7 +169,7 @@ static void dense_tile(Gen *g, const Linear *l, const Panel *p,
   for (int64_t i = whole; i < l->k; i++)
     dense_step(g, l, p, rows, x, i - whole, w, (i - whole) * width, acc);
   for (int c = 1; c < chains; c++)
-    for (int i = 0; i < n; i++) acc[i] = fadd(g, acc[i], acc[c * n + i]);
+    for (int i = 0; i < n; i++) acc[i] = addf(g, acc[i], acc[c * n + i]);
   dense_store(g, l, p, rows, out, acc);
 }
 
@@ -225,6 +225,28 @@ static void sparse_step(Gen *g, const Linear *l, const Table *t, int r,
   table_next(g, t, c, r);
 }
 
+/* The first r lanes of a whole vector, as the epilogue takes it. */
+static Val widen(Gen *g, Val v, int r) {
+  int lane[64], lanes = g->t->lanes;
+  if (r == 1 || r == lanes) return v;
+  for (int i = 0; i < lanes; i++) lane[i] = i < r ? i : r;
+  return vshuffle(g, v, zero_n(g, r), lane, lanes);
+}
+
+static void sparse_store(Gen *g, const Linear *l, const Rows *rows, Val out,
+                         int r, const Val *acc) {
+  for (int i = 0; i < rows->n; i++) {
+    Val rv = NULL, y = addr(g, rows->y, out), v = widen(g, acc[i], r);
+    if (rows->r) {
+      rv = load_n(g, addr(g, rows->r, out), 4 * i * l->rrow, r);
+      rv = widen(g, rv, r);
+    }
+    v = epilogue(g, l->n, v, rv);
+    if (r == 1) store_f32(g, v, y, 4 * i * l->yrow);
+    else store_lanes(g, v, y, 4 * i * l->yrow, r);
+  }
+}
+
 /* One block row of r outputs. */
 static void sparse_row(Gen *g, const Linear *l, const Table *t, int r,
                        const Rows *rows, Cursor *c) {
@@ -252,13 +274,8 @@ static void sparse_row(Gen *g, const Linear *l, const Table *t, int r,
     loop_end(g, &k);
   }
   for (int i = n; i < n * chains; i++)
-    acc[i % n] = fadd(g, acc[i % n], acc[i]);
-  for (int i = 0; i < n; i++) {
-    Val rv = NULL;
-    if (rows->r) rv = load_n(g, addr(g, rows->r, out), 4 * i * l->rrow, r);
-    store_n(g, epilogue(g, l->n, acc[i], rv), addr(g, rows->y, out),
-            4 * i * l->yrow);
-  }
+    acc[i % n] = addf(g, acc[i % n], acc[i]);
+  sparse_store(g, l, rows, out, r, acc);
 }
 
 static void sparse_rows(Gen *g, const Linear *l, const void *ctx,
