@@ -64,6 +64,9 @@ jpeg_decode(Diags *d, const char *path, const Buffer *b, Pixels *out)
   if (tjDecompressHeader3(h, b->data, (unsigned long)b->size, &width,
                           &height, &subsampling, &space) != 0) {
     ok = diag_error_at(d, EXIT_FILE, path, "JPEG: %s", tjGetErrorStr2(h));
+  } else if (space == TJCS_CMYK || space == TJCS_YCCK) {
+    ok = diag_error_at(d, EXIT_FILE, path, "JPEG: CMYK colours are not "
+                       "supported; save it as RGB or grey");
   } else {
     ok = pixels_alloc(d, path, width, height, out);
     /* A warning counts too: it is how a file cut short shows. */
