@@ -1,0 +1,171 @@
+/* graphcheck.c - one built random model on its inputs, against the reference
+ * evaluator on the model as it was read. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "frontend/frontend.h"
+#include "tests/gen/graphgen.h"
+#include "tests/run/errorbound.h"
+#include "tests/run/random_graphs.h"
+
+/* Every buffer has a guard behind it, of a bit pattern that no result has. */
+enum { GUARD = 64 };
+
+static char *guarded(Arena *a, uint64_t bytes) {
+  char *raw = arena_alloc(a, (size_t)bytes + GUARD + 64);
+  uintptr_t past = (uintptr_t)raw % 64;
+  char *p = raw + (past ? 64 - past : 0);
+  memset(p, 0xff, (size_t)bytes + GUARD);     /* NaNs: stale reads show */
+  return p;
+}
+
+static bool guard_intact(const char *p, uint64_t bytes) {
+  for (int i = 0; i < GUARD; i++)
+    if ((unsigned char)p[bytes + (uint64_t)i] != 0xff) return false;
+  return true;
+}
+
+static bool says(uint64_t seed, const char *what) {
+  fprintf(stderr, "random_graphs: --seed=%llu: %s\n",
+          (unsigned long long)seed, what);
+  return false;
+}
+
+static bool interface_fits(const tamis_model *m, const Func *f) {
+  if (m->n_inputs != f->inputs.n || m->n_outputs != f->outputs.n)
+    return false;
+  for (size_t i = 0; i < f->inputs.n + f->outputs.n; i++) {
+    const tamis_tensor *t = i < f->inputs.n ? &m->inputs[i]
+                                            : &m->outputs[i - f->inputs.n];
+    const Type *want = i < f->inputs.n
+                           ? &f->inputs.at[i]->type
+                           : &f->outputs.at[i - f->inputs.n].node->type;
+    if (t->rank != want->rank || t->elem != TAMIS_F32) return false;
+    for (int k = 0; k < t->rank; k++)
+      if (t->dims[k] != want->dim[k]) return false;
+  }
+  return true;
+}
+
+/* Run it twice: the second call finds what the first left in the arena. */
+static bool call(Arena *a, uint64_t seed, const tamis_model *m, void **io) {
+  char *arena = guarded(a, m->arena_bytes);
+  if (m->check_cpu && m->check_cpu() != 0)
+    return says(seed, "this CPU cannot run it");
+  for (size_t i = 0; i < m->n_outputs; i++)
+    io[m->n_inputs + i] = guarded(a, m->outputs[i].bytes);
+  progress(seed, "running");
+  for (int times = 0; times < 2; times++) {
+    int rc = m->run(io, arena);
+    if (rc != TAMIS_OK) return says(seed, "run does not return 0");
+  }
+  if (!guard_intact(arena, m->arena_bytes))
+    return says(seed, "writes behind the arena");
+  for (size_t i = 0; i < m->n_outputs; i++)
+    if (!guard_intact(io[m->n_inputs + i], m->outputs[i].bytes))
+      return says(seed, "writes behind an output");
+  return true;
+}
+
+/* ---- comparing ------------------------------------------------------- */
+
+typedef struct Check {
+  const GraphOpts *o;
+  uint64_t seed;
+  GraphStats *s;
+  bool exact;
+} Check;
+
+static bool element_ok(Check *c, float y, double want, double bound) {
+  if (c->exact) return (double)y == want;
+  c->s->elements++;
+  if (isinf(bound)) {
+    c->s->unbounded++;
+    return true;
+  }
+  double off = fabs((double)y - want);
+  if (!(off <= bound)) return false;
+  if (bound > 0 && off / bound > c->s->worst) c->s->worst = off / bound;
+  return true;
+}
+
+static bool output_ok(Check *c, const char *name, const float *y,
+                      const Bounded *r) {
+  int64_t n = type_elems(&r->type), bad = 0, first = -1, worst = -1;
+  double most = 0;
+  for (int64_t i = 0; i < n; i++) {
+    if (element_ok(c, y[i], r->v[i], r->e[i])) continue;
+    double off = fabs((double)y[i] - r->v[i]) / (r->e[i] + 1e-300);
+    if (bad++ == 0) first = i;
+    if (worst < 0 || off > most || isnan(off)) most = off, worst = i;
+  }
+  c->s->outputs++;
+  if (bad == 0) return true;
+  fprintf(stderr, "random_graphs: --seed=%llu: output %s: %lld of %lld "
+          "differ%s\n", (unsigned long long)c->seed, name, (long long)bad,
+          (long long)n, c->exact ? " (integral model)" : "");
+  int64_t show[] = {first, worst};
+  for (int k = 0; k < 2; k++)
+    fprintf(stderr, "  [%lld] %.9g, expected %.9g, bound %.3g\n",
+            (long long)show[k], (double)y[show[k]], r->v[show[k]],
+            r->e[show[k]]);
+  return false;
+}
+
+static bool compare(Check *c, const Func *f, void *const *io,
+                    const Bounded *all) {
+  bool ok = true;
+  for (size_t i = 0; i < f->outputs.n; i++) {
+    const Output *o = &f->outputs.at[i];
+    ok = output_ok(c, o->name, io[f->inputs.n + i], &all[o->node->id]) && ok;
+  }
+  return ok;
+}
+
+/* Inputs: floats for the artifact, the same as doubles for the evaluator. */
+static void draw_inputs(Arena *a, uint64_t seed, const Func *f, void **io,
+                        Tensor *in) {
+  for (size_t i = 0; i < f->inputs.n; i++) {
+    const Type *t = &f->inputs.at[i]->type;
+    int64_t n = type_elems(t);
+    float *v = arena_array(a, float, (size_t)n + 16);
+    in[i] = (Tensor){*t, arena_array(a, double, (size_t)n + 1)};
+    graph_input(seed, i, n, v);
+    for (int64_t k = 0; k < n; k++) in[i].v[k] = (double)v[k];
+    io[i] = v;
+  }
+}
+
+bool graph_check(const GraphOpts *o, uint64_t seed,
+                 const tamis_model *model, GraphStats *s) {
+  Arena *a = arena_new();
+  Diags *d = diags_new();
+  Text text = {0};
+  graph_generate(&text, seed);
+  progress(seed, "evaluating");
+  double t0 = seconds_now();
+  LoadOpts lo = {.provide = graph_provide, .provide_ctx = &seed};
+  Module *m = tam_load_text(d, "reference", text.s, text.n, &lo);
+  ensure(m);
+  Func *f = m->funcs.at[0];
+  void **io = arena_array(a, void *, f->inputs.n + f->outputs.n + 1);
+  Tensor *in = arena_array(a, Tensor, f->inputs.n + 1);
+  draw_inputs(a, seed, f, io, in);
+  const Bounded *all = bound_eval(a, m, f, in, d);
+  ensure(all);
+  double t1 = seconds_now();
+  Check c = {o, seed, s, graph_integral(seed)};
+  bool ok = interface_fits(model, f)
+                ? call(a, seed, model, io)
+                : says(seed, "descriptor and model disagree");
+  s->reference += t1 - t0, s->run += seconds_now() - t1;
+  ok = ok && compare(&c, f, io, all);
+  s->models++, s->integral += c.exact;
+  if (!ok && o->verbose) fputs(text.s, stderr);
+  text_free(&text);
+  module_free(m);
+  diags_free(d);
+  arena_free(a);
+  return ok;
+}

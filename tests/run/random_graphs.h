@@ -1,0 +1,35 @@
+/* random_graphs.h - the parts of tests/run/random_graphs. */
+#ifndef TAMIS_RANDOM_GRAPHS_H
+#define TAMIS_RANDOM_GRAPHS_H
+
+#include "ir/ir.h"
+#include "runtime/tamis.h"
+
+typedef struct GraphOpts {
+  uint64_t seed, count, batch, jobs;
+  const char *cpu;     /* NULL: native */
+  bool keep, verbose;
+} GraphOpts;
+
+typedef struct GraphStats {
+  uint64_t models, integral, outputs, elements, unbounded;
+  double worst;        /* largest error by its bound */
+  double load, passes, emit, link, reference, run;   /* seconds */
+} GraphStats;
+
+/* Said when the process dies. */
+void progress(uint64_t seed, const char *what);
+
+/* graphbuild.c: build the models of n seeds into one shared object, whose
+ * symbols begin g<seed>_; run and compare each.  False when one fails. */
+bool batch_check(const GraphOpts *o, uint64_t seed, uint64_t n,
+                 GraphStats *s);
+
+/* graphcheck.c: run one built model on its inputs and compare it with the
+ * evaluator; says on standard error what differs. */
+bool graph_check(const GraphOpts *o, uint64_t seed,
+                 const tamis_model *model, GraphStats *s);
+
+double seconds_now(void);
+
+#endif
