@@ -181,6 +181,7 @@ bool layout_check(const Layout *l, const Type *t, Text *why)
       }
     }
   }
+  if (reach < 0) before = after = 0;   /* no element, no neighbour of one */
   if (l->origin >= before && l->size >= l->origin &&
       reach < l->size - l->origin - after)
     return true;
