@@ -1,4 +1,5 @@
-/* fuzz_safetensors.c - libFuzzer entry: the safetensors reader on hostile bytes. */
+/* fuzz_safetensors.c - libFuzzer entry: the safetensors reader on hostile
+ * bytes. */
 #include "tests/fuzz/fuzz_weights.h"
 
 int
