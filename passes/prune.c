@@ -10,7 +10,6 @@
  * Narang et al., 2017; N:M as Mishra et al., 2021), or with method=random
  * a draw.  Counts are exact: round(sparsity * units), ties by position. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "passes/passes.h"
@@ -21,12 +20,6 @@ typedef struct Prune {
   bool random, global;
   int64_t seed;
 } Prune;
-
-/* One unit of a param: `index` counts row-major over the grid of units. */
-typedef struct Unit {
-  double score;
-  int64_t param, index;
-} Unit;
 
 /* ---- arguments ------------------------------------------------------ */
 
@@ -159,16 +152,16 @@ static bool param_fits(PassCtx *c, const RecipeStep *s, const Param *p,
     (long long)rows_of(p), (long long)cols_of(p));
 }
 
-static double unit_score(const Prune *o, const Param *p, const float *v,
+static float unit_score(const Prune *o, const Param *p, const float *v,
                          int64_t r, int64_t w, int64_t index)
 {
-  if (o->random) return random_unit(p->path, o->seed, index);
+  if (o->random) return (float)random_unit(p->path, o->seed, index);
   int64_t cols = cols_of(p), across = cols / w;
   const float *at = v + index / across * r * cols + index % across * w;
   double sum = 0;
   for (int64_t i = 0; i < r; i++)
     for (int64_t k = 0; k < w; k++) sum += fabs(at[i * cols + k]);
-  return sum;
+  return (float)sum;
 }
 
 static void unit_clear(const Prune *o, const Param *p, float *v,
@@ -182,12 +175,38 @@ static void unit_clear(const Prune *o, const Param *p, float *v,
     memset(at + i * cols, 0, w * sizeof *at);
 }
 
-static int unit_compare(const void *a, const void *b)
+/* ---- the least of many ---------------------------------------------- */
+
+/* Scores are not negative, so their bits are ordered as they are. */
+static uint32_t score_bits(float f)
 {
-  const Unit *x = a, *y = b;
-  if (x->score != y->score) return x->score < y->score ? -1 : 1;
-  if (x->param != y->param) return x->param < y->param ? -1 : 1;
-  return (x->index > y->index) - (x->index < y->index);
+  uint32_t bits;
+  memcpy(&bits, &f, sizeof bits);
+  return bits;
+}
+
+/* Index of the bucket in which number k (from 0) falls; *k becomes its
+ * number inside the bucket. */
+static uint32_t bucket_find(const int64_t *count, int64_t *k)
+{
+  uint32_t i = 0;
+  for (; *k >= count[i]; i++) *k -= count[i];
+  return i;
+}
+
+/* Bits of the score number k of n in ascending order, found by halves of
+ * 16 bits; *k becomes its number among equal ones. */
+static uint32_t score_number(Arena *a, const float *s, int64_t n, int64_t *k)
+{
+  int64_t *high = arena_array(a, int64_t, 1 << 16);
+  int64_t *low = arena_array(a, int64_t, 1 << 16);
+  for (int64_t i = 0; i < n; i++) high[score_bits(s[i]) >> 16]++;
+  uint32_t top = bucket_find(high, k);
+  for (int64_t i = 0; i < n; i++) {
+    uint32_t bits = score_bits(s[i]);
+    if (bits >> 16 == top) low[bits & 0xffff]++;
+  }
+  return top << 16 | bucket_find(low, k);
 }
 
 /* ---- carrying it out ------------------------------------------------ */
@@ -201,48 +220,66 @@ static float *param_copy(PassCtx *c, const Param *p, Buffer **b)
   return (float *)(*b)->data;
 }
 
+/* Units of a param. */
+static int64_t unit_count(const Prune *o, const Param *p)
+{
+  int64_t r, w;
+  unit_size(&o->pattern, &r, &w);
+  return type_elems(&p->type) / (r * w);
+}
+
 /* Drop the least of the units of params [lo, hi) of the step. */
 static void prune_units(PassCtx *c, const RecipeStep *s, const Prune *o,
                         Buffer **to, size_t lo, size_t hi)
 {
-  int64_t r, w;
+  int64_t r, w, n = 0, at = 0;
   unit_size(&o->pattern, &r, &w);
-  Vec(Unit) units = {0};
+  for (size_t i = lo; i < hi; i++) n += unit_count(o, s->params.at[i]);
+  int64_t drop = llround(o->sparsity * (double)n), ties = drop - 1;
+  if (drop == 0) return;
+  Buffer *scores = buffer_new(checked_mul(n, sizeof(float)));
+  float *score = (float *)scores->data;
   for (size_t i = lo; i < hi; i++) {
     const Param *p = s->params.at[i];
-    const float *v = (const float *)to[i]->data;
-    int64_t n = type_elems(&p->type) / (r * w);
-    for (int64_t k = 0; k < n; k++) {
-      Unit u = {unit_score(o, p, v, r, w, k), (int64_t)i, k};
-      vec_push(c->scratch, &units, u);
+    int64_t units = unit_count(o, p);
+    for (int64_t k = 0; k < units; k++)
+      score[at++] = unit_score(o, p, (const float *)to[i]->data, r, w, k);
+  }
+  uint32_t last = score_number(c->scratch, score, n, &ties);
+  at = 0;
+  for (size_t i = lo; i < hi; i++) {
+    const Param *p = s->params.at[i];
+    int64_t units = unit_count(o, p);
+    for (int64_t k = 0; k < units; k++, at++) {
+      uint32_t bits = score_bits(score[at]);
+      if (bits < last || (bits == last && ties-- >= 0))
+        unit_clear(o, p, (float *)to[i]->data, k);
     }
   }
-  if (!units.n) return;
-  qsort(units.at, units.n, sizeof *units.at, unit_compare);
-  int64_t drop = llround(o->sparsity * (double)units.n);
-  for (int64_t k = 0; k < drop; k++) {
-    const Unit *u = &units.at[k];
-    const Param *p = s->params.at[u->param];
-    unit_clear(o, p, (float *)to[u->param]->data, u->index);
+  buffer_unref(scores);
+}
+
+/* How many of the run of `of` values around `at` go before it does? */
+static int run_number(const Prune *o, const Param *p, const float *old,
+                      int64_t at)
+{
+  int of = o->pattern.b, less = 0;
+  int64_t first = at / of * of;
+  float own = unit_score(o, p, old, 1, 1, at);
+  for (int64_t k = first; k < first + of; k++) {
+    float other = unit_score(o, p, old, 1, 1, k);
+    less += other < own || (other == own && k < at);
   }
+  return less;
 }
 
 /* Keep a of each b values along the columns. */
 static void prune_nm(PassCtx *c, const Param *p, const Prune *o, float *v)
 {
-  int keep = o->pattern.a, of = o->pattern.b;
-  int64_t runs = type_elems(&p->type) / of;
-  Unit *u = arena_array(c->scratch, Unit, of);
-  for (int64_t i = 0; i < runs; i++) {
-    for (int k = 0; k < of; k++) {
-      int64_t at = i * of + k;
-      double score = o->random ? random_unit(p->path, o->seed, at)
-                               : fabs(v[at]);
-      u[k] = (Unit){score, 0, at};
-    }
-    qsort(u, of, sizeof *u, unit_compare);
-    for (int k = 0; k < of - keep; k++) v[u[k].index] = 0;
-  }
+  const float *old = param_values(c->m, p);
+  int64_t n = type_elems(&p->type);
+  for (int64_t at = 0; at < n; at++)
+    if (run_number(o, p, old, at) < o->pattern.b - o->pattern.a) v[at] = 0;
 }
 
 bool verb_prune(PassCtx *c, const RecipeStep *s)
