@@ -1,0 +1,501 @@
+/* test_kernels.c - each convolution and linear kernel against plain loops in
+ * double, on random shapes, strides, pads, dilations, groups, densities,
+ * layouts and tiles: |y - r| <= (8 + 2 sqrt k) eps sum|a||b|, and equal bit
+ * for bit on small integers.  Values end at guard pages, what lies between
+ * them and their halo is NaN; halos are checked to be zero afterwards. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* after the four above */
+#include <cmocka.h>
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "tests/run/kernel_jit.h"
+
+/* ---- random numbers -------------------------------------------------- */
+
+static uint64_t seed;
+
+static int64_t pick(int64_t lo, int64_t hi) {   /* both included */
+  seed = hash_mix(seed + 0x9E3779B97F4A7C15u);
+  return lo + (int64_t)(seed % (uint64_t)(hi - lo + 1));
+}
+
+static bool chance(int percent) { return pick(1, 100) <= percent; }
+
+static float value(bool whole) {
+  if (whole) return (float)pick(-3, 3);
+  return (float)pick(-1000, 1000) / 512.0f;
+}
+
+/* ---- values that end at a guard page --------------------------------- */
+
+typedef struct Value { Node *n; float *base; size_t bytes; } Value;
+
+typedef struct Space { char *at; size_t size, used; } Space;
+
+static size_t pages(size_t n) {
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  return (n + page - 1) / page * page;
+}
+
+static Space space_new(size_t size) {
+  Space s = { NULL, size, 0 };
+  s.at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  assert_true(s.at != MAP_FAILED);
+  return s;
+}
+
+/* Give n a place in the space; everything is NaN but the halo. */
+static void place(Space *s, Node *n, Value *v) {
+  size_t bytes = (size_t)type_bytes(&n->type), whole = pages(bytes);
+  assert_true(s->used + whole + pages(1) <= s->size);
+  char *at = s->at + s->used;
+  assert_int_equal(mprotect(at, whole, PROT_READ | PROT_WRITE), 0);
+  s->used += whole + pages(1);
+  n->type.at = (int64_t)(at - s->at) + (int64_t)(whole - bytes);
+  *v = (Value){ n, (float *)(void *)(s->at + n->type.at), bytes };
+  for (size_t i = 0; i < bytes / 4; i++) v->base[i] = NAN;
+}
+
+/* The element at index i of a tensor of rank 4 or less; halo positions
+ * count as well. */
+static float *element(const Value *v, const int64_t *i) {
+  int64_t s[MAX_RANK], at;
+  assert_true(layout_strides(&v->n->type, s, &at));
+  for (int k = 0; k < v->n->type.rank; k++) at += i[k] * s[k];
+  assert_true(at >= 0 && (size_t)at < v->bytes / 4);
+  return &v->base[at];
+}
+
+/* Zero the halo, or check that it is zero. */
+static void halo(const Value *v, bool check) {
+  const Type *t = &v->n->type;
+  const Layout *l = t->layout;
+  if (!l || t->rank != 4) return;
+  int64_t i[4], h = t->dim[2], w = t->dim[3];
+  for (i[0] = 0; i[0] < t->dim[0]; i[0]++)
+    for (i[1] = 0; i[1] < t->dim[1]; i[1]++)
+      for (i[2] = -l->halo[0]; i[2] < h + l->halo[1]; i[2]++)
+        for (i[3] = -l->halo[2]; i[3] < w + l->halo[3]; i[3]++) {
+          if (i[2] >= 0 && i[2] < h && i[3] >= 0 && i[3] < w) continue;
+          if (check) assert_true(*element(v, i) == 0);
+          else *element(v, i) = 0;
+        }
+}
+
+/* Index number k of a shape, row-major. */
+static void unravel(const Type *t, int64_t k, int64_t *i) {
+  for (int a = t->rank - 1; a >= 0; a--) {
+    i[a] = k % t->dim[a];
+    k /= t->dim[a];
+  }
+}
+
+static void fill(const Value *v, bool whole) {
+  int64_t i[MAX_RANK], n = type_elems(&v->n->type);
+  halo(v, false);
+  for (int64_t k = 0; k < n; k++) {
+    unravel(&v->n->type, k, i);
+    *element(v, i) = value(whole);
+  }
+}
+
+/* ---- building a case ------------------------------------------------- */
+
+typedef struct Case {
+  Module *m;
+  Func *f;
+  Node *x, *w, *b, *r, *y;
+  Value vx, vr, vy;
+  bool whole, in_place;
+  int64_t k;               /* products of an output */
+  const char *kernel;
+} Case;
+
+static Node *param_node(Case *c, const char *name, Type t, int density,
+                        int block) {
+  int64_t n = type_elems(&t), cols = n / t.dim[0];
+  Buffer *buf = buffer_new((size_t)n * 4 + 4);
+  buf->size = (size_t)n * 4;
+  float *v = (float *)(void *)buf->data;
+  for (int64_t i = 0; i < t.dim[0]; i += block)
+    for (int64_t k = 0; k < cols; k++) {
+      bool on = chance(density);
+      for (int64_t j = i; j < i + block && j < t.dim[0]; j++)
+        v[j * cols + k] = on ? value(c->whole) : 0;
+    }
+  return func_param(c->m, c->f, module_add_param(c->m, name, t, buf));
+}
+
+static void epilogue_attrs(Case *c) {
+  static const char *const acts[] = { "", "relu", "relu6", "clip",
+                                      "leaky_relu" };
+  const char *act = acts[pick(0, 4)];
+  attr_set_str(c->m, c->y, "act", act);
+  if (strcmp(act, "clip") == 0) {
+    attr_set_float(c->y, "lo", -2);
+    attr_set_float(c->y, "hi", 5);
+  } else if (strcmp(act, "leaky_relu") == 0) {
+    attr_set_float(c->y, "lo", 0.25);
+  }
+  attr_set_bool(c->y, "add_last", chance(50));
+}
+
+static double act_of(const Node *n, double v) {
+  const char *act = attr_str(n, "act");
+  double lo = attr_float(n, "lo"), hi = attr_float(n, "hi");
+  if (strcmp(act, "relu") == 0) return v < 0 ? 0 : v;
+  if (strcmp(act, "relu6") == 0) return v < 0 ? 0 : v > 6 ? 6 : v;
+  if (strcmp(act, "clip") == 0) return v < lo ? lo : v > hi ? hi : v;
+  if (strcmp(act, "leaky_relu") == 0) return v < 0 ? v * lo : v;
+  return v;
+}
+
+/* Sum and bound of an output, before bias and residual. */
+typedef struct Sum { double v, mag; } Sum;
+
+static void add(Sum *s, double a, double b) {
+  s->v += a * b;
+  s->mag += fabs(a * b);
+}
+
+/* Bias, residual and activation; compare with what the kernel gave. */
+static void compare(const Case *c, Sum s, double bias, double r, float got) {
+  bool last = attr_bool(c->y, "add_last");
+  add(&s, bias, 1);
+  if (!last) s.v += r;
+  s.mag += fabs(r);
+  double want = act_of(c->y, s.v) + (last ? r : 0);
+  double bound = (8 + 2 * sqrt((double)c->k)) * FLT_EPSILON * s.mag;
+  if (c->whole) bound = 0;
+  if (fabs(got - want) <= bound) return;
+  Text t = { 0 };
+  node_print(&t, c->m, c->f, c->y);
+  fail_msg("%s: got %.9g, expected %.9g +- %.3g\n%s", c->kernel, got, want,
+           bound, t.s);
+}
+
+/* Run the kernel of c->y and hand over the residual as it was before. */
+static float *run(Case *c, Space *s, const Target *t) {
+  size_t n = c->r ? c->vr.bytes : 4;
+  float *before = malloc(n);
+  if (c->r) memcpy(before, c->vr.base, n);
+  if (c->in_place) c->vy = (Value){ c->y, c->vr.base, c->vr.bytes };
+  c->y->kernel = c->kernel;
+  KernelJit k;
+  kernel_compile(&k, c->m, c->f, c->y, t, NULL);
+  void *io[] = { c->vx.base, c->vr.base };   /* in order of the inputs */
+  k.run(io, s->at, k.weights);
+  kernel_free(&k);
+  return before;
+}
+
+/* ---- convolution ----------------------------------------------------- */
+
+typedef struct Shape {
+  int64_t n, c, h, w, o, kh, kw, groups;
+  int64_t stride[2], pad[4], dil[2];
+} Shape;
+
+static int64_t out_size(const Shape *s, int axis) {
+  int64_t in = axis ? s->w : s->h, k = axis ? s->kw : s->kh;
+  int64_t span = in + s->pad[axis] + s->pad[axis + 2] -
+                 (k - 1) * s->dil[axis] - 1;
+  return span < 0 ? 0 : span / s->stride[axis] + 1;
+}
+
+static int64_t size_pick(void) {
+  static const int64_t often[] = { 1, 2, 7, 8, 14, 15, 16, 17, 28, 31, 33 };
+  return chance(60) ? often[pick(0, 10)] : pick(1, 40);
+}
+
+static void shape_pick(Shape *s, const char *kernel) {
+  static const int64_t k[] = { 1, 1, 1, 3, 3, 5, 2, 4, 7 };
+  do {
+    s->n = chance(80) ? 1 : 2;
+    s->h = size_pick(), s->w = size_pick();
+    s->kh = k[pick(0, 8)], s->kw = chance(80) ? s->kh : k[pick(0, 8)];
+    bool one = chance(60);
+    for (int i = 0; i < 2; i++) {
+      s->stride[i] = one ? 1 : pick(1, 3);
+      s->dil[i] = chance(80) ? 1 : pick(1, 3);
+    }
+    for (int i = 0; i < 4; i++)
+      s->pad[i] = chance(50) ? (i % 2 ? s->kw : s->kh) / 2 : pick(0, 2);
+    s->groups = 1;
+    s->c = chance(70) ? pick(1, 9) : pick(1, 70);
+    s->o = chance(70) ? pick(1, 9) : pick(1, 70);
+    if (strcmp(kernel, "conv2d_depthwise") == 0)
+      s->o = s->groups = s->c;
+    else if (chance(20))
+      s->groups = pick(1, 3), s->c *= s->groups, s->o *= s->groups;
+  } while (out_size(s, 0) < 1 || out_size(s, 1) < 1);
+}
+
+static void halo_need(const Shape *s, int64_t oh, int64_t ow,
+                      int32_t out[4]) {
+  int64_t size[2] = { s->h, s->w }, k[2] = { s->kh, s->kw };
+  int64_t o[2] = { oh, ow };
+  for (int i = 0; i < 2; i++) {
+    int64_t over = (o[i] - 1) * s->stride[i] + (k[i] - 1) * s->dil[i] -
+                   s->pad[i] - (size[i] - 1);
+    out[2 * i] = (int32_t)s->pad[i];
+    out[2 * i + 1] = (int32_t)(over > 0 ? over : 0);
+  }
+}
+
+static void widen_halo(int32_t h[4]) {
+  for (int i = 0; i < 4; i++) h[i] += (int32_t)pick(0, 2);
+}
+
+/* Layouts: x with what is needed or more; y and r like x, wider or rows. */
+static void conv_layouts(Case *c, const Shape *s, const Target *t) {
+  int32_t h[4], none[4] = { 0 };
+  Arena *a = c->m->arena;
+  halo_need(s, c->y->type.dim[2], c->y->type.dim[3], h);
+  bool needs = h[0] || h[1] || h[2] || h[3];
+  if (chance(20)) widen_halo(h);
+  if (needs || chance(80))
+    c->x->type.layout = layout_planes(a, &c->x->type, t->lanes, h);
+  int how = (int)pick(0, 3);
+  if (how == 1) widen_halo(h);
+  if (how < 3)
+    c->y->type.layout = layout_planes(a, &c->y->type, t->lanes,
+                                      how == 2 ? none : h);
+  if (!c->r) return;
+  if (chance(70)) c->r->type.layout = c->y->type.layout;
+  else if (chance(50))
+    c->r->type.layout = layout_planes(a, &c->r->type, t->lanes, none);
+  c->in_place = c->r->type.layout == c->y->type.layout && chance(50);
+}
+
+static void conv_check(Case *c, const Shape *s, const float *before) {
+  Value was = c->vr;
+  if (c->r) was.base = (float *)(uintptr_t)before;
+  const float *w = param_values(c->m, c->w->param);
+  const float *b = c->b ? param_values(c->m, c->b->param) : NULL;
+  int64_t cg = s->c / s->groups, og = s->o / s->groups, i[4];
+  for (int64_t k = 0; k < type_elems(&c->y->type); k++) {
+    unravel(&c->y->type, k, i);
+    Sum sum = { 0, 0 };
+    for (int64_t q = 0; q < cg * s->kh * s->kw; q++) {
+      int64_t ch = q / (s->kh * s->kw), ky = q / s->kw % s->kh;
+      int64_t kx = q % s->kw;
+      int64_t at[4] = { i[0], i[1] / og * cg + ch,
+                        i[2] * s->stride[0] - s->pad[0] + ky * s->dil[0],
+                        i[3] * s->stride[1] - s->pad[1] + kx * s->dil[1] };
+      if (at[2] < 0 || at[2] >= s->h || at[3] < 0 || at[3] >= s->w) continue;
+      add(&sum, *element(&c->vx, at), w[i[1] * cg * s->kh * s->kw + q]);
+    }
+    compare(c, sum, b ? b[i[1]] : 0, c->r ? *element(&was, i) : 0,
+            *element(&c->vy, i));
+  }
+  halo(&c->vy, true);
+}
+
+/* A tile that fits the registers of every target. */
+static void tile_pick(Node *n, const char *kernel, const Target *t) {
+  int most = t->vregs >= 32 ? 28 : 12;
+  bool rows = strstr(kernel, "dense") || strstr(kernel, "linear");
+  n->tile[1] = (int)pick(1, 4);
+  n->tile[0] = rows ? (int)pick(1, most / n->tile[1]) : 4;
+  if (!strstr(kernel, "linear_dense") && strstr(kernel, "linear"))
+    n->tile[0] = (int)pick(1, 6);
+  if (chance(20)) n->tile[0] = n->tile[1] = 0;
+}
+
+static int density_pick(void) {
+  static const int d[] = { 0, 5, 10, 30, 60, 100 };
+  return d[pick(0, 5)];
+}
+
+static void conv_case(const char *kernel, const Target *t) {
+  Case c = { .m = module_new("m"), .kernel = kernel };
+  Shape s = { 0 };
+  Diags *d = diags_new();
+  shape_pick(&s, kernel);
+  c.whole = chance(40);
+  c.f = func_new(c.m, "main");
+  c.x = func_input(c.m, c.f, "x", type_make(F32, 4, (int64_t[]){
+      s.n, s.c, s.h, s.w }));
+  Type wt = type_make(F32, 4, (int64_t[]){ s.o, s.c / s.groups, s.kh,
+                                           s.kw });
+  c.w = param_node(&c, "w", wt, density_pick(),
+                   strstr(kernel, "bsr") && chance(70) ? 4 : 1);
+  if (chance(70))
+    c.b = param_node(&c, "b", type_make(F32, 1, &s.o), 100, 1);
+  if (chance(30))
+    c.r = func_input(c.m, c.f, "r", type_make(F32, 4, (int64_t[]){
+        s.n, s.o, out_size(&s, 0), out_size(&s, 1) }));
+  Node *in[] = { c.x, c.w, c.b, c.r };
+  c.y = func_add(c.m, c.f, OP_CONV2D, in, 4);
+  attr_set_ints(c.m, c.y, "stride", s.stride, 2);
+  attr_set_ints(c.m, c.y, "pad", s.pad, 4);
+  attr_set_ints(c.m, c.y, "dilation", s.dil, 2);
+  attr_set_int(c.y, "groups", s.groups);
+  assert_true(node_infer(c.m, c.y, d));
+  epilogue_attrs(&c);
+  func_output(c.m, c.f, "y", c.y);
+  conv_layouts(&c, &s, t);
+  tile_pick(c.y, kernel, t);
+  c.k = s.c / s.groups * s.kh * s.kw;
+  Space sp = space_new((size_t)1 << 26);
+  place(&sp, c.x, &c.vx);
+  fill(&c.vx, c.whole);
+  if (c.r) place(&sp, c.r, &c.vr), fill(&c.vr, c.whole);
+  if (c.in_place) c.y->type.at = c.r->type.at;
+  else place(&sp, c.y, &c.vy);
+  float *before = run(&c, &sp, t);
+  conv_check(&c, &s, before);
+  free(before);
+  munmap(sp.at, sp.size);
+  module_free(c.m);
+  diags_free(d);
+}
+
+/* ---- linear ---------------------------------------------------------- */
+
+static void linear_check(Case *c, const float *before) {
+  Value was = c->vr;
+  if (c->r) was.base = (float *)(uintptr_t)before;
+  const float *w = param_values(c->m, c->w->param);
+  const float *b = c->b ? param_values(c->m, c->b->param) : NULL;
+  int64_t i[MAX_RANK], x[MAX_RANK];
+  int last = c->y->type.rank - 1;
+  for (int64_t k = 0; k < type_elems(&c->y->type); k++) {
+    unravel(&c->y->type, k, i);
+    memcpy(x, i, sizeof x);
+    Sum sum = { 0, 0 };
+    for (int64_t q = 0; q < c->k; q++) {
+      x[last] = q;
+      add(&sum, *element(&c->vx, x), w[i[last] * c->k + q]);
+    }
+    compare(c, sum, b ? b[i[last]] : 0, c->r ? *element(&was, i) : 0,
+            *element(&c->vy, i));
+  }
+}
+
+/* x as it comes from a pooled map on planes: K has a stride. */
+static void linear_layout(Case *c) {
+  Type *t = &c->x->type;
+  if (t->rank != 2 || t->dim[0] != 1 || !chance(40)) return;
+  int64_t stride[2] = { t->dim[1] * 16, 16 };
+  t->layout = layout_strided(c->m->arena, t, stride, 0, stride[0], NULL);
+}
+
+static void linear_case(const char *kernel, const Target *t) {
+  Case c = { .m = module_new("m"), .kernel = kernel };
+  Diags *d = diags_new();
+  c.whole = chance(40);
+  c.f = func_new(c.m, "main");
+  int rank = (int)pick(1, 3);
+  int64_t dim[3] = { pick(1, 3), chance(50) ? 1 : pick(1, 20), 0 };
+  int64_t m = chance(50) ? pick(1, 40) : pick(1, 300);
+  c.k = chance(50) ? pick(1, 20) : pick(1, 200);
+  if (rank == 2) dim[0] = dim[1];
+  dim[rank - 1] = c.k;
+  c.x = func_input(c.m, c.f, "x", type_make(F32, rank, dim));
+  c.w = param_node(&c, "w", type_make(F32, 2, (int64_t[]){ m, c.k }),
+                   density_pick(),
+                   strstr(kernel, "bsr") && chance(70) ? 4 : 1);
+  if (chance(70)) c.b = param_node(&c, "b", type_make(F32, 1, &m), 100, 1);
+  dim[rank - 1] = m;
+  if (chance(30)) c.r = func_input(c.m, c.f, "r", type_make(F32, rank, dim));
+  Node *in[] = { c.x, c.w, c.b, c.r };
+  c.y = func_add(c.m, c.f, OP_LINEAR, in, 4);
+  assert_true(node_infer(c.m, c.y, d));
+  epilogue_attrs(&c);
+  func_output(c.m, c.f, "y", c.y);
+  linear_layout(&c);
+  tile_pick(c.y, kernel, t);
+  Space sp = space_new((size_t)1 << 26);
+  place(&sp, c.x, &c.vx);
+  fill(&c.vx, c.whole);
+  if (c.r) place(&sp, c.r, &c.vr), fill(&c.vr, c.whole);
+  place(&sp, c.y, &c.vy);
+  float *before = run(&c, &sp, t);
+  linear_check(&c, before);
+  free(before);
+  munmap(sp.at, sp.size);
+  module_free(c.m);
+  diags_free(d);
+}
+
+/* ---- the runs -------------------------------------------------------- */
+
+typedef void RunCase(const char *kernel, const Target *t);
+
+/* The host's CPU, and on x86-64 the levels that it includes. */
+static bool cpu_runs(int i, const char **cpu) {
+  static const char *const names[] = { NULL, "x86-64-v3", "x86-64" };
+  *cpu = names[i];
+#if defined(__x86_64__)
+  return i != 1 || (__builtin_cpu_supports("avx2") &&
+                    __builtin_cpu_supports("fma"));
+#else
+  return i == 0;
+#endif
+}
+
+static void run_cases(RunCase *one, const char *kernel, int count) {
+  const char *only = getenv("KERNEL_SEED"), *cpu;
+  for (int i = 0; i < 3; i++) {
+    if (!cpu_runs(i, &cpu)) continue;
+    Arena *a = arena_new();
+    Diags *d = diags_new();
+    Target t;
+    assert_true(target_resolve(a, d, NULL, cpu, NULL, &t));
+    for (int k = 0; k < count; k++) {
+      seed = hash_mix((uint64_t)k) ^ hash_bytes(kernel, strlen(kernel));
+      if (only && k != atoi(only)) continue;
+      if (getenv("KERNEL_VERBOSE"))
+        print_message("%s %s case %d\n", kernel, cpu ? cpu : "native", k);
+      one(kernel, &t);
+    }
+    diags_free(d);
+    arena_free(a);
+  }
+}
+
+static void test_dense(void **state) {
+  (void)state;
+  run_cases(conv_case, "conv2d_dense", 60);
+}
+
+static void test_depthwise(void **state) {
+  (void)state;
+  run_cases(conv_case, "conv2d_depthwise", 60);
+}
+
+static void test_bsr(void **state) {
+  (void)state;
+  run_cases(conv_case, "conv2d_bsr", 60);
+}
+
+static void test_csr(void **state) {
+  (void)state;
+  run_cases(conv_case, "conv2d_csr", 60);
+}
+
+static void test_linear(void **state) {
+  (void)state;
+  run_cases(linear_case, "linear_dense", 60);
+  run_cases(linear_case, "linear_bsr", 60);
+  run_cases(linear_case, "linear_csr", 60);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_dense), cmocka_unit_test(test_depthwise),
+    cmocka_unit_test(test_bsr), cmocka_unit_test(test_csr),
+    cmocka_unit_test(test_linear),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
