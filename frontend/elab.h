@@ -1,0 +1,224 @@
+/* elab.h - inside frontend/: the elaborator, which runs a syntax tree at
+ * compile time and leaves a graph behind. */
+#ifndef TAMIS_ELAB_H
+#define TAMIS_ELAB_H
+
+#include "frontend/ast.h"
+
+enum {
+  MAX_EVAL_DEPTH = 2000,       /* of expressions and blocks together */
+  MAX_EVAL_STEPS = 20000000,   /* expressions evaluated in one load */
+  MAX_LIST = 1 << 20           /* elements of a list */
+};
+
+/* ---- map.c: strings to pointers, insertion order not kept ----------- */
+
+typedef struct Map {
+  size_t n, cap;
+  const char **key;
+  void **val;
+} Map;
+void *map_get(const Map *m, const char *key);          /* or NULL */
+void map_put(Arena *a, Map *m, const char *key, void *val);
+/* The nearest key with a value, or NULL. */
+const char *map_nearest(Arena *a, const Map *m, const char *key);
+
+/* ---- value.c: what an expression is worth at compile time ----------- */
+
+typedef enum ValueKind {
+  VAL_NONE,            /* an error that was reported */
+  VAL_INT, VAL_FLOAT, VAL_BOOL, VAL_STR, VAL_TILE, VAL_RATIO, VAL_ELEM,
+  VAL_NODE, VAL_LIST, VAL_TUPLE, VAL_RANGE, VAL_PARAM
+} ValueKind;
+
+typedef struct LazyParam LazyParam;
+typedef struct Value Value;
+struct Value {
+  ValueKind kind;
+  int64_t i, j;        /* INT, BOOL, ELEM: i; TILE, RATIO, RANGE: both */
+  double f;
+  const char *s;
+  Node *node;
+  LazyParam *param;
+  Value *at;           /* LIST, TUPLE: n of them */
+  size_t n;
+};
+
+Value value_int(int64_t i);
+Value value_float(double f);
+Value value_bool(bool b);
+Value value_node(Node *n);
+Value value_list(ValueKind kind, Value *at, size_t n);
+bool value_is_number(const Value *v);
+double value_number(const Value *v);
+/* "list of int", "f32[1,8]": for messages. */
+const char *value_describe(Arena *a, const Value *v);
+void value_print(Text *t, const Value *v);
+bool value_equal(const Value *a, const Value *b);
+/* Length of a list, tuple or range; -1 for anything else. */
+int64_t value_len(const Value *v);
+Value value_item(const Value *v, int64_t i);
+/* Numbers, booleans and lists of them (element by element, a number against
+ * each).  NULL, or what is wrong. */
+const char *value_binary(Arena *a, Oper op, const Value *x, const Value *y,
+                         Value *out);
+const char *value_unary(Arena *a, Oper op, const Value *x, Value *out);
+const char *oper_text(Oper op);
+/* Flatten an int, list, tuple or range, nested ones as well, into ints. */
+bool value_ints(Arena *a, const Value *v, const int64_t **out, int *n);
+
+/* ---- the elaborator's state ----------------------------------------- */
+
+/* One block or model that is being run. */
+typedef struct Frame Frame;
+struct Frame {
+  Frame *up;             /* the caller; NULL: the model */
+  const Decl *decl;
+  File *file;            /* whose names it sees */
+  const char *path;      /* of this instance, "" for the model */
+  const char *scope;     /* path and the labels of the repeats around */
+  const char *layer;     /* its name in the caller's scope */
+  Map vars;              /* name -> Value * */
+  Span call;             /* in the caller */
+  const Expr *call_expr;
+};
+
+/* A declared param; it exists from its first use on. */
+struct LazyParam {
+  const char *name, *path;
+  Type type;
+  Init init;
+  Span span;
+  Frame *frame;          /* NULL: declared by the file */
+  Node *node;            /* once used */
+};
+
+/* A block instance or repeat label, for selectors and duplicate names. */
+typedef struct Layer {
+  const char *path, *kind;
+  Span span;
+  bool has_params;
+} Layer;
+
+/* A weights statement and the instance it stands in. */
+typedef struct WeightsUse {
+  const Stmt *stmt;
+  const char *prefix, *dir;
+} WeightsUse;
+
+/* A file's text and the names it sees. */
+typedef struct Unit {
+  File *file;
+  const char *id;        /* its resolved path */
+  Map decls;             /* name -> Decl *: blocks, models, funcs */
+  Frame *frame;          /* its file-level params; NULL: not run yet */
+} Unit;
+
+typedef struct Elab {
+  Arena *a;
+  Diags *d;
+  const LoadOpts *o;
+  Module *m;
+  Func *f;
+  Vec(Unit *) units;     /* [0] is the prelude, [1] what was asked for */
+  Frame *frame;
+  bool dump;
+  size_t base;           /* errors that were there before */
+  bool stop;             /* a limit was hit: nothing more is evaluated */
+  int depth;
+  int64_t steps;
+  Map params;            /* path -> LazyParam * that was used */
+  Map consts;            /* text of the number -> Node * */
+  Vec(Layer *) layers;
+  Map layer_of;          /* path -> Layer * */
+  Vec(WeightsUse) weights;
+  Vec(Span) said;        /* where an error stands already */
+} Elab;
+
+typedef struct CallArg { Name name; Value v; Span span; } CallArg;
+typedef Vec(CallArg) CallArgs;
+
+/* ---- elab_diag.c ---------------------------------------------------- */
+
+/* Report an error of the model at a place of the text that runs.  A place
+ * in the prelude becomes the place of the layer that led there.  Returns
+ * VAL_NONE. */
+Value elab_error(Elab *e, Span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* The same for what a later release brings (EXIT_UNSUPPORTED). */
+Value elab_later(Elab *e, Span at, const char *what);
+Span elab_user_span(const Elab *e, Span at);
+bool elab_said(Elab *e, Span at);     /* and notes that it now is */
+/* Notes that name the instance in which the latest error arose. */
+void elab_chain(Elab *e);
+
+/* ---- elab_file.c ---------------------------------------------------- */
+
+/* Parse the prelude and a file with all it imports. */
+bool units_load(Elab *e, const char *path, const Source *src);
+Unit *unit_of(const Elab *e, const File *f);
+/* A block or model that `f` can name, or NULL. */
+const Decl *unit_decl(const Elab *e, const File *f, const char *name);
+
+/* ---- elab_type.c ---------------------------------------------------- */
+
+bool elab_type(Elab *e, const TypeExpr *t, Type *out);
+/* Bind the free names among t's dimensions from a value's shape, and check
+ * the rest against it. */
+bool elab_type_match(Elab *e, const TypeExpr *t, const Type *found,
+                     const char *what, Span at);
+/* Check a compile-time value against `int`, `ints`, `float[]`, ...; may
+ * widen an int to a float. */
+bool elab_kind_check(Elab *e, const TypeExpr *t, Value *v, const char *name,
+                     Span at);
+
+/* ---- elab_expr.c ---------------------------------------------------- */
+
+Value elab_expr(Elab *e, const Expr *x);
+bool elab_int(Elab *e, const Expr *x, int64_t *out);
+/* A path as text, indices evaluated; NULL after an error. */
+const char *elab_path(Elab *e, const Path *p);
+const char *path_join_scope(Arena *a, const char *scope, const char *name);
+Node *elab_const(Elab *e, double v);
+
+/* ---- elab_call.c, elab_op.c, elab_builtin.c ------------------------- */
+
+/* A call; `piped` is the value from the left of |>, or NULL. */
+Value elab_call(Elab *e, const Expr *call, const Value *piped, Span piped_at);
+/* Make a node.  `at`: the name or operator in the text. */
+Value elab_op(Elab *e, Op op, const CallArgs *args, const Expr *call,
+              Span at);
+bool builtin_known(const char *name, const CallArgs *args);
+Value elab_builtin(Elab *e, const char *name, const CallArgs *args, Span at);
+
+/* ---- elab_stmt.c, elab_param.c -------------------------------------- */
+
+void elab_stmts(Elab *e, const Stmts *body);
+/* What a block or model gives: its results as one value or a tuple. */
+Value elab_results(Elab *e, const Decl *d);
+Value *var_get(const Elab *e, const char *name);
+void var_set(Elab *e, const char *name, Value v);
+void elab_param(Elab *e, const Stmt *s);
+Node *param_use(Elab *e, LazyParam *p);
+void layer_add(Elab *e, const char *path, const char *kind, Span at,
+               bool has_params);
+
+/* ---- elab_weights.c, elab_recipe.c ---------------------------------- */
+
+bool elab_weights(Elab *e);
+bool elab_recipes(Elab *e, const File *f, const Decl *model);
+
+/* ---- pattern.c: paths taken apart, and patterns of them ------------- */
+
+typedef struct PathSeg { const char *name; int64_t index; } PathSeg;
+typedef Vec(PathSeg) PathSegs;    /* index -1: none */
+/* One segment of a pattern: `any`: [*]; index -1: none. */
+typedef struct PatSeg { const char *name; int64_t index; bool any; } PatSeg;
+typedef Vec(PatSeg) PathPattern;
+
+PathSegs path_split(Arena *a, const char *path);
+bool pattern_read(Elab *e, const Path *p, PathPattern *out);
+/* hit[j]: whether the pattern matches the first j segments of the path
+ * (j up to s->n).  A segment without an index matches every index. */
+bool *pattern_prefixes(Arena *a, const PathPattern *p, const PathSegs *s);
+
+#endif

@@ -1,0 +1,223 @@
+/* elab_call.c - calls: who is meant, and blocks, whose bodies run in a frame
+ * of their own under the path of the instance. */
+#include "frontend/elab.h"
+
+#include <string.h>
+
+static const Value none = {.kind = VAL_NONE};
+
+/* ---- arguments of a block ------------------------------------------- */
+
+static const Par *par_find(const Sig *s, const char *name)
+{
+  for (size_t i = 0; i < s->pars.n; i++)
+    if (!strcmp(s->pars.at[i].name.s, name))
+      return &s->pars.at[i];
+  return NULL;
+}
+
+static Value unknown_arg(Elab *e, const Sig *s, const CallArg *arg)
+{
+  Vec(const char *) names = {0};
+  for (size_t i = 0; i < s->pars.n; i++)
+    vec_push(e->a, &names, s->pars.at[i].name.s);
+  const char *near = nearest_name(arg->name.s, names.at, names.n);
+  return elab_error(e, arg->name.span, "'%s' has no argument '%s'%s%s%s",
+                    s->name.s, arg->name.s, near ? ", did you mean '" : "",
+                    near ? near : "", near ? "'?" : "");
+}
+
+/* Sort arguments to parameters; given[i] NULL: take the default. */
+static bool args_sort(Elab *e, const Sig *s, const CallArgs *args, Span at,
+                      const CallArg **given)
+{
+  size_t next = 0;
+  bool ok = true, named = false;
+  for (size_t i = 0; i < args->n; i++) {
+    const CallArg *arg = &args->at[i];
+    size_t k = next;
+    if (arg->name.s) {
+      const Par *p = par_find(s, arg->name.s);
+      named = true;
+      if (!p) {
+        unknown_arg(e, s, arg);
+        ok = false;
+        continue;
+      }
+      k = (size_t)(p - s->pars.at);
+    } else if (named || next >= s->pars.n) {
+      elab_error(e, arg->span, named
+                 ? "'%s': an argument without a name stands behind one with"
+                 : "'%s' takes at most %zu arguments", s->name.s, s->pars.n);
+      return false;
+    } else {
+      next++;
+    }
+    if (given[k]) {
+      elab_error(e, arg->span, "'%s': argument '%s' is given twice",
+                 s->name.s, s->pars.at[k].name.s);
+      ok = false;
+    }
+    given[k] = arg;
+  }
+  for (size_t i = 0; i < s->pars.n; i++)
+    if (!given[i] && !s->pars.at[i].def) {
+      elab_error(e, at, "'%s' needs an argument '%s'", s->name.s,
+                 s->pars.at[i].name.s);
+      ok = false;
+    }
+  return ok;
+}
+
+/* Check an argument, or work out the default, and make it a variable. */
+static bool par_bind(Elab *e, const Par *p, const CallArg *arg)
+{
+  Value v = arg ? arg->v : elab_expr(e, p->def);
+  Span at = arg ? arg->span : p->name.span;
+  if (v.kind == VAL_NONE)
+    return false;
+  if (p->type && p->type->is_kind) {
+    if (!elab_kind_check(e, p->type, &v, p->name.s, at))
+      return false;
+  } else if (p->type) {
+    if (value_is_number(&v))
+      v = value_node(elab_const(e, value_number(&v)));
+    if (v.kind != VAL_NODE) {
+      elab_error(e, at, "argument '%s': expected a tensor, found %s",
+                 p->name.s, value_describe(e->a, &v));
+      return false;
+    }
+    const char *what = arena_printf(e->a, "argument '%s'", p->name.s);
+    if (!elab_type_match(e, p->type, &v.node->type, what, at))
+      return false;
+  }
+  var_set(e, p->name.s, v);
+  return true;
+}
+
+/* ---- running a block ------------------------------------------------- */
+
+/* Errors in arguments belong to the caller, where the user wrote them; so
+ * they are shown without a note that leads into the block. */
+static bool pars_bind(Elab *e, const Sig *s, const CallArg **given)
+{
+  bool ok = true;
+  for (size_t i = 0; i < s->pars.n; i++)
+    ok &= par_bind(e, &s->pars.at[i], given[i]);
+  return ok;
+}
+
+static Value block_run(Elab *e, const Decl *d, const CallArg **given,
+                       Frame *f)
+{
+  Value v = none;
+  size_t params = e->m->params.n;
+  e->frame = f;
+  if (pars_bind(e, &d->sig, given)) {
+    elab_stmts(e, &d->body);
+    v = elab_results(e, d);
+  }
+  e->frame = f->up;
+  layer_add(e, f->path, d->name.s, elab_user_span(e, f->call),
+            e->m->params.n > params);
+  return v;
+}
+
+static Value block_call(Elab *e, const Decl *d, const CallArgs *args,
+                        const Expr *call)
+{
+  const Sig *s = &d->sig;
+  const CallArg **given = arena_array(e->a, const CallArg *, s->pars.n + 1);
+  if (!args_sort(e, s, args, call->name.span, given))
+    return none;
+  const char *name = call->as ? elab_path(e, call->as) : d->name.s;
+  if (!name)
+    return none;
+  Frame *f = arena_new_of(e->a, Frame);
+  f->up = e->frame;
+  f->decl = d;
+  f->file = d->file;
+  f->layer = name;
+  f->path = f->scope = path_join_scope(e->a, e->frame->scope, name);
+  f->call = call->name.span;
+  f->call_expr = call;
+  return block_run(e, d, given, f);
+}
+
+/* ---- who is meant --------------------------------------------------- */
+
+static Value unknown_callee(Elab *e, const Expr *call)
+{
+  const char *name = call->name.s;
+  Vec(const char *) names = {0};
+  size_t n;
+  const char *const *ops = op_names(&n);
+  for (size_t i = 0; i < n; i++)
+    vec_push(e->a, &names, ops[i]);
+  const File *files[] = {e->frame->file, e->units.at[0]->file};
+  for (int k = 0; k < 2 && !e->dump; k++)
+    for (size_t i = 0; i < files[k]->decls.n; i++) {
+      const Decl *d = files[k]->decls.at[i];
+      if (d->kind == DECL_BLOCK || d->kind == DECL_MODEL)
+        vec_push(e->a, &names, d->name.s);
+    }
+  const char *near = nearest_name(name, names.at, names.n);
+  if (var_get(e, name))
+    return elab_error(e, call->name.span,
+                      "'%s' is a value, it cannot be called", name);
+  return elab_error(e, call->name.span, "no block or op is called '%s'%s%s%s",
+                    name, near ? ", did you mean '" : "", near ? near : "",
+                    near ? "'?" : "");
+}
+
+static bool args_eval(Elab *e, const Expr *call, const Value *piped,
+                      Span piped_at, CallArgs *out)
+{
+  bool ok = true;
+  if (piped)
+    vec_push(e->a, out, ((CallArg){{0}, *piped, piped_at}));
+  for (size_t i = 0; i < call->args.n; i++) {
+    const Arg *arg = &call->args.at[i];
+    Value v = elab_expr(e, arg->value);
+    ok &= v.kind != VAL_NONE;
+    vec_push(e->a, out, ((CallArg){arg->name, v, arg->span}));
+  }
+  return ok;
+}
+
+/* `linear` is an op and a layer: with a tensor in second place the op. */
+static bool means_op(const Decl *d, const CallArgs *args, Op *op)
+{
+  if (!op_parse(d->name.s, op) || !d->file->prelude)
+    return false;
+  return args->n > 1 && !args->at[1].name.s &&
+         args->at[1].v.kind == VAL_NODE;
+}
+
+Value elab_call(Elab *e, const Expr *call, const Value *piped, Span piped_at)
+{
+  const char *name = call->name.s;
+  CallArgs args = {0};
+  Op op;
+  if (!args_eval(e, call, piped, piped_at, &args))
+    return none;
+  const Decl *d = e->dump ? NULL : unit_decl(e, e->frame->file, name);
+  if (d && d->kind == DECL_FUNC)
+    return elab_later(e, call->name.span, "a call of a 'func'");
+  if (d && d->kind == DECL_IMPORT)
+    return elab_later(e, call->name.span,
+                      "the import of anything but a .tam file");
+  if (d && !means_op(d, &args, &op))
+    return block_call(e, d, &args, call);
+  if (builtin_known(name, &args)) {
+    if (call->as)
+      return elab_error(e, call->as->span,
+                        "'%s' makes no layer that 'as' could name", name);
+    return elab_builtin(e, name, &args, call->name.span);
+  }
+  if (op_parse(name, &op) && !(op_info(op)->flags & FLAG_LEAF))
+    return elab_op(e, op, &args, call, call->name.span);
+  if (!strcmp(name, "scan"))
+    return elab_later(e, call->name.span, "'scan'");
+  return unknown_callee(e, call);
+}

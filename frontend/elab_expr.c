@@ -1,0 +1,267 @@
+/* elab_expr.c - expressions, run at compile time. */
+#include "frontend/elab.h"
+
+#include <string.h>
+
+static const Value none = {.kind = VAL_NONE};
+
+const char *path_join_scope(Arena *a, const char *scope, const char *name)
+{
+  return *scope ? arena_printf(a, "%s.%s", scope, name) : name;
+}
+
+bool elab_int(Elab *e, const Expr *x, int64_t *out)
+{
+  Value v = elab_expr(e, x);
+  if (v.kind == VAL_INT) {
+    *out = v.i;
+    return true;
+  }
+  if (v.kind != VAL_NONE)
+    elab_error(e, x->span, "expected an int, found %s",
+               value_describe(e->a, &v));
+  return false;
+}
+
+const char *elab_path(Elab *e, const Path *p)
+{
+  Text t = {0};
+  bool ok = true;
+  for (size_t i = 0; ok && i < p->segs.n; i++) {
+    const Seg *s = &p->segs.at[i];
+    text_printf(&t, "%s%s", i ? "." : "", s->name);
+    if (s->index) {
+      int64_t index = 0;
+      ok = elab_int(e, s->index, &index);
+      text_printf(&t, "[%lld]", (long long)index);
+    }
+  }
+  const char *path = ok ? arena_strdup(e->a, t.s) : NULL;
+  text_free(&t);
+  return path;
+}
+
+/* One node for equal numbers, so that a dump, in which they stand as
+ * literals, gives the graph it was printed from. */
+Node *elab_const(Elab *e, double v)
+{
+  Text t = {0};
+  text_float(&t, v, false);
+  Node *n = map_get(&e->consts, t.s);
+  if (!n) {
+    n = func_const(e->m, e->f, v);
+    map_put(e->a, &e->consts, arena_strdup(e->a, t.s), n);
+  }
+  text_free(&t);
+  return n;
+}
+
+/* ---- names ---------------------------------------------------------- */
+
+static Value read_var(Elab *e, const Value *v)
+{
+  if (v->kind == VAL_PARAM)
+    return value_node(param_use(e, v->param));
+  return *v;
+}
+
+static Value index_value(Elab *e, Value v, const Expr *index)
+{
+  int64_t i;
+  if (v.kind == VAL_NONE || !elab_int(e, index, &i))
+    return none;
+  int64_t n = value_len(&v);
+  if (n < 0)
+    return elab_error(e, index->span, "only a list can be indexed, found %s",
+                      value_describe(e->a, &v));
+  if (i < 0)
+    i += n;
+  if (i < 0 || i >= n)
+    return elab_error(e, index->span,
+                      "expected an index below %lld, found %lld",
+                      (long long)n, (long long)(i < 0 ? i - n : i));
+  return value_item(&v, i);
+}
+
+/* A param by its path: of this instance, or of the whole model. */
+static LazyParam *find_param(Elab *e, const char *path)
+{
+  LazyParam *p = NULL;
+  if (e->frame)
+    p = map_get(&e->params, path_join_scope(e->a, e->frame->scope, path));
+  return p ? p : map_get(&e->params, path);
+}
+
+static Value unknown_name(Elab *e, const char *name, Span at)
+{
+  const char *near = map_nearest(e->a, &e->frame->vars, name);
+  if (near)
+    return elab_error(e, at, "'%s' is not defined, did you mean '%s'?", name,
+                      near);
+  return elab_error(e, at, "'%s' is not defined", name);
+}
+
+static Value eval_path(Elab *e, const Expr *x)
+{
+  const Seg *first = &x->path->segs.at[0];
+  Value *v = var_get(e, first->name);
+  if (v && x->path->segs.n == 1)
+    return first->index
+      ? index_value(e, read_var(e, v), first->index)
+      : read_var(e, v);
+  const char *path = elab_path(e, x->path);
+  if (!path)
+    return none;
+  /* A declared param of several segments lies among the names as well. */
+  v = var_get(e, path);
+  if (v)
+    return read_var(e, v);
+  LazyParam *p = find_param(e, path);
+  if (p)
+    return value_node(p->node);
+  return unknown_name(e, path, x->span);
+}
+
+/* ---- operators ------------------------------------------------------- */
+
+static Value eval_tensor_binary(Elab *e, const Expr *x, Value a, Value b)
+{
+  static const Op ops[] = {
+    [OPER_ADD] = OP_ADD, [OPER_SUB] = OP_SUB, [OPER_MUL] = OP_MUL,
+    [OPER_DIV] = OP_DIV
+  };
+  if (x->oper < OPER_ADD || x->oper > OPER_DIV)
+    return elab_error(e, x->oper_span, "'%s' is not defined for tensors: "
+                      "found %s and %s", oper_text(x->oper),
+                      value_describe(e->a, &a), value_describe(e->a, &b));
+  CallArgs args = {0};
+  vec_push(e->a, &args, ((CallArg){{0}, a, x->sub.at[0]->span}));
+  vec_push(e->a, &args, ((CallArg){{0}, b, x->sub.at[1]->span}));
+  return elab_op(e, ops[x->oper], &args, x, x->oper_span);
+}
+
+/* && and || leave the right side alone when the left one decides. */
+static Value eval_logic(Elab *e, const Expr *x)
+{
+  for (int i = 0; i < 2; i++) {
+    Value v = elab_expr(e, x->sub.at[i]);
+    if (v.kind == VAL_NONE)
+      return v;
+    if (v.kind != VAL_BOOL)
+      return elab_error(e, x->sub.at[i]->span,
+                        "'%s' takes bools, found %s", oper_text(x->oper),
+                        value_describe(e->a, &v));
+    if ((v.i != 0) == (x->oper == OPER_OR))
+      return v;
+  }
+  return value_bool(x->oper == OPER_AND);
+}
+
+static Value eval_binary(Elab *e, const Expr *x)
+{
+  if (x->oper == OPER_AND || x->oper == OPER_OR)
+    return eval_logic(e, x);
+  Value a = elab_expr(e, x->sub.at[0]), b = elab_expr(e, x->sub.at[1]), r;
+  if (a.kind == VAL_NONE || b.kind == VAL_NONE)
+    return none;
+  if (a.kind == VAL_NODE || b.kind == VAL_NODE)
+    return eval_tensor_binary(e, x, a, b);
+  const char *why = value_binary(e->a, x->oper, &a, &b, &r);
+  if (!why)
+    return r;
+  return elab_error(e, x->oper_span, "'%s': %s, found %s and %s",
+                    oper_text(x->oper), why, value_describe(e->a, &a),
+                    value_describe(e->a, &b));
+}
+
+static Value eval_unary(Elab *e, const Expr *x)
+{
+  Value a = elab_expr(e, x->sub.at[0]), r;
+  if (a.kind == VAL_NONE)
+    return a;
+  if (a.kind == VAL_NODE && x->oper == OPER_NEG) {
+    CallArgs args = {0};
+    vec_push(e->a, &args, ((CallArg){{0}, a, x->sub.at[0]->span}));
+    return elab_op(e, OP_NEG, &args, x, x->oper_span);
+  }
+  const char *why = value_unary(e->a, x->oper, &a, &r);
+  if (!why)
+    return r;
+  return elab_error(e, x->oper_span, "%s, found %s", why,
+                    value_describe(e->a, &a));
+}
+
+static Value eval_if(Elab *e, const Expr *x)
+{
+  Value c = elab_expr(e, x->sub.at[0]);
+  if (c.kind == VAL_NONE)
+    return c;
+  if (c.kind != VAL_BOOL)
+    return elab_error(e, x->sub.at[0]->span,
+                      "'if' takes a bool known at compile time, found %s",
+                      value_describe(e->a, &c));
+  return elab_expr(e, x->sub.at[c.i ? 1 : 2]);
+}
+
+static Value eval_items(Elab *e, const Expr *x)
+{
+  Value *at = arena_array(e->a, Value, x->sub.n + 1);
+  bool ok = true;
+  for (size_t i = 0; i < x->sub.n; i++) {
+    at[i] = elab_expr(e, x->sub.at[i]);
+    ok &= at[i].kind != VAL_NONE;
+  }
+  if (!ok)
+    return none;
+  return value_list(x->kind == EXPR_LIST ? VAL_LIST : VAL_TUPLE, at,
+                    x->sub.n);
+}
+
+static Value eval_pipe(Elab *e, const Expr *x)
+{
+  Value left = elab_expr(e, x->sub.at[0]);
+  if (left.kind == VAL_NONE)
+    return left;
+  return elab_call(e, x->sub.at[1], &left, x->sub.at[0]->span);
+}
+
+static Value eval_kind(Elab *e, const Expr *x)
+{
+  switch (x->kind) {
+  case EXPR_INT: return value_int(x->i);
+  case EXPR_FLOAT: return value_float(x->f);
+  case EXPR_BOOL: return value_bool(x->i != 0);
+  case EXPR_STR: return (Value){.kind = VAL_STR, .s = x->s};
+  case EXPR_TILE: return (Value){.kind = VAL_TILE, .i = x->i, .j = x->j};
+  case EXPR_RATIO: return (Value){.kind = VAL_RATIO, .i = x->i, .j = x->j};
+  case EXPR_ELEM: return (Value){.kind = VAL_ELEM, .i = x->elem};
+  case EXPR_PATH: return eval_path(e, x);
+  case EXPR_CALL: return elab_call(e, x, NULL, x->span);
+  case EXPR_TUPLE: case EXPR_LIST: return eval_items(e, x);
+  case EXPR_UNARY: return eval_unary(e, x);
+  case EXPR_BINARY: return eval_binary(e, x);
+  case EXPR_PIPE: return eval_pipe(e, x);
+  case EXPR_IF: return eval_if(e, x);
+  case EXPR_BAD: return none;
+  }
+  unreachable();
+}
+
+Value elab_expr(Elab *e, const Expr *x)
+{
+  if (e->stop)
+    return none;
+  if (e->depth >= MAX_EVAL_DEPTH || e->steps >= MAX_EVAL_STEPS) {
+    bool deep = e->depth >= MAX_EVAL_DEPTH;
+    e->stop = true;
+    return elab_error(e, x->span, deep
+                      ? "blocks and expressions nest too deeply here: does "
+                        "a block call itself?"
+                      : "this model takes too many steps to elaborate");
+  }
+  e->depth++;
+  e->steps++;
+  Value v = eval_kind(e, x);
+  e->depth--;
+  return v;
+}

@@ -1,0 +1,157 @@
+/* elab_param.c - params, the names of layers, and what is taken twice.  A
+ * param exists from its first use on: one that nothing uses asks for no
+ * weights, which is how a layer has an optional bias. */
+#include "frontend/elab.h"
+
+#include <string.h>
+
+void layer_add(Elab *e, const char *path, const char *kind, Span at,
+               bool has_params)
+{
+  Layer *l = map_get(&e->layer_of, path);
+  if (l) {
+    l->has_params |= has_params;
+    return;
+  }
+  l = arena_new_of(e->a, Layer);
+  *l = (Layer){path, kind, at, has_params};
+  vec_push(e->a, &e->layers, l);
+  map_put(e->a, &e->layer_of, path, l);
+}
+
+/* ---- initialisers ---------------------------------------------------- */
+
+static bool init_number(Elab *e, const Expr *x, double *out)
+{
+  Value v = elab_expr(e, x);
+  if (value_is_number(&v)) {
+    *out = value_number(&v);
+    return true;
+  }
+  if (v.kind != VAL_NONE)
+    elab_error(e, x->span, "expected a number, found %s",
+               value_describe(e->a, &v));
+  return false;
+}
+
+/* he(), uniform(lo, hi), or a number. */
+static bool init_read(Elab *e, const Expr *x, Init *out)
+{
+  if (x->kind != EXPR_CALL) {
+    if (!init_number(e, x, &out->lo))
+      return false;
+    *out = (Init){INIT_UNIFORM, out->lo, out->lo};
+    return true;
+  }
+  size_t n = x->args.n;
+  if (!strcmp(x->name.s, "he") && n == 0) {
+    *out = (Init){INIT_HE, 0, 0};
+    return true;
+  }
+  if (!strcmp(x->name.s, "uniform") && n == 2 && !x->args.at[0].name.s &&
+      !x->args.at[1].name.s) {
+    out->kind = INIT_UNIFORM;
+    return init_number(e, x->args.at[0].value, &out->lo) &&
+           init_number(e, x->args.at[1].value, &out->hi);
+  }
+  elab_error(e, x->span, "expected he(), uniform(lo, hi) or a number");
+  return false;
+}
+
+static Init init_default(const Type *t)
+{
+  if (t->rank >= 2)
+    return (Init){INIT_HE, 0, 0};
+  return (Init){INIT_UNIFORM, -0.1, 0.1};
+}
+
+/* ---- declaration and use --------------------------------------------- */
+
+void elab_param(Elab *e, const Stmt *s)
+{
+  const char *name = elab_path(e, s->path);
+  LazyParam *p = arena_new_of(e->a, LazyParam);
+  if (!name)
+    return;
+  Value v = {.kind = VAL_NONE};
+  bool ok = elab_type(e, s->type, &p->type);
+  p->init = ok ? init_default(&p->type) : (Init){0};
+  if (ok && s->value)
+    ok = init_read(e, s->value, &p->init);
+  Value *old = var_get(e, name);
+  if (old && old->kind == VAL_PARAM && old->param->frame == e->frame &&
+      old->param->path && !strcmp(old->param->path,
+        path_join_scope(e->a, e->frame->scope, name))) {
+    elab_error(e, s->path->span, "param '%s' is declared twice", name);
+    diag_also(e->d, old->param->span);
+    ok = false;
+  }
+  p->name = name;
+  p->path = path_join_scope(e->a, e->frame->scope, name);
+  p->span = elab_user_span(e, s->path->span);
+  p->frame = e->frame;
+  if (ok)
+    v = (Value){.kind = VAL_PARAM, .param = p};
+  var_set(e, name, v);
+}
+
+/* The outermost instance around that repeats one with params of its own. */
+static const Frame *frame_taken(const Elab *e, const Frame *f)
+{
+  const Frame *found = NULL;
+  for (; f && f->up; f = f->up) {
+    const Layer *l = map_get(&e->layer_of, f->path);
+    if (l && l->has_params)
+      found = f;
+  }
+  return found;
+}
+
+static void path_taken(Elab *e, const LazyParam *p)
+{
+  const Frame *f = frame_taken(e, p->frame);
+  Frame *saved = e->frame;
+  if (!f) {
+    elab_error(e, p->span, "a param of the path '%s' exists already",
+               p->path);
+    return;
+  }
+  const Layer *l = map_get(&e->layer_of, f->path);
+  e->frame = f->up;
+  Span at = elab_user_span(e, f->call);
+  if (!elab_said(e, at)) {
+    diag_error(e->d, EXIT_MODEL, at,
+               "a layer with parameters is called '%s' here already: add "
+               "`as NAME` to one of them", f->layer);
+    elab_chain(e);
+    diag_note(e->d, l->span, "the other '%s'", f->layer);
+  }
+  e->frame = saved;
+}
+
+/* What a narrow float is stored as does not matter: weights are widened. */
+static Type param_type(const Elab *e, const LazyParam *p)
+{
+  Type t = p->type;
+  if (!e->dump && (t.elem == F16 || t.elem == BF16 || t.elem == F64))
+    t.elem = F32;
+  return t;
+}
+
+Node *param_use(Elab *e, LazyParam *p)
+{
+  if (p->node)
+    return p->node;
+  const char *path = p->path;
+  if (map_get(&e->params, path)) {
+    path_taken(e, p);
+    path = module_fresh_path(e->m, path);
+  }
+  Param *q = module_add_param(e->m, path, param_type(e, p), NULL);
+  q->init = p->init;
+  q->span = p->span;
+  p->node = func_param(e->m, e->f, q);
+  p->node->span = p->span;
+  map_put(e->a, &e->params, q->path, p);
+  return p->node;
+}

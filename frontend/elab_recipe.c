@@ -1,0 +1,304 @@
+/* elab_recipe.c - recipes: selectors resolved to the weights of convolution
+ * and linear layers, arguments worked out.  What a verb does and takes is
+ * the business of the passes. */
+#include "frontend/elab.h"
+
+#include <string.h>
+
+/* The params that can be selected, their paths taken apart. */
+typedef struct Weights {
+  Elab *e;
+  Vec(Param *) params;
+  Vec(PathSegs) segs;
+  Map known;             /* names of segments */
+  Map prefixes;          /* paths of layers */
+} Weights;
+
+static void prefixes_add(Weights *w, const char *path)
+{
+  Arena *a = w->e->a;
+  for (size_t n = strcspn(path, "."); path[n]; n += strcspn(path + n, ".")) {
+    const char *prefix = arena_strndup(a, path, n);
+    map_put(a, &w->prefixes, prefix, (void *)prefix);
+    n++;
+  }
+}
+
+static void weight_add(Weights *w, Param *p)
+{
+  Arena *a = w->e->a;
+  for (size_t i = 0; i < w->params.n; i++)
+    if (w->params.at[i] == p)
+      return;
+  PathSegs s = path_split(a, p->path);
+  vec_push(a, &w->params, p);
+  vec_push(a, &w->segs, s);
+  for (size_t i = 0; i < s.n; i++)
+    map_put(a, &w->known, s.at[i].name, p);
+  prefixes_add(w, p->path);
+}
+
+static Weights weights_collect(Elab *e)
+{
+  Weights w = {.e = e};
+  for (size_t i = 0; i < e->f->nodes.n; i++) {
+    const Node *n = e->f->nodes.at[i];
+    if (n->op != OP_CONV2D && n->op != OP_LINEAR)
+      continue;
+    const Node *x = node_operand(n, "w");
+    if (x && x->op == OP_MASK)
+      x = node_operand(x, "w");
+    if (x && x->op == OP_PARAM)
+      weight_add(&w, x->param);
+  }
+  return w;
+}
+
+/* ---- selectors -------------------------------------------------------------- */
+
+static const char *prefix_text(Arena *a, const char *path, size_t nsegs)
+{
+  size_t n = 0;
+  for (size_t i = 0; i < nsegs; i++) {
+    n += i ? 1 : 0;
+    n += strcspn(path + n, ".");
+  }
+  return arena_strndup(a, path, n);
+}
+
+/* The pattern matches the param, its layer or a block around it, which has
+ * to be of the kind that is asked for. */
+static bool sel_matches(const Weights *w, const Sel *s, const PathPattern *p,
+                        size_t i)
+{
+  const char *path = w->params.at[i]->path;
+  const PathSegs *segs = &w->segs.at[i];
+  bool *hit = pattern_prefixes(w->e->a, p, segs);
+  for (size_t j = 1; j <= segs->n; j++) {
+    if (!hit[j])
+      continue;
+    if (!s->kind.s)
+      return true;
+    const Layer *l = map_get(&w->e->layer_of,
+                             prefix_text(w->e->a, path, j));
+    if (l && l->kind && !strcmp(l->kind, s->kind.s))
+      return true;
+  }
+  return false;
+}
+
+/* Whether it matches any layer at all, with weights to select or not. */
+static bool layer_matches(Elab *e, const Sel *s, const PathPattern *p)
+{
+  for (size_t i = 0; i < e->layers.n; i++) {
+    const Layer *l = e->layers.at[i];
+    PathSegs segs = path_split(e->a, l->path);
+    if (s->kind.s && (!l->kind || strcmp(l->kind, s->kind.s)))
+      continue;
+    if (pattern_prefixes(e->a, p, &segs)[segs.n])
+      return true;
+  }
+  return false;
+}
+
+static const char *kind_nearest(Elab *e, const char *kind)
+{
+  Map kinds = {0};
+  for (size_t i = 0; i < e->layers.n; i++)
+    if (e->layers.at[i]->kind) {
+      if (!strcmp(e->layers.at[i]->kind, kind))
+        return NULL;
+      map_put(e->a, &kinds, e->layers.at[i]->kind, e->layers.at[i]);
+    }
+  return map_nearest(e->a, &kinds, kind);
+}
+
+/* What the user may have meant: a kind, a path, or a segment in place of
+ * one that no path has. */
+static const char *sel_nearest(const Weights *w, const Sel *s,
+                               const PathPattern *p, bool *kind)
+{
+  Elab *e = w->e;
+  const char *near = NULL;
+  *kind = false;
+  if (s->kind.s && (near = kind_nearest(e, s->kind.s)) != NULL) {
+    *kind = true;
+    return near;
+  }
+  near = map_nearest(e->a, &w->prefixes, span_text(e->a, s->path->span));
+  for (size_t i = 0; i < p->n && !near; i++)
+    if (p->at[i].name[0] != '*' && !map_get(&w->known, p->at[i].name))
+      near = map_nearest(e->a, &w->known, p->at[i].name);
+  return near;
+}
+
+static void sel_unmatched(const Weights *w, const Sel *s,
+                          const PathPattern *p)
+{
+  Elab *e = w->e;
+  const char *text = span_text(e->a, s->span);
+  bool kind;
+  if (layer_matches(e, s, p)) {
+    elab_error(e, s->span, "'%s' has no weights of a convolution or a "
+               "linear layer", text);
+    return;
+  }
+  const char *near = sel_nearest(w, s, p, &kind);
+  elab_error(e, s->span, "no layer is matched by '%s'%s%s%s%s", text,
+             near ? ", nearest is '" : "", kind && near ? ":" : "",
+             near ? near : "", near ? "'" : "");
+}
+
+/* Add or take away what a selector matches. */
+static bool sel_apply(const Weights *w, const Sel *s, bool *on)
+{
+  PathPattern p = {0};
+  bool any = false;
+  if (!pattern_read(w->e, s->path, &p))
+    return false;
+  for (size_t i = 0; i < w->params.n; i++)
+    if (sel_matches(w, s, &p, i)) {
+      on[i] = !s->negated;
+      any = true;
+    }
+  if (!any)
+    sel_unmatched(w, s, &p);
+  return any;
+}
+
+static bool step_select(const Weights *w, const Step *s, bool *on)
+{
+  bool ok = true;
+  for (size_t i = 0; i < w->params.n; i++)
+    on[i] = s->sels.n && s->sels.at[0].negated;
+  for (size_t i = 0; i < s->sels.n; i++)
+    if (!s->sels.at[i].to)
+      ok &= sel_apply(w, &s->sels.at[i], on);
+  return ok;
+}
+
+/* ---- arguments ---------------------------------------------------------------- */
+
+static bool arg_value(Elab *e, const Arg *arg, Attr *out)
+{
+  const Expr *x = arg->value;
+  const char *word = x->kind == EXPR_PATH ? path_single(x->path) : NULL;
+  *out = (Attr){.kind = ATTR_STR, .set = true, .s = word};
+  if (word)
+    return true;
+  if (x->kind == EXPR_CALL) {
+    elab_later(e, x->span, "a schedule in a recipe");
+    return false;
+  }
+  Value v = elab_expr(e, x);
+  switch (v.kind) {
+  case VAL_NONE: return false;
+  case VAL_INT: out->kind = ATTR_INT; out->i = v.i; return true;
+  case VAL_BOOL: out->kind = ATTR_BOOL; out->i = v.i; return true;
+  case VAL_FLOAT: out->kind = ATTR_FLOAT; out->f = v.f; return true;
+  case VAL_STR: out->s = v.s; return true;
+  case VAL_TILE: case VAL_RATIO: case VAL_ELEM:
+    out->s = value_describe(e->a, &v);
+    out->s = strrchr(out->s, ' ') + 1;
+    return true;
+  default: break;
+  }
+  out->kind = ATTR_INTS;
+  if (value_ints(e->a, &v, &out->ints, &out->n))
+    return true;
+  elab_error(e, x->span, "argument '%s': expected a number, a word or a "
+             "string, found %s", arg->name.s, value_describe(e->a, &v));
+  return false;
+}
+
+static bool step_resolve(const Weights *w, const Step *s, const bool *on)
+{
+  Elab *e = w->e;
+  RecipeStep r = {.verb = s->verb.s, .span = s->verb.span};
+  bool ok = true;
+  if (s->nested || (s->sels.n && s->sels.at[0].to)) {
+    elab_later(e, s->verb.span, s->nested ? "a recipe step with steps inside"
+                                          : "a recipe step with '->'");
+    return false;
+  }
+  for (size_t i = 0; i < w->params.n; i++)
+    if (on[i])
+      vec_push(e->a, &r.params, w->params.at[i]);
+  for (size_t i = 0; i < s->args.n; i++) {
+    RecipeArg a = {.name = s->args.at[i].name.s};
+    for (size_t k = 0; k < i; k++)
+      if (!strcmp(a.name, s->args.at[k].name.s)) {
+        elab_error(e, s->args.at[i].span, "'%s' is given twice", a.name);
+        ok = false;
+      }
+    ok &= arg_value(e, &s->args.at[i], &a.value);
+    vec_push(e->a, &r.args, a);
+  }
+  vec_push(e->a, &e->m->recipe, r);
+  return ok;
+}
+
+/* ---- recipes --------------------------------------------------------------------- */
+
+static bool steps_run(const Weights *w, const Steps *steps, bool chosen)
+{
+  bool ok = true;
+  bool *on = arena_array(w->e->a, bool, w->params.n + 1);
+  for (size_t i = 0; i < steps->n; i++) {
+    const Step *s = steps->at[i];
+    bool fine = step_select(w, s, on);
+    if (fine && chosen)
+      fine = step_resolve(w, s, on);
+    if (s->nested && !chosen)
+      fine &= steps_run(w, &s->body, false);
+    ok &= fine;
+  }
+  return ok;
+}
+
+static bool recipe_unknown(Elab *e, const File *f, const Decl *model)
+{
+  Vec(const char *) names = {0};
+  for (size_t i = 0; i < f->decls.n; i++)
+    if (f->decls.at[i]->kind == DECL_RECIPE)
+      vec_push(e->a, &names, f->decls.at[i]->name.s);
+  const char *near = nearest_name(e->o->recipe, names.at, names.n);
+  return diag_error_at(e->d, EXIT_USAGE, "--recipe",
+                       "%s has no recipe '%s' for the model '%s'%s%s%s",
+                       f->src->name, e->o->recipe, model->name.s,
+                       near ? ", nearest is '" : "", near ? near : "",
+                       near ? "'" : "");
+}
+
+/* Whether a recipe is for this model, by its name or that of its import. */
+static bool recipe_for(Elab *e, const File *f, const Decl *r,
+                       const Decl *model)
+{
+  const Decl *d = unit_decl(e, f, r->model.s);
+  if (d && d->kind == DECL_MODEL)
+    return d == model;
+  elab_error(e, r->model.span, "no model is called '%s'", r->model.s);
+  return false;
+}
+
+bool elab_recipes(Elab *e, const File *f, const Decl *model)
+{
+  Weights w = weights_collect(e);
+  const char *want = e->dump ? "pending" : e->o->recipe;
+  bool ok = true, found = false;
+  for (size_t i = 0; i < f->decls.n; i++) {
+    const Decl *r = f->decls.at[i];
+    if (r->kind != DECL_RECIPE)
+      continue;
+    size_t errors = diags_errors(e->d);
+    if (recipe_for(e, f, r, model)) {
+      bool chosen = want && !strcmp(want, r->name.s);
+      found |= chosen;
+      ok &= steps_run(&w, &r->steps, chosen);
+    }
+    ok &= diags_errors(e->d) == errors;
+  }
+  if (e->o->recipe && !found)
+    return recipe_unknown(e, f, model);
+  return ok;
+}

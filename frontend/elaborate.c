@@ -1,0 +1,395 @@
+/* elaborate.c - from a text to a module: pick the model, fix its free
+ * dimensions, run it, then weights and recipe. */
+#include "frontend/elab.h"
+
+#include <string.h>
+
+/* ---- which model ------------------------------------------------------ */
+
+typedef struct Models {
+  Vec(const char *) names;
+  Vec(const Decl *) at;
+} Models;
+
+static void models_add(Elab *e, Models *m, const File *f, const char *as)
+{
+  for (size_t i = 0; i < f->decls.n; i++) {
+    const Decl *d = f->decls.at[i];
+    if (d->kind != DECL_MODEL)
+      continue;
+    vec_push(e->a, &m->names, as ? as : d->name.s);
+    vec_push(e->a, &m->at, d);
+  }
+}
+
+/* The file's own models; where it has none, those it imports. */
+static Models models_of(Elab *e, const File *f)
+{
+  Models m = {0};
+  models_add(e, &m, f, NULL);
+  for (size_t i = 0; i < f->decls.n && !m.at.n; i++) {
+    const Decl *d = f->decls.at[i];
+    if (d->kind == DECL_IMPORT && d->imported)
+      models_add(e, &m, d->imported, d->name.s);
+  }
+  return m;
+}
+
+static const char *names_text(Elab *e, const char *const *names, size_t n)
+{
+  Text t = {0};
+  text_puts(&t, "");
+  for (size_t i = 0; i < n; i++)
+    text_printf(&t, "%s%s", i ? ", " : "", names[i]);
+  char *s = arena_strdup(e->a, t.s);
+  text_free(&t);
+  return s;
+}
+
+static const Decl *model_pick(Elab *e, const File *f)
+{
+  Models m = models_of(e, f);
+  const char *all = names_text(e, m.names.at, m.at.n);
+  if (!m.at.n) {
+    diag_error_at(e->d, EXIT_MODEL, f->src->name,
+                  "expected a model, found none");
+    return NULL;
+  }
+  if (!e->o->model && m.at.n == 1)
+    return m.at.at[0];
+  if (!e->o->model) {
+    diag_error_at(e->d, EXIT_USAGE, f->src->name,
+                  "the file has %zu models: choose with --model=NAME from "
+                  "%s", m.at.n, all);
+    return NULL;
+  }
+  for (size_t i = 0; i < m.at.n; i++)
+    if (!strcmp(m.names.at[i], e->o->model))
+      return m.at.at[i];
+  diag_error_at(e->d, EXIT_USAGE, "--model",
+                "%s has no model '%s', only %s", f->src->name, e->o->model,
+                all);
+  return NULL;
+}
+
+/* ---- free dimensions --------------------------------------------------- */
+
+/* The bounds that mention a dimension, as they were written. */
+static const char *bound_text(Elab *e, const Decl *d, const char *dim)
+{
+  for (size_t i = 0; i < d->where.n; i++) {
+    const Expr *x = d->where.at[i];
+    const Expr *l = x->kind == EXPR_BINARY ? x->sub.at[0] : x;
+    const char *s = l->kind == EXPR_PATH ? path_single(l->path) : NULL;
+    if (s && !strcmp(s, dim))
+      return arena_printf(e->a, " (where %s)", span_text(e->a, x->span));
+  }
+  return "";
+}
+
+static bool dim_fix(Elab *e, const Decl *d, const char *name, Span at)
+{
+  if (var_get(e, name))
+    return true;
+  for (size_t i = 0; i < e->o->ndims; i++)
+    if (!strcmp(e->o->dims[i].name, name)) {
+      var_set(e, name, value_int(e->o->dims[i].value));
+      return true;
+    }
+  var_set(e, name, (Value){.kind = VAL_NONE});
+  return diag_error(e->d, EXIT_USAGE, at,
+                    "the dimension %s is free%s: fix it with --dim %s=...",
+                    name, bound_text(e, d, name), name);
+}
+
+static bool dims_fix(Elab *e, const Decl *d)
+{
+  bool ok = true;
+  for (size_t i = 0; i < d->sig.pars.n; i++) {
+    const TypeExpr *t = d->sig.pars.at[i].type;
+    for (size_t k = 0; t && k < t->dims.n; k++) {
+      const Expr *x = t->dims.at[k];
+      const char *s = x->kind == EXPR_PATH ? path_single(x->path) : NULL;
+      if (s)
+        ok &= dim_fix(e, d, s, x->span);
+    }
+  }
+  for (size_t i = 0; i < e->o->ndims; i++)
+    if (!map_get(&e->frame->vars, e->o->dims[i].name))
+      ok = diag_error_at(e->d, EXIT_USAGE, "--dim",
+                         "the model '%s' has no free dimension '%s'",
+                         d->name.s, e->o->dims[i].name);
+  return ok;
+}
+
+static bool bounds_check(Elab *e, const Decl *d)
+{
+  bool ok = true;
+  for (size_t i = 0; i < d->where.n; i++) {
+    const Expr *x = d->where.at[i];
+    Value v = elab_expr(e, x);
+    if (v.kind == VAL_BOOL && v.i)
+      continue;
+    ok = false;
+    if (v.kind == VAL_NONE)
+      continue;
+    if (v.kind != VAL_BOOL) {
+      elab_error(e, x->span, "expected a bound like N <= 8, found %s",
+                 value_describe(e->a, &v));
+      continue;
+    }
+    Value l = {.kind = VAL_NONE};
+    if (x->kind == EXPR_BINARY)
+      l = elab_expr(e, x->sub.at[0]);
+    diag_error(e->d, EXIT_USAGE, x->span, "expected %s, found %s",
+               span_text(e->a, x->span), value_describe(e->a, &l));
+  }
+  return ok;
+}
+
+/* ---- running the model -------------------------------------------------- */
+
+static bool input_add(Elab *e, const Par *p)
+{
+  Type t;
+  if (p->type && !p->type->is_kind) {
+    if (!elab_type(e, p->type, &t))
+      return false;
+    Node *n = func_input(e->m, e->f, p->name.s, t);
+    n->span = p->name.span;
+    var_set(e, p->name.s, value_node(n));
+    return true;
+  }
+  if (!p->def) {
+    elab_error(e, p->name.span, "the input '%s' of a model needs a type "
+               "like f32[1,8]", p->name.s);
+    return false;
+  }
+  Value v = elab_expr(e, p->def);
+  if (v.kind == VAL_NONE ||
+      (p->type && !elab_kind_check(e, p->type, &v, p->name.s, p->def->span)))
+    return false;
+  var_set(e, p->name.s, v);
+  return true;
+}
+
+static bool model_signature(Elab *e, const Decl *d)
+{
+  bool ok = dims_fix(e, d) && bounds_check(e, d);
+  for (size_t i = 0; ok && i < d->sig.pars.n; i++) {
+    const Par *p = &d->sig.pars.at[i];
+    for (size_t k = 0; k < i; k++)
+      if (!strcmp(d->sig.pars.at[k].name.s, p->name.s)) {
+        elab_error(e, p->name.span, "the input '%s' is declared twice",
+                   p->name.s);
+        ok = false;
+      }
+    ok &= input_add(e, p);
+  }
+  return ok;
+}
+
+static void model_outputs(Elab *e, const Decl *d, const Value *v)
+{
+  for (size_t i = 0; i < d->sig.results.n; i++) {
+    const Bind *b = &d->sig.results.at[i];
+    Value item = d->sig.results.n == 1 ? *v : v->at[i];
+    if (value_is_number(&item))
+      item = value_node(elab_const(e, value_number(&item)));
+    if (item.kind == VAL_NODE)
+      func_output(e->m, e->f, b->name.s, item.node);
+    else
+      elab_error(e, b->name.span, "result '%s': expected a tensor, found %s",
+                 b->name.s, value_describe(e->a, &item));
+  }
+}
+
+static Frame *frame_new(Elab *e, const Decl *d, File *f)
+{
+  Frame *fr = arena_new_of(e->a, Frame);
+  fr->decl = d;
+  fr->file = f;
+  fr->path = fr->scope = fr->layer = "";
+  return fr;
+}
+
+/* Params and weights that stand outside of all models. */
+static void units_run(Elab *e)
+{
+  for (size_t i = 1; i < e->units.n; i++) {
+    Unit *u = e->units.at[i];
+    e->frame = u->frame = frame_new(e, NULL, u->file);
+    Stmts all = {0};
+    for (size_t k = 0; k < u->file->decls.n; k++) {
+      const Decl *d = u->file->decls.at[k];
+      if (d->kind == DECL_STMT)
+        vec_push(e->a, &all, d->stmt);
+      if (d->kind == DECL_FUNC)
+        elab_later(e, d->name.span, "a 'func'");
+    }
+    elab_stmts(e, &all);
+  }
+}
+
+static bool model_run(Elab *e, const Decl *d)
+{
+  e->f = func_new(e->m, d->name.s);
+  units_run(e);
+  e->frame = frame_new(e, d, d->file);
+  if (!model_signature(e, d))
+    return false;
+  elab_stmts(e, &d->body);
+  Value v = elab_results(e, d);
+  if (v.kind != VAL_NONE)
+    model_outputs(e, d, &v);
+  if (diags_errors(e->d) != e->base)
+    return false;
+  func_tidy(e->m, e->f);
+  return true;
+}
+
+/* ---- the first line of a dump --------------------------------------------- */
+
+static bool dump_word(Elab *e, const Arg *arg, const char **out)
+{
+  if (arg->value->kind == EXPR_STR) {
+    *out = arg->value->s;
+    return true;
+  }
+  elab_error(e, arg->span, "expected %s=\"...\"", arg->name.s);
+  return false;
+}
+
+static bool dump_number(Elab *e, const Arg *arg, int64_t hi, int64_t *out)
+{
+  const Expr *x = arg->value;
+  if (x->kind == EXPR_INT && x->i <= hi) {
+    *out = x->i;
+    return true;
+  }
+  elab_error(e, arg->span, "expected %s=INTEGER of at most %lld",
+             arg->name.s, (long long)hi);
+  return false;
+}
+
+static bool dump_arg(Elab *e, const Arg *arg, DumpInfo *d)
+{
+  static const char *const names[] = {
+    "after", "target", "cpu", "features", "sparsity", "opt", "arena"
+  };
+  const char **const words[] = {
+    &d->after, &d->target, &d->cpu, &d->features, &d->sparsity
+  };
+  enum { WORDS = 5, OPT = 5, COUNT = 7 };
+  int64_t v;
+  int k = 0;
+  while (k < COUNT && strcmp(names[k], arg->name.s))
+    k++;
+  if (k < WORDS)
+    return dump_word(e, arg, words[k]);
+  if (k == COUNT) {
+    const char *near = nearest_name(arg->name.s, names, COUNT);
+    elab_error(e, arg->name.span, "'dump' has no '%s'%s%s%s", arg->name.s,
+               near ? ", did you mean '" : "", near ? near : "",
+               near ? "'?" : "");
+    return false;
+  }
+  if (!dump_number(e, arg, k == OPT ? 4 : INT64_MAX / 2, &v))
+    return false;
+  if (k == OPT)
+    d->opt = (int)v;
+  else
+    d->arena_bytes = v;
+  return true;
+}
+
+static bool dump_read(Elab *e, const File *f)
+{
+  DumpInfo *d = &e->m->dump;
+  bool ok = true;
+  d->opt = -1;
+  e->dump = f->has_dump;
+  if (!f->has_dump)
+    return true;
+  for (size_t i = 0; i < f->dump.n; i++)
+    ok &= dump_arg(e, &f->dump.at[i], d);
+  if (ok && !d->after) {
+    elab_error(e, f->dump_span, "'dump' needs after=\"PASS\"");
+    ok = false;
+  }
+  return ok;
+}
+
+/* A dump may be edited by hand: what the verifier says is the user's. */
+static bool dump_verify(Elab *e, const File *f)
+{
+  Text why = {0};
+  if (!e->dump || e->o->no_weights || module_verify(e->m, &why)) {
+    text_free(&why);
+    return true;
+  }
+  diag_error(e->d, EXIT_MODEL, f->dump_span,
+             "this is no program as it is after '%s': %s", e->m->dump.after,
+             why.s);
+  text_free(&why);
+  return false;
+}
+
+/* ---- loading ------------------------------------------------------------- */
+
+static bool load(Elab *e, const char *path, const Source *src)
+{
+  if (!units_load(e, path, src))
+    return false;
+  File *f = e->units.at[1]->file;
+  if (!dump_read(e, f))
+    return false;
+  const Decl *model = model_pick(e, f);
+  if (!model)
+    return false;
+  e->m->name = model->name.s;
+  if (!model_run(e, model))
+    return false;
+  bool ok = elab_recipes(e, f, model);
+  ok &= elab_weights(e);
+  return ok && diags_errors(e->d) == e->base && dump_verify(e, f);
+}
+
+static Module *load_source(Diags *d, const char *path, const Source *src,
+                           const LoadOpts *o)
+{
+  size_t before = diags_errors(d);
+  Module *m = module_new("model");
+  Elab e = {.a = m->arena, .d = d, .o = o, .m = m, .base = before};
+  m->file = arena_strdup(m->arena, path);
+  if (load(&e, m->file, src))
+    return m;
+  ensure(diags_errors(d) > before);
+  module_free(m);
+  return NULL;
+}
+
+Module *tam_load(Diags *d, const char *path, const LoadOpts *o)
+{
+  const Source *src = source_read(diags_arena(d), d, path);
+  if (!src)
+    return NULL;
+  if (o->on_file)
+    o->on_file(o->on_file_ctx, path);
+  return load_source(d, path, src, o);
+}
+
+Module *tam_load_text(Diags *d, const char *path, const char *text,
+                      size_t len, const LoadOpts *o)
+{
+  Arena *a = diags_arena(d);
+  Source *src = arena_new_of(a, Source);
+  const char *nul = memchr(text, 0, len);
+  *src = (Source){arena_strdup(a, path), arena_strndup(a, text, len), len};
+  if (nul) {
+    diag_error_at(d, EXIT_FILE, path, "byte %zu is NUL",
+                  (size_t)(nul - text));
+    return NULL;
+  }
+  return load_source(d, path, src, o);
+}
