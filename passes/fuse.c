@@ -43,6 +43,7 @@ static bool fuse_activation(Fuse *k, Node *u)
   double hi = limits ? attr_float(u, "hi") : 0;
   node_absorb(k->c->m, u, p);
   attr_set_str(k->c->m, u, "act", act);
+  attr_set_bool(u, "add_last", false);   /* act comes behind r now */
   attr_set_float(u, "lo", lo);
   attr_set_float(u, "hi", hi);
   return true;
