@@ -54,17 +54,26 @@ done
 
 suite gcc build
 
-if [ -n "$clang" ]; then
-  mkdir -p build-san
-  if [ -f build-san/Makefile ] && [ ! configure -nt build-san/Makefile ] ||
-    step configure-san sh -c "cd build-san && ../configure -q CC=$clang \
-      CXX=clang++${clang#clang} --enable-asan --enable-werror"; then
-    # One fuzzer after the other, some seconds each, is part of the suite.
-    suite san build-san TAMIS_QUICK=1
-  fi
-else
+# One build with clang, the sanitizers and the fuzzers' instrumentation: the
+# whole suite, then each reader's fuzzer for some seconds from its corpus.
+san_configure() {
+  mkdir -p build-san && cd build-san &&
+    ../configure -q CC="$clang" CXX="clang++${clang#clang}" \
+      CFLAGS='-g -O1 -fsanitize=fuzzer-no-link' --enable-asan --enable-werror
+}
+if [ -z "$clang" ]; then
   echo "FAIL: no clang-19 to 22 (Debian package clang-19)"
   failed=$((failed + 1))
+elif [ build-san/Makefile -nt configure ] ||
+  step configure-san san_configure; then
+  cd "$top" || exit 1
+  suite san build-san TAMIS_QUICK=1
+  for f in tests/fuzz/fuzz_*.c; do
+    kind=${f#tests/fuzz/fuzz_}
+    kind=${kind%.c}
+    step "fuzz-$kind" sh tests/fuzz/fuzz.sh "$kind" "${FUZZ_SECONDS:-15}" \
+      "$top/build-san"
+  done
 fi
 
 step distcheck make -C build -s distcheck TAMIS_QUICK=1 \
