@@ -46,10 +46,71 @@ void nest_over(Gen *g, Nest *nest, const Node *n);
 void nest_add(Gen *g, Nest *nest, const Node *operand);
 /* Add a 1-dimensional operand along one axis. */
 void nest_add_axis(Gen *g, Nest *nest, const Node *operand, int axis);
+/* No axes of size 1, the densest of the result last, neighbours merged where
+ * every argument allows it. */
+void nest_simplify(Nest *nest);
 void nest_fill(Gen *g, const Nest *nest, double value);
 void nest_copy(Gen *g, const Nest *nest);
 
 /* A scalar or vector constant of the type of `like`. */
 Val const_like(Gen *g, Val like, double v);
+
+/* ---- steps.c: one function a kernel call ---------------------------- */
+
+typedef struct Step {
+  const Node *node;      /* whose value it writes */
+  int output;            /* >= 0: copies the value to this output */
+  const char *symbol, *path, *op, *kernel;
+  Val fn;
+} Step;
+
+/* Everything about one emission. */
+typedef struct Emission {
+  Gen g;
+  const EmitOpts *o;
+  EmitInfo *info;
+  const char *prefix;
+  const char *isa;             /* features of steps, as LLVM takes them */
+  LLVMTargetMachineRef tm;
+  Vec(Step) steps;
+  LLVMTypeRef step_type;       /* void (io, arena, weights) */
+  LLVMDiagnosticHandler old_handler;
+  int64_t frame_step, frame_run;   /* largest stack frames, bytes */
+  char *dir;                   /* of temporary files */
+} Emission;
+
+void steps_build(Emission *e);
+bool value_is_dense(const Node *n);
+
+/* ---- run.c: what callers call --------------------------------------- */
+
+/* PREFIX_run, PREFIX.run_io and PREFIX.check_cpu. */
+void run_build(Emission *e);
+/* Attributes of a function that any CPU of the architecture can run. */
+void attrs_baseline(Emission *e, Val fn);
+void attr_text(Gen *g, Val fn, const char *name, const char *value);
+/* PREFIX.NAME, or with `exported` PREFIX_NAME. */
+const char *symbol_name(Emission *e, const char *name, bool exported);
+
+/* ---- cpucheck.c ----------------------------------------------------- */
+
+/* `int PREFIX.check_cpu(void)`. */
+Val check_cpu_build(Emission *e);
+
+/* ---- descriptor.c, header.c ----------------------------------------- */
+
+/* The tamis_model in module `m` (another one than the code's). */
+void descriptor_build(Emission *e, LLVMModuleRef m);
+void header_print(Emission *e, Text *t);
+int64_t arena_bytes(const Func *f);
+enum { ARENA_ALIGN = 64 };
+
+/* ---- link.c --------------------------------------------------------- */
+
+/* Run a program by its name or path (argv ends with NULL). */
+bool program_run(Diags *d, const char *const *argv, bool verbose);
+/* Turn code.o and weights.o of e->dir into the artifact. */
+bool artifact_link(Emission *e);
+bool artifact_move(Emission *e, const char *from, const char *to);
 
 #endif

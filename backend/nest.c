@@ -77,8 +77,7 @@ static bool dims_merge(const Nest *n, int i) {
   return true;
 }
 
-/* No axes of size 1, the densest of the result last, neighbours merged. */
-static void nest_simplify(Nest *n) {
+void nest_simplify(Nest *n) {
   for (int i = n->rank - 1; i >= 0; i--)
     if (n->dim[i] == 1) dim_drop(n, i);
   for (int i = 1; i < n->rank; i++)

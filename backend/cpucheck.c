@@ -1,0 +1,139 @@
+/* cpucheck.c - whether the CPU has what the steps use.  On x86-64 that is
+ * asked of cpuid, which takes several microseconds under a hypervisor: too
+ * long for every call of a small net.  So an indirect function is resolved
+ * by the dynamic loader, once, to one that returns 0 or the error; nothing
+ * that changes later is stored.  On aarch64 the steps use the baseline
+ * alone, and the check is empty. */
+#include <string.h>
+
+#include "backend/emit.h"
+#include "backend/target.h"
+#include "runtime/tamis.h"
+
+static Val fn_begin(Emission *e, const char *name, LLVMTypeRef type) {
+  Gen *g = &e->g;
+  Val fn = LLVMAddFunction(g->m, symbol_name(e, name, false), type);
+  LLVMSetVisibility(fn, LLVMHiddenVisibility);
+  attrs_baseline(e, fn);
+  g->fn = fn;
+  LLVMPositionBuilderAtEnd(g->b, LLVMAppendBasicBlockInContext(g->c, fn, ""));
+  return fn;
+}
+
+static Val fn_constant(Emission *e, const char *name, LLVMTypeRef type,
+                       int value) {
+  Val fn = fn_begin(e, name, type);
+  LLVMBuildRet(e->g.b, k32(&e->g, value));
+  return fn;
+}
+
+static Val asm_call(Gen *g, LLVMTypeRef type, const char *text,
+                    const char *constraints, Val *args, unsigned n) {
+  Val a = LLVMGetInlineAsm(type, text, strlen(text), constraints,
+                           strlen(constraints), true, false,
+                           LLVMInlineAsmDialectATT, false);
+  return LLVMBuildCall2(g->b, type, a, args, n, "");
+}
+
+/* cpuid: struct { eax, ebx, ecx, edx }. */
+static Val cpuid(Gen *g, uint32_t leaf, uint32_t sub) {
+  LLVMTypeRef r[] = { g->i32, g->i32, g->i32, g->i32 };
+  LLVMTypeRef p[] = { g->i32, g->i32 };
+  LLVMTypeRef t = LLVMFunctionType(
+      LLVMStructTypeInContext(g->c, r, 4, false), p, 2, false);
+  Val args[] = { k32(g, (int32_t)leaf), k32(g, (int32_t)sub) };
+  return asm_call(g, t, "cpuid", "={ax},={bx},={cx},={dx},0,2", args, 2);
+}
+
+/* Low half of the register that says what state the system saves. */
+static Val xgetbv(Gen *g) {
+  LLVMTypeRef r[] = { g->i32, g->i32 };
+  LLVMTypeRef t = LLVMFunctionType(
+      LLVMStructTypeInContext(g->c, r, 2, false), &g->i32, 1, false);
+  Val zero = k32(g, 0);
+  Val v = asm_call(g, t, "xgetbv", "={ax},={dx},{cx}", &zero, 1);
+  return LLVMBuildExtractValue(g->b, v, 0, "");
+}
+
+/* Go on when all of `bits` are set in v, else to `bad`. */
+static void need_bits(Gen *g, Val v, uint32_t bits, LLVMBasicBlockRef bad) {
+  Val k = k32(g, (int32_t)bits);
+  Val has = LLVMBuildICmp(g->b, LLVMIntEQ, LLVMBuildAnd(g->b, v, k, ""), k,
+                          "");
+  LLVMBasicBlockRef next = LLVMAppendBasicBlockInContext(g->c, g->fn, "");
+  LLVMBuildCondBr(g->b, has, next, bad);
+  LLVMPositionBuilderAtEnd(g->b, next);
+}
+
+static void need_leaf(Gen *g, uint32_t leaf, LLVMBasicBlockRef bad) {
+  Val top = LLVMBuildExtractValue(g->b, cpuid(g, leaf & 0x80000000u, 0), 0,
+                                  "");
+  Val has = LLVMBuildICmp(g->b, LLVMIntUGE, top, k32(g, (int32_t)leaf), "");
+  LLVMBasicBlockRef next = LLVMAppendBasicBlockInContext(g->c, g->fn, "");
+  LLVMBuildCondBr(g->b, has, next, bad);
+  LLVMPositionBuilderAtEnd(g->b, next);
+}
+
+/* All features of the mask that one leaf tells. */
+static void need_features(Gen *g, uint32_t mask, uint32_t leaf,
+                          LLVMBasicBlockRef bad) {
+  uint32_t bits[4] = { 0 };
+  for (int i = 0; target_feature(i); i++) {
+    const CpuFeature *f = target_feature(i);
+    if (mask >> i & 1 && f->leaf == leaf) bits[f->reg] |= 1u << f->bit;
+  }
+  if (!(bits[0] | bits[1] | bits[2] | bits[3])) return;
+  need_leaf(g, leaf, bad);
+  Val v = cpuid(g, leaf, 0);
+  for (unsigned r = 0; r < 4; r++)
+    if (bits[r]) need_bits(g, LLVMBuildExtractValue(g->b, v, r, ""), bits[r],
+                           bad);
+}
+
+static bool mask_has(uint32_t mask, const char *name) {
+  for (int i = 0; target_feature(i); i++)
+    if (strcmp(target_feature(i)->name, name) == 0) return mask >> i & 1;
+  return false;
+}
+
+/* ptr resolve(void): the address of `good` or `bad`. */
+static Val resolver_build(Emission *e, uint32_t mask, Val good, Val bad) {
+  enum { OSXSAVE = 1 << 27, STATE_YMM = 0x6, STATE_ZMM = 0xe6 };
+  Gen *g = &e->g;
+  Val fn = fn_begin(e, "cpu_resolve",
+                    LLVMFunctionType(g->ptr, NULL, 0, false));
+  LLVMBasicBlockRef at = LLVMGetInsertBlock(g->b);
+  LLVMBasicBlockRef no = LLVMAppendBasicBlockInContext(g->c, fn, "");
+  LLVMPositionBuilderAtEnd(g->b, no);
+  LLVMBuildRet(g->b, bad);
+  LLVMPositionBuilderAtEnd(g->b, at);
+  need_features(g, mask, 1, no);
+  if (mask_has(mask, "avx")) {
+    /* xgetbv exists where the system uses it. */
+    need_bits(g, LLVMBuildExtractValue(g->b, cpuid(g, 1, 0), 2, ""), OSXSAVE,
+              no);
+    need_bits(g, xgetbv(g),
+              mask_has(mask, "avx512f") ? STATE_ZMM : STATE_YMM, no);
+  }
+  need_features(g, mask, 7, no);
+  need_features(g, mask, 0x80000001u, no);
+  LLVMBuildRet(g->b, good);
+  return fn;
+}
+
+Val check_cpu_build(Emission *e) {
+  Gen *g = &e->g;
+  LLVMTypeRef type = LLVMFunctionType(g->i32, NULL, 0, false);
+  bool x86 = strcmp(g->t->arch, "x86_64") == 0;
+  uint32_t mask = x86 ? target_mask(g->t) : 0;
+  if (!mask) return fn_constant(e, "check_cpu", type, TAMIS_OK);
+  Val good = fn_constant(e, "cpu_good", type, TAMIS_OK);
+  Val bad = fn_constant(e, "cpu_lacks", type, TAMIS_ERR_CPU);
+  Val resolve = resolver_build(e, mask, good, bad);
+  const char *name = symbol_name(e, "cpu", false);
+  Val choice = LLVMAddGlobalIFunc(g->m, name, strlen(name), type, 0, resolve);
+  LLVMSetVisibility(choice, LLVMHiddenVisibility);
+  Val fn = fn_begin(e, "check_cpu", type);
+  LLVMBuildRet(g->b, LLVMBuildCall2(g->b, type, choice, NULL, 0, ""));
+  return fn;
+}

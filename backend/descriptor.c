@@ -1,0 +1,160 @@
+/* descriptor.c - the tamis_model of runtime/tamis.h as constant data.  It
+ * is built after the code, whose stack frames it tells, in a module of its
+ * own, together with the weights. */
+#include "runtime/tamis.h"
+
+#include <string.h>
+
+#include "backend/emit.h"
+
+typedef struct Desc {
+  Emission *e;
+  Gen *g;
+  LLVMModuleRef m;
+} Desc;
+
+/* Elem and the numbers of the descriptor follow one table. */
+_Static_assert(TAMIS_F32 == (int)F32 && TAMIS_B1 == (int)B1 &&
+               TAMIS_I4 == (int)I4, "element types");
+
+/* ---- constants ------------------------------------------------------ */
+
+static Val global(Desc *d, Val init) {
+  Val v = LLVMAddGlobal(d->m, LLVMTypeOf(init), "");
+  LLVMSetInitializer(v, init);
+  LLVMSetLinkage(v, LLVMPrivateLinkage);
+  LLVMSetGlobalConstant(v, true);
+  return v;
+}
+
+static Val text(Desc *d, const char *s) {
+  Val v = global(d, LLVMConstStringInContext(d->g->c, s, (unsigned)strlen(s),
+                                             false));
+  LLVMSetUnnamedAddress(v, LLVMGlobalUnnamedAddr);
+  return v;
+}
+
+static Val numbers(Desc *d, const int64_t *v, int n) {
+  Val at[MAX_RANK];
+  if (n == 0) return LLVMConstNull(d->g->ptr);
+  for (int i = 0; i < n; i++) at[i] = k64(d->g, v[i]);
+  return global(d, LLVMConstArray2(d->g->i64, at, (uint64_t)n));
+}
+
+static Val structure(Desc *d, Val *field, unsigned n) {
+  return LLVMConstStructInContext(d->g->c, field, n, false);
+}
+
+/* An array of structs of one shape, or NULL for none. */
+static Val table(Desc *d, Val *row, size_t n) {
+  if (n == 0) return LLVMConstNull(d->g->ptr);
+  return global(d, LLVMConstArray2(LLVMTypeOf(row[0]), row, n));
+}
+
+static Val extern_fn(Desc *d, const char *name, LLVMTypeRef type) {
+  Val f = LLVMGetNamedFunction(d->m, name);
+  if (f) return f;
+  f = LLVMAddFunction(d->m, name, type);
+  LLVMSetVisibility(f, LLVMHiddenVisibility);
+  return f;
+}
+
+/* ---- parts ---------------------------------------------------------- */
+
+static Val tensor(Desc *d, const char *name, const Type *t) {
+  Gen *g = d->g;
+  int64_t bytes = type_elems(t) * (int64_t)elem_size(t->elem);
+  Val f[] = { text(d, name), k32(g, (int)t->elem), k32(g, t->rank),
+              numbers(d, t->dim, t->rank), k64(g, bytes),
+              LLVMConstReal(g->f64, t->quant ? t->quant->scale : 1),
+              k64(g, t->quant ? t->quant->zero : 0) };
+  return structure(d, f, 7);
+}
+
+static Val inputs(Desc *d) {
+  const Func *f = d->g->func;
+  Val *row = arena_array(d->g->a, Val, f->inputs.n + 1);
+  for (size_t i = 0; i < f->inputs.n; i++)
+    row[i] = tensor(d, f->inputs.at[i]->name, &f->inputs.at[i]->type);
+  return table(d, row, f->inputs.n);
+}
+
+static Val outputs(Desc *d) {
+  const Func *f = d->g->func;
+  Val *row = arena_array(d->g->a, Val, f->outputs.n + 1);
+  for (size_t i = 0; i < f->outputs.n; i++)
+    row[i] = tensor(d, f->outputs.at[i].name, &f->outputs.at[i].node->type);
+  return table(d, row, f->outputs.n);
+}
+
+static const char *origin_text(Arena *a, const Node *n) {
+  if (n->nfrom == 0) return "";
+  const Place *p = &n->from[0];
+  if (p->node) return p->node;
+  return arena_printf(a, "%s:%d:%d", p->file ? p->file : "", p->line, p->col);
+}
+
+static Val step(Desc *d, const Step *s) {
+  Gen *g = d->g;
+  const Node *n = s->node;
+  Spot spot = { SPOT_IO, (int)g->func->inputs.n + s->output, 0 };
+  int64_t stride[MAX_RANK], origin = 0;
+  bool strided = true;
+  if (s->output >= 0) strides_dense(&n->type, stride);
+  else spot = value_spot(g, n),
+       strided = layout_strides(&n->type, stride, &origin);
+  Val null = LLVMConstNull(g->ptr);
+  Val f[] = { text(d, s->path), text(d, origin_text(g->a, n)),
+              text(d, s->op), text(d, s->kernel),
+              extern_fn(d, s->symbol, d->e->step_type),
+              k32(g, spot.kind == SPOT_IO ? spot.io : -1),
+              k32(g, (int)n->type.elem), k64(g, spot.offset),
+              k64(g, origin), k32(g, n->type.rank), k32(g, n->id),
+              numbers(d, n->type.dim, n->type.rank),
+              strided ? numbers(d, stride, n->type.rank) : null };
+  return structure(d, f, 13);
+}
+
+static Val steps(Desc *d) {
+  Emission *e = d->e;
+  Val *row = arena_array(d->g->a, Val, e->steps.n + 1);
+  if (e->o->strip) return LLVMConstNull(d->g->ptr);
+  for (size_t i = 0; i < e->steps.n; i++) row[i] = step(d, &e->steps.at[i]);
+  return table(d, row, e->steps.n);
+}
+
+static Val weights(Desc *d) {
+  if (d->e->o->external_weights) return LLVMConstNull(d->g->ptr);
+  Val w = LLVMAddGlobal(d->m, d->g->i8,
+                        symbol_name(d->e, "weights", true));
+  LLVMSetVisibility(w, LLVMHiddenVisibility);
+  return w;
+}
+
+/* ---- the whole ------------------------------------------------------ */
+
+void descriptor_build(Emission *e, LLVMModuleRef m) {
+  Gen *g = &e->g;
+  Desc ctx = { e, g, m }, *d = &ctx;
+  const Target *t = g->t;
+  LLVMTypeRef two[] = { g->ptr, g->ptr };
+  LLVMTypeRef run = LLVMFunctionType(g->i32, two, 2, false);
+  LLVMTypeRef check = LLVMFunctionType(g->i32, NULL, 0, false);
+  size_t nsteps = e->o->strip ? 0 : e->steps.n;
+  Val f[] = {
+    k32(g, sizeof(tamis_model)), k32(g, TAMIS_ABI_VERSION),
+    text(d, g->mod->name), text(d, TAMIS_VERSION), text(d, t->triple),
+    text(d, t->cpu), text(d, t->features ? t->features : ""),
+    k64(g, e->info->arena_bytes), k64(g, e->info->stack_bytes),
+    k64(g, ARENA_ALIGN), k64(g, e->info->weight_bytes),
+    k32(g, (int64_t)g->func->inputs.n), k32(g, (int64_t)g->func->outputs.n),
+    inputs(d), outputs(d),
+    extern_fn(d, symbol_name(e, "run_io", false), run), weights(d),
+    k32(g, (int64_t)nsteps), k32(g, 0), steps(d),
+    extern_fn(d, symbol_name(e, "check_cpu", false), check)
+  };
+  Val init = structure(d, f, sizeof f / sizeof *f);
+  Val v = LLVMAddGlobal(m, LLVMTypeOf(init), symbol_name(e, "model", true));
+  LLVMSetInitializer(v, init);
+  LLVMSetGlobalConstant(v, true);
+}

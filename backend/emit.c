@@ -1,0 +1,388 @@
+/* emit.c - the emission of an artifact: build the code, optimise it, write
+ * objects, then what depends on them (descriptor, header), then link. */
+#include "backend/emit.h"
+
+#include <llvm-c/Analysis.h>
+#include <llvm-c/Object.h>
+#include <llvm-c/Target.h>
+#include <llvm-c/Transforms/PassBuilder.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "backend/target.h"
+
+/* ---- set-up --------------------------------------------------------- */
+
+static bool is_x86(const Target *t) { return !strcmp(t->arch, "x86_64"); }
+
+static void targets_init(const Target *t) {
+  if (is_x86(t)) {
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeX86Target();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86AsmPrinter();
+    LLVMInitializeX86AsmParser();
+  } else {
+    LLVMInitializeAArch64TargetInfo();
+    LLVMInitializeAArch64Target();
+    LLVMInitializeAArch64TargetMC();
+    LLVMInitializeAArch64AsmPrinter();
+    LLVMInitializeAArch64AsmParser();
+  }
+}
+
+static LLVMTargetMachineRef machine_new(const Target *t, int opt) {
+  static const LLVMCodeGenOptLevel level[] = {
+    LLVMCodeGenLevelNone, LLVMCodeGenLevelLess, LLVMCodeGenLevelDefault,
+    LLVMCodeGenLevelAggressive, LLVMCodeGenLevelDefault
+  };
+  char *why = NULL;
+  LLVMTargetRef ref;
+  targets_init(t);
+  if (LLVMGetTargetFromTriple(t->triple, &ref, &why))
+    internal_error(__FILE__, __LINE__, "%s", why);
+  LLVMTargetMachineRef tm = LLVMCreateTargetMachine(
+      ref, t->triple, is_x86(t) ? "x86-64" : "generic", "", level[opt],
+      LLVMRelocPIC, LLVMCodeModelDefault);
+  ensure(tm);
+  return tm;
+}
+
+/* LLVM says how large each frame is as a warning about a limit of 0 (see
+ * attrs_common): keep the largest of the steps and the sum of the others. */
+static void on_diagnostic(LLVMDiagnosticInfoRef info, void *ctx) {
+  Emission *e = ctx;
+  char *text = LLVMGetDiagInfoDescription(info);
+  long long size;
+  const char *name = strrchr(text, ' ');
+  if (LLVMGetDiagInfoSeverity(info) == LLVMDSError)
+    internal_error(__FILE__, __LINE__, "LLVM: %s", text);
+  if (name && sscanf(text, "stack frame size (%lld)", &size) == 1) {
+    name += strspn(name, " '");
+    size_t n = strcspn(name, "'");
+    bool step = false;
+    for (size_t i = 0; i < e->steps.n && !step; i++)
+      step = strlen(e->steps.at[i].symbol) == n &&
+             strncmp(e->steps.at[i].symbol, name, n) == 0;
+    if (!step) e->frame_run += size;
+    else if (size > e->frame_step) e->frame_step = size;
+  }
+  LLVMDisposeMessage(text);
+}
+
+static LLVMModuleRef module_begin(Emission *e) {
+  Gen *g = &e->g;
+  LLVMModuleRef m = LLVMModuleCreateWithNameInContext(e->prefix, g->c);
+  LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(e->tm);
+  LLVMSetTarget(m, g->t->triple);
+  LLVMSetModuleDataLayout(m, layout);
+  LLVMDisposeTargetData(layout);
+  return m;
+}
+
+static void gen_init(Emission *e, Module *m, const EmitOpts *o, Diags *d) {
+  Gen *g = &e->g;
+  LLVMContextRef c = LLVMContextCreate();
+  g->c = c;
+  g->b = LLVMCreateBuilderInContext(c);
+  g->i1 = LLVMInt1TypeInContext(c);
+  g->i8 = LLVMInt8TypeInContext(c);
+  g->i16 = LLVMInt16TypeInContext(c);
+  g->i32 = LLVMInt32TypeInContext(c);
+  g->i64 = LLVMInt64TypeInContext(c);
+  g->f32 = LLVMFloatTypeInContext(c);
+  g->f64 = LLVMDoubleTypeInContext(c);
+  g->ptr = LLVMPointerTypeInContext(c, 0);
+  g->voidt = LLVMVoidTypeInContext(c);
+  g->t = o->target;
+  g->vec = LLVMVectorType(g->f32, (unsigned)g->t->lanes);
+  g->veci = LLVMVectorType(g->i32, (unsigned)g->t->lanes);
+  g->opt = o->opt;
+  g->mod = m;
+  g->func = m->funcs.at[0];
+  g->a = arena_new();
+  g->d = d;
+  g->param_at = arena_array(g->a, int64_t, m->params.n + 1);
+  for (size_t i = 0; i < m->params.n; i++) g->param_at[i] = -1;
+  LLVMContextSetDiagnosticHandler(c, on_diagnostic, e);
+  e->tm = machine_new(o->target, o->opt);
+  g->m = module_begin(e);
+}
+
+static void gen_free(Emission *e) {
+  Gen *g = &e->g;
+  LLVMDisposeBuilder(g->b);
+  LLVMDisposeModule(g->m);
+  LLVMDisposeTargetMachine(e->tm);
+  LLVMContextDispose(g->c);
+  free(g->blob.at);
+  arena_free(g->a);
+}
+
+/* ---- code ----------------------------------------------------------- */
+
+static double seconds_now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void time_report(Emission *e, const char *what, double *since) {
+  double now = seconds_now();
+  if (e->o->time_report)
+    fprintf(stderr, "%8.1f ms  %s\n", (now - *since) * 1e3, what);
+  *since = now;
+}
+
+/* The kernels come vectorised and unrolled: what is left to do is common
+ * addresses and constants out of loops.  LLVM's default pipelines cost
+ * several times as much and undo register tiles. */
+static const char *pass_pipeline(int opt) {
+  if (opt == 0) return NULL;
+  if (opt == 1) return "function(early-cse,simplifycfg)";
+  return "function(early-cse<memssa>,instcombine<no-verify-fixpoint>,"
+         "loop-mssa(licm),early-cse<memssa>,simplifycfg,dce)";
+}
+
+static void code_check(LLVMModuleRef m) {
+  char *why = NULL;
+  if (LLVMVerifyModule(m, LLVMReturnStatusAction, &why))
+    internal_error(__FILE__, __LINE__, "LLVM's verifier: %s", why);
+  LLVMDisposeMessage(why);
+}
+
+static void code_optimise(Emission *e) {
+  const char *pipeline = pass_pipeline(e->o->opt);
+  if (!pipeline) return;
+  LLVMPassBuilderOptionsRef o = LLVMCreatePassBuilderOptions();
+  LLVMErrorRef err = LLVMRunPasses(e->g.m, pipeline, e->tm, o);
+  LLVMDisposePassBuilderOptions(o);
+  if (err) internal_error(__FILE__, __LINE__, "%s", LLVMGetErrorMessage(err));
+}
+
+static LLVMMemoryBufferRef code_generate(Emission *e, LLVMModuleRef m,
+                                         LLVMCodeGenFileType type) {
+  char *why = NULL;
+  LLVMMemoryBufferRef out;
+  if (LLVMTargetMachineEmitToMemoryBuffer(e->tm, m, type, &why, &out))
+    internal_error(__FILE__, __LINE__, "LLVM: %s", why);
+  return out;
+}
+
+/* Bytes of the sections of an object that hold code. */
+static int64_t object_code_bytes(LLVMMemoryBufferRef o) {
+  char *why = NULL;
+  int64_t n = 0;
+  LLVMBinaryRef b = LLVMCreateBinary(o, NULL, &why);
+  ensure(b);
+  LLVMSectionIteratorRef s = LLVMObjectFileCopySectionIterator(b);
+  for (; !LLVMObjectFileIsSectionIteratorAtEnd(b, s); LLVMMoveToNextSection(s))
+    if (strncmp(LLVMGetSectionName(s), ".text", 5) == 0)
+      n += (int64_t)LLVMGetSectionSize(s);
+  LLVMDisposeSectionIterator(s);
+  LLVMDisposeBinary(b);
+  return n;
+}
+
+int64_t arena_bytes(const Func *f) {
+  int64_t n = 0;
+  for (size_t i = 0; i < f->nodes.n; i++) {
+    const Type *t = &f->nodes.at[i]->type;
+    if (t->at >= 0 && t->at + type_bytes(t) > n) n = t->at + type_bytes(t);
+  }
+  return (n + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+}
+
+/* What a call takes of the stack at most: the frames of the run functions
+ * and of one step; for each of the three calls that nest its return address
+ * (8), realignment (64) and red zone (128); and a page for the functions of
+ * libc that move memory, and the loader's first call of one. */
+static int64_t stack_bytes(const Emission *e) {
+  int64_t n = e->frame_run + e->frame_step + 3 * (8 + 64 + 128) + 4096;
+  return (n + 63) / 64 * 64;
+}
+
+static void code_build(Emission *e) {
+  Gen *g = &e->g;
+  int64_t planned = g->mod->dump.arena_bytes;
+  e->info->arena_bytes = arena_bytes(g->func);
+  if (planned > e->info->arena_bytes)
+    e->info->arena_bytes = (planned + 63) / 64 * 64;
+  steps_build(e);
+  /* Reads of whole vectors at the end of the weights stay inside. */
+  static const char slack[ARENA_ALIGN];
+  e->info->weight_bytes = (int64_t)g->blob.n;
+  blob_add(g, slack, sizeof slack, 4);
+  run_build(e);
+  code_check(g->m);
+}
+
+/* ---- files ---------------------------------------------------------- */
+
+static bool buffer_write(Emission *e, LLVMMemoryBufferRef b, const char *to) {
+  bool ok = file_write(e->g.d, to, LLVMGetBufferStart(b),
+                       LLVMGetBufferSize(b));
+  LLVMDisposeMemoryBuffer(b);
+  return ok;
+}
+
+static bool text_write_file(Emission *e, const char *to, const char *p,
+                            size_t n) {
+  OutFile o;
+  if (!outfile_open(&o, e->g.d, to)) return false;
+  fwrite(p, 1, n, o.f);
+  return outfile_commit(&o, e->g.d);
+}
+
+/* The weights as they lie in memory, then gone from ours. */
+static bool blob_write(Emission *e, const char *to) {
+  Blob *b = &e->g.blob;
+  bool ok = file_write(e->g.d, to, b->at, b->n);
+  free(b->at);
+  *b = (Blob){ 0 };
+  return ok;
+}
+
+/* The assembler maps the file: nothing of LLVM copies it more than once. */
+static void weights_include(Emission *e, LLVMModuleRef m, const char *file,
+                            size_t size) {
+  const char *w = symbol_name(e, "weights", true);
+  Text t = { 0 };
+  text_printf(&t, "\t.section .rodata.%s,\"a\",%%progbits\n", w);
+  text_printf(&t, "\t.globl %s\n\t.hidden %s\n\t.type %s,%%object\n", w, w, w);
+  text_printf(&t, "\t.balign %d\n%s:\n\t.incbin \"", ARENA_ALIGN, w);
+  for (const char *p = file; *p; p++)
+    text_printf(&t, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
+  text_printf(&t, "\"\n\t.size %s,%zu\n", w, size);
+  LLVMSetModuleInlineAsm2(m, t.s, t.n);
+  text_free(&t);
+}
+
+static const char *temp(Emission *e, const char *name) {
+  return path_join(e->g.a, e->dir, name);
+}
+
+/* weights.o: descriptor and weights. */
+static bool data_write(Emission *e, const char *to) {
+  LLVMModuleRef m = module_begin(e);
+  size_t size = e->g.blob.n;
+  const char *external = e->o->external_weights;
+  const char *file = external ? external : temp(e, "weights.bin");
+  descriptor_build(e, m);
+  code_check(m);
+  bool ok = blob_write(e, file);
+  if (ok && !external) weights_include(e, m, file, size);
+  if (ok) ok = buffer_write(e, code_generate(e, m, LLVMObjectFile), to);
+  LLVMDisposeModule(m);
+  return ok;
+}
+
+static bool header_write(Emission *e, const char *to) {
+  Text t = { 0 };
+  header_print(e, &t);
+  bool ok = text_write_file(e, to, t.s, t.n);
+  text_free(&t);
+  return ok;
+}
+
+/* Beside OUT. */
+static const char *header_path(Emission *e) {
+  Arena *a = e->g.a;
+  return path_join(a, path_dir(a, e->o->out),
+                   arena_printf(a, "%s.h", e->prefix));
+}
+
+/* ---- temporary folder ----------------------------------------------- */
+
+/* Beside OUT, so that the result can be renamed to its place. */
+static bool dir_make(Emission *e) {
+  Arena *a = e->g.a;
+  bool none = strcmp(e->o->out, "-") == 0;
+  const char *tmp = getenv("TMPDIR");
+  const char *base = none ? (tmp && *tmp ? tmp : "/tmp")
+                          : path_dir(a, e->o->out);
+  e->dir = path_join(a, base, ".tamis-XXXXXX");
+  if (mkdtemp(e->dir)) return true;
+  e->dir = NULL;
+  return diag_error_at(e->g.d, EXIT_FILE, base, "cannot be written to: %s",
+                       strerror(errno));
+}
+
+static void dir_remove(Emission *e) {
+  DIR *dir = e->dir ? opendir(e->dir) : NULL;
+  if (!dir) return;
+  for (struct dirent *f; (f = readdir(dir));)
+    if (f->d_name[0] != '.') unlink(temp(e, f->d_name));
+  closedir(dir);
+  rmdir(e->dir);
+}
+
+/* ---- the whole ------------------------------------------------------ */
+
+/* --emit=llvm and asm: the code as text, descriptor and weights beside it
+ * as OUT.weights.o. */
+static bool emit_text(Emission *e, LLVMMemoryBufferRef code, char *llvm) {
+  const char *out = e->o->out;
+  bool ok;
+  if (llvm) ok = text_write_file(e, out, llvm, strlen(llvm));
+  else ok = text_write_file(e, out, LLVMGetBufferStart(code),
+                            LLVMGetBufferSize(code));
+  LLVMDisposeMemoryBuffer(code);
+  if (!ok || strcmp(out, "-") == 0) return ok;
+  if (!data_write(e, temp(e, "weights.o"))) return false;
+  return header_write(e, header_path(e)) &&
+         artifact_move(e, temp(e, "weights.o"),
+                       arena_printf(e->g.a, "%s.weights.o", out));
+}
+
+static bool emit_linked(Emission *e, LLVMMemoryBufferRef code) {
+  double t = seconds_now();
+  e->info->code_bytes = object_code_bytes(code);
+  if (!buffer_write(e, code, temp(e, "code.o"))) return false;
+  if (!data_write(e, temp(e, "weights.o"))) return false;
+  time_report(e, "weights", &t);
+  bool ok = header_write(e, header_path(e)) && artifact_link(e);
+  time_report(e, "link", &t);
+  return ok;
+}
+
+static bool emit_all(Emission *e) {
+  double t = seconds_now();
+  EmitKind kind = e->o->kind;
+  code_build(e);
+  time_report(e, "code as LLVM IR", &t);
+  code_optimise(e);
+  time_report(e, "LLVM passes", &t);
+  char *llvm = kind == EMIT_LLVM ? LLVMPrintModuleToString(e->g.m) : NULL;
+  LLVMMemoryBufferRef code = code_generate(
+      e, e->g.m, kind == EMIT_ASM ? LLVMAssemblyFile : LLVMObjectFile);
+  time_report(e, "LLVM code generation", &t);
+  e->info->stack_bytes = stack_bytes(e);
+  bool ok;
+  if (kind == EMIT_HEADER) {
+    LLVMDisposeMemoryBuffer(code);
+    ok = header_write(e, e->o->out);
+  } else if (kind == EMIT_ASM || kind == EMIT_LLVM) {
+    ok = emit_text(e, code, llvm);
+  } else {
+    ok = emit_linked(e, code);
+  }
+  LLVMDisposeMessage(llvm);
+  return ok;
+}
+
+bool backend_emit(Module *m, const EmitOpts *o, EmitInfo *info, Diags *d) {
+  Emission e = { .o = o, .info = info, .prefix = o->prefix };
+  *info = (EmitInfo){ 0 };
+  ensure(m->funcs.n > 0 && o->target);
+  gen_init(&e, m, o, d);
+  e.isa = target_isa(e.g.a, o->target);
+  bool ok = dir_make(&e) && emit_all(&e);
+  dir_remove(&e);
+  gen_free(&e);
+  return ok;
+}

@@ -1,0 +1,108 @@
+/* header.c - the C and C++ header of an artifact. */
+#include <ctype.h>
+#include <string.h>
+
+#include "backend/emit.h"
+
+static const char *c_type(Elem e) {
+  switch (e) {
+    case F64: return "double";
+    case F32: return "float";
+    case F16: case BF16: return "uint16_t";
+    case I64: return "int64_t";
+    case I32: return "int32_t";
+    case I16: return "int16_t";
+    case I8: case I4: return "int8_t";
+    case U8: case U4: case B1: return "uint8_t";
+    default: unreachable();
+  }
+}
+
+/* Words of C and C++ that a tensor's name may be, and the names of the
+ * other arguments. */
+static const char *const reserved[] = {
+  "alignas", "alignof", "and", "arena", "asm", "auto", "bitand", "bitor",
+  "bool", "break", "case", "catch", "char", "class", "compl", "concept",
+  "const", "constexpr", "continue", "decltype", "default", "delete", "do",
+  "double", "else", "enum", "explicit", "export", "extern", "false", "float",
+  "for", "friend", "goto", "if", "inline", "int", "long", "mutable",
+  "namespace", "new", "noexcept", "not", "nullptr", "operator", "or",
+  "private", "protected", "public", "register", "requires", "restrict",
+  "return", "short", "signed", "sizeof", "static", "struct", "switch",
+  "template", "this", "throw", "true", "try", "typedef", "typeid",
+  "typename", "typeof", "union", "unsigned", "using", "virtual", "void",
+  "volatile", "weights", "while", "xor"
+};
+
+/* The i-th argument's name, a word of C that no other argument has. */
+static const char *arg_name(Emission *e, const char *name, const char **all,
+                            int i) {
+  Arena *a = e->g.a;
+  char *s = arena_printf(a, "%s%s",
+                         isdigit((unsigned char)name[0]) ? "x" : "", name);
+  for (char *p = s; *p; p++)
+    if (!isalnum((unsigned char)*p)) *p = '_';
+  for (size_t k = 0; k < sizeof reserved / sizeof *reserved; k++)
+    if (strcmp(reserved[k], s) == 0) s = arena_printf(a, "%s_", s);
+  const char *v = s;
+  for (int n = 2, k = 0; k < i; k++)
+    if (strcmp(all[k], v) == 0) v = arena_printf(a, "%s_%d", s, n++), k = -1;
+  return v;
+}
+
+static void shape_print(Text *t, const Type *type) {
+  text_printf(t, "/* %s[", elem_name(type->elem));
+  for (int i = 0; i < type->rank; i++)
+    text_printf(t, "%s%lld", i ? "," : "", (long long)type->dim[i]);
+  text_puts(t, "] */");
+}
+
+static void prototype_print(Emission *e, Text *t) {
+  const Func *f = e->g.func;
+  size_t n = f->inputs.n + f->outputs.n;
+  const char **name = arena_array(e->g.a, const char *, n + 1);
+  text_printf(t, "int %s_run(", e->prefix);
+  for (size_t i = 0; i < n; i++) {
+    bool in = i < f->inputs.n;
+    size_t k = i - f->inputs.n;
+    const Type *type = in ? &f->inputs.at[i]->type
+                          : &f->outputs.at[k].node->type;
+    name[i] = arg_name(e, in ? f->inputs.at[i]->name : f->outputs.at[k].name,
+                       name, (int)i);
+    text_printf(t, "%s%s%s *%s ", i ? ",\n    " : "\n    ",
+                in ? "const " : "", c_type(type->elem), name[i]);
+    shape_print(t, type);
+  }
+  text_printf(t, "%s%svoid *arena);\n", n ? ",\n    " : "",
+              e->o->external_weights ? "const void *weights, " : "");
+}
+
+void header_print(Emission *e, Text *t) {
+  const char *p = e->prefix;
+  char *up = arena_strdup(e->g.a, p);
+  for (char *c = up; *c; c++) *c = (char)toupper((unsigned char)*c);
+  const Target *target = e->g.t;
+  text_printf(t, "/* Written by tamis %s for %s, %s%s%s. */\n", TAMIS_VERSION,
+              target->triple, target->cpu,
+              target->features && *target->features ? " " : "",
+              target->features ? target->features : "");
+  text_printf(t, "#ifndef %s_TAMIS_H\n#define %s_TAMIS_H\n\n", up, up);
+  text_puts(t, "#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n"
+               "#endif\n\n");
+  text_printf(t, "#define %s_ARENA_BYTES %lluu\n", up,
+              (unsigned long long)e->info->arena_bytes);
+  text_printf(t, "#define %s_STACK_BYTES %lluu\n", up,
+              (unsigned long long)e->info->stack_bytes);
+  text_printf(t, "#define %s_ALIGN %du\n", up, ARENA_ALIGN);
+  if (e->o->external_weights)
+    text_printf(t, "#define %s_WEIGHT_BYTES %lluu\n", up,
+                (unsigned long long)e->info->weight_bytes);
+  text_printf(t, "\n/* Describes the model: see tamis.h. */\n"
+                 "extern const struct tamis_model %s_model;\n\n", p);
+  text_printf(t, "/* 0: done.  Negative: -1 a pointer is NULL, -2 the arena "
+                 "is not aligned to\n * %s_ALIGN%s, -4 this CPU lacks a "
+                 "feature.  arena: %s_ARENA_BYTES of scratch. */\n", up,
+              e->o->external_weights ? " (or the weights)" : "", up);
+  prototype_print(e, t);
+  text_puts(t, "\n#ifdef __cplusplus\n}\n#endif\n#endif\n");
+}

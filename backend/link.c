@@ -1,0 +1,120 @@
+/* link.c - from two objects to the artifact, by the system's own tools: the
+ * C compiler's linker driver, objcopy and ar. */
+#include <errno.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "backend/emit.h"
+
+extern char **environ;
+
+/* ---- programs ------------------------------------------------------- */
+
+bool program_run(Diags *d, const char *const *argv, bool verbose) {
+  pid_t pid;
+  int status;
+  if (verbose)
+    for (int i = 0; argv[i]; i++)
+      fprintf(stderr, "%s%s", argv[i], argv[i + 1] ? " " : "\n");
+  int err = posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv,
+                         environ);
+  if (err)
+    return diag_error_at(d, EXIT_FILE, argv[0], "cannot be run: %s",
+                         strerror(err));
+  while (waitpid(pid, &status, 0) < 0)
+    if (errno != EINTR) return false;
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
+  return diag_error_at(d, EXIT_FILE, argv[0], "failed");
+}
+
+typedef struct Args { Arena *a; Vec(const char *) v; } Args;
+
+static void arg(Args *x, const char *s) { vec_push(x->a, &x->v, s); }
+
+/* A program from the environment, which may bring arguments along. */
+static void arg_program(Args *x, const char *variable, const char *dflt) {
+  const char *s = getenv(variable);
+  size_t before = x->v.n;
+  for (s = s ? s : ""; *s;) {
+    size_t n = strcspn(s, " \t");
+    if (n) arg(x, arena_strndup(x->a, s, n));
+    s += n + strspn(s + n, " \t");
+  }
+  if (x->v.n == before) arg(x, dflt);
+}
+
+static bool args_run(Emission *e, Args *x) {
+  arg(x, NULL);
+  return program_run(e->g.d, x->v.at, e->o->verbose);
+}
+
+static const char *temp(Emission *e, const char *name) {
+  return path_join(e->g.a, e->dir, name);
+}
+
+/* ---- artifacts ------------------------------------------------------ */
+
+static bool link_shared(Emission *e, const char *to) {
+  Args x = { .a = e->g.a };
+  arg_program(&x, "CC", "cc");
+  arg(&x, "-shared");
+  /* No start files: they would bring a global that changes. */
+  arg(&x, "-nostartfiles");
+  arg(&x, "-Wl,-z,noexecstack,-z,relro,-z,now,-z,defs");
+  arg(&x, "-Wl,--build-id=none,--hash-style=gnu,--gc-sections");
+  arg(&x, "-o");
+  arg(&x, to);
+  arg(&x, temp(e, "code.o"));
+  arg(&x, temp(e, "weights.o"));
+  arg(&x, "-Wl,--as-needed");
+  arg(&x, "-lm");
+  return args_run(e, &x);
+}
+
+/* One object in which only what is exported is global. */
+static bool link_object(Emission *e, const char *to) {
+  Args x = { .a = e->g.a }, y = { .a = e->g.a };
+  const char *joined = temp(e, "joined.o");
+  arg_program(&x, "CC", "cc");
+  arg(&x, "-r");
+  arg(&x, "-nostdlib");
+  arg(&x, "-Wl,--build-id=none");
+  arg(&x, "-o");
+  arg(&x, joined);
+  arg(&x, temp(e, "code.o"));
+  arg(&x, temp(e, "weights.o"));
+  if (!args_run(e, &x)) return false;
+  arg_program(&y, "OBJCOPY", "objcopy");
+  arg(&y, "--localize-hidden");
+  arg(&y, joined);
+  arg(&y, to);
+  return args_run(e, &y);
+}
+
+static bool link_archive(Emission *e, const char *to) {
+  const char *object = temp(e, arena_printf(e->g.a, "%s.o", e->prefix));
+  if (!link_object(e, object)) return false;
+  Args x = { .a = e->g.a };
+  arg_program(&x, "AR", "ar");
+  arg(&x, "rcsD");
+  arg(&x, to);
+  arg(&x, object);
+  return args_run(e, &x);
+}
+
+bool artifact_move(Emission *e, const char *from, const char *to) {
+  if (rename(from, to) == 0) return true;
+  return diag_error_at(e->g.d, EXIT_FILE, to, "cannot be written: %s",
+                       strerror(errno));
+}
+
+bool artifact_link(Emission *e) {
+  const char *to = temp(e, "artifact");
+  bool ok = e->o->kind == EMIT_SO    ? link_shared(e, to)
+            : e->o->kind == EMIT_OBJ ? link_object(e, to)
+                                     : link_archive(e, to);
+  return ok && artifact_move(e, to, e->o->out);
+}

@@ -1,0 +1,190 @@
+/* reduce.c - sum, mean, max and min over axes, for any unblocked layouts.
+ * Vectors run along the axis in which the operand is dense: across results
+ * when that axis is kept, along the fold (and then together) when not. */
+#include <math.h>
+
+#include "backend/vmath.h"
+
+enum { CHAINS = 4 };
+
+typedef struct Fold {
+  const Node *n;
+  Nest t;              /* arg 0 the result (stride 0: folded), arg 1 x */
+  int kept;            /* axes of t that are kept come first */
+  int64_t count;       /* elements folded into one */
+} Fold;
+
+static double fold_start(Op op) {
+  return op == OP_MAX ? -INFINITY : op == OP_MIN ? INFINITY : 0;
+}
+
+/* As the evaluator does it: a NaN never becomes an extreme. */
+static Val fold_step(Gen *g, Op op, Val acc, Val x) {
+  if (op == OP_MAX) return vm_select(g, LLVMRealOLT, acc, x, x, acc);
+  if (op == OP_MIN) return vm_select(g, LLVMRealOLT, x, acc, x, acc);
+  return LLVMBuildFAdd(g->b, acc, x, "");
+}
+
+static Val fold_end(Gen *g, const Fold *f, Val acc) {
+  if (f->n->op != OP_MEAN) return acc;
+  return LLVMBuildFDiv(g->b, acc, const_like(g, acc, (double)f->count), "");
+}
+
+/* One result from the lanes of a vector. */
+static Val fold_lanes(Gen *g, Op op, Val v) {
+  int lane[64];
+  for (int w = g->t->lanes / 2; w >= 1; w /= 2) {
+    for (int i = 0; i < g->t->lanes; i++) lane[i] = i < w ? i + w : -1;
+    v = fold_step(g, op, v, vshuffle(g, v, v, lane, g->t->lanes));
+  }
+  return vlane(g, v, 0);
+}
+
+/* The first n lanes from memory, the others without effect. */
+static Val load_neutral(Gen *g, Op op, Val p, int64_t off, int n) {
+  int lane[64], lanes = g->t->lanes;
+  Val v = load_lanes(g, p, off, n);
+  if (n == lanes || fold_start(op) == 0) return v;
+  for (int i = 0; i < lanes; i++) lane[i] = i < n ? i : lanes + i;
+  return vshuffle(g, v, const_like(g, v, fold_start(op)), lane, lanes);
+}
+
+/* Fold a dense run of `dim` elements at p into the chains. */
+static void fold_run(Gen *g, Op op, Val p, int64_t dim, Val *acc) {
+  int lanes = g->t->lanes;
+  int64_t step = (int64_t)lanes * CHAINS, full = dim / step * step;
+  if (full) {
+    Loop l;
+    loop_begin(g, &l, k64(g, 0), k64(g, full), step, true, "run");
+    for (int c = 0; c < CHAINS; c++) loop_carry(g, &l, &acc[c]);
+    Val at = addr(g, p, mul64(g, l.iv, 4));
+    for (int c = 0; c < CHAINS; c++)
+      acc[c] = fold_step(g, op, acc[c], load_vec(g, at, 4 * c * lanes, 4));
+    loop_end(g, &l);
+  }
+  for (int c = 0; full < dim; full += lanes, c++) {
+    int n = dim - full < lanes ? (int)(dim - full) : lanes;
+    acc[c % CHAINS] = fold_step(g, op, acc[c % CHAINS],
+                                load_neutral(g, op, p, 4 * full, n));
+  }
+}
+
+/* The folded axes from `axis` on; the last one as a run when `along`, else
+ * one load of n lanes (0: a scalar) an element. */
+static void fold_axes(Gen *g, const Fold *f, int axis, Val p, bool along,
+                      int n, Val *acc) {
+  const Nest *t = &f->t;
+  Op op = f->n->op;
+  if (along && axis == t->rank - 1) {
+    fold_run(g, op, p, t->dim[axis], acc);
+    return;
+  }
+  if (axis == t->rank) {
+    Val x = n ? load_lanes(g, p, 0, n) : load_f32(g, p, 0);
+    acc[0] = fold_step(g, op, acc[0], x);
+    return;
+  }
+  Loop l;
+  loop_begin(g, &l, k64(g, 0), k64(g, t->dim[axis]), 1, true, "fold");
+  for (int c = 0; c < (along ? CHAINS : 1); c++) loop_carry(g, &l, &acc[c]);
+  Val at = addr(g, p, mul64(g, l.iv, 4 * t->arg[1].stride[axis]));
+  fold_axes(g, f, axis + 1, at, along, n, acc);
+  loop_end(g, &l);
+}
+
+/* n results (0: one, as a scalar) from x on. */
+static void fold_results(Gen *g, const Fold *f, Val to, Val x, int n) {
+  const Nest *t = &f->t;
+  Op op = f->n->op;
+  bool along = n == 0 && t->rank > f->kept &&
+               t->arg[1].stride[t->rank - 1] == 1;
+  Val start = kf(g, fold_start(op)), acc[CHAINS];
+  for (int c = 0; c < CHAINS; c++)
+    acc[c] = n || along ? vsplat(g, start) : start;
+  fold_axes(g, f, f->kept, x, along, n, acc);
+  if (along) {
+    for (int w = CHAINS / 2; w >= 1; w /= 2)
+      for (int c = 0; c < w; c++)
+        acc[c] = fold_step(g, op, acc[c], acc[c + w]);
+    acc[0] = fold_lanes(g, op, acc[0]);
+  }
+  Val v = fold_end(g, f, acc[0]);
+  if (n) store_lanes(g, v, to, 0, n);
+  else store_f32(g, v, to, 0);
+}
+
+/* The last kept axis in vectors. */
+static void fold_across(Gen *g, const Fold *f, Val to, Val x) {
+  int lanes = g->t->lanes;
+  int64_t dim = f->t.dim[f->kept - 1], full = dim / lanes * lanes;
+  if (full) {
+    Loop l;
+    loop_begin(g, &l, k64(g, 0), k64(g, full), lanes, true, "v");
+    Val off = mul64(g, l.iv, 4);
+    fold_results(g, f, addr(g, to, off), addr(g, x, off), lanes);
+    loop_end(g, &l);
+  }
+  if (full < dim)
+    fold_results(g, f, addrk(g, to, 4 * full), addrk(g, x, 4 * full),
+                 (int)(dim - full));
+}
+
+static void fold_kept(Gen *g, const Fold *f, int axis, Val to, Val x) {
+  const Nest *t = &f->t;
+  if (axis == f->kept) {
+    fold_results(g, f, to, x, 0);
+    return;
+  }
+  if (axis == f->kept - 1 && t->arg[0].stride[axis] == 1 &&
+      t->arg[1].stride[axis] == 1) {
+    fold_across(g, f, to, x);
+    return;
+  }
+  Loop l;
+  loop_begin(g, &l, k64(g, 0), k64(g, t->dim[axis]), 1, true, "i");
+  fold_kept(g, f, axis + 1,
+            addr(g, to, mul64(g, l.iv, 4 * t->arg[0].stride[axis])),
+            addr(g, x, mul64(g, l.iv, 4 * t->arg[1].stride[axis])));
+  loop_end(g, &l);
+}
+
+/* The axes of x, with the strides of the result along those kept. */
+static void fold_begin(Gen *g, const Node *n, Fold *f) {
+  const Node *x = n->in[0];
+  int count, at = 0, rank = x->type.rank;
+  const int64_t *axes = attr_ints(n, "axes", &count);
+  bool gone[MAX_RANK] = { false }, keep = attr_bool(n, "keep");
+  int64_t own[MAX_RANK];
+  for (int i = 0; i < count; i++)
+    gone[axes[i] < 0 ? axes[i] + rank : axes[i]] = true;
+  *f = (Fold){ .n = n, .count = 1, .t = { .rank = rank, .nargs = 2 } };
+  value_strides(n, own);
+  value_strides(x, f->t.arg[1].stride);
+  for (int i = 0; i < rank; i++) {
+    bool folded = count == 0 || gone[i];
+    f->t.dim[i] = x->type.dim[i];
+    if (folded) f->count *= x->type.dim[i];
+    else f->t.arg[0].stride[i] = own[keep ? i : at];
+    at += !folded;
+  }
+  f->t.arg[0].at = value_ptr(g, n);
+  f->t.arg[1].at = value_ptr(g, x);
+  f->t.arg[0].elem = f->t.arg[1].elem = F32;
+}
+
+void emit_reduce(Gen *g, const Node *n) {
+  Fold f;
+  fold_begin(g, n, &f);
+  if (type_elems(&n->type) == 0) return;
+  if (f.count == 0) {
+    Nest t;
+    nest_over(g, &t, n);
+    double empty = n->op == OP_MEAN ? (double)NAN : fold_start(n->op);
+    nest_fill(g, &t, empty);
+    return;
+  }
+  nest_simplify(&f.t);
+  while (f.kept < f.t.rank && f.t.arg[0].stride[f.kept]) f.kept++;
+  fold_kept(g, &f, 0, f.t.arg[0].at, f.t.arg[1].at);
+  clear_halo(g, n);
+}

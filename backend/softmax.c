@@ -1,0 +1,148 @@
+/* softmax.c - e^(x - max) over their sum along one axis, in three passes.
+ * Vectors run along the axis where it is dense in both values, else across
+ * an axis that is. */
+#include <math.h>
+
+#include "backend/vmath.h"
+
+typedef struct Soft {
+  Nest t;              /* of the axes across: arg 0 the result, arg 1 x */
+  int64_t dim, to, from;   /* the softmax axis and its strides */
+} Soft;
+
+/* How one line or bundle of lines is read: n lanes of a bundle, or a line
+ * in vectors (n < 0), or in scalars (0). */
+typedef struct Line { Val to, from; int n; } Line;
+
+static Val max_step(Gen *g, Val acc, Val x) {
+  return vm_select(g, LLVMRealOLT, acc, x, x, acc);
+}
+
+static Val get(Gen *g, Val p, int n) {
+  return n ? load_lanes(g, p, 0, n) : load_f32(g, p, 0);
+}
+
+static void put(Gen *g, Val v, Val p, int n) {
+  if (n) store_lanes(g, v, p, 0, n);
+  else store_f32(g, v, p, 0);
+}
+
+typedef enum { PASS_MAX, PASS_EXP, PASS_SCALE } SoftPass;
+
+/* One pass over n lanes at `from`, `to`; k is the maximum or the factor. */
+static Val soft_step(Gen *g, SoftPass pass, Val to, Val from, int n, Val k,
+                     Val acc) {
+  if (pass == PASS_SCALE) {
+    put(g, LLVMBuildFMul(g->b, get(g, to, n), k, ""), to, n);
+    return acc;
+  }
+  Val x = get(g, from, n), neutral = NULL;
+  int lanes = g->t->lanes, lane[64];
+  if (n && n < lanes) {
+    for (int i = 0; i < lanes; i++) lane[i] = i < n ? i : lanes + i;
+    neutral = const_like(g, x, pass == PASS_MAX ? (double)-INFINITY : 0);
+  }
+  if (pass == PASS_MAX) {
+    if (neutral) x = vshuffle(g, x, neutral, lane, lanes);
+    return max_step(g, acc, x);
+  }
+  Val e = vm_exp(g, LLVMBuildFSub(g->b, x, k, ""));
+  put(g, e, to, n);
+  if (neutral) e = vshuffle(g, e, neutral, lane, lanes);
+  return LLVMBuildFAdd(g->b, acc, e, "");
+}
+
+/* A pass along the axis, in steps of `width` elements of it. */
+static Val soft_loop(Gen *g, const Soft *s, const Line *l, SoftPass pass,
+                     Val k, Val acc) {
+  bool along = l->n < 0;
+  int width = along ? g->t->lanes : 1, n = along ? width : l->n;
+  int64_t full = s->dim / width * width;
+  if (full) {
+    Loop i;
+    loop_begin(g, &i, k64(g, 0), k64(g, full), width, true, "soft");
+    loop_carry(g, &i, &acc);
+    acc = soft_step(g, pass, addr(g, l->to, mul64(g, i.iv, 4 * s->to)),
+                    addr(g, l->from, mul64(g, i.iv, 4 * s->from)), n, k, acc);
+    loop_end(g, &i);
+  }
+  if (full < s->dim)
+    acc = soft_step(g, pass, addrk(g, l->to, 4 * full),
+                    addrk(g, l->from, 4 * full), (int)(s->dim - full), k,
+                    acc);
+  return acc;
+}
+
+/* Fold the lanes of a vector; every lane of the result is the fold. */
+static Val fold_all(Gen *g, Val v, bool max) {
+  int lane[64], lanes = g->t->lanes;
+  for (int w = lanes / 2; w >= 1; w /= 2) {
+    for (int i = 0; i < lanes; i++) lane[i] = i ^ w;
+    Val o = vshuffle(g, v, v, lane, lanes);
+    v = max ? max_step(g, v, o) : LLVMBuildFAdd(g->b, v, o, "");
+  }
+  return v;
+}
+
+static void soft_line(Gen *g, const Soft *s, Line l) {
+  Val low = kf(g, -INFINITY), zero = kf(g, 0), one = kf(g, 1);
+  if (l.n) low = vsplat(g, low), zero = vsplat(g, zero), one = vsplat(g, one);
+  Val top = soft_loop(g, s, &l, PASS_MAX, NULL, low);
+  if (l.n < 0) top = fold_all(g, top, true);
+  Val sum = soft_loop(g, s, &l, PASS_EXP, top, zero);
+  if (l.n < 0) sum = fold_all(g, sum, false);
+  Val k = LLVMBuildFDiv(g->b, one, sum, "");
+  soft_loop(g, s, &l, PASS_SCALE, k, zero);
+}
+
+/* Lines side by side along the last axis of the nest. */
+static void soft_across(Gen *g, const Soft *s, Val to, Val from) {
+  int lanes = g->t->lanes;
+  int64_t dim = s->t.dim[s->t.rank - 1], full = dim / lanes * lanes;
+  if (full) {
+    Loop l;
+    loop_begin(g, &l, k64(g, 0), k64(g, full), lanes, true, "v");
+    Val off = mul64(g, l.iv, 4);
+    soft_line(g, s, (Line){ addr(g, to, off), addr(g, from, off), lanes });
+    loop_end(g, &l);
+  }
+  if (full < dim)
+    soft_line(g, s, (Line){ addrk(g, to, 4 * full), addrk(g, from, 4 * full),
+                            (int)(dim - full) });
+}
+
+static void soft_axes(Gen *g, const Soft *s, int axis, Val to, Val from) {
+  const Nest *t = &s->t;
+  bool along = s->dim > 1 && s->to == 1 && s->from == 1;
+  if (axis == t->rank) {
+    soft_line(g, s, (Line){ to, from, along ? -1 : 0 });
+    return;
+  }
+  if (axis == t->rank - 1 && !along && t->arg[0].stride[axis] == 1 &&
+      t->arg[1].stride[axis] == 1) {
+    soft_across(g, s, to, from);
+    return;
+  }
+  Loop l;
+  loop_begin(g, &l, k64(g, 0), k64(g, t->dim[axis]), 1, true, "i");
+  soft_axes(g, s, axis + 1,
+            addr(g, to, mul64(g, l.iv, 4 * t->arg[0].stride[axis])),
+            addr(g, from, mul64(g, l.iv, 4 * t->arg[1].stride[axis])));
+  loop_end(g, &l);
+}
+
+void emit_softmax(Gen *g, const Node *n) {
+  Soft s;
+  int axis = (int)attr_int(n, "axis");
+  if (axis < 0) axis += n->type.rank;
+  if (type_elems(&n->type) == 0) return;
+  nest_over(g, &s.t, n);
+  nest_add(g, &s.t, n->in[0]);
+  s.dim = s.t.dim[axis];
+  s.to = s.t.arg[0].stride[axis];
+  s.from = s.t.arg[1].stride[axis];
+  s.t.dim[axis] = 1;
+  nest_simplify(&s.t);
+  soft_axes(g, &s, 0, s.t.arg[0].at, s.t.arg[1].at);
+  clear_halo(g, n);
+}

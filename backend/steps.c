@@ -1,0 +1,198 @@
+/* steps.c - one function for each kernel call of the planned graph, named
+ * so that a profile can be read: net.conv2d_dense.stage_2_expand. */
+#include <string.h>
+
+#include "backend/emit.h"
+
+/* ---- attributes ----------------------------------------------------- */
+
+void attr_text(Gen *g, Val fn, const char *name, const char *value) {
+  LLVMAttributeRef a = LLVMCreateStringAttribute(
+      g->c, name, (unsigned)strlen(name), value, (unsigned)strlen(value));
+  LLVMAddAttributeAtIndex(fn, LLVMAttributeFunctionIndex, a);
+}
+
+static void attr_enum(Gen *g, Val fn, LLVMAttributeIndex at,
+                      const char *name) {
+  unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
+  ensure(kind != 0);
+  LLVMAddAttributeAtIndex(fn, at, LLVMCreateEnumAttribute(g->c, kind, 0));
+}
+
+/* Common to all: no unwinding, and the size of the frame is reported. */
+static void attrs_common(Emission *e, Val fn) {
+  Gen *g = &e->g;
+  attr_enum(g, fn, LLVMAttributeFunctionIndex, "nounwind");
+  attr_enum(g, fn, LLVMAttributeFunctionIndex, "noinline");
+  attr_text(g, fn, "warn-stack-size", "0");
+  if (g->opt == 4) attr_enum(g, fn, LLVMAttributeFunctionIndex, "optsize");
+}
+
+void attrs_baseline(Emission *e, Val fn) {
+  attrs_common(e, fn);
+  bool x86 = strcmp(e->g.t->arch, "x86_64") == 0;
+  attr_text(&e->g, fn, "target-cpu", x86 ? "x86-64" : "generic");
+}
+
+static void attrs_step(Emission *e, Val fn) {
+  Gen *g = &e->g;
+  attrs_baseline(e, fn);
+  if (*e->isa) attr_text(g, fn, "target-features", e->isa);
+  attr_text(g, fn, "tune-cpu", g->t->cpu);
+  attr_text(g, fn, "prefer-vector-width",
+            g->t->lanes == 16 ? "512" : g->t->lanes == 8 ? "256" : "128");
+  /* The arena, the weights and the caller's buffers do not overlap. */
+  attr_enum(g, fn, 1, "readonly");
+  for (unsigned i = 2; i <= 3; i++) attr_enum(g, fn, i, "noalias");
+  attr_enum(g, fn, 3, "readonly");
+}
+
+/* ---- names ---------------------------------------------------------- */
+
+const char *symbol_name(Emission *e, const char *name, bool exported) {
+  return arena_printf(e->g.a, "%s%c%s", e->prefix, exported ? '_' : '.', name);
+}
+
+/* Letters, digits and _ stay. */
+static const char *symbol_clean(Arena *a, const char *s) {
+  char *t = arena_strdup(a, s);
+  for (char *p = t; *p; p++)
+    if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+          (*p >= '0' && *p <= '9')))
+      *p = '_';
+  return t;
+}
+
+static bool symbol_taken(const Emission *e, const char *s) {
+  for (size_t i = 0; i < e->steps.n; i++)
+    if (strcmp(e->steps.at[i].symbol, s) == 0) return true;
+  return false;
+}
+
+/* Names of a step.  Names of values are left out: a printed program gives
+ * names to values that had none, and must build to the same bytes. */
+static void step_name(Emission *e, Step *s) {
+  Gen *g = &e->g;
+  const Node *n = s->node;
+  s->op = s->output >= 0 ? "convert" : op_info(n->op)->name;
+  s->kernel = s->output >= 0 ? "copy" : n->kernel;
+  s->path = n->path ? n->path : s->op;
+  if (s->output >= 0) s->path = g->func->outputs.at[s->output].name;
+  const char *stem = arena_printf(g->a, "%s.%s.%s", e->prefix, s->kernel,
+                                  symbol_clean(g->a, s->path));
+  s->symbol = stem;
+  for (int i = 2; symbol_taken(e, s->symbol); i++)
+    s->symbol = arena_printf(g->a, "%s.%d", stem, i);
+}
+
+/* ---- which steps there are ------------------------------------------ */
+
+bool value_is_dense(const Node *n) {
+  int64_t have[MAX_RANK], want[MAX_RANK], origin;
+  if (!layout_strides(&n->type, have, &origin) || origin != 0) return false;
+  strides_dense(&n->type, want);
+  for (int i = 0; i < n->type.rank; i++)
+    if (n->type.dim[i] > 1 && have[i] != want[i]) return false;
+  return true;
+}
+
+static bool spot_same(Spot a, Spot b) {
+  return a.kind == b.kind && a.io == b.io && a.offset == b.offset;
+}
+
+/* Whether an alias lies elsewhere than its operand after all (an input
+ * that is also an output, say), so that its value must be moved. */
+static bool alias_moves(Gen *g, const Node *n) {
+  return n->nin == 1 &&
+         !spot_same(value_spot(g, n), value_spot(g, n->in[0]));
+}
+
+static bool is_leaf(const Node *n) {
+  return op_info(n->op)->flags & FLAG_LEAF;
+}
+
+static void steps_collect(Emission *e) {
+  Gen *g = &e->g;
+  const Func *f = g->func;
+  for (size_t i = 0; i < f->nodes.n; i++) {
+    const Node *n = f->nodes.at[i];
+    if (is_leaf(n)) continue;
+    if (!n->kernel)
+      internal_error(__FILE__, __LINE__, "a node (%s) has no kernel",
+                     op_info(n->op)->name);
+    if (strcmp(n->kernel, "alias") == 0 && !alias_moves(g, n)) continue;
+    Step s = { .node = n, .output = -1 };
+    step_name(e, &s);
+    vec_push(g->a, &e->steps, s);
+  }
+  for (size_t i = 0; i < f->outputs.n; i++) {
+    const Node *n = f->outputs.at[i].node;
+    Spot want = { SPOT_IO, (int)(f->inputs.n + i), 0 };
+    if (n->op != OP_CONST && spot_same(value_spot(g, n), want) &&
+        value_is_dense(n))
+      continue;
+    Step s = { .node = n, .output = (int)i };
+    step_name(e, &s);
+    vec_push(g->a, &e->steps, s);
+  }
+}
+
+/* ---- building ------------------------------------------------------- */
+
+typedef struct KernelRow {
+  const char *name;
+  void (*emit)(Gen *g, const Node *n);
+} KernelRow;
+
+static const KernelRow kernels[] = {
+#define KERNEL(name, ops, what) { #name, emit_##name },
+#include "ir/kernels.def"
+#undef KERNEL
+};
+
+static void kernel_emit(Gen *g, const Node *n) {
+  /* An alias that moves is a copy. */
+  const char *name = strcmp(n->kernel, "alias") == 0 ? "copy" : n->kernel;
+  for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
+    if (strcmp(kernels[i].name, name) != 0) continue;
+    kernels[i].emit(g, n);
+    return;
+  }
+  internal_error(__FILE__, __LINE__, "no kernel '%s'", n->kernel);
+}
+
+/* Row-major into the caller's buffer. */
+static void output_copy(Gen *g, const Step *s) {
+  Nest t = { .rank = s->node->type.rank, .nargs = 1 };
+  Val slot = addrk(g, g->io, ((int64_t)g->func->inputs.n + s->output) *
+                                 (int64_t)sizeof(void *));
+  for (int i = 0; i < t.rank; i++) t.dim[i] = s->node->type.dim[i];
+  strides_dense(&s->node->type, t.arg[0].stride);
+  t.arg[0].at = LLVMBuildLoad2(g->b, g->ptr, slot, "");
+  t.arg[0].elem = F32;
+  nest_add(g, &t, s->node);
+  nest_copy(g, &t);
+}
+
+static void step_build(Emission *e, Step *s) {
+  Gen *g = &e->g;
+  s->fn = LLVMAddFunction(g->m, s->symbol, e->step_type);
+  LLVMSetVisibility(s->fn, LLVMHiddenVisibility);
+  attrs_step(e, s->fn);
+  g->fn = s->fn;
+  g->io = LLVMGetParam(s->fn, 0);
+  g->arena = LLVMGetParam(s->fn, 1);
+  g->weights = LLVMGetParam(s->fn, 2);
+  LLVMPositionBuilderAtEnd(g->b,
+                           LLVMAppendBasicBlockInContext(g->c, s->fn, ""));
+  if (s->output >= 0) output_copy(g, s);
+  else kernel_emit(g, s->node);
+  LLVMBuildRetVoid(g->b);
+}
+
+void steps_build(Emission *e) {
+  LLVMTypeRef p[] = { e->g.ptr, e->g.ptr, e->g.ptr };
+  e->step_type = LLVMFunctionType(e->g.voidt, p, 3, false);
+  steps_collect(e);
+  for (size_t i = 0; i < e->steps.n; i++) step_build(e, &e->steps.at[i]);
+}
