@@ -25,6 +25,7 @@ typedef struct Depth {
   bool unrolled;          /* taps unrolled, else a loop over them */
   bool in_registers;      /* the weights */
   int64_t taps;           /* blob offset of u32 tap offsets */
+  int64_t gap;            /* pad columns of y to zero behind each row */
 } Depth;
 
 enum { TAPS_UNROLLED = 25, BAND_MAX = 8 };
@@ -56,6 +57,8 @@ static void plan_cols(Gen *g, Conv *cv, Depth *d) {
     return;
   }
   d->rows = cv->oh;
+  const Layout *y = cv->n->type.layout;
+  if (y && (y->halo[2] || y->halo[3])) d->gap = cv->ys[2] - cv->ow;
   bool exact = conv_exact(g, cv, (int)lanes);
   if (full) d->cols[d->ncols++] = (Cols){ 0, full, (int)lanes, exact, -1 };
   if (!rest) return;
@@ -176,6 +179,13 @@ static void emit_cols(Gen *g, const Depth *d, const Channel *ch, int band,
     emit_band(g, d, co, ch, band, oh, l.iv);
     loop_end(g, &l);
   }
+  if (!d->gap) return;
+  /* The pad columns behind each row, and so before the next. */
+  Val y = addr(g, ch->y, mul64(g, oh, 4 * d->cv->ys[2]));
+  for (int i = 0; i < band; i++) {
+    int64_t end = i * d->cv->ys[2] + d->cv->ow;
+    clear_run(g, y, end, end + d->gap);
+  }
 }
 
 static void emit_channel(Gen *g, const Depth *d, Channel *ch) {
@@ -216,6 +226,6 @@ void emit_conv2d_depthwise(Gen *g, const Node *n) {
   Depth d = { .cv = &cv };
   plan_cols(g, &cv, &d);
   plan_band(g, &d);
-  conv_clear(g, &cv);
+  conv_clear_rows(g, &cv);
   conv_images(g, &cv, emit_image, &d);
 }

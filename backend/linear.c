@@ -194,11 +194,41 @@ static void emit_panels(Gen *g, const Linear *l, Panel *p) {
   loop_end(g, &loop);
 }
 
+/* Weights that the graph computes cannot be packed: plain loops. */
+static void emit_computed(Gen *g, const Linear *l) {
+  int64_t s[MAX_RANK];
+  Loop row, col, k;
+  value_strides(l->w, s);
+  loop_begin(g, &row, k64(g, 0), k64(g, l->rows), 1, true, "row");
+  Val x = addr(g, value_ptr(g, l->x), mul64(g, row.iv, 4 * l->xrow));
+  Val y = addr(g, value_ptr(g, l->n), mul64(g, row.iv, 4 * l->yrow));
+  loop_begin(g, &col, k64(g, 0), k64(g, l->m), 1, true, "col");
+  Val w = addr(g, value_ptr(g, l->w), mul64(g, col.iv, 4 * s[0]));
+  Val at = mul64(g, col.iv, 4), acc = kf(g, 0), r = NULL;
+  if (l->b) acc = load_f32(g, addr(g, value_ptr(g, l->b), at), 0);
+  loop_begin(g, &k, k64(g, 0), k64(g, l->k), 1, true, "k");
+  loop_carry(g, &k, &acc);
+  acc = fma_(g, load_f32(g, addr(g, x, mul64(g, k.iv, 4 * l->xk)), 0),
+             load_f32(g, addr(g, w, mul64(g, k.iv, 4 * s[1])), 0), acc);
+  loop_end(g, &k);
+  if (l->r) {
+    r = addr(g, value_ptr(g, l->r), mul64(g, row.iv, 4 * l->rrow));
+    r = load_f32(g, addr(g, r, at), 0);
+  }
+  store_f32(g, epilogue(g, l->n, acc, r), addr(g, y, at), 0);
+  loop_end(g, &col);
+  loop_end(g, &row);
+}
+
 void emit_linear_dense(Gen *g, const Node *n) {
   Linear l = { 0 };
   int lanes = g->t->lanes;
   int tile = n->tile[1] > 0 ? n->tile[1] : 4;
   linear_init(n, &l, n->tile[0] > 0 ? n->tile[0] : 1);
+  if (l.w->op != OP_PARAM) {
+    emit_computed(g, &l);
+    return;
+  }
   int64_t full = l.m / lanes, rest = l.m % lanes;
   if (full >= tile) {
     Panel p = { 0, full / tile, tile, lanes, 0 };

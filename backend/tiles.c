@@ -184,8 +184,7 @@ int conv_vectors(Gen *g, const Conv *cv, Vectors out[2]) {
 
 /* ---- clearing the halo ----------------------------------------------- */
 
-/* Zero elements [from, to) of a plane. */
-static void clear_run(Gen *g, Val plane, int64_t from, int64_t to) {
+void clear_run(Gen *g, Val plane, int64_t from, int64_t to) {
   int64_t lanes = g->t->lanes, n = to - from, full = n / lanes;
   if (n <= 0) return;
   if (full > 4) {
@@ -198,17 +197,15 @@ static void clear_run(Gen *g, Val plane, int64_t from, int64_t to) {
     for (int64_t i = 0; i < full; i++)
       store_vec(g, vzero(g), plane, (from + i * lanes) * 4, 4);
   }
-  if (n % lanes)
+  if (n % lanes == 1)
+    store_f32(g, kf(g, 0), plane, (to - 1) * 4);
+  else if (n % lanes)
     store_part(g, vzero(g), plane, (from + full * lanes) * 4,
                (int)(n % lanes));
 }
 
-void conv_clear(Gen *g, const Conv *cv) {
+void conv_clear_rows(Gen *g, const Conv *cv) {
   if (!has_halo(cv->n)) return;
-  if (!cv->flat) {
-    clear_halo(g, cv->n);
-    return;
-  }
   const int32_t *halo = cv->n->type.layout->halo;
   int64_t pitch = cv->ys[2], line = cv->oh * pitch;
   Loop image, plane;
@@ -220,6 +217,12 @@ void conv_clear(Gen *g, const Conv *cv) {
   clear_run(g, p, line, line + max64(halo[1] * pitch + halo[3], 0));
   loop_end(g, &plane);
   loop_end(g, &image);
+}
+
+void conv_clear(Gen *g, const Conv *cv) {
+  if (!has_halo(cv->n)) return;
+  if (cv->flat) conv_clear_rows(g, cv);
+  else clear_halo(g, cv->n);
 }
 
 /* ---- tiles ----------------------------------------------------------- */

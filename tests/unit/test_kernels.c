@@ -114,7 +114,8 @@ typedef struct Case {
   Func *f;
   Node *x, *w, *b, *r, *y;
   Value vx, vr, vy;
-  bool whole, in_place;
+  bool whole, in_place, computed;
+  Node *given;             /* computed: the weight, an input */
   int64_t k;               /* products of an output */
   const char *kernel;
 } Case;
@@ -191,7 +192,12 @@ static float *run(Case *c, Space *s, const Target *t) {
   c->y->kernel = c->kernel;
   KernelJit k;
   kernel_compile(&k, c->m, c->f, c->y, t, NULL);
-  void *io[] = { c->vx.base, c->vr.base };   /* in order of the inputs */
+  /* In the order of the inputs: x, then r, then a weight. */
+  void *io[3] = { c->vx.base };
+  int n_io = 1;
+  if (c->r) io[n_io++] = c->vr.base;
+  if (c->computed)
+    io[n_io] = (void *)(uintptr_t)param_values(c->m, c->w->param);
   k.run(io, s->at, k.weights);
   kernel_free(&k);
   return before;
@@ -402,13 +408,15 @@ static void linear_case(const char *kernel, const Target *t) {
   if (rank == 2) dim[0] = dim[1];
   dim[rank - 1] = c.k;
   c.x = func_input(c.m, c.f, "x", type_make(F32, rank, dim));
-  c.w = param_node(&c, "w", type_make(F32, 2, (int64_t[]){ m, c.k }),
-                   density_pick(),
+  Type wt = type_make(F32, 2, (int64_t[]){ m, c.k });
+  c.w = param_node(&c, "w", wt, density_pick(),
                    strstr(kernel, "bsr") && chance(70) ? 4 : 1);
+  c.computed = strstr(kernel, "dense") && chance(15);
   if (chance(70)) c.b = param_node(&c, "b", type_make(F32, 1, &m), 100, 1);
   dim[rank - 1] = m;
   if (chance(30)) c.r = func_input(c.m, c.f, "r", type_make(F32, rank, dim));
-  Node *in[] = { c.x, c.w, c.b, c.r };
+  if (c.computed) c.given = func_input(c.m, c.f, "w2", wt);
+  Node *in[] = { c.x, c.computed ? c.given : c.w, c.b, c.r };
   c.y = func_add(c.m, c.f, OP_LINEAR, in, 4);
   assert_true(node_infer(c.m, c.y, d));
   epilogue_attrs(&c);
