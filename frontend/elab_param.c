@@ -93,6 +93,8 @@ void elab_param(Elab *e, const Stmt *s)
   if (ok)
     v = (Value){.kind = VAL_PARAM, .param = p};
   var_set(e, name, v);
+  if (ok && e->dump)
+    param_use(e, p);   /* a dump lists them in the module's order */
 }
 
 /* The outermost instance around that repeats one with params of its own. */
