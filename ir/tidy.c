@@ -1,6 +1,6 @@
-/* tidy.c - the canonical order of a function: inputs, then params in the
- * module's order, then scalars in the order of their first use (one node for
- * one value), then all other nodes, operands first and else as they stood.
+/* tidy.c - the canonical order of a function: inputs, then params and
+ * scalars, each in the order of their first use (one node for one value),
+ * then all other nodes, operands first and else as they stood.
  * A text that is parsed back has the same order, so nothing that follows can
  * depend on where a module came from. */
 #include "ir/ir.h"
@@ -72,8 +72,6 @@ static void node_place(Tidy *t, Node *root)
     t->done[n->id] = true;
     if (!(op_info(n->op)->flags & FLAG_LEAF))
       vec_push(t->a, &t->order, n);
-    else if (n->op == OP_CONST)
-      vec_push(t->a, &t->consts, n);
   }
 }
 
@@ -84,43 +82,45 @@ static uint64_t const_bits(const Node *n)
   return bits;
 }
 
-/* One node for each value; nodes of the order use it from now on. */
+/* The node that stands for the value of `c` from now on. */
+static Node *const_unique(Tidy *t, Node *c)
+{
+  if (!c || c->op != OP_CONST) return c;
+  for (size_t i = 0; i < t->consts.n; i++)
+    if (const_bits(t->consts.at[i]) == const_bits(c)) return t->consts.at[i];
+  vec_push(t->a, &t->consts, c);
+  return c;
+}
+
 static void consts_merge(Tidy *t)
 {
-  size_t kept = 0;
-  Node **to = arena_array(t->a, Node *, t->f->nodes.n);
-  for (size_t i = 0; i < t->consts.n; i++) {
-    Node *c = t->consts.at[i];
-    size_t k = 0;
-    while (k < kept && const_bits(t->consts.at[k]) != const_bits(c)) k++;
-    if (k == kept) t->consts.at[kept++] = c;
-    to[c->id] = t->consts.at[k];
-  }
-  t->consts.n = kept;
   for (size_t i = 0; i < t->order.n; i++) {
     Node *n = t->order.at[i];
-    for (int k = 0; k < n->nin; k++)
-      if (n->in[k] && to[n->in[k]->id]) n->in[k] = to[n->in[k]->id];
+    for (int k = 0; k < n->nin; k++) n->in[k] = const_unique(t, n->in[k]);
   }
   for (size_t i = 0; i < t->f->outputs.n; i++) {
     Output *o = &t->f->outputs.at[i];
-    if (to[o->node->id]) o->node = to[o->node->id];
+    o->node = const_unique(t, o->node);
   }
 }
 
-/* Forget the params that no function uses, in recipes too. */
-static void params_drop(Module *m, Arena *a)
+/* Params in the order of their first use, functions in turn; those that no
+ * function uses are forgotten, in recipes too. */
+typedef struct ParamList {
+  Arena *a;
+  bool *used;         /* by the old order */
+  Vec(Param *) list;
+} ParamList;
+
+static void param_see(ParamList *l, const Node *n)
 {
-  bool *used = arena_array(a, bool, m->params.n);
-  for (size_t i = 0; i < m->params.n; i++) {
-    m->params.at[i]->order = (uint32_t)i;
-  }
-  for (size_t i = 0; i < m->funcs.n; i++) {
-    const Func *f = m->funcs.at[i];
-    for (size_t k = 0; k < f->nodes.n; k++)
-      if (f->nodes.at[k]->op == OP_PARAM)
-        used[f->nodes.at[k]->param->order] = true;
-  }
+  if (!n || n->op != OP_PARAM || l->used[n->param->order]) return;
+  l->used[n->param->order] = true;
+  vec_push(l->a, &l->list, n->param);
+}
+
+static void recipe_trim(Module *m, const bool *used)
+{
   for (size_t i = 0; i < m->recipe.n; i++) {
     RecipeStep *s = &m->recipe.at[i];
     size_t kept = 0;
@@ -129,17 +129,30 @@ static void params_drop(Module *m, Arena *a)
         s->params.at[kept++] = s->params.at[k];
     s->params.n = kept;
   }
-  size_t kept = 0;
-  for (size_t i = 0; i < m->params.n; i++) {
-    Param *p = m->params.at[i];
-    if (used[i]) {
-      p->order = (uint32_t)kept;
-      m->params.at[kept++] = p;
-    } else {
-      param_set_data(p, NULL);
-    }
+}
+
+static void params_order(Module *m, Arena *a)
+{
+  ParamList l = {.a = a, .used = arena_array(a, bool, m->params.n)};
+  for (size_t i = 0; i < m->params.n; i++)
+    m->params.at[i]->order = (uint32_t)i;
+  for (size_t i = 0; i < m->funcs.n; i++) {
+    const Func *f = m->funcs.at[i];
+    for (size_t k = 0; k < f->nodes.n; k++)
+      for (int j = 0; j < f->nodes.at[k]->nin; j++)
+        param_see(&l, f->nodes.at[k]->in[j]);
+    for (size_t k = 0; k < f->outputs.n; k++)
+      param_see(&l, f->outputs.at[k].node);
+    for (size_t k = 0; k < f->nodes.n; k++) param_see(&l, f->nodes.at[k]);
   }
-  m->params.n = kept;
+  recipe_trim(m, l.used);
+  for (size_t i = 0; i < m->params.n; i++)
+    if (!l.used[i]) param_set_data(m->params.at[i], NULL);
+  for (size_t i = 0; i < l.list.n; i++) {
+    m->params.at[i] = l.list.at[i];
+    m->params.at[i]->order = (uint32_t)i;
+  }
+  m->params.n = l.list.n;
 }
 
 static int param_order(const void *a, const void *b)
@@ -150,7 +163,7 @@ static int param_order(const void *a, const void *b)
 }
 
 /* Write the new order into f->nodes (never more nodes than there were). */
-static void order_store(Tidy *t)
+static void order_store(Tidy *t, Module *m)
 {
   Func *f = t->f;
   Vec(Node *) params = {0};
@@ -158,8 +171,6 @@ static void order_store(Tidy *t)
     Node *n = f->nodes.at[i];
     if (n->op == OP_PARAM && t->live[n->id]) vec_push(t->a, &params, n);
   }
-  if (params.n)
-    qsort(params.at, params.n, sizeof *params.at, param_order);
   size_t k = 0;
   for (size_t i = 0; i < f->inputs.n; i++) f->nodes.at[k++] = f->inputs.at[i];
   for (size_t i = 0; i < params.n; i++) f->nodes.at[k++] = params.at[i];
@@ -167,13 +178,15 @@ static void order_store(Tidy *t)
   for (size_t i = 0; i < t->order.n; i++) f->nodes.at[k++] = t->order.at[i];
   ensure(k <= f->nodes.n);
   f->nodes.n = k;
+  params_order(m, t->a);
+  if (params.n)
+    qsort(f->nodes.at + f->inputs.n, params.n, sizeof *params.at,
+          param_order);
 }
 
 void func_tidy(Module *m, Func *f)
 {
   Tidy t = {.f = f, .a = arena_new()};
-  for (size_t i = 0; i < m->params.n; i++)
-    m->params.at[i]->order = (uint32_t)i;
   ids_set(f);
   t.live = arena_array(t.a, bool, f->nodes.n);
   t.open = arena_array(t.a, bool, f->nodes.n);
@@ -182,8 +195,7 @@ void func_tidy(Module *m, Func *f)
   for (size_t i = 0; i < f->nodes.n; i++)
     if (t.live[i]) node_place(&t, f->nodes.at[i]);
   consts_merge(&t);
-  order_store(&t);
+  order_store(&t, m);
   ids_set(f);
-  params_drop(m, t.a);
   arena_free(t.a);
 }
