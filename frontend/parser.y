@@ -1,6 +1,7 @@
 /* parser.y - the grammar of a .tam text: model source, recipe and dump.
  * doc/language.md gives it in EBNF.  Values live in the arena, so nothing
- * needs a destructor when recovery throws symbols away. */
+ * needs a destructor when recovery throws symbols away.  It goes on behind
+ * the next `;` or `}`: a bracket that was never closed would swallow more. */
 
 %define api.pure full
 %define api.prefix {tam_yy}
@@ -171,9 +172,6 @@ sig:
     ID '(' pars_opt ')' "->" results {
       $$ = (Sig){.name = parse_name(p, $ID, @ID), .pars = $pars_opt,
                  .results = $results};
-    }
-  | ID '(' error ')' "->" results {
-      $$ = (Sig){.name = parse_name(p, $ID, @ID), .results = $results};
     }
   ;
 
@@ -369,9 +367,7 @@ prim:
       $$ = $exprs.n == 1 ? $exprs.at[0]
                          : expr_items(p, EXPR_TUPLE, $exprs, @$);
     }
-  | '(' error ')' { $$ = expr_new(p, EXPR_BAD, @$); }
   | '[' exprs_opt ']' { $$ = expr_items(p, EXPR_LIST, $exprs_opt, @$); }
-  | '[' error ']' { $$ = expr_new(p, EXPR_BAD, @$); }
   ;
 
 callas: call as_opt { $$ = $call; $$->as = $as_opt; } ;
@@ -386,7 +382,6 @@ as_opt: %empty { $$ = NULL; } | "as" ipath { $$ = $ipath; } ;
 call: ID '(' args_opt ')' {
       $$ = expr_call(p, parse_name(p, $ID, @ID), $args_opt, @$);
     }
-  | ID '(' error ')' { $$ = expr_new(p, EXPR_BAD, @$); }
   ;
 args_opt: %empty { $$ = (Args){0}; } | args ;
 args: arg { $$ = (Args){0}; PUSH($$, $arg); }
@@ -514,10 +509,38 @@ static bool is_operator(yysymbol_kind_t k)
   return false;
 }
 
+static bool wanted(const yysymbol_kind_t *want, int n, yysymbol_kind_t k)
+{
+  for (int i = 0; i < n; i++)
+    if (want[i] == k)
+      return true;
+  return false;
+}
+
+/* What was expected, in the words of the manual where they are many. */
+static void expected_print(Text *t, const yysymbol_kind_t *want, int n)
+{
+  enum { MAX_SHOWN = 5 };
+  if (wanted(want, n, YYSYMBOL_BLOCK))
+    text_puts(t, "a declaration like 'block', 'model' or 'recipe'");
+  else if (wanted(want, n, YYSYMBOL_REPEAT))
+    text_puts(t, "a statement or '}'");
+  else if (wanted(want, n, YYSYMBOL_FLOAT))
+    text_puts(t, "an expression");
+  else if (wanted(want, n, YYSYMBOL_AND))
+    text_puts(t, "an operator or the end of this expression");
+  else if (n < 1 || n > MAX_SHOWN)
+    text_puts(t, "something else");
+  else
+    for (int i = 0; i < n; i++) {
+      text_puts(t, i == 0 ? "" : i == n - 1 ? " or " : ", ");
+      symbol_print(t, want[i]);
+    }
+}
+
 static int yyreport_syntax_error(const yypcontext_t *ctx, void *scanner,
                                  ParseCtx *p)
 {
-  enum { MAX_SHOWN = 6 };
   yysymbol_kind_t want[YYNTOKENS];
   int n = yypcontext_expected_tokens(ctx, want, YYNTOKENS);
   yysymbol_kind_t got = yypcontext_token(ctx);
@@ -525,12 +548,8 @@ static int yyreport_syntax_error(const yypcontext_t *ctx, void *scanner,
   (void)scanner;
   if (p->too_deep)
     return 0;
-  bool pipe = false, op = false;
-  for (int i = 0; i < n; i++) {
-    pipe |= want[i] == YYSYMBOL_PIPE;
-    op |= is_operator(want[i]);
-  }
-  if (pipe && !op && is_operator(got)) {
+  if (wanted(want, n, YYSYMBOL_PIPE) && !wanted(want, n, YYSYMBOL_AND) &&
+      is_operator(got)) {
     diag_error(p->diags, EXIT_MODEL, at,
                "the right side of '|>' is a layer, found %s behind it: "
                "write parentheses around the whole pipe",
@@ -539,19 +558,11 @@ static int yyreport_syntax_error(const yypcontext_t *ctx, void *scanner,
   }
   Text t = {0};
   text_puts(&t, "expected ");
-  for (int i = 0; i < n && n <= MAX_SHOWN; i++) {
-    text_puts(&t, i == 0 ? "" : i == n - 1 ? " or " : ", ");
-    symbol_print(&t, want[i]);
-  }
-  if (n <= 0 || n > MAX_SHOWN)
-    text_puts(&t, op ? "an operator or the end of this expression"
-                     : pipe ? "the end of this layer"
-                     : "something else");
-  text_puts(&t, ", found ");
+  expected_print(&t, want, n);
   if (got == YYSYMBOL_YYEOF || got == YYSYMBOL_YYEMPTY)
-    text_puts(&t, "the end of the file");
+    text_puts(&t, ", found the end of the file");
   else
-    text_printf(&t, "'%s'", span_text(p->arena, at));
+    text_printf(&t, ", found '%s'", span_text(p->arena, at));
   diag_error(p->diags, EXIT_MODEL, at, "%s", t.s);
   text_free(&t);
   return 0;
