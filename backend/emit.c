@@ -180,9 +180,12 @@ static int64_t object_code_bytes(LLVMMemoryBufferRef o) {
   LLVMBinaryRef b = LLVMCreateBinary(o, NULL, &why);
   ensure(b);
   LLVMSectionIteratorRef s = LLVMObjectFileCopySectionIterator(b);
-  for (; !LLVMObjectFileIsSectionIteratorAtEnd(b, s); LLVMMoveToNextSection(s))
-    if (strncmp(LLVMGetSectionName(s), ".text", 5) == 0)
+  for (; !LLVMObjectFileIsSectionIteratorAtEnd(b, s);
+       LLVMMoveToNextSection(s)) {
+    const char *name = LLVMGetSectionName(s);   /* the first has none */
+    if (name && strncmp(name, ".text", 5) == 0)
       n += (int64_t)LLVMGetSectionSize(s);
+  }
   LLVMDisposeSectionIterator(s);
   LLVMDisposeBinary(b);
   return n;
