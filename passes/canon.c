@@ -196,14 +196,16 @@ static Node *canon_neutral(Canon *k, Node *n)
   return x;
 }
 
-/* x - c is x + -c, exactly; constants stand second where they may. */
+/* x - c is x + -c, exactly; constants stand second where they may (not in
+ * maximum and minimum, of which a NaN is the result only when it stands
+ * first). */
 static Node *canon_order(Canon *k, Node *n)
 {
   if (n->op == OP_SUB && n->in[1]->op == OP_CONST) {
     Node *in[2] = {n->in[0], func_const(k->m, k->f, -n->in[1]->value)};
     return become(k, n, OP_ADD, in, 2);
   }
-  if (!(op_info(n->op)->flags & FLAG_COMM)) return n;
+  if (n->op != OP_ADD && n->op != OP_MUL) return n;
   Node *a = n->in[0], *b = n->in[1];
   if (node_is_leaf(a) && a->op != OP_INPUT &&
       (!node_is_leaf(b) || b->op == OP_INPUT)) {

@@ -32,13 +32,14 @@ Format format_choose(Op op, int64_t all, int64_t nonzero, int64_t blocked)
 
 /* ---- tiles ---------------------------------------------------------- */
 
-/* Half cycles for one step of a tile of r rows x t vectors: two products a
- * cycle, two loads a cycle, four cycles until a sum can be added to. */
+/* Time of one step of a tile of r rows x t vectors: two products a cycle,
+ * two loads a cycle, four cycles until a sum can be added to; in 32nds of a
+ * cycle, and one more for each load, so that the fewest loads win a tie. */
 static int64_t tile_step(int64_t r, int64_t t)
 {
   int64_t products = r * t, loads = r + t;
   int64_t most = products > loads ? products : loads;
-  return most > 8 ? most : 8;
+  return 16 * (most > 8 ? most : 8) + loads;
 }
 
 static int64_t ceil_div(int64_t a, int64_t b)
