@@ -1,0 +1,302 @@
+/* test_passes.c - the passes on random graphs: values stay, modules stay
+ * well formed, and a simulated run of the plan never finds bytes that
+ * somebody else has overwritten.  Then what a golden text cannot show. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "frontend/frontend.h"
+#include "passes/passes.h"
+#include "tests/gen/graphgen.h"
+#include "tests/unit/capture.h"
+
+static const Target targets[] = {
+  {"x86_64-linux-gnu", "x86-64-v3", "", "x86_64", 8, 16, true},
+  {"x86_64-linux-gnu", "x86-64-v4", "", "x86_64", 16, 32, true},
+  {"aarch64-linux-gnu", "generic", "", "aarch64", 4, 32, true},
+};
+
+/* ---- a run of the plan ---------------------------------------------- */
+
+/* Each four bytes of the arena remember which element was stored there:
+ * node id and index, ZERO for a halo, NOTHING at first. */
+enum { ZERO = -1, NOTHING = -2 };
+typedef struct Cell { int64_t node, index; } Cell;
+typedef struct Sim {
+  Func *f;
+  Cell *cell;
+  int64_t n;
+} Sim;
+
+static bool is_alias(const Node *n)
+{
+  return n->kernel && strcmp(n->kernel, "alias") == 0;
+}
+
+static bool in_arena(const Node *n)
+{
+  return n->type.at >= 0;
+}
+
+/* The element that an element of a view is. */
+static Cell element_of(const Node *n, int64_t index)
+{
+  while (is_alias(n)) {
+    if (n->op == OP_RESHAPE) {
+      n = n->in[0];
+      continue;
+    }
+    /* A concat whose axis is the outermost that is not 1. */
+    int k = 0;
+    while (index >= type_elems(&n->in[k]->type))
+      index -= type_elems(&n->in[k++]->type);
+    n = n->in[k];
+  }
+  return (Cell){n->id, index};
+}
+
+/* The cell of an element whose coordinates may lie in the halo. */
+static int64_t cell_of(const Node *n, const int64_t *at)
+{
+  int64_t stride[MAX_RANK], origin;
+  assert_true(layout_strides(&n->type, stride, &origin));
+  int64_t place = n->type.at / 4 + origin;
+  for (int i = 0; i < n->type.rank; i++) place += at[i] * stride[i];
+  return place;
+}
+
+typedef void EachCell(Sim *s, const Node *n, int64_t cell, int64_t index);
+
+/* All elements, and all cells of the halo with index -1. */
+static void cells_each(Sim *s, const Node *n, EachCell *each)
+{
+  const Type *t = &n->type;
+  int32_t none[4] = {0};
+  const int32_t *halo = t->layout ? t->layout->halo : none;
+  int64_t lo[MAX_RANK] = {0}, hi[MAX_RANK], at[MAX_RANK];
+  for (int i = 0; i < t->rank; i++) {
+    hi[i] = t->dim[i];
+    if (hi[i] == 0) return;
+  }
+  for (int i = 0; i < 2 && t->layout; i++) {
+    lo[t->rank - 2 + i] = -halo[2 * i];
+    hi[t->rank - 2 + i] += halo[2 * i + 1];
+  }
+  memcpy(at, lo, sizeof at);
+  for (;;) {
+    int64_t index = 0;
+    bool inside = true;
+    for (int i = 0; i < t->rank; i++) {
+      inside = inside && at[i] >= 0 && at[i] < t->dim[i];
+      index = index * t->dim[i] + at[i];
+    }
+    int64_t cell = cell_of(n, at);
+    assert_in_range(cell, 0, s->n - 1);
+    each(s, n, cell, inside ? index : -1);
+    int i = t->rank - 1;
+    while (i >= 0 && ++at[i] == hi[i]) {
+      at[i] = lo[i];
+      i--;
+    }
+    if (i < 0) return;
+  }
+}
+
+static void cell_write(Sim *s, const Node *n, int64_t cell, int64_t index)
+{
+  s->cell[cell] = index < 0 ? (Cell){ZERO, 0} : (Cell){n->id, index};
+}
+
+static void cell_read(Sim *s, const Node *n, int64_t cell, int64_t index)
+{
+  Cell want = index < 0 ? (Cell){ZERO, 0} : element_of(n, index);
+  Cell found = s->cell[cell];
+  if (found.node == want.node && found.index == want.index) return;
+  fail_msg("node %u (%s): element %lld is that of node %lld, %lld", n->id,
+           op_info(n->op)->name, (long long)index, (long long)found.node,
+           (long long)found.index);
+}
+
+static void plan_simulate(Module *m)
+{
+  Func *f = m->funcs.at[0];
+  Sim s = {f, NULL, m->dump.arena_bytes / 4};
+  s.cell = malloc((size_t)s.n * sizeof *s.cell);
+  for (int64_t i = 0; i < s.n; i++) s.cell[i] = (Cell){NOTHING, 0};
+  for (size_t i = 0; i < f->nodes.n; i++) {
+    const Node *n = f->nodes.at[i];
+    if (node_is_leaf(n) || is_alias(n)) continue;
+    for (int k = 0; k < n->nin; k++)
+      if (n->in[k] && in_arena(n->in[k])) cells_each(&s, n->in[k], cell_read);
+    if (in_arena(n)) cells_each(&s, n, cell_write);
+  }
+  free(s.cell);
+}
+
+/* Values outside the arena are inputs, params, outputs and their views. */
+static void places_check(const Module *m)
+{
+  const Func *f = m->funcs.at[0];
+  assert_true(m->dump.arena_bytes > 0 && m->dump.arena_bytes % 64 == 0);
+  for (size_t i = 0; i < f->outputs.n; i++) {
+    const Node *n = f->outputs.at[i].node;
+    assert_int_equal(n->type.at, -1);
+    assert_null(n->type.layout);
+    assert_false(node_is_leaf(n));
+    for (size_t k = 0; k < i; k++)
+      assert_ptr_not_equal(f->outputs.at[k].node, n);
+  }
+  for (size_t i = 0; i < f->nodes.n; i++) {
+    const Node *n = f->nodes.at[i];
+    assert_int_equal(node_is_leaf(n), n->kernel == NULL);
+    if (node_is_leaf(n)) assert_int_equal(n->type.at, -1);
+  }
+}
+
+/* ---- values stay ---------------------------------------------------- */
+
+typedef struct Watch {
+  uint64_t seed;
+  Arena *a;
+  Diags *d;
+  Tensor in[16], want[16];
+  const char *pass;
+} Watch;
+
+static void inputs_draw(Watch *w, const Func *f)
+{
+  for (size_t i = 0; i < f->inputs.n; i++) {
+    int64_t n = type_elems(&f->inputs.at[i]->type);
+    float *v = arena_array(w->a, float, n + 1);
+    graph_input(w->seed, i, n, v);
+    w->in[i] = (Tensor){f->inputs.at[i]->type, NULL};
+    w->in[i].v = arena_array(w->a, double, n + 1);
+    for (int64_t k = 0; k < n; k++) w->in[i].v[k] = v[k];
+  }
+}
+
+static Tensor *module_run(Watch *w, Module *m)
+{
+  static const EvalOpts o = {false, false};
+  Tensor *all = func_eval(w->a, m, m->funcs.at[0], w->in, &o, true, w->d);
+  assert_non_null(all);
+  return all;
+}
+
+static void outputs_compare(Watch *w, Module *m, const char *pass)
+{
+  Tensor *all = module_run(w, m);
+  const Func *f = m->funcs.at[0];
+  for (size_t i = 0; i < f->outputs.n; i++) {
+    const Tensor *y = &all[f->outputs.at[i].node->id], *r = &w->want[i];
+    int64_t n = type_elems(&r->type);
+    double top = 1e-3;
+    assert_true(type_same_shape(&y->type, &r->type));
+    for (int64_t k = 0; k < n; k++)
+      if (isfinite(r->v[k])) top = fmax(top, fabs(r->v[k]));
+    for (int64_t k = 0; k < n; k++) {
+      if (!isfinite(r->v[k]) || fabs(y->v[k] - r->v[k]) <= 1e-4 * top)
+        continue;
+      fail_msg("seed %llu after %s: output %zu element %lld is %g, was %g",
+               (unsigned long long)w->seed, pass, i, (long long)k, y->v[k],
+               r->v[k]);
+    }
+  }
+}
+
+static bool watch_after(void *ctx, const char *pass, Module **m,
+                        double seconds)
+{
+  Watch *w = ctx;
+  assert_true(seconds >= 0);
+  if (strcmp(pass, "parse") != 0) {
+    outputs_compare(w, *m, pass);
+    return true;
+  }
+  inputs_draw(w, (*m)->funcs.at[0]);
+  Tensor *all = module_run(w, *m);
+  for (size_t i = 0; i < (*m)->funcs.at[0]->outputs.n; i++)
+    w->want[i] = all[(*m)->funcs.at[0]->outputs.at[i].node->id];
+  return true;
+}
+
+static Module *text_load(Diags *d, const char *text, LoadOpts *lo)
+{
+  Module *m = tam_load_text(d, "<test>", text, strlen(text), lo);
+  if (!m) {
+    diags_print(d, stderr, false);
+    fail_msg("does not load:\n%s", text);
+  }
+  return m;
+}
+
+static void graph_check(uint64_t seed, const Target *t, int opt)
+{
+  Text text = {0};
+  Watch w = {.seed = seed, .a = arena_new(), .d = diags_new()};
+  LoadOpts lo = {.provide = graph_provide, .provide_ctx = &seed};
+  graph_generate(&text, seed);
+  Module *m = text_load(w.d, text.s, &lo);
+  PipelineOpts o = {.target = t, .opt = opt, .after = watch_after, .ctx = &w};
+  assert_true(pipeline_run(&m, &o, w.d));
+  places_check(m);
+  plan_simulate(m);
+  module_free(m);
+  text_free(&text);
+  diags_free(w.d);
+  arena_free(w.a);
+}
+
+static void random_graphs(void **state)
+{
+  (void)state;
+  const char *env = getenv("TAMIS_GRAPHS");
+  uint64_t n = env ? strtoull(env, NULL, 10) : 400;
+  for (uint64_t seed = 1; seed <= n; seed++) {
+    const Target *t = &targets[seed % 3];
+    graph_check(seed, t, seed % 5 == 0 ? 0 : 2);
+  }
+}
+
+/* ---- choices -------------------------------------------------------- */
+
+static void tiles_fit(void **state)
+{
+  (void)state;
+  for (int64_t rows = 1; rows < 70; rows++)
+    for (int64_t vectors = 1; vectors < 40; vectors++)
+      for (int regs = 16; regs <= 32; regs += 16) {
+        int t[2] = {0, 0};
+        tile_choose(rows, vectors, regs, t);
+        assert_in_range(t[0], 1, rows);
+        assert_in_range(t[1], 1, vectors);
+        assert_true(t[0] * t[1] + t[1] + 1 <= regs);
+      }
+}
+
+static void formats_by_density(void **state)
+{
+  (void)state;
+  assert_int_equal(format_choose(OP_CONV2D, 1000, 1000, 1000), FORMAT_DENSE);
+  assert_int_equal(format_choose(OP_CONV2D, 1000, 500, 1000), FORMAT_DENSE);
+  assert_int_equal(format_choose(OP_CONV2D, 1000, 100, 100), FORMAT_BSR);
+  assert_int_equal(format_choose(OP_CONV2D, 1000, 100, 344), FORMAT_CSR);
+  assert_int_equal(format_choose(OP_CONV2D, 1000, 100, -1), FORMAT_CSR);
+  assert_int_equal(format_choose(OP_LINEAR, 1000, 0, 0), FORMAT_BSR);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test(tiles_fit),
+    cmocka_unit_test(formats_by_density),
+    cmocka_unit_test(random_graphs),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
