@@ -1,4 +1,5 @@
-/* names.h - inside ir/: names of values for the printer and the verifier. */
+/* names.h - inside ir/: names of values for the printer and the verifier,
+ * and the part of the verifier that looks at the arena. */
 #ifndef TAMIS_NAMES_H
 #define TAMIS_NAMES_H
 
@@ -19,5 +20,9 @@ bool names_binds_output(const Names *s, const Func *f, size_t i);
 bool name_is_valid(const char *s);
 /* A layer or param path: names with at most an index each, dots between. */
 bool path_is_valid(const char *s);
+
+/* verify_arena.c: whether no value is overwritten before its last use (ids
+ * set); else text in why. */
+bool arena_verify(const Func *f, Text *why);
 
 #endif

@@ -235,7 +235,8 @@ static bool func_verify(Check *c)
     c->n = f->nodes.at[i];
     if (!node_verify(c)) return false;
   }
-  return true;
+  c->n = NULL;
+  return c->m->dump.arena_bytes == 0 || arena_verify(f, c->why);
 }
 
 static bool param_verify(Check *c, const Param *p)
