@@ -73,8 +73,8 @@ static double summand(Op op, double x, double f, double p) {
     case OP_ABS:
     case OP_NEG:
     case OP_RELU:
-    case OP_RELU6:
-    case OP_CLIP: return 0;
+    case OP_RELU6: return 0;
+    case OP_CLIP: return f == x ? 0 : fabs(f);  /* lo or hi as a float */
     case OP_EXP: return fabs(f) * (1 + fabs(x) / 8);
     default: return fabs(f);
   }
@@ -317,7 +317,7 @@ static void bound_move(Bounder *b) {
     size_t nattrs = (size_t)op_info(n.op)->nattrs;
     n.attr = arena_array(b->a, Attr, nattrs);
     memcpy(n.attr, b->n->attr, nattrs * sizeof(Attr));
-    attr_set_float(&n, "value", 0);
+    attr_set_float(&n, "value", EPS * fabs(attr_float(&n, "value")));
   }
   b->out->e = apply(b, &n, e);
 }
@@ -327,7 +327,8 @@ static void bound_move(Bounder *b) {
 static void bound_node(Bounder *b) {
   uint32_t flags = op_info(b->n->op)->flags;
   Op op = b->n->op;
-  if (flags & FLAG_LEAF) return;       /* exact */
+  if (op == OP_CONST) b->out->e[0] = EPS * fabs(b->n->value);
+  if (flags & FLAG_LEAF) return;       /* the others are exact */
   if (flags & FLAG_VIEW) bound_move(b);
   else if (flags & FLAG_UNARY) bound_unary(b);
   else if (flags & FLAG_BINARY) bound_binary(b);
