@@ -29,25 +29,29 @@ static size_t ident_len(const char *s)
   return n;
 }
 
+/* Whether the first n letters of s are a word of the language. */
+static bool is_reserved(const char *s, size_t n)
+{
+  for (size_t i = 0; i < sizeof keywords / sizeof *keywords; i++)
+    if (strncmp(s, keywords[i], n) == 0 && keywords[i][n] == 0) return true;
+  for (int i = 0; i < ELEM_COUNT; i++) {
+    const char *elem = elem_name((Elem)i);
+    if (strncmp(s, elem, n) == 0 && elem[n] == 0) return true;
+  }
+  return false;
+}
+
 bool name_is_valid(const char *s)
 {
-  Elem e;
   size_t n = ident_len(s);
-  if (n == 0 || s[n]) return false;
-  for (size_t i = 0; i < sizeof keywords / sizeof *keywords; i++)
-    if (strcmp(s, keywords[i]) == 0) return false;
-  return !elem_parse(s, &e);
+  return n > 0 && s[n] == 0 && !is_reserved(s, n);
 }
 
 bool path_is_valid(const char *s)
 {
   for (;;) {
-    char word[256];
     size_t n = ident_len(s);
-    if (n == 0 || n >= sizeof word) return false;
-    memcpy(word, s, n);
-    word[n] = 0;
-    if (!name_is_valid(word)) return false;
+    if (n == 0 || is_reserved(s, n)) return false;
     s += n;
     if (*s == '[') {
       n = strspn(s + 1, "0123456789");

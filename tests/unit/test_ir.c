@@ -508,6 +508,38 @@ static void test_verify(void **state)
   faulty(x, "two outputs are named y");
 }
 
+/* Offsets of a = relu(x), b = relu(a), c = a + b, d = c + b, y = relu(d):
+ * what may share bytes and what may not. */
+static void test_verify_arena(void **state)
+{
+  Fix *x = *state;
+  Node *in = input(x, "x", DIMS(16));
+  Node *a = add(x, OP_RELU, 1, in), *b = add(x, OP_RELU, 1, a);
+  Node *c = add(x, OP_ADD, 2, a, b), *d = add(x, OP_ADD, 2, c, b);
+  Node *y = add(x, OP_RELU, 1, d), *all[] = {a, b, c, d, y};
+  for (size_t i = 0; i < 5; i++) infer_ok(x, all[i], DIMS(16));
+  func_output(x->m, x->f, "y", y);
+  func_tidy(x->m, x->f);
+  x->m->dump.arena_bytes = 192;
+  static const struct { int at[4]; const char *fault; } plans[] = {
+    {{0, 64, 128, 0}, NULL},
+    {{0, 64, 0, 128}, NULL},                 /* c over a, its last use */
+    {{0, 64, 0, 64}, NULL},                  /* d over b as well */
+    {{0, 0, 64, 128}, "node 2 at=0 lies over node 1 at=0, which node 3"},
+    {{0, 64, 64, 128}, "node 3 at=64 lies over node 2 at=64, which node 4"},
+    {{0, 64, 32, 128}, "node 3 at=32 lies over"},
+    {{0, 64, 128, 160}, "outside the arena"},
+  };
+  for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) {
+    for (int k = 0; k < 4; k++) all[k]->type.at = plans[i].at[k];
+    Text why = {0};
+    if (plans[i].fault)
+      faulty(x, plans[i].fault);
+    else if (!module_verify(x->m, &why))
+      fail_msg("plan %zu: %s", i, why.s);
+  }
+}
+
 /* ---- params --------------------------------------------------------- */
 
 static void sparse_trip(Fix *x, int rows, int cols, int br, int bc,
@@ -653,6 +685,7 @@ int main(void)
     FIXED(test_infer_rows), FIXED(test_infer_moves),
     FIXED(test_print), FIXED(test_print_outputs), FIXED(test_print_types),
     FIXED(test_tidy), FIXED(test_inherit), FIXED(test_verify),
+    FIXED(test_verify_arena),
     FIXED(test_sparse), FIXED(test_values), FIXED(test_random),
     FIXED(test_cost),
   };
