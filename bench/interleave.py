@@ -149,7 +149,8 @@ def main():
                      "ratio": ms / first, "samples": len(kept),
                      "difference": float(np.abs(out - ref).max())})
         print(f"{k:24} {ms:9.4f} ms  min {min(kept) * 1e3:9.4f}  "
-              f"ratio {ms / first:6.3f}  of {len(kept)} quiet samples")
+              f"ratio {ms / first:6.3f}  of {len(kept)} quiet samples, "
+              f"outputs differ by {rows[-1]['difference']:.1e}")
     if args.json:
         with open(args.json, "w") as f:
             json.dump(rows, f, indent=1)

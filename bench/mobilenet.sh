@@ -2,8 +2,8 @@
 # mobilenet.sh - MobileNetV2 1.0 at 224, one thread: dense and with random
 # 4x1 blocks at 90 % zeros in its pointwise layers, against ONNX Runtime.
 #   bench/mobilenet.sh [BUILD_DIR [ROUNDS]]
-# Needs Debian's python3-torch and python3-venv; onnxruntime comes from PyPI
-# into BUILD_DIR/bench/venv.
+# Needs Debian's python3-torch and python3-venv; onnx and onnxruntime come from
+# PyPI into BUILD_DIR/bench/venv.
 set -eu
 src=$(cd "$(dirname "$0")/.." && pwd)
 build=$(cd "${1:-$src/build}" && pwd)
@@ -11,10 +11,13 @@ out=$build/bench
 mkdir -p "$out"
 net=$src/examples/mobilenet/mobilenet.tam
 [ -x "$out/venv/bin/python" ] || python3 -m venv "$out/venv"
-"$out/venv/bin/python" -c 'import onnxruntime' 2>/dev/null ||
-  "$out/venv/bin/pip" install -q numpy onnxruntime
-[ -s "$out/mobilenet.onnx" ] ||
-  /usr/bin/python3 "$src/bench/export_mobilenet.py" "$out/mobilenet.onnx"
+"$out/venv/bin/python" -c 'import onnx, onnxruntime' 2>/dev/null ||
+  "$out/venv/bin/pip" install -q numpy onnx onnxruntime
+if [ ! -s "$out/mobilenet.onnx" ]; then
+  /usr/bin/python3 "$src/bench/export_mobilenet.py" export "$out/new.onnx"
+  "$out/venv/bin/python" "$src/bench/export_mobilenet.py" pads "$out/new.onnx"
+  mv "$out/new.onnx" "$out/mobilenet.onnx"
+fi
 for v in dense sparse; do
   recipe=
   [ $v = dense ] || recipe=--recipe=sparse

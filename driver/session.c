@@ -65,6 +65,19 @@ static bool dump_options(Session *s) {
   return ok;
 }
 
+/* What the user chose stands in every dump, so that building it needs no
+ * option again; what was left open stands there once a pass has used it. */
+static void record_choices(Session *s) {
+  const Options *o = s->o;
+  Module *m = s->module;
+  DumpInfo *i = &m->dump;
+  if (o->target) i->target = arena_strdup(m->arena, s->target.triple);
+  if (o->cpu) i->cpu = arena_strdup(m->arena, s->target.cpu);
+  if (o->features) i->features = arena_strdup(m->arena, o->features);
+  if (o->sparsity) i->sparsity = arena_strdup(m->arena, o->sparsity);
+  if (o->opt) i->opt = s->opt;
+}
+
 /* Resolve the target from the options and the dump, compare the two. */
 static bool set_target(Session *s) {
   const Options *o = s->o;
@@ -85,6 +98,7 @@ static bool set_target(Session *s) {
     fprintf(stderr, "tamis: target %s, cpu %s, %d lanes, %d registers\n",
             s->target.triple, s->target.cpu, s->target.lanes,
             s->target.vregs);
+  if (ok && !i->after) record_choices(s);
   return ok;
 }
 

@@ -3,13 +3,13 @@
 # again and builds to the bytes that the source gives.
 . "$SRCDIR/tests/cli/lib.sh"
 
-# dumps NAME FILE OPTION...
+# dumps FOLDER FILE OPTION...
 dumps() {
-  name=$1 file=$2
+  folder=$1 file=$2
   shift 2
-  expect "$name-build" 0 '' "$TAMIS" build "$file" "$@" -o source.so
-  expect "$name-dir" 0 '' "$TAMIS" show "$file" "$@" --dir="$name"
-  for f in "$name"/*.tam; do
+  expect "$folder-build" 0 '' "$TAMIS" build "$file" "$@" -o source.so
+  expect "$folder-dir" 0 '' "$TAMIS" show "$file" "$@" --dir="$folder"
+  for f in "$folder"/*.tam; do
     pass=${f##*-}
     pass=${pass%.tam}
     expect "$f-build" 0 '' "$TAMIS" build "$f" -o dump.so

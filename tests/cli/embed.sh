@@ -13,7 +13,7 @@ cat c.out
 grep -q '^class [0-9], logit' c.out
 grep -q '^without an input: -1$' c.out
 grep -q '^arena off by one: -2$' c.out
-c++ -std=c++11 -Wall -Wextra -Werror -O1 -I. \
+c++ -std=c++17 -Wall -Wextra -Werror -O1 -I. \
   "$SRCDIR/examples/embed/embed.cc" libfashion.so -Wl,-rpath,"$out" \
   -pthread -o cc
 ./cc

@@ -1,0 +1,312 @@
+/* kernels.c - time single kernels on the layers of bench/shapes.txt.
+ *
+ *   bench/kernels [--cpu=C] [--net=N] [--kernel=K] [--zeros=90] [--tile=RxT]
+ *                 [--rounds=15] [--asm=FILE] SHAPES
+ *
+ * Each layer is built by the IR's interface with the layouts that the layout
+ * pass gives (planes, one pitch for x and y), compiled in process and run in
+ * interleaved rounds; what is printed is the median of the rounds.  `of
+ * peak` is against a loop of independent multiply-adds measured first;
+ * sparse kernels count the products of stored values.  `dense x` is how much
+ * faster than the dense kernel of the same layer. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "passes/passes.h"
+#include "tests/run/kernel_jit.h"
+
+typedef struct Options {
+  const char *cpu, *net, *kernel, *assembly, *shapes;
+  int zeros, rounds, tile[2];
+} Options;
+
+typedef struct Shape {
+  char net[16], op[16];
+  int64_t c, h, w, o, k, stride, groups;
+} Shape;
+
+typedef struct Layer {
+  Shape s;
+  const char *kernel;
+  Module *m;
+  Func *f;
+  Node *y;
+  KernelJit jit;
+  char *arena;
+  void *io[2];
+  double flops;           /* of one run */
+  int reps;
+  double *ns;             /* of each round */
+} Layer;
+
+enum { LAYERS_MAX = 400 };
+
+static double now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
+}
+
+static uint64_t seed = 1;
+
+static double draw(void) {
+  seed = hash_mix(seed + 0x9E3779B97F4A7C15u);
+  return (double)(seed >> 40) * 0x1p-24;
+}
+
+/* ---- layers ---------------------------------------------------------- */
+
+static Node *weights(Layer *l, Type t, int zeros, int block) {
+  int64_t n = type_elems(&t), cols = n / t.dim[0], stored = 0;
+  Buffer *b = buffer_new((size_t)n * 4);
+  float *v = (float *)(void *)b->data;
+  for (int64_t i = 0; i < t.dim[0]; i += block)
+    for (int64_t k = 0; k < cols; k++) {
+      if (draw() * 100 < zeros) continue;
+      for (int64_t j = i; j < i + block && j < t.dim[0]; j++) {
+        v[j * cols + k] = (float)(draw() - 0.5) / 8;
+        stored++;
+      }
+    }
+  l->flops = 2.0 * (double)stored;
+  return func_param(l->m, l->f, module_add_param(l->m, "w", t, b));
+}
+
+static void conv_build(Layer *l, const Target *t, int zeros, int block) {
+  const Shape *s = &l->s;
+  int64_t p = s->k / 2, o = s->stride > 1 ? 0 : p;
+  int32_t hx[4] = { (int32_t)p, (int32_t)p, (int32_t)p, (int32_t)p };
+  int32_t hy[4] = { (int32_t)o, (int32_t)o, (int32_t)o, (int32_t)o };
+  Node *x = func_input(l->m, l->f, "x", type_make(F32, 4, (int64_t[]){
+      1, s->c, s->h, s->w }));
+  Node *w = weights(l, type_make(F32, 4, (int64_t[]){
+      s->o, s->c / s->groups, s->k, s->k }), zeros, block);
+  Type bt = type_make(F32, 1, &s->o);
+  Node *b = func_param(l->m, l->f,
+                       module_add_param(l->m, "b", bt,
+                                        buffer_new((size_t)s->o * 4)));
+  l->y = func_add(l->m, l->f, OP_CONV2D, (Node *[]){ x, w, b, NULL }, 4);
+  attr_set_ints(l->m, l->y, "stride", (int64_t[]){ s->stride, s->stride }, 2);
+  attr_set_ints(l->m, l->y, "pad", (int64_t[]){ p, p, p, p }, 4);
+  attr_set_int(l->y, "groups", s->groups);
+  attr_set_str(l->m, l->y, "act", "relu6");
+  Diags *d = diags_new();
+  ensure(node_infer(l->m, l->y, d));
+  diags_free(d);
+  x->type.layout = layout_planes(l->m->arena, &x->type, t->lanes, hx);
+  l->y->type.layout = layout_planes(l->m->arena, &l->y->type, t->lanes, hy);
+  l->flops *= (double)(l->y->type.dim[2] * l->y->type.dim[3]);
+}
+
+static void linear_build(Layer *l, int zeros, int block) {
+  const Shape *s = &l->s;
+  Node *x = func_input(l->m, l->f, "x",
+                       type_make(F32, 2, (int64_t[]){ s->h, s->c }));
+  Node *w = weights(l, type_make(F32, 2, (int64_t[]){ s->o, s->c }), zeros,
+                    block);
+  l->y = func_add(l->m, l->f, OP_LINEAR, (Node *[]){ x, w, NULL, NULL }, 4);
+  Diags *d = diags_new();
+  ensure(node_infer(l->m, l->y, d));
+  diags_free(d);
+  l->flops *= (double)s->h;
+}
+
+static void tile_set(Layer *l, const Target *t, const Options *o) {
+  const Shape *s = &l->s;
+  int *tile = l->y->tile;
+  int64_t vectors = 1;
+  if (o->tile[1]) {
+    tile[0] = o->tile[0], tile[1] = o->tile[1];
+    return;
+  }
+  if (strstr(l->kernel, "linear")) return;
+  int64_t st[MAX_RANK], at;
+  layout_strides(&l->y->type, st, &at);
+  vectors = l->y->type.dim[2] * ((l->y->type.dim[3] + t->lanes - 1) /
+                                 t->lanes);
+  if (s->stride == 1)
+    vectors = (l->y->type.dim[2] * st[2] + t->lanes - 1) / t->lanes;
+  if (strstr(l->kernel, "dense"))
+    tile_choose(s->o / s->groups, vectors, t->vregs, tile);
+  else
+    tile[1] = tile_split(vectors, t->vregs >= 32 ? 4 : 2);
+}
+
+static void layer_build(Layer *l, const Target *t, const Options *o) {
+  bool sparse = strstr(l->kernel, "sr") != NULL;
+  int block = strstr(l->kernel, "bsr") ? 4 : 1;
+  l->m = module_new("bench");
+  l->f = func_new(l->m, "main");
+  if (strcmp(l->s.op, "conv") == 0)
+    conv_build(l, t, sparse ? o->zeros : 0, block);
+  else
+    linear_build(l, sparse ? o->zeros : 0, block);
+  func_output(l->m, l->f, "y", l->y);
+  l->y->kernel = l->kernel;
+  tile_set(l, t, o);
+  Node *x = l->y->in[0];
+  size_t xb = (size_t)type_bytes(&x->type) + 256;
+  size_t yb = (size_t)type_bytes(&l->y->type) + 256;
+  size_t huge = (size_t)2 << 20;
+  l->arena = aligned_alloc(huge, (yb + huge) / huge * huge);
+  l->io[0] = aligned_alloc(huge, (xb + huge) / huge * huge);
+  memset(l->arena, 0, yb);
+  for (size_t i = 0; i < xb / 4; i++)
+    ((float *)l->io[0])[i] = (float)(draw() - 0.5);
+  l->y->type.at = 0;
+  kernel_compile(&l->jit, l->m, l->f, l->y, t, o->assembly);
+  l->ns = calloc((size_t)o->rounds, sizeof *l->ns);
+}
+
+/* Two tables of kernels: what a layer can take. */
+static int kernels_of(const Shape *s, const char *const **out) {
+  static const char *const conv[] = { "conv2d_dense", "conv2d_bsr",
+                                      "conv2d_csr" };
+  static const char *const depth[] = { "conv2d_depthwise" };
+  static const char *const lin[] = { "linear_dense", "linear_bsr",
+                                     "linear_csr" };
+  *out = strcmp(s->op, "linear") == 0 ? lin : s->groups > 1 ? depth : conv;
+  return *out == depth ? 1 : 3;
+}
+
+/* ---- timing ---------------------------------------------------------- */
+
+static void layer_run(Layer *l) {
+  l->jit.run(l->io, l->arena, l->jit.weights);
+}
+
+static double round_ns(Layer *l) {
+  double t = now_ns();
+  for (int i = 0; i < l->reps; i++) layer_run(l);
+  return (now_ns() - t) / l->reps;
+}
+
+static int by_value(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return x < y ? -1 : x > y;
+}
+
+/* GFLOP/s of independent multiply-adds: a dense layer that lives in L1. */
+static double peak(const Target *t, const Options *o) {
+  Options best = *o;
+  best.assembly = NULL;
+  best.tile[0] = t->vregs >= 32 ? 28 : 12, best.tile[1] = 1;
+  Layer l = { .s = { "peak", "conv", 128, 1, t->lanes, 28, 1, 1, 1 },
+              .kernel = "conv2d_dense" };
+  if (t->vregs < 32) l.s.o = 12;
+  double top = 0;
+  layer_build(&l, t, &best);
+  for (int i = 0; i < 200; i++) {
+    l.reps = 20;
+    double rate = l.flops / round_ns(&l);
+    if (rate > top) top = rate;
+  }
+  return top;
+}
+
+static void measure(Layer *l, int n, int rounds) {
+  for (int i = 0; i < n; i++) {
+    l[i].reps = 1;
+    layer_run(&l[i]);
+    double t = round_ns(&l[i]);
+    l[i].reps = 1 + (int)(2e6 / t);
+  }
+  for (int r = 0; r < rounds; r++)
+    for (int i = 0; i < n; i++) l[i].ns[r] = round_ns(&l[i]);
+  for (int i = 0; i < n; i++)
+    qsort(l[i].ns, (size_t)rounds, sizeof *l[i].ns, by_value);
+}
+
+static void report(const Layer *l, int n, const Options *o, double top) {
+  printf("%-7s %-5s %-28s %-17s %5s %9s %8s %5s %7s %6s %6s\n", "net", "op",
+         "shape", "kernel", "tile", "us", "GFLOP/s", "%", "dense x", "kB",
+         "ms cc");
+  double dense = 0;
+  for (int i = 0; i < n; i++) {
+    const Shape *s = &l[i].s;
+    double ns = l[i].ns[o->rounds / 2], rate = l[i].flops / ns;
+    char shape[64], tile[24], times[16] = "";
+    snprintf(shape, sizeof shape, "%lldx%lldx%lld->%lld k%lld s%lld",
+             (long long)s->c, (long long)s->h, (long long)s->w,
+             (long long)s->o, (long long)s->k, (long long)s->stride);
+    snprintf(tile, sizeof tile, "%dx%d", l[i].y->tile[0],
+             l[i].y->tile[1]);
+    if (strstr(l[i].kernel, "dense")) dense = ns;
+    else if (strstr(l[i].kernel, "sr") && dense > 0)
+      snprintf(times, sizeof times, "%.2f", dense / ns);
+    printf("%-7s %-5s %-28s %-17s %5s %9.2f %8.1f %5.1f %7s %6.0f %6.1f\n",
+           s->net, s->op, shape, l[i].kernel, tile, ns / 1e3, rate,
+           100 * rate / top, times, (double)l[i].jit.weight_bytes / 1024,
+           1e3 * l[i].jit.seconds);
+  }
+}
+
+/* ---- command line ---------------------------------------------------- */
+
+static const char *option(const char *arg, const char *name) {
+  size_t n = strlen(name);
+  return strncmp(arg, name, n) == 0 ? arg + n : NULL;
+}
+
+static bool options_read(Options *o, int argc, char **argv) {
+  *o = (Options){ .zeros = 90, .rounds = 15 };
+  for (int i = 1; i < argc; i++) {
+    const char *v;
+    if ((v = option(argv[i], "--cpu="))) o->cpu = v;
+    else if ((v = option(argv[i], "--net="))) o->net = v;
+    else if ((v = option(argv[i], "--kernel="))) o->kernel = v;
+    else if ((v = option(argv[i], "--zeros="))) o->zeros = atoi(v);
+    else if ((v = option(argv[i], "--rounds="))) o->rounds = atoi(v);
+    else if ((v = option(argv[i], "--asm="))) o->assembly = v;
+    else if ((v = option(argv[i], "--tile=")))
+      sscanf(v, "%dx%d", &o->tile[0], &o->tile[1]);
+    else o->shapes = argv[i];
+  }
+  return o->shapes != NULL && o->rounds > 0;
+}
+
+int main(int argc, char **argv) {
+  static Layer layers[LAYERS_MAX];
+  Options o;
+  Target t;
+  if (!options_read(&o, argc, argv)) {
+    fprintf(stderr, "usage: kernels [options] SHAPES (see kernels.c)\n");
+    return 2;
+  }
+  Diags *d = diags_new();
+  if (!target_resolve(arena_new(), d, NULL, o.cpu, NULL, &t)) {
+    diags_print(d, stderr, false);
+    return 4;
+  }
+  FILE *f = fopen(o.shapes, "r");
+  char line[256];
+  int n = 0;
+  if (!f) return 3;
+  while (fgets(line, sizeof line, f)) {
+    Shape s;
+    long long v[7];
+    const char *const *kernel;
+    if (line[0] == '#' ||
+        sscanf(line, "%15s %15s %lld %lld %lld %lld %lld %lld %lld", s.net,
+               s.op, &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6]) != 9)
+      continue;
+    s.c = v[0], s.h = v[1], s.w = v[2], s.o = v[3], s.k = v[4];
+    s.stride = v[5], s.groups = v[6];
+    if (o.net && strcmp(o.net, s.net) != 0) continue;
+    int count = kernels_of(&s, &kernel);
+    for (int i = 0; i < count && n < LAYERS_MAX; i++) {
+      if (o.kernel && !strstr(kernel[i], o.kernel)) continue;
+      layers[n] = (Layer){ .s = s, .kernel = kernel[i] };
+      layer_build(&layers[n++], &t, &o);
+    }
+  }
+  fclose(f);
+  double top = peak(&t, &o);
+  printf("%s: %.0f GFLOP/s peak, %d lanes, %d registers; %d %% zeros\n",
+         t.cpu, top, t.lanes, t.vregs, o.zeros);
+  measure(layers, n, o.rounds);
+  report(layers, n, &o, top);
+  return 0;
+}
