@@ -100,37 +100,42 @@ static const char *store(DumpDir *dd, const Param *p, const char *pass) {
   return name;
 }
 
-/* The text without its last "}", so that a weights statement can follow. */
-static void reopen(Text *t) {
-  while (t->n && t->s[t->n - 1] != '}') t->n--;
-  if (t->n) t->n--;
+/* `weights "weights.safetensors"` with the names that params have there. */
+static void weights_statement(Text *t, DumpDir *dd, const Module *m,
+                              const char *pass) {
+  size_t renamed = 0;
+  text_puts(t, "  weights \"weights.safetensors\"");
+  for (size_t i = 0; i < m->params.n; i++) {
+    const Param *p = m->params.at[i];
+    const char *name = store(dd, p, pass);
+    if (strcmp(name, p->path) == 0) continue;
+    text_printf(t, "%s    %s = ", renamed++ ? "" : " {\n", p->path);
+    text_quote(t, name);
+    text_puts(t, ";\n");
+  }
+  text_puts(t, renamed ? "  }\n" : ";\n");
 }
 
 bool dumpdir_add(DumpDir *dd, Diags *d, Module *m, const char *pass) {
+  static const char plain[] = "  weights \"weights.safetensors\";\n";
   if (dd->count == 0 && mkdir(dd->dir, 0777) != 0 && errno != EEXIST)
     return diag_error_at(d, EXIT_FILE, dd->dir, "cannot make the folder: %s",
                          strerror(errno));
-  Text t = {0};
-  module_print(&t, m, NULL);
-  reopen(&t);
-  if (m->params.n) {
-    text_puts(&t, "  weights \"weights.safetensors\"");
-    size_t renamed = 0;
-    for (size_t i = 0; i < m->params.n; i++) {
-      const Param *p = m->params.at[i];
-      const char *name = store(dd, p, pass);
-      if (strcmp(name, p->path) == 0) continue;
-      text_printf(&t, "%s    %s = ", renamed++ ? "" : " {\n", p->path);
-      text_quote(&t, name);
-      text_puts(&t, ";\n");
-    }
-    text_puts(&t, renamed ? "  }\n" : ";\n");
+  Text t = {0}, out = {0};
+  module_print(&t, m, m->params.n ? "weights.safetensors" : NULL);
+  char *at = m->params.n ? strstr(t.s, plain) : NULL;
+  if (at) {
+    text_write(&out, t.s, (size_t)(at - t.s));
+    weights_statement(&out, dd, m, pass);
+    text_puts(&out, at + strlen(plain));
+  } else {
+    text_write(&out, t.s, t.n);
   }
-  text_puts(&t, "}\n");
   char *path = arena_printf(dd->a, "%s/%02d-%s.tam", dd->dir, dd->count++,
                             pass);
-  bool ok = file_write(d, path, t.s, t.n);
+  bool ok = file_write(d, path, out.s, out.n);
   text_free(&t);
+  text_free(&out);
   return ok;
 }
 

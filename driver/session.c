@@ -149,8 +149,7 @@ static bool after_pass(void *ctx, const char *pass, Module **m,
   if (s->o->time_report)
     fprintf(stderr, "%-10s %8.3f ms\n", pass, seconds * 1e3);
   if (s->after && !s->after(s, pass, seconds)) return false;
-  /* A recipe waits to be carried out; a dump cannot say so. */
-  if (s->o->roundtrip && (*m)->recipe.n == 0) {
+  if (s->o->roundtrip) {
     if (!roundtrip(s, m)) return false;
     s->module = *m;
   }

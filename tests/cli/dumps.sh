@@ -30,6 +30,10 @@ dumps sparse "$fashion" --weights="$SRCDIR/examples/fashion/sparse.safetensors"
 expect roundtrip 0 '' "$TAMIS" build "$fashion" --roundtrip \
   --weights="$SRCDIR/examples/fashion/sparse.safetensors" -o round.so
 same roundtrip-bytes source.so round.so
-[ -n "${TAMIS_QUICK:-}" ] ||
+[ -n "${TAMIS_QUICK:-}" ] || {
   dumps mobilenet "$mobilenet" --random-weights=1 --recipe=sparse
+  expect mobilenet-roundtrip 0 '' "$TAMIS" build "$mobilenet" --roundtrip \
+    --random-weights=1 --recipe=sparse -o round.so
+  same mobilenet-roundtrip-bytes source.so round.so
+}
 finish
