@@ -77,6 +77,7 @@ struct Frame {
   File *file;            /* whose names it sees */
   const char *path;      /* of this instance, "" for the model */
   const char *scope;     /* path and the labels of the repeats around */
+  Span label;            /* of the innermost repeat around */
   const char *layer;     /* its name in the caller's scope */
   Map vars;              /* name -> Value * */
   Span call;             /* in the caller */
@@ -124,6 +125,8 @@ typedef struct Elab {
   Frame *frame;
   bool dump;
   size_t base;           /* errors that were there before */
+  bool outer;            /* errors are the caller's: about arguments */
+  Span also;             /* what the next error underlines as well */
   bool stop;             /* a limit was hit: nothing more is evaluated */
   int depth;
   int64_t steps;
@@ -148,6 +151,8 @@ Value elab_error(Elab *e, Span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
 Value elab_later(Elab *e, Span at, const char *what);
 Span elab_user_span(const Elab *e, Span at);
 bool elab_said(Elab *e, Span at);     /* and notes that it now is */
+/* Underline one more range in the error that comes next. */
+void elab_also(Elab *e, Span at);
 /* Notes that name the instance in which the latest error arose. */
 void elab_chain(Elab *e);
 

@@ -69,36 +69,41 @@ static bool args_sort(Elab *e, const Sig *s, const CallArgs *args, Span at,
   return ok;
 }
 
-/* Check an argument, or work out the default, and make it a variable. */
+static bool par_check(Elab *e, const Par *p, const char *what, Span at,
+                      Value *v)
+{
+  if (!p->type)
+    return true;
+  if (p->type->is_kind)
+    return elab_kind_check(e, p->type, v, what, at);
+  if (value_is_number(v))
+    *v = value_node(elab_const(e, value_number(v)));
+  if (v->kind == VAL_NODE)
+    return elab_type_match(e, p->type, &v->node->type, what, at);
+  elab_error(e, at, "%s: expected a tensor, found %s", what,
+             value_describe(e->a, v));
+  return false;
+}
+
+/* Check an argument, or work out the default, and make it a variable.  A
+ * wrong argument is the caller's error. */
 static bool par_bind(Elab *e, const Par *p, const CallArg *arg)
 {
   Value v = arg ? arg->v : elab_expr(e, p->def);
-  Span at = arg ? arg->span : p->name.span;
   if (v.kind == VAL_NONE)
     return false;
-  if (p->type && p->type->is_kind) {
-    if (!elab_kind_check(e, p->type, &v, p->name.s, at))
-      return false;
-  } else if (p->type) {
-    if (value_is_number(&v))
-      v = value_node(elab_const(e, value_number(&v)));
-    if (v.kind != VAL_NODE) {
-      elab_error(e, at, "argument '%s': expected a tensor, found %s",
-                 p->name.s, value_describe(e->a, &v));
-      return false;
-    }
-    const char *what = arena_printf(e->a, "argument '%s'", p->name.s);
-    if (!elab_type_match(e, p->type, &v.node->type, what, at))
-      return false;
-  }
-  var_set(e, p->name.s, v);
-  return true;
+  const char *what = arena_printf(e->a, "argument '%s' of '%s'", p->name.s,
+                                  e->frame->decl->name.s);
+  e->outer = arg != NULL;
+  bool ok = par_check(e, p, what, arg ? arg->span : p->name.span, &v);
+  e->outer = false;
+  if (ok)
+    var_set(e, p->name.s, v);
+  return ok;
 }
 
 /* ---- running a block ------------------------------------------------- */
 
-/* Errors in arguments belong to the caller, where the user wrote them; so
- * they are shown without a note that leads into the block. */
 static bool pars_bind(Elab *e, const Sig *s, const CallArg **given)
 {
   bool ok = true;
@@ -199,6 +204,8 @@ Value elab_call(Elab *e, const Expr *call, const Value *piped, Span piped_at)
   const char *name = call->name.s;
   CallArgs args = {0};
   Op op;
+  if (!strcmp(name, "scan"))
+    return elab_later(e, call->name.span, "'scan'");
   if (!args_eval(e, call, piped, piped_at, &args))
     return none;
   const Decl *d = e->dump ? NULL : unit_decl(e, e->frame->file, name);
@@ -217,7 +224,5 @@ Value elab_call(Elab *e, const Expr *call, const Value *piped, Span piped_at)
   }
   if (op_parse(name, &op) && !(op_info(op)->flags & FLAG_LEAF))
     return elab_op(e, op, &args, call, call->name.span);
-  if (!strcmp(name, "scan"))
-    return elab_later(e, call->name.span, "'scan'");
   return unknown_callee(e, call);
 }

@@ -8,7 +8,7 @@
 /* The innermost instance whose text the user wrote, and the place there. */
 static const Frame *user_frame(const Elab *e, Span *at)
 {
-  const Frame *f = e->frame;
+  const Frame *f = e->outer ? e->frame->up : e->frame;
   while (f && f->up && f->file->prelude) {
     *at = f->call;
     f = f->up;
@@ -32,6 +32,21 @@ bool elab_said(Elab *e, Span at)
   return false;
 }
 
+void elab_also(Elab *e, Span at)
+{
+  e->also = at;
+}
+
+/* A path, its middle left out when it is long. */
+static const char *path_short(Elab *e, const char *path)
+{
+  enum { HEAD = 40, TAIL = 20 };
+  size_t n = strlen(path);
+  if (n <= HEAD + TAIL + 3)
+    return path;
+  return arena_printf(e->a, "%.*s...%s", HEAD, path, path + n - TAIL);
+}
+
 void elab_chain(Elab *e)
 {
   Span at = {0};
@@ -40,11 +55,12 @@ void elab_chain(Elab *e)
     return;
   if (!f->up) {
     if (*f->scope)
-      diag_note(e->d, at, "in %s", f->scope);
+      diag_note(e->d, f->label, "in %s", path_short(e, f->scope));
     return;
   }
   if (*f->up->scope)
-    diag_note(e->d, f->call, "in '%s', from %s", f->layer, f->up->scope);
+    diag_note(e->d, f->call, "in '%s', from %s", f->layer,
+              path_short(e, f->up->scope));
   else
     diag_note(e->d, f->call, "in '%s'", f->layer);
 }
@@ -53,7 +69,8 @@ void elab_chain(Elab *e)
 static const char *prelude_layer(const Elab *e)
 {
   const char *name = NULL;
-  for (const Frame *f = e->frame; f && f->file->prelude; f = f->up)
+  const Frame *f = e->outer ? e->frame->up : e->frame;
+  for (; f && f->file->prelude; f = f->up)
     name = f->decl->name.s;
   return name;
 }
@@ -62,6 +79,8 @@ static void say(Elab *e, int exit_class, Span at, const char *fmt,
                 va_list ap)
 {
   Text t = {0};
+  Span also = e->also.src ? elab_user_span(e, e->also) : e->also;
+  e->also = (Span){0};
   at = elab_user_span(e, at);
   if (at.src && elab_said(e, at))
     return;
@@ -70,6 +89,7 @@ static void say(Elab *e, int exit_class, Span at, const char *fmt,
   text_vprintf(&t, fmt, ap);
   diag_error(e->d, exit_class, at, "%s", t.s);
   text_free(&t);
+  diag_also(e->d, also);
   elab_chain(e);
 }
 

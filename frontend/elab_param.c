@@ -82,8 +82,8 @@ void elab_param(Elab *e, const Stmt *s)
   if (old && old->kind == VAL_PARAM && old->param->frame == e->frame &&
       old->param->path && !strcmp(old->param->path,
         path_join_scope(e->a, e->frame->scope, name))) {
+    elab_also(e, old->param->span);
     elab_error(e, s->path->span, "param '%s' is declared twice", name);
-    diag_also(e->d, old->param->span);
     ok = false;
   }
   p->name = name;
@@ -114,7 +114,7 @@ static void path_taken(Elab *e, const LazyParam *p)
   const Frame *f = frame_taken(e, p->frame);
   Frame *saved = e->frame;
   if (!f) {
-    elab_error(e, p->span, "a param of the path '%s' exists already",
+    elab_error(e, p->span, "a param '%s' exists already",
                p->path);
     return;
   }

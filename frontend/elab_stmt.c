@@ -54,8 +54,8 @@ static bool bind_type(Elab *e, const Bind *b, Value *v, bool fresh, Span at)
   type_print(&t, &want);
   text_puts(&t, ", found ");
   type_print(&t, found);
+  elab_also(e, at);
   elab_error(e, b->type->span, "'%s': expected %s", b->name.s, t.s);
-  diag_also(e->d, at);
   text_free(&t);
   return false;
 }
@@ -156,6 +156,8 @@ static void stmt_repeat(Elab *e, const Stmt *s)
   for (size_t i = 0; i < s->vars.n; i++)
     vec_push(e->a, &saved, map_get(&e->frame->vars, s->vars.at[i].s));
   const char *scope = e->frame->scope;
+  Span label = e->frame->label;
+  e->frame->label = s->label.span;
   size_t errors = diags_errors(e->d);
   for (int64_t i = 0; i < n && diags_errors(e->d) == errors; i++) {
     if (e->steps++ >= MAX_EVAL_STEPS) {
@@ -171,6 +173,7 @@ static void stmt_repeat(Elab *e, const Stmt *s)
       elab_stmts(e, &s->body);
   }
   e->frame->scope = scope;
+  e->frame->label = label;
   for (size_t i = 0; i < s->vars.n; i++)
     map_put(e->a, &e->frame->vars, s->vars.at[i].s, saved.at[i]);
 }

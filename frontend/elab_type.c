@@ -298,11 +298,11 @@ bool elab_type_match(Elab *e, const TypeExpr *t, const Type *found,
     const char *s = x->kind == EXPR_PATH ? path_single(x->path) : NULL;
     known = !s || var_get(e, s);
   }
+  known = known && elab_type(e, t, &want);
+  elab_also(e, t->span);
   elab_error(e, at, "%s: expected %s, found %s", what,
-             known && elab_type(e, t, &want) ? type_text(e, &want)
-                                             : span_text(e->a, t->span),
+             known ? type_text(e, &want) : span_text(e->a, t->span),
              type_text(e, found));
-  diag_also(e->d, elab_user_span(e, t->span));
   return false;
 }
 
@@ -365,7 +365,7 @@ bool elab_kind_check(Elab *e, const TypeExpr *t, Value *v, const char *name,
     }
   }
   if (!ok)
-    elab_error(e, at, "argument '%s': expected %s%s, found %s", name,
+    elab_error(e, at, "%s: expected %s%s, found %s", name,
                t->kind.s, t->is_list ? "[]" : "",
                value_describe(e->a, v));
   return ok;

@@ -141,8 +141,13 @@ static bool bounds_check(Elab *e, const Decl *d)
     Value l = {.kind = VAL_NONE};
     if (x->kind == EXPR_BINARY)
       l = elab_expr(e, x->sub.at[0]);
-    diag_error(e->d, EXIT_USAGE, x->span, "expected %s, found %s",
-               span_text(e->a, x->span), value_describe(e->a, &l));
+    Text t = {0};
+    value_print(&t, &l);
+    diag_error(e->d, EXIT_USAGE, x->span, "expected %s, found %s = %s",
+               span_text(e->a, x->span),
+               x->kind == EXPR_BINARY
+                 ? span_text(e->a, x->sub.at[0]->span) : "it", t.s);
+    text_free(&t);
   }
   return ok;
 }
@@ -167,7 +172,9 @@ static bool input_add(Elab *e, const Par *p)
   }
   Value v = elab_expr(e, p->def);
   if (v.kind == VAL_NONE ||
-      (p->type && !elab_kind_check(e, p->type, &v, p->name.s, p->def->span)))
+      (p->type && !elab_kind_check(e, p->type, &v,
+                                  arena_printf(e->a, "input '%s'",
+                                               p->name.s), p->def->span)))
     return false;
   var_set(e, p->name.s, v);
   return true;

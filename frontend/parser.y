@@ -551,7 +551,7 @@ static int yyreport_syntax_error(const yypcontext_t *ctx, void *scanner,
   if (wanted(want, n, YYSYMBOL_PIPE) && !wanted(want, n, YYSYMBOL_AND) &&
       is_operator(got)) {
     diag_error(p->diags, EXIT_MODEL, at,
-               "the right side of '|>' is a layer, found %s behind it: "
+               "the right side of '|>' is a layer, found '%s' behind it: "
                "write parentheses around the whole pipe",
                span_text(p->arena, at));
     return 0;
