@@ -3,43 +3,58 @@
  *
  * Times of formats are relative to one dense multiply-accumulate of the
  * same op on the same machine.  A table of 4x1 blocks reads one index and
- * one column of x for four rows; a table of single values reads both for
- * each value.
- * source     bench/ (rows of conv 1x1 and linear at several densities); the
- *            order of magnitude is that of the tables in doc/internals.md */
+ * one column of x for four rows, a table of single values reads both for
+ * each value; a matrix times a vector has nothing to share either among.
+ * source     medians of `tamis bench --layers` with and without
+ *            --sparsity=off over densities 5 to 70 %: pointwise 256x256 on
+ *            28x28, 512x512 on 14x14, 960x160 on 7x7; 3x3 64x64 on 28x28;
+ *            linear 1024x1024, 1280x256, 128x10; Zen 5 with AVX-512, AVX2 */
 #include "passes/passes.h"
 
-static const struct FormatCost {
-  Op op;
-  double bsr, csr;   /* a stored value, against 1 of dense */
-} costs[] = {
-  {OP_CONV2D, 1.5, 2.5},
-  {OP_LINEAR, 1.6, 2.5},
-};
-/* Blocks fuller than this are left dense whatever the table says. */
-static const double block_limit = 0.6;
+typedef enum { POINTWISE, SPATIAL, MATRIX } Kind;
 
-Format format_choose(Op op, int64_t all, int64_t nonzero, int64_t blocked)
+/* A stored value, against 1 of dense; [1] where a vector has 16 lanes. */
+static const struct FormatCost {
+  double bsr[2], csr[2];
+} costs[] = {
+  [POINTWISE] = {{1.35, 1.3}, {2.2, 2.9}},
+  [SPATIAL] = {{1.4, 1.4}, {2.1, 3.7}},
+  [MATRIX] = {{2.3, 2.3}, {9.0, 9.0}},
+};
+/* Blocks fuller than this are left dense whatever the table says: small
+ * maps pay more for the table than these averages. */
+static const double block_limit = 0.65;
+
+static Kind weight_kind(const Weight *w)
 {
-  const struct FormatCost *cost = &costs[op == OP_LINEAR];
-  double dense = (double)all;
-  double csr = cost->csr * (double)nonzero;
-  double bsr = cost->bsr * (double)blocked;
-  bool blocks = blocked >= 0 && (double)blocked <= block_limit * dense;
+  if (w->op == OP_LINEAR) return MATRIX;
+  return w->taps == 1 ? POINTWISE : SPATIAL;
+}
+
+Format format_choose(const Weight *w)
+{
+  const struct FormatCost *cost = &costs[weight_kind(w)];
+  int wide = w->lanes >= 16;
+  double dense = (double)w->all;
+  double csr = cost->csr[wide] * (double)w->nonzero;
+  double bsr = cost->bsr[wide] * (double)w->blocked;
+  bool blocks = w->blocked >= 0 && (double)w->blocked <= block_limit * dense;
   if (blocks && bsr < dense && bsr <= csr) return FORMAT_BSR;
-  return csr <= dense && all > 0 ? FORMAT_CSR : FORMAT_DENSE;
+  return csr < dense ? FORMAT_CSR : FORMAT_DENSE;
 }
 
 /* ---- tiles ---------------------------------------------------------- */
 
 /* Time of one step of a tile of r rows x t vectors: two products a cycle,
- * two loads a cycle, four cycles until a sum can be added to; in 32nds of a
- * cycle, and one more for each load, so that the fewest loads win a tie. */
-static int64_t tile_step(int64_t r, int64_t t)
+ * two loads a cycle (a vector of x takes `xloads`), four cycles until a sum
+ * can be added to; in 32nds of a cycle, on top something for each load and
+ * for each vector of x, which often comes from L2 (bench/kernels --tile:
+ * 9x3, 14x2 and 6x4 are best by turns, 3x7 takes 1.5 times their time). */
+static int64_t tile_step(int64_t r, int64_t t, int xloads)
 {
-  int64_t products = r * t, loads = r + t;
+  int64_t products = r * t, loads = r + t * xloads;
   int64_t most = products > loads ? products : loads;
-  return 16 * (most > 8 ? most : 8) + loads;
+  return 16 * (most > 8 ? most : 8) + 4 * loads + 13 * t;
 }
 
 static int64_t ceil_div(int64_t a, int64_t b)
@@ -47,25 +62,25 @@ static int64_t ceil_div(int64_t a, int64_t b)
   return (a + b - 1) / b;
 }
 
-/* Time of all tiles for `rows` x `vectors`; rows are cut evenly. */
-static int64_t tile_time(int64_t rows, int64_t vectors, int64_t r, int64_t t)
+/* Time of all tiles of the product; rows are cut evenly. */
+static int64_t tile_time(const TileWork *w, int64_t r, int64_t t)
 {
-  int64_t panels = ceil_div(rows, r), each = ceil_div(rows, panels);
-  int64_t rest = vectors % t;
-  int64_t time = vectors / t * tile_step(each, t);
-  if (rest) time += tile_step(each, rest);
+  int64_t panels = ceil_div(w->rows, r), each = ceil_div(w->rows, panels);
+  int64_t rest = w->vectors % t;
+  int64_t time = w->vectors / t * tile_step(each, t, w->xloads);
+  if (rest) time += tile_step(each, rest, w->xloads);
   return panels * time;
 }
 
-void tile_choose(int64_t rows, int64_t vectors, int vregs, int tile[2])
+void tile_choose(const TileWork *w, int vregs, int tile[2])
 {
   int64_t best = -1;
-  for (int t = 1; t <= 8 && t <= vectors; t++) {
+  for (int t = 1; t <= 8 && t <= w->vectors; t++) {
     /* Sums, a vector of x for each column and one weight at a time. */
     int r = (vregs - 1 - t) / t;
-    if (r > rows) r = (int)rows;
+    if (r > w->rows) r = (int)w->rows;
     if (r < 1) break;
-    int64_t time = tile_time(rows, vectors, r, t);
+    int64_t time = tile_time(w, r, t);
     if (best >= 0 && time >= best) continue;
     best = time;
     tile[0] = r;

@@ -106,11 +106,20 @@ bool node_per_axis(Module *m, const Node *n, const Type *t, int axis,
 /* ---- choose.c: the format of a weight ------------------------------- */
 
 typedef enum { FORMAT_DENSE, FORMAT_CSR, FORMAT_BSR } Format;
-/* Relative times of a weight's formats from what it holds: `all` values,
- * `nonzero` of them, `blocked` in 4x1 blocks that are not empty. */
-Format format_choose(Op op, int64_t all, int64_t nonzero, int64_t blocked);
-/* The register tile rows x vectors for a dense product of that size. */
-void tile_choose(int64_t rows, int64_t vectors, int vregs, int tile[2]);
+/* A weight as the choice sees it: its op, taps a channel (kh*kw), lanes of
+ * the target; `all` values, `nonzero` of them, `blocked` in 4x1 blocks that
+ * are not empty (-1: blocks do not fit). */
+typedef struct Weight {
+  Op op;
+  int64_t taps;
+  int lanes;
+  int64_t all, nonzero, blocked;
+} Weight;
+Format format_choose(const Weight *w);
+/* The register tile for a dense product of rows x vectors, where a vector
+ * of x takes `xloads` loads and shuffles (more than 1 where it is strided). */
+typedef struct TileWork { int64_t rows, vectors; int xloads; } TileWork;
+void tile_choose(const TileWork *w, int vregs, int tile[2]);
 /* Vectors a tile, at most `most`, that cut `vectors` evenly. */
 int tile_split(int64_t vectors, int most);
 

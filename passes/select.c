@@ -27,6 +27,12 @@ static int64_t plane_vectors(const PassCtx *c, const Node *n)
   return h * ((w + lanes - 1) / lanes);
 }
 
+static int64_t column_step(const Node *n)
+{
+  int count;
+  return attr_ints(n, "stride", &count)[1];
+}
+
 static bool on_planes(const Node *n)
 {
   const Node *r = node_in(n, 3);
@@ -56,7 +62,8 @@ static void select_conv(PassCtx *c, Node *n)
     n->kernel = "conv2d_depthwise";
   } else {
     n->kernel = "conv2d_dense";
-    tile_choose(o / groups, vectors, c->target->vregs, n->tile);
+    TileWork work = {o / groups, vectors, column_step(n) == 1 ? 1 : 3};
+    tile_choose(&work, c->target->vregs, n->tile);
   }
 }
 

@@ -56,13 +56,14 @@ static void weight_count(const Param *p, const float *w, int64_t *nonzero,
 
 static void weight_pack(PassCtx *c, Op op, Param *p)
 {
-  const float *w = param_values(c->m, p);
-  int64_t all = type_elems(&p->type), nonzero, blocked;
-  if (!w || p->type.sparse || all <= 0 || !sparse_fits(&p->type, 1, 1))
-    return;
-  weight_count(p, w, &nonzero, &blocked);
-  if (!sparse_fits(&p->type, BLOCK_ROWS, 1)) blocked = -1;
-  switch (format_choose(op, all, nonzero, blocked)) {
+  const float *v = param_values(c->m, p);
+  const Type *t = &p->type;
+  if (!v || t->sparse || type_elems(t) <= 0 || !sparse_fits(t, 1, 1)) return;
+  Weight w = {op, 1, c->target->lanes, type_elems(t), 0, 0};
+  for (int i = 2; i < t->rank; i++) w.taps *= t->dim[i];
+  weight_count(p, v, &w.nonzero, &w.blocked);
+  if (!sparse_fits(t, BLOCK_ROWS, 1)) w.blocked = -1;
+  switch (format_choose(&w)) {
   case FORMAT_BSR:
     sparse_pack(c->m, p, BLOCK_ROWS, 1);
     return;

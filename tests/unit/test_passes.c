@@ -273,22 +273,30 @@ static void tiles_fit(void **state)
     for (int64_t vectors = 1; vectors < 40; vectors++)
       for (int regs = 16; regs <= 32; regs += 16) {
         int t[2] = {0, 0};
-        tile_choose(rows, vectors, regs, t);
+        TileWork w = {rows, vectors, 1 + (int)(rows & 2)};
+        tile_choose(&w, regs, t);
         assert_in_range(t[0], 1, rows);
         assert_in_range(t[1], 1, vectors);
         assert_true(t[0] * t[1] + t[1] + 1 <= regs);
       }
 }
 
+static Format format_of(Op op, int64_t nonzero, int64_t blocked)
+{
+  Weight w = {op, 1, 8, 1000, nonzero, blocked};
+  return format_choose(&w);
+}
+
 static void formats_by_density(void **state)
 {
   (void)state;
-  assert_int_equal(format_choose(OP_CONV2D, 1000, 1000, 1000), FORMAT_DENSE);
-  assert_int_equal(format_choose(OP_CONV2D, 1000, 500, 1000), FORMAT_DENSE);
-  assert_int_equal(format_choose(OP_CONV2D, 1000, 100, 100), FORMAT_BSR);
-  assert_int_equal(format_choose(OP_CONV2D, 1000, 100, 344), FORMAT_CSR);
-  assert_int_equal(format_choose(OP_CONV2D, 1000, 100, -1), FORMAT_CSR);
-  assert_int_equal(format_choose(OP_LINEAR, 1000, 0, 0), FORMAT_BSR);
+  assert_int_equal(format_of(OP_CONV2D, 1000, 1000), FORMAT_DENSE);
+  assert_int_equal(format_of(OP_CONV2D, 500, 1000), FORMAT_DENSE);
+  assert_int_equal(format_of(OP_CONV2D, 100, 100), FORMAT_BSR);
+  assert_int_equal(format_of(OP_CONV2D, 100, 344), FORMAT_CSR);
+  assert_int_equal(format_of(OP_CONV2D, 100, -1), FORMAT_CSR);
+  assert_int_equal(format_of(OP_LINEAR, 0, 0), FORMAT_BSR);
+  assert_int_equal(format_of(OP_LINEAR, 200, -1), FORMAT_DENSE);
 }
 
 int main(void)
