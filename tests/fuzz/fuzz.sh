@@ -17,6 +17,8 @@ if [ ! -f Makefile ]; then
     "$src/configure" --enable-asan >configure.log
 fi
 make "fuzz_$kind" >make.log
-exec "./fuzz_$kind" -max_total_time="$seconds" -timeout=20 \
+dict=$src/tests/fuzz/$kind.dict
+[ -f "$dict" ] && set -- -dict="$dict" || set --
+exec "./fuzz_$kind" "$@" -max_total_time="$seconds" -timeout=20 \
   -rss_limit_mb=2500 -max_len=8192 -artifact_prefix="$dir/found/$kind-" \
   "$dir/corpus/$kind" "$src/tests/fuzz/corpus/$kind"
