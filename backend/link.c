@@ -89,6 +89,7 @@ static bool link_object(Emission *e, const char *to) {
   if (!args_run(e, &x)) return false;
   arg_program(&y, "OBJCOPY", "objcopy");
   arg(&y, "--localize-hidden");
+  arg(&y, "--discard-locals");
   arg(&y, joined);
   arg(&y, to);
   return args_run(e, &y);

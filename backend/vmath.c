@@ -6,9 +6,8 @@
  * squares at Chebyshev nodes, in 30 digits, then rounded to f32).  Largest
  * errors, measured against double over all exponents by
  * tests/unit/test_backend.c, in units in the last place of a result that is
- * no denormal: exp 1.1, log 1, tanh 2, erf 2, sigmoid 2.5, gelu 6 (where it
- * is near zero for large negative x; else 2); of what is built on them, silu
- * 3, elu 1.
+ * no denormal: exp 1.1, log 1, tanh 2, erf 2, sigmoid 2.5, gelu 6; of what is
+ * built on them, silu 3, elu 1.
  *
  * Reduction of exp: Cody and Waite, 1980.  erfc(a) = exp(-a^2) f(t) / (1+2a),
  * t = (a-2)/(a+2): Shepherd and Laframboise, 1981. */

@@ -1,238 +1,11 @@
-/* test_backend.c - modules built by hand go through backend_emit, are
- * loaded, run and compared with the evaluator: every kernel that has no test
- * in test_kernels.c, layouts of all sorts, the errors of a call, and the
- * accuracy of the elementary functions. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-/* after the four above */
-#include <cmocka.h>
-#include <dlfcn.h>
+/* test_backend.c - every kernel that has no test in test_kernels.c, from and
+ * to layouts of all sorts, against the evaluator; and the accuracy of the
+ * elementary functions. */
+#include "tests/unit/backend_net.h"
+
 #include <float.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#include "backend/backend.h"
-#include "runtime/tamis.h"
-
-/* ---- the machines compiled for --------------------------------------- */
-
-static const char *const cpu_names[] = { "native", "x86-64-v3", "x86-64" };
-static int cpu;      /* index of the one under test */
-
-static bool target_get(Arena *a, Target *t) {
-  Diags *d = diags_new();
-  bool ok = target_resolve(a, d, NULL, cpu_names[cpu], NULL, t);
-  diags_free(d);
-  return ok;
-}
-
-/* ---- random numbers -------------------------------------------------- */
-
-static uint64_t seed = 1;
-
-static double draw(double lo, double hi) {
-  seed = hash_mix(seed + 0x9E3779B97F4A7C15u);
-  return lo + (hi - lo) * (double)(seed >> 11) * 0x1p-53;
-}
-
-/* ---- a model --------------------------------------------------------- */
-
-static char dir[] = "/tmp/tamis-test-XXXXXX";
-
-typedef struct Net {
-  Arena *a;
-  Diags *d;
-  Module *m;
-  Func *f;
-  Target t;
-  void *so;
-  const tamis_model *model;
-  EmitInfo info;
-  int opt;
-} Net;
-
-static Net *net_new(void) {
-  Arena *a = arena_new();
-  Net *n = arena_new_of(a, Net);
-  n->a = a;
-  n->d = diags_new();
-  n->m = module_new("t");
-  n->f = func_new(n->m, "t");
-  n->opt = 2;
-  if (!target_get(a, &n->t)) skip();
-  return n;
-}
-
-static Type shape(int rank, int64_t a, int64_t b, int64_t c, int64_t d) {
-  return type_make(F32, rank, (int64_t[]){ a, b, c, d });
-}
-
-static Node *node(Net *n, Op op, int nin, Node *a, Node *b, Node *c) {
-  return func_add(n->m, n->f, op, (Node *[]){ a, b, c }, nin);
-}
-
-static Node *input(Net *n, const char *name, Type t) {
-  return func_input(n->m, n->f, name, t);
-}
-
-static Node *param(Net *n, const char *path, Type t) {
-  int64_t count = type_elems(&t);
-  Param *old = module_param(n->m, path);
-  if (old) return func_param(n->m, n->f, old);
-  Buffer *b = buffer_new((size_t)count * 4);
-  float *v = (float *)(void *)b->data;
-  for (int64_t i = 0; i < count; i++) v[i] = (float)draw(0.25, 2);
-  return func_param(n->m, n->f, module_add_param(n->m, path, t, b));
-}
-
-static void ints(Net *n, Node *x, const char *name, int count, int64_t a,
-                 int64_t b, int64_t c, int64_t d) {
-  attr_set_ints(n->m, x, name, (int64_t[]){ a, b, c, d }, count);
-}
-
-static const char *kernel_of(Op op) {
-  uint32_t flags = op_info(op)->flags;
-  if (flags & FLAG_UNARY) return "unary";
-  if (flags & FLAG_BINARY) return "binary";
-  if (flags & FLAG_REDUCE) return "reduce";
-  if (flags & FLAG_VIEW) return "copy";
-  switch (op) {
-    case OP_CONV2D: return "conv2d_plain";
-    case OP_SCALE_SHIFT: case OP_BATCH_NORM: return "scale_shift";
-    case OP_MASK: return "mask";
-    case OP_SOFTMAX: return "softmax";
-    default: return "pool";
-  }
-}
-
-/* Infer all types; keep layouts that were set before. */
-static void net_infer(Net *n) {
-  for (size_t i = 0; i < n->f->nodes.n; i++) {
-    Node *x = n->f->nodes.at[i];
-    if (op_info(x->op)->flags & FLAG_LEAF) continue;
-    const Layout *layout = x->type.layout;
-    if (!node_infer(n->m, x, n->d)) {
-      diags_print(n->d, stderr, false);
-      fail();
-    }
-    x->type.layout = layout;
-    x->type.at = -1;
-    x->kernel = kernel_of(x->op);
-  }
-}
-
-static bool is_output(const Net *n, const Node *x) {
-  for (size_t i = 0; i < n->f->outputs.n; i++)
-    if (n->f->outputs.at[i].node == x) return true;
-  return false;
-}
-
-/* Every value that is no output after the one before. */
-static void net_plan(Net *n) {
-  int64_t at = 0;
-  for (size_t i = 0; i < n->f->nodes.n; i++) {
-    Node *x = n->f->nodes.at[i];
-    x->id = (uint32_t)i;
-    if ((op_info(x->op)->flags & FLAG_LEAF) || x->type.at >= 0) continue;
-    if (is_output(n, x) && !x->type.layout) continue;
-    x->type.at = at;
-    at = (at + type_bytes(&x->type) + 63) / 64 * 64;
-  }
-}
-
-static void net_load(Net *n) {
-  /* A name of its own: a test that failed leaves its artifact loaded. */
-  static int count;
-  char *out = path_join(n->a, dir, arena_printf(n->a, "t%d.so", count++));
-  EmitOpts o = { .target = &n->t, .kind = EMIT_SO, .out = out, .prefix = "t",
-                 .opt = n->opt };
-  net_plan(n);
-  if (!backend_emit(n->m, &o, &n->info, n->d)) {
-    diags_print(n->d, stderr, false);
-    fail();
-  }
-  n->so = dlopen(out, RTLD_NOW | RTLD_LOCAL);
-  if (!n->so) fail_msg("%s", dlerror());
-  unlink(out);
-  n->model = dlsym(n->so, "t_model");
-  assert_non_null(n->model);
-}
-
-static void net_free(Net *n) {
-  if (n->so) dlclose(n->so);
-  module_free(n->m);
-  diags_free(n->d);
-  arena_free(n->a);
-}
-
-/* ---- running and comparing ------------------------------------------- */
-
-typedef struct Io { void *at[16]; size_t n; void *arena; } Io;
-
-static Io io_new(Net *n) {
-  const tamis_model *m = n->model;
-  Io io = { .n = m->n_inputs + m->n_outputs };
-  for (size_t i = 0; i < io.n; i++) {
-    const tamis_tensor *t = i < m->n_inputs ? &m->inputs[i]
-                                            : &m->outputs[i - m->n_inputs];
-    io.at[i] = calloc(1, t->bytes + 64);
-    assert_non_null(io.at[i]);
-  }
-  io.arena = aligned_alloc(64, m->arena_bytes + 64);
-  assert_non_null(io.arena);
-  memset(io.arena, 0xff, m->arena_bytes);
-  return io;
-}
-
-static void io_free(Io *io) {
-  for (size_t i = 0; i < io->n; i++) free(io->at[i]);
-  free(io->arena);
-}
-
-/* Fill the inputs, run both, compare every output. */
-static void net_check(Net *n, double lo, double hi, double tol) {
-  Io io = io_new(n);
-  Tensor in[8];
-  size_t nin = n->f->inputs.n;
-  for (size_t i = 0; i < nin; i++) {
-    Type t = n->f->inputs.at[i]->type;
-    int64_t count = type_elems(&t);
-    in[i] = (Tensor){ t, arena_array(n->a, double, (size_t)count + 1) };
-    for (int64_t k = 0; k < count; k++) {
-      float v = (float)draw(lo, hi);
-      ((float *)io.at[i])[k] = v;
-      in[i].v[k] = (double)v;
-    }
-  }
-  EvalOpts o = { 0 };
-  Tensor *want = func_eval(n->a, n->m, n->f, in, &o, true, n->d);
-  assert_non_null(want);
-  assert_int_equal(n->model->run(io.at, io.arena), TAMIS_OK);
-  for (size_t i = 0; i < n->f->outputs.n; i++) {
-    const Node *x = n->f->outputs.at[i].node;
-    const float *have = io.at[nin + i];
-    for (int64_t k = 0; k < type_elems(&x->type); k++) {
-      double r = want[x->id].v[k], y = (double)have[k];
-      if (fabs(y - r) <= tol * fmax(1, fabs(r)) || (isnan(y) && isnan(r)))
-        continue;
-      fail_msg("%s (%s): output %zu[%lld] is %.9g, should be %.9g",
-               op_info(x->op)->name, n->t.cpu, i, (long long)k, y, r);
-    }
-  }
-  io_free(&io);
-}
-
-static void net_finish(Net *n, Node *out, double lo, double hi, double tol) {
-  func_output(n->m, n->f, "y", out);
-  net_infer(n);
-  net_load(n);
-  net_check(n, lo, hi, tol);
-  net_free(n);
-}
 
 /* ---- layouts --------------------------------------------------------- */
 
@@ -284,12 +57,12 @@ static void layouts_check(Builder build, int variant, Type t, double lo,
 
 /* ---- tests: maps and moves ------------------------------------------- */
 
-static const Op unary_ops[] = {
+enum { UNARY_COUNT = 18 };
+static const Op unary_ops[UNARY_COUNT] = {
   OP_NEG, OP_ABS, OP_SQUARE, OP_SQRT, OP_EXP, OP_LOG, OP_TANH, OP_ERF,
   OP_SIGMOID, OP_RELU, OP_RELU6, OP_LEAKY_RELU, OP_ELU, OP_HARDSIGMOID,
   OP_HARDSWISH, OP_SILU, OP_GELU, OP_CLIP
 };
-enum { UNARY_COUNT = sizeof unary_ops / sizeof *unary_ops };
 
 static void attrs_give(Node *x) {
   if (x->op == OP_CLIP) {
@@ -300,17 +73,19 @@ static void attrs_give(Node *x) {
 
 static void test_unary(void **state) {
   (void)state;
-  Net *n = net_new();
-  Node *x = input(n, "x", shape(2, 3, 37, 0, 0));
-  for (int i = 0; i < 12; i++) {
-    Node *y = node(n, unary_ops[i], 1, x, NULL, NULL);
-    attrs_give(y);
-    func_output(n->m, n->f, arena_printf(n->a, "y%d", i), y);
+  for (int first = 0; first < UNARY_COUNT; first += 9) {
+    Net *n = net_new();
+    Node *x = input(n, "x", shape(2, 3, 37, 0, 0));
+    for (int i = first; i < first + 9; i++) {
+      Node *y = node(n, unary_ops[i], 1, x, NULL, NULL);
+      attrs_give(y);
+      func_output(n->m, n->f, arena_printf(n->a, "y%d", i), y);
+    }
+    net_infer(n);
+    net_load(n);
+    net_check(n, -4, 4, 1e-6);
+    net_free(n);
   }
-  net_infer(n);
-  net_load(n);
-  net_check(n, -4, 4, 1e-6);
-  net_free(n);
 }
 
 static Node *build_unary(Net *n, Node *x, int v) {
@@ -542,43 +317,6 @@ static void test_outputs(void **state) {
   net_free(n);
 }
 
-/* ---- tests: the call ------------------------------------------------- */
-
-static void test_call_errors(void **state) {
-  (void)state;
-  Net *n = net_new();
-  Node *x = input(n, "x", shape(1, 64, 0, 0, 0));
-  Node *h = node(n, OP_EXP, 1, x, NULL, NULL);
-  func_output(n->m, n->f, "y", node(n, OP_LOG, 1, h, NULL, NULL));
-  net_infer(n);
-  net_load(n);
-  Io io = io_new(n);
-  const tamis_model *m = n->model;
-  int (*run)(const float *, float *, void *);
-  *(void **)&run = dlsym(n->so, "t_run");
-  assert_non_null(*(void **)&run);
-  assert_int_equal(m->check_cpu(), TAMIS_OK);
-  assert_int_equal(m->run(io.at, io.arena), TAMIS_OK);
-  assert_int_equal(run(io.at[0], io.at[1], io.arena), TAMIS_OK);
-  assert_int_equal(run(NULL, io.at[1], io.arena), TAMIS_ERR_NULL);
-  assert_int_equal(run(io.at[0], NULL, io.arena), TAMIS_ERR_NULL);
-  assert_int_equal(run(io.at[0], io.at[1], NULL), TAMIS_ERR_NULL);
-  assert_int_equal(run(io.at[0], io.at[1], (char *)io.arena + 4),
-                   TAMIS_ERR_ALIGN);
-  assert_int_equal(m->run(NULL, io.arena), TAMIS_ERR_NULL);
-  assert_int_equal(m->size, sizeof *m);
-  assert_int_equal(m->abi, TAMIS_ABI_VERSION);
-  assert_int_equal(m->arena_bytes, 256);
-  assert_int_equal(m->n_steps, 2);
-  assert_string_equal(m->inputs[0].name, "x");
-  assert_int_equal(m->inputs[0].bytes, 256);
-  assert_int_equal(m->steps[0].out_io, -1);
-  assert_int_equal(m->steps[1].out_io, 1);
-  m->steps[0].run(io.at, io.arena, m->weights);
-  io_free(&io);
-  net_free(n);
-}
-
 /* ---- tests: accuracy ------------------------------------------------- */
 
 /* Distance in units in the last place of r. */
@@ -631,7 +369,7 @@ static void accuracy_check(const Accuracy *c) {
   func_output(n->m, n->f, "y", y);
   net_infer(n);
   net_load(n);
-  Io io = io_new(n);
+  Io io = io_new(n->model);
   float *from = io.at[0], *to = io.at[1];
   for (int64_t i = 0; i < COUNT; i++) from[i] = sample(c, i, COUNT);
   from[0] = INFINITY, from[1] = -INFINITY, from[2] = NAN, from[3] = -0.0f;
@@ -661,51 +399,22 @@ static void test_accuracy(void **state) {
     accuracy_check(&accuracy[i]);
 }
 
-/* ---- tests: targets -------------------------------------------------- */
-
-static void test_targets(void **state) {
-  (void)state;
-  Arena *a = arena_new();
-  Diags *d = diags_new();
-  Target t, again;
-  assert_true(target_resolve(a, d, "x86_64-pc-linux-gnu", "znver4", NULL, &t));
-  assert_int_equal(t.lanes, 16);
-  assert_string_equal(t.triple, "x86_64-linux-gnu");
-  assert_true(target_resolve(a, d, "x86_64-linux-gnu", "znver4", "-avx512vl",
-                             &t));
-  assert_int_equal(t.lanes, 8);
-  assert_true(target_resolve(a, d, t.triple, t.cpu, t.features, &again));
-  assert_string_equal(again.features, t.features);
-  assert_true(target_resolve(a, d, "x86_64-linux-gnu", "x86-64", "+avx512vl",
-                             &t));
-  assert_int_equal(t.lanes, 8);
-  assert_false(target_resolve(a, d, "x86_64-linux-gnu", "znver44", NULL, &t));
-  assert_int_equal(diags_exit_code(d), EXIT_UNSUPPORTED);
-  assert_false(target_resolve(a, d, "vax-dec-ultrix", NULL, NULL, &t));
-  assert_false(target_resolve(a, d, "x86_64-linux-gnu", NULL, "+mmx9", &t));
-  assert_int_equal(diags_errors(d), 3);
-  diags_free(d);
-  arena_free(a);
-}
-
-#define EACH_CPU                                             \
-  cmocka_unit_test(test_unary), cmocka_unit_test(test_unary_layouts), \
-  cmocka_unit_test(test_binary), cmocka_unit_test(test_broadcast_grows), \
-  cmocka_unit_test(test_channel), cmocka_unit_test(test_mask), \
-  cmocka_unit_test(test_moves), cmocka_unit_test(test_reduce), \
-  cmocka_unit_test(test_reduce_long), cmocka_unit_test(test_softmax), \
-  cmocka_unit_test(test_pool), cmocka_unit_test(test_conv), \
-  cmocka_unit_test(test_conv_residual), cmocka_unit_test(test_outputs), \
-  cmocka_unit_test(test_call_errors), cmocka_unit_test(test_accuracy)
+static const struct CMUnitTest tests[] = {
+  cmocka_unit_test(test_unary),         cmocka_unit_test(test_unary_layouts),
+  cmocka_unit_test(test_binary),        cmocka_unit_test(test_broadcast_grows),
+  cmocka_unit_test(test_channel),       cmocka_unit_test(test_mask),
+  cmocka_unit_test(test_moves),         cmocka_unit_test(test_reduce),
+  cmocka_unit_test(test_reduce_long),   cmocka_unit_test(test_softmax),
+  cmocka_unit_test(test_pool),          cmocka_unit_test(test_conv),
+  cmocka_unit_test(test_conv_residual), cmocka_unit_test(test_outputs),
+  cmocka_unit_test(test_accuracy)
+};
 
 int main(void) {
-  const struct CMUnitTest each[] = { EACH_CPU };
-  const struct CMUnitTest once[] = { cmocka_unit_test(test_targets) };
-  if (!mkdtemp(dir)) return 1;
-  int bad = cmocka_run_group_tests_name("targets", once, NULL, NULL);
-  for (cpu = 0; cpu < 3; cpu++)
-    bad += cmocka_run_group_tests_name(cpu_names[cpu], each, NULL, NULL);
-  unlink(strcat(strcpy((char[64]){ 0 }, dir), "/t.h"));
-  rmdir(dir);
+  int bad = 0;
+  if (!net_dir_make()) return 1;
+  for (net_cpu = 0; net_cpu < NET_CPUS; net_cpu++)
+    bad += cmocka_run_group_tests_name(net_cpus[net_cpu], tests, NULL, NULL);
+  net_dir_remove();
   return bad != 0;
 }
