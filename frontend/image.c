@@ -56,7 +56,7 @@ static bool
 jpeg_decode(Diags *d, const char *path, const Buffer *b, Pixels *out)
 {
   tjhandle h = tjInitDecompress();
-  int width, height, subsampling, space;
+  int width = 0, height = 0, subsampling = 0, space = 0;
   bool ok;
 
   if (!h)
@@ -64,6 +64,9 @@ jpeg_decode(Diags *d, const char *path, const Buffer *b, Pixels *out)
   if (tjDecompressHeader3(h, b->data, (unsigned long)b->size, &width,
                           &height, &subsampling, &space) != 0) {
     ok = diag_error_at(d, EXIT_FILE, path, "JPEG: %s", tjGetErrorStr2(h));
+  } else if (width < 1 || height < 1) {
+    /* Some releases call a file of tables alone, or one cut short, good. */
+    ok = diag_error_at(d, EXIT_FILE, path, "JPEG: there is no picture in it");
   } else if (space == TJCS_CMYK || space == TJCS_YCCK) {
     ok = diag_error_at(d, EXIT_FILE, path, "JPEG: CMYK colours are not "
                        "supported; save it as RGB or grey");
