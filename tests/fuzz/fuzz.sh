@@ -16,7 +16,8 @@ if [ ! -f Makefile ]; then
   CC=${CLANG:-clang-19} CFLAGS='-g -O1 -fsanitize=fuzzer-no-link' \
     "$src/configure" --enable-asan >configure.log
 fi
-make "fuzz_$kind" >make.log
+make frontend/parser.h >make.log
+make "fuzz_$kind" >>make.log
 dict=$src/tests/fuzz/$kind.dict
 [ -f "$dict" ] && set -- -dict="$dict" || set --
 exec "./fuzz_$kind" "$@" -max_total_time="$seconds" -timeout=20 \
