@@ -183,7 +183,7 @@ static bool input_add(Elab *e, const Par *p)
 static bool model_signature(Elab *e, const Decl *d)
 {
   bool ok = dims_fix(e, d) && bounds_check(e, d);
-  for (size_t i = 0; ok && i < d->sig.pars.n; i++) {
+  for (size_t i = 0; i < d->sig.pars.n; i++) {
     const Par *p = &d->sig.pars.at[i];
     for (size_t k = 0; k < i; k++)
       if (!strcmp(d->sig.pars.at[k].name.s, p->name.s)) {

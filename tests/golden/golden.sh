@@ -48,9 +48,10 @@ for dir in parse error; do
       compare "$tmp/err" "${f%.tam}.err"
     else
       compare "$tmp/out" "${f%.tam}.out"
-      "$TAMIS" show --after=parse --random-weights=1 "$tmp/out" \
-        >"$tmp/again" 2>&1
-      cmp -s "$tmp/out" "$tmp/again" || fail "the dump reads back differently"
+      # shellcheck disable=SC2086
+      "$TAMIS" show --after=parse $options -o "$tmp/dump.tam" "$f" &&
+        "$TAMIS" show --after=parse "$tmp/dump.tam" >"$tmp/again"
+      cmp "$tmp/out" "$tmp/again" || fail "the dump reads back differently"
     fi
   done
 done
