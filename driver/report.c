@@ -21,7 +21,8 @@ static const Param *weight_of(const Node *n) {
 }
 
 static Row row_of(Session *s, const Node *n) {
-  Row r = {.n = n, .name = n->path ? n->path : n->name ? n->name : ""};
+  Row r = {.n = n, .name = n->path ? n->path : n->name ? n->name
+                                            : op_info(n->op)->name};
   r.cost = node_cost(s->module, n);
   for (int i = 0; i < n->nin; i++) {
     if (!n->in[i] || n->in[i]->op != OP_PARAM) continue;
