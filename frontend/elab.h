@@ -7,7 +7,7 @@
 
 enum {
   MAX_EVAL_DEPTH = 2000,       /* of expressions and blocks together */
-  MAX_EVAL_STEPS = 20000000,   /* expressions evaluated in one load */
+  MAX_EVAL_STEPS = 1000000,    /* expressions evaluated in one load */
   MAX_LIST = 1 << 20           /* elements of a list */
 };
 
