@@ -27,7 +27,8 @@ bool gen_chance(GraphGen *g, int percent) {
 int64_t gen_size(GraphGen *g, int64_t max) {
   static const int64_t near[] = {4, 8, 16, 32};
   int64_t n;
-  if (gen_chance(g, 15)) n = 1;
+  if (g->big && gen_chance(g, 30)) n = gen_range(g, 1, max);
+  else if (gen_chance(g, 15)) n = 1;
   else if (gen_chance(g, 40)) n = near[gen_below(g, 4)] + gen_range(g, -1, 1);
   else n = gen_range(g, 1, 12);
   return n > max ? gen_range(g, 1, max) : n;
@@ -95,6 +96,13 @@ static GenValue *value_add(GraphGen *g, int rank, const int64_t *dim,
   return v;
 }
 
+int gen_input(GraphGen *g, int rank, const int64_t *dim) {
+  GenValue *v = value_add(g, rank, dim, g->ints ? 3 : 2);
+  v->leaf = true;
+  snprintf(v->name, sizeof v->name, "x%d", g->nvalues - 1);
+  return g->nvalues - 1;
+}
+
 int gen_value(GraphGen *g, int rank, const int64_t *dim, double bound,
               const char *fmt, ...) {
   GenValue *v = value_add(g, rank, dim, bound);
@@ -132,7 +140,7 @@ static const Choice choices[] = {
     {gen_pool, 7},       {gen_reshape, 5},  {gen_permute, 5},
     {gen_expand, 3},     {gen_concat, 7},   {gen_slice, 5},
     {gen_select, 3},     {gen_pad, 5},      {gen_convert, 1},
-    {gen_constant, 2},
+    {gen_constant, 2},   {gen_idiom, 6},   {gen_layers, 8},
 };
 
 static void add_op(GraphGen *g) {
@@ -147,24 +155,25 @@ static void add_op(GraphGen *g) {
   }
 }
 
+static void shrink(int rank, int64_t *dim, int64_t elems) {
+  for (int i = 0; gen_elems(rank, dim) > elems; i = (i + 1) % rank)
+    if (dim[i] > 1) dim[i] = (dim[i] + 1) / 2;
+}
+
 static void add_input(GraphGen *g, bool image) {
   int64_t dim[MAX_RANK];
   int rank = image ? 4 : (int)gen_range(g, 1, 5);
   if (image) {
     dim[0] = gen_chance(g, 75) ? 1 : gen_range(g, 2, 3);
-    dim[1] = gen_size(g, 20);
-    dim[2] = gen_size(g, 19);
-    dim[3] = gen_size(g, 35);
-    while (gen_elems(4, dim) > GEN_MAX_ELEMS / 2)
-      dim[2] = (dim[2] + 1) / 2, dim[1] = (dim[1] + 1) / 2;
+    dim[1] = gen_size(g, g->big ? 400 : 20);
+    dim[2] = gen_size(g, g->big ? 60 : 19);
+    dim[3] = gen_size(g, g->big ? 90 : 35);
   } else {
     for (int i = 0; i < rank; i++) dim[i] = gen_size(g, rank > 2 ? 7 : 40);
-    while (gen_elems(rank, dim) > GEN_MAX_ELEMS / 2)
-      for (int i = 0; i < rank; i++) dim[i] = (dim[i] + 1) / 2;
+    if (g->big) dim[rank - 1] = gen_size(g, gen_chance(g, 20) ? 70000 : 900);
   }
-  GenValue *v = value_add(g, rank, dim, g->ints ? 3 : 2);
-  v->leaf = true;
-  snprintf(v->name, sizeof v->name, "x%d", g->nvalues - 1);
+  shrink(rank, dim, g->max_elems / 2);
+  gen_input(g, rank, dim);
 }
 
 /* The last value, most others that nothing uses, some in the middle; now
@@ -201,10 +210,30 @@ static void print_outputs(GraphGen *g, Text *out, Text *aliases) {
 
 bool graph_integral(uint64_t seed) { return seed % 4 == 3; }
 
+/* A few models are big, for loops that small ones never enter. */
+static void set_size(GraphGen *g) {
+  g->big = gen_chance(g, 4);
+  g->max_elems = g->big ? 40000 : 4000;
+  g->max_macs = g->big ? 4000000 : 300000;
+  if (g->big && gen_chance(g, 20)) g->max_elems = 200000;
+}
+
+static void print_inputs(const GraphGen *g, Text *out) {
+  const char *between = "";
+  for (int i = 0; i < g->nvalues; i++) {
+    const GenValue *v = &g->value[i];
+    if (!v->leaf) continue;
+    text_printf(out, "%s%s: ", between, v->name);
+    print_type(out, v->rank, v->dim);
+    between = ", ";
+  }
+}
+
 void graph_generate(Text *out, uint64_t seed) {
   GraphGen g = {.state = hash_mix(seed), .ints = graph_integral(seed)};
   text_puts(&g.params, "");
   text_puts(&g.body, "");
+  set_size(&g);
   int inputs = (int)(gen_chance(&g, 60) ? 1 : gen_range(&g, 2, 3));
   for (int i = 0; i < inputs; i++)
     add_input(&g, gen_chance(&g, i == 0 ? 70 : 40));
@@ -214,10 +243,7 @@ void graph_generate(Text *out, uint64_t seed) {
   Text aliases = {0};
   text_puts(&aliases, "");
   text_printf(out, "model g%llu(", (unsigned long long)seed);
-  for (int i = 0; i < inputs; i++) {
-    text_printf(out, "%s%s: ", i ? ", " : "", g.value[i].name);
-    print_type(out, g.value[i].rank, g.value[i].dim);
-  }
+  print_inputs(&g, out);
   text_puts(out, ") -> ");
   print_outputs(&g, out, &aliases);
   text_printf(out, " {\n%s%s%s}\n", g.params.s, g.body.s, aliases.s);

@@ -19,10 +19,7 @@ void graph_input(uint64_t seed, size_t index, int64_t n, float *v);
 
 /* ---- inside the generator ------------------------------------------- */
 
-enum {
-  GEN_MAX_VALUES = 64, GEN_MAX_ELEMS = 4000, GEN_MAX_MACS = 300000,
-  GEN_MAX_OUTPUTS = 6
-};
+enum { GEN_MAX_VALUES = 64, GEN_MAX_OUTPUTS = 6 };
 
 /* A value of the model being written.  bound: no element is larger. */
 typedef struct GenValue {
@@ -37,6 +34,8 @@ typedef struct GenValue {
 typedef struct GraphGen {
   uint64_t state;    /* of the random stream */
   bool ints;
+  bool big;                       /* long rows, many channels */
+  int64_t max_elems, max_macs;    /* of a value, of an op */
   Text params, body;
   GenValue value[GEN_MAX_VALUES];
   int nvalues, nparams;
@@ -56,6 +55,8 @@ void gen_dims(Text *t, int rank, const int64_t *dim);   /* "3,4" */
 /* Declare a param p<i>_<role>; its name goes to `name`. */
 void gen_param(GraphGen *g, char name[16], const char *elem, char role,
                int rank, const int64_t *dim);
+/* Declare one more input; its index. */
+int gen_input(GraphGen *g, int rank, const int64_t *dim);
 /* Append `v<i> = expr;` and return the value's index. */
 int gen_value(GraphGen *g, int rank, const int64_t *dim, double bound,
               const char *fmt, ...) PRINTF_LIKE(5, 6);
@@ -66,8 +67,8 @@ double gen_number(GraphGen *g, char text[32]);
 /* Whether a value of this bound may go on. */
 bool gen_fits(const GraphGen *g, double bound);
 
-/* graphgen_math.c, graphgen_window.c, graphgen_move.c: append one or a few
- * ops; false when the values there are do not suit. */
+/* graphgen_math.c, graphgen_idiom.c, graphgen_window.c, graphgen_move.c:
+ * append one or a few ops; false when the values there are do not suit. */
 bool gen_unary(GraphGen *g);
 bool gen_binary(GraphGen *g);
 bool gen_affine(GraphGen *g);
@@ -76,9 +77,11 @@ bool gen_mask(GraphGen *g);
 bool gen_reduce(GraphGen *g);
 bool gen_softmax(GraphGen *g);
 bool gen_constant(GraphGen *g);
+bool gen_idiom(GraphGen *g);
 bool gen_conv(GraphGen *g);
 bool gen_linear(GraphGen *g);
 bool gen_pool(GraphGen *g);
+bool gen_layers(GraphGen *g);
 bool gen_reshape(GraphGen *g);
 bool gen_permute(GraphGen *g);
 bool gen_expand(GraphGen *g);

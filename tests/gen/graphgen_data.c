@@ -35,15 +35,25 @@ static bool kept(const char *name, uint64_t seed, Pattern p, double density,
   return random_unit(name, ~seed, (uint64_t)unit + 100) < density;
 }
 
-static char role_of(const char *path) {
-  const char *mark = strrchr(path, '_');
-  return mark && mark[1] && !mark[2] ? mark[1] : 'w';
+static bool ends(const char *path, const char *end) {
+  size_t n = strlen(path), m = strlen(end);
+  return n >= m && strcmp(path + n - m, end) == 0;
+}
+
+/* p<i>_<role>, or a param of the prelude's layers. */
+static char role_of(const Param *p) {
+  const char *mark = strrchr(p->path, '_');
+  if (mark && mark[1] && !mark[2]) return mark[1];
+  if (ends(p->path, "running_var")) return 'v';
+  if (ends(p->path, "running_mean")) return 'm';
+  if (ends(p->path, "bias")) return 'b';
+  return p->type.rank == 1 ? 'g' : 'w';
 }
 
 bool graph_provide(void *ctx, Param *p) {
   static const double densities[] = {0, 0.02, 0.1, 0.25, 0.5, 0.9, 1, 1, 1};
   uint64_t seed = *(const uint64_t *)ctx;
-  char role = role_of(p->path);
+  char role = role_of(p);
   int64_t n = type_elems(&p->type), rows = p->type.rank ? p->type.dim[0] : 1;
   int64_t cols = rows ? n / rows : 0;
   double density = densities[(int)(9 * random_unit(p->path, ~seed, 0))];

@@ -76,8 +76,8 @@ static double binary_bound(Binary op, double a, double b) {
 }
 
 /* NumPy's rule; false when the shapes do not go together. */
-static bool broadcast(const GenValue *a, int rank, const int64_t *dim,
-                      GenValue *out) {
+static bool broadcast(const GraphGen *g, const GenValue *a, int rank,
+                      const int64_t *dim, GenValue *out) {
   out->rank = a->rank > rank ? a->rank : rank;
   for (int i = 1; i <= out->rank; i++) {
     int64_t da = i <= a->rank ? a->dim[a->rank - i] : 1;
@@ -85,7 +85,7 @@ static bool broadcast(const GenValue *a, int rank, const int64_t *dim,
     if (da != db && da != 1 && db != 1) return false;
     out->dim[out->rank - i] = da == 1 ? db : da;
   }
-  return gen_elems(out->rank, out->dim) <= GEN_MAX_ELEMS;
+  return gen_elems(out->rank, out->dim) <= g->max_elems;
 }
 
 /* The right operand: its text in `name`, its shape in `b`. */
@@ -113,7 +113,7 @@ static bool binary_right(GraphGen *g, int x, GenValue *b, int *used) {
     if (kind < 80 && tries < 8 && y == x) continue;
     *b = g->value[y];
     *used = y;
-    if (broadcast(a, b->rank, b->dim, &ignored)) return true;
+    if (broadcast(g, a, b->rank, b->dim, &ignored)) return true;
   }
   return false;
 }
@@ -128,7 +128,7 @@ bool gen_binary(GraphGen *g) {
   Binary op = gen_chance(g, 45) ? B_ADD : (Binary)gen_below(g, B_COUNT);
   if (g->ints && op == B_DIV) op = B_SUB;
   if (!binary_right(g, x, &b, &y)) return false;
-  if (!broadcast(&a, b.rank, b.dim, &out)) return false;
+  if (!broadcast(g, &a, b.rank, b.dim, &out)) return false;
   if (op == B_DIV && y < 0) op = B_SUB;      /* abs() wants a tensor */
   double bound = binary_bound(op, a.bound, b.bound);
   if (!gen_fits(g, bound)) return false;
@@ -156,24 +156,39 @@ bool gen_affine(GraphGen *g) {
   double bound = 2 * v.bound + 2;
   if (!gen_fits(g, bound)) return false;
   char scale[16], shift[16], tail[32] = "";
-  gen_param(g, scale, "f32", 's', 1, &v.dim[axis]);
   gen_param(g, shift, "f32", 'b', 1, &v.dim[axis]);
+  if (gen_chance(g, 10) && gen_fits(g, 3 * v.bound + 2)) {
+    bound = 3 * v.bound + 2;
+    strcpy(scale, gen_use(g, gen_input(g, 1, &v.dim[axis])));
+  } else {
+    gen_param(g, scale, "f32", 's', 1, &v.dim[axis]);
+  }
   if (!by_default) snprintf(tail, sizeof tail, ", axis=%d", axis);
   gen_value(g, v.rank, v.dim, bound, "scale_shift(%s, %s, %s%s)",
             gen_use(g, x), scale, shift, tail);
   return true;
 }
 
+/* Statistics are params, now and then those of this very batch. */
 bool gen_batch_norm(GraphGen *g) {
   int x = gen_pick(g, -1, 2);
   if (g->ints || x < 0) return false;
   GenValue v = g->value[x];
   double bound = 2.5 * v.bound + 4;
-  if (!gen_fits(g, bound)) return false;
+  if (!gen_fits(g, bound * 4)) return false;
   static const char roles[] = {'g', 'b', 'm', 'v'};
   char p[4][16];
   for (int i = 0; i < 4; i++)
     gen_param(g, p[i], "f32", roles[i], 1, &v.dim[1]);
+  if (v.rank == 4 && v.bound < 100 && gen_chance(g, 10)) {
+    int m = gen_value(g, 1, &v.dim[1], v.bound, "mean(%s, axes=[0,2,3])",
+                      gen_use(g, x));
+    strcpy(p[2], gen_use(g, m));
+    int s = gen_value(g, 1, &v.dim[1], v.bound * v.bound + 1,
+                      "mean(square(%s), axes=[0,2,3]) + 0.5", v.name);
+    strcpy(p[3], gen_use(g, s));
+    bound = 3 * v.bound + 4;
+  }
   gen_value(g, v.rank, v.dim, bound, "batch_norm(%s, %s, %s, %s, %s%s)",
             gen_use(g, x), p[0], p[1], p[2], p[3],
             gen_chance(g, 30) ? ", eps=0.01" : "");

@@ -60,7 +60,7 @@ bool gen_expand(GraphGen *g) {
   int64_t dim[MAX_RANK] = {gen_range(g, 1, 4)};
   for (int i = 0; i < v.rank; i++)
     dim[lead + i] = v.dim[i] == 1 ? gen_size(g, 9) : v.dim[i];
-  if (gen_elems(lead + v.rank, dim) > GEN_MAX_ELEMS || lead + v.rank == 0)
+  if (gen_elems(lead + v.rank, dim) > g->max_elems || lead + v.rank == 0)
     return false;
   Text t = {0};
   gen_dims(&t, lead + v.rank, dim);
@@ -96,7 +96,7 @@ bool gen_concat(GraphGen *g) {
     if (v->bound > out.bound) out.bound = v->bound;
     used[parts++] = y;
   }
-  bool ok = gen_elems(out.rank, out.dim) <= GEN_MAX_ELEMS;
+  bool ok = gen_elems(out.rank, out.dim) <= g->max_elems;
   ok = ok && (parts > 1 || gen_chance(g, 5));
   for (int i = 0; ok && i < parts; i++) gen_use(g, used[i]);
   if (ok)
@@ -149,7 +149,7 @@ bool gen_pad(GraphGen *g) {
     after[i] = gen_chance(g, 40) ? gen_range(g, 0, 2) : 0;
     dim[i] = v.dim[i] + before[i] + after[i];
   }
-  if (gen_elems(v.rank, dim) > GEN_MAX_ELEMS) return false;
+  if (gen_elems(v.rank, dim) > g->max_elems) return false;
   Text t = {0};
   text_puts(&t, "before=[");
   gen_dims(&t, v.rank, before);

@@ -37,7 +37,9 @@ static bool draw_window(GraphGen *g, WindowDraw *w, int64_t h, int64_t width,
     w->dil[i] = pool || gen_chance(g, 80) ? 1 : gen_range(g, 2, 3);
     int64_t reach = (w->k[i] - 1) * w->dil[i];
     for (int side = 0; side < 2; side++) {
-      int64_t most = pool ? w->k[i] - 1 : reach + gen_chance(g, 8);
+      int64_t most = pool               ? w->k[i] - 1
+                     : gen_chance(g, 3) ? 3 * reach + 9
+                                        : reach + gen_chance(g, 8);
       w->pad[2 * side + i] =
           same ? reach / 2 : gen_chance(g, 40) ? gen_range(g, 0, most) : 0;
     }
@@ -64,9 +66,16 @@ static void print_pad(GraphGen *g, Text *t, const int64_t pad[4]) {
 
 /* ---- operands that conv2d and linear share -------------------------- */
 
-/* A weight: a param, or one under a mask. */
-static void draw_weight(GraphGen *g, Text *t, int rank, const int64_t *dim) {
+/* A weight: a param, one under a mask, or what the caller gives; the bound
+ * of its elements over that of a param. */
+static double draw_weight(GraphGen *g, Text *t, int rank,
+                          const int64_t *dim) {
   char w[16], m[16];
+  int64_t cols = gen_elems(rank, dim) / dim[0];
+  if (gen_chance(g, 5)) {
+    text_puts(t, gen_use(g, gen_input(g, rank, dim)));
+    return g->ints ? 1.5 : 2 / sqrt(3 / (double)cols);
+  }
   gen_param(g, w, "f32", 'w', rank, dim);
   if (gen_chance(g, 8)) {
     gen_param(g, m, "b1", 'k', rank, dim);
@@ -74,6 +83,7 @@ static void draw_weight(GraphGen *g, Text *t, int rank, const int64_t *dim) {
   } else {
     text_puts(t, w);
   }
+  return 1;
 }
 
 /* Activation given as an attribute, as dumps have it; 0 gain: the bound is
@@ -191,11 +201,21 @@ static int pad_before(GraphGen *g, int x) {
   for (int i = 0; i < 4; i++) n[i] = gen_range(g, 0, 2);
   int64_t dim[4] = {v.dim[0], v.dim[1], v.dim[2] + n[0] + n[2],
                     v.dim[3] + n[1] + n[3]};
-  if (gen_elems(4, dim) > GEN_MAX_ELEMS) return x;
+  if (gen_elems(4, dim) > g->max_elems) return x;
   return gen_value(g, 4, dim, v.bound,
                    "pad(%s, before=[0,0,%d,%d], after=[0,0,%d,%d])",
                    gen_use(g, x), (int)n[0], (int)n[1], (int)n[2],
                    (int)n[3]);
+}
+
+/* Another convolution with the same weight, which no fold may spoil; t has
+ * the operands behind x. */
+static void twin(GraphGen *g, int x, const Text *t, const int64_t *dim,
+                 double bound) {
+  GenValue v = g->value[x];
+  int other = same_shape(g, 4, v.dim);
+  if (other < 0 || g->value[other].bound > v.bound) other = x;
+  gen_value(g, 4, dim, bound, "conv2d(%s, %s)", gen_use(g, other), t->s);
 }
 
 bool gen_conv(GraphGen *g) {
@@ -214,21 +234,26 @@ bool gen_conv(GraphGen *g) {
   int64_t k = wd[1] * wd[2] * wd[3];
   double bound = 2 * v.bound * (double)k;
   if (!g->ints) bound = v.bound * sqrt(3.0 * (double)k);
-  if (gen_elems(4, dim) > GEN_MAX_ELEMS ||
-      gen_elems(4, dim) * k > GEN_MAX_MACS || !gen_fits(g, 4 * bound + 16))
+  if (gen_elems(4, dim) > g->max_elems ||
+      gen_elems(4, dim) * k > g->max_macs || !gen_fits(g, 4 * bound + 16))
     return false;
   Text t = {0};
-  draw_weight(g, &t, 4, wd);
+  bound *= draw_weight(g, &t, 4, wd);
   print_pair(&t, "stride", w.stride, gen_chance(g, 20));
   print_pair(&t, "dilation", w.dil, false);
   print_pad(g, &t, w.pad);
   if (groups > 1) text_printf(&t, ", groups=%d", (int)groups);
+  Text plain = {0};
+  text_puts(&plain, t.s);
+  double before = bound;
   bound = draw_epilogue(g, &t, wd[0], 4, dim, bound);
   bool ok = gen_fits(g, bound);
   int y = ok ? gen_value(g, 4, dim, bound, "conv2d(%s, %s)", gen_use(g, x),
                          t.s) : 0;
-  text_free(&t);
   if (ok) follow(g, y);
+  if (ok && gen_chance(g, 6)) twin(g, x, &plain, dim, before);
+  text_free(&t);
+  text_free(&plain);
   return ok;
 }
 
@@ -244,11 +269,11 @@ bool gen_linear(GraphGen *g) {
   double bound = 2 * v.bound * (double)k;
   if (!g->ints) bound = v.bound * sqrt(3.0 * (double)k);
   int64_t elems = gen_elems(out.rank, out.dim);
-  if (elems > GEN_MAX_ELEMS || elems * k > GEN_MAX_MACS ||
+  if (elems > g->max_elems || elems * k > g->max_macs ||
       !gen_fits(g, 4 * bound + 16))
     return false;
   Text t = {0};
-  draw_weight(g, &t, 2, wd);
+  bound *= draw_weight(g, &t, 2, wd);
   bound = draw_epilogue(g, &t, m, out.rank, out.dim, bound);
   bool ok = gen_fits(g, bound);
   int y = ok ? gen_value(g, out.rank, out.dim, bound, "linear(%s, %s)",
@@ -258,14 +283,66 @@ bool gen_linear(GraphGen *g) {
   return ok;
 }
 
+/* ---- layers of the prelude ----------------------------------------- */
+
+/* x |> conv(...) as l3 |> bn as n3 |> relu, or a linear layer. */
+bool gen_layers(GraphGen *g) {
+  int x = gen_pick(g, gen_chance(g, 75) ? 4 : -1, 1), id = g->nvalues;
+  if (x < 0 || !room_for_more(g)) return false;
+  GenValue v = g->value[x], out = v;
+  bool image = v.rank == 4, deep = image && gen_chance(g, 30);
+  int64_t k = image && gen_chance(g, 60) ? 3 : 1, s = gen_range(g, 1, 2);
+  int64_t c = deep ? v.dim[1] : gen_size(g, 24), products;
+  if (image) {
+    out.dim[1] = c;
+    products = deep ? k * k : v.dim[1] * k * k;
+    for (int i = 2; i < 4; i++) out.dim[i] = (v.dim[i] - 1) / s + 1;
+  } else {
+    out.dim[v.rank - 1] = c;
+    products = v.dim[v.rank - 1];
+  }
+  double bound = 2 * v.bound * (double)products + 2;
+  if (!g->ints) bound = v.bound * sqrt(3.0 * (double)products) + 2;
+  int64_t elems = gen_elems(out.rank, out.dim);
+  if (elems > g->max_elems || elems * products > g->max_macs ||
+      !gen_fits(g, 4 * bound + 16))
+    return false;
+  Text t = {0};
+  const char *bias = gen_chance(g, 50) ? ", bias=true" : "";
+  if (deep)
+    text_printf(&t, "depthwise(k=%d, s=%d%s)", (int)k, (int)s, bias);
+  else if (image)
+    text_printf(&t, "conv(%d, k=%d, s=%d, pad=%d%s)", (int)c, (int)k, (int)s,
+                (int)(k / 2), bias);
+  else
+    text_printf(&t, "linear(%d%s)", (int)c, *bias ? "" : ", bias=false");
+  text_printf(&t, " as l%d", id);
+  if (!g->ints && out.rank > 1 && gen_chance(g, 50)) {
+    text_printf(&t, " |> bn as n%d", id);
+    bound = 2.5 * bound + 4;
+  }
+  if (gen_chance(g, 60))
+    text_puts(&t, gen_chance(g, 50) ? " |> relu" : " |> relu6");
+  gen_value(g, out.rank, out.dim, bound, "%s |> %s", gen_use(g, x), t.s);
+  text_free(&t);
+  return true;
+}
+
 /* ---- pools ---------------------------------------------------------- */
+
+/* The whole map as one window. */
+static void whole_map(WindowDraw *w, const GenValue *v) {
+  *w = (WindowDraw){.k = {v->dim[2], v->dim[3]}, .stride = {1, 1},
+                    .out = {1, 1}};
+}
 
 bool gen_pool(GraphGen *g) {
   int x = gen_pick(g, 4, 4);
   if (x < 0) return false;
   GenValue v = g->value[x];
   WindowDraw w;
-  if (!draw_window(g, &w, v.dim[2], v.dim[3], true)) return false;
+  if (gen_chance(g, 12)) whole_map(&w, &v);
+  else if (!draw_window(g, &w, v.dim[2], v.dim[3], true)) return false;
   bool max = g->ints || gen_chance(g, 50);
   int64_t dim[4] = {v.dim[0], v.dim[1], w.out[0], w.out[1]};
   Text t = {0};
@@ -273,7 +350,7 @@ bool gen_pool(GraphGen *g) {
   print_pair(&t, "stride", w.stride, false);
   print_pad(g, &t, w.pad);
   if (!max && gen_chance(g, 50)) text_puts(&t, ", count_pad=true");
-  bool ok = gen_elems(4, dim) <= GEN_MAX_ELEMS;
+  bool ok = gen_elems(4, dim) <= g->max_elems;
   if (ok)
     gen_value(g, 4, dim, v.bound, "%s_pool(%s%s)", max ? "max" : "avg",
               gen_use(g, x), t.s);

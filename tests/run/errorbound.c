@@ -163,18 +163,30 @@ static void bound_scale_shift(Bounder *b) {
   }
 }
 
-/* The stored statistics are taken as exact: they are params. */
+/* gamma / sqrt(var + eps) and its error. */
+static double norm_scale(const Bounder *b, int64_t c, double *e) {
+  const Bounded *gamma = operand(b, 1), *var = operand(b, 4);
+  double v = var->v[c] + attr_float(b->n, "eps");
+  double least = v - var->e[c] - LOCAL * fabs(v), root = sqrt(v);
+  if (!(least > 0)) *e = var->e[c] > 0 || v < 0 ? INFINITY : 0;
+  else
+    *e = gamma->e[c] / sqrt(least) +
+         fabs(gamma->v[c]) * (1 / sqrt(least) - 1 / root);
+  return gamma->v[c] / root;
+}
+
 static void bound_batch_norm(Bounder *b) {
   const Type *t = &b->n->type;
-  const Bounded *x = operand(b, 0);
-  double eps = attr_float(b->n, "eps");
+  const Bounded *x = operand(b, 0), *beta = operand(b, 2),
+                *mean = operand(b, 3);
   int64_t count = type_elems(t);
   for (int64_t i = 0; i < count; i++) {
     int64_t c = channel(t, 1, i);
-    double s = operand(b, 1)->v[c] / sqrt(operand(b, 4)->v[c] + eps);
-    double own = fabs(x->v[i] * s) + fabs(operand(b, 3)->v[c] * s) +
-                 fabs(operand(b, 2)->v[c]);
-    b->out->e[i] = fabs(s) * x->e[i] + LOCAL * own;
+    double es, s = norm_scale(b, c, &es), ed = x->e[i] + mean->e[c];
+    double own = fabs(x->v[i] * s) + fabs(mean->v[c] * s) +
+                 fabs(beta->v[c]);
+    b->out->e[i] = fabs(s) * ed + es * (fabs(x->v[i] - mean->v[c]) + ed) +
+                   beta->e[c] + LOCAL * own;
   }
 }
 
