@@ -7,6 +7,11 @@
  * multiply-adds.  Strided convolutions read x by shuffles. */
 #include "backend/tiles.h"
 
+/* From so many planes of y on, writing a little of each in turn costs more
+ * than reading x again from a cache of so many bytes.  A tile of an x near
+ * the size of L1 stays there while the weights go by. */
+enum { MANY_PLANES = 32, CACHE_BYTES = 2 << 20, NEAR_BYTES = 64 << 10 };
+
 typedef struct Dense {
   const Conv *cv;
   Panels panels;
@@ -175,10 +180,13 @@ void emit_conv2d_dense(Gen *g, const Node *n) {
   d.weights = pack_weights(g, &d);
   if (cv.kh * cv.kw > 1) d.taps = pack_taps(g, &cv);
   d.nvectors = conv_vectors(g, &cv, d.vectors);
-  /* The larger operand is walked once, the other from cache. */
+  /* With panels outside, y is written plane by plane and the weights are
+   * read once; with tiles outside, x is read once. */
   int64_t xbytes = 4 * cv.c * cv.xs[1];
   int64_t wbytes = 4 * cv.o * cv.cg * cv.kh * cv.kw;
-  d.panel_outer = wbytes > xbytes;
+  d.panel_outer = xbytes > NEAR_BYTES &&
+                  (wbytes > xbytes ||
+                   (cv.og >= MANY_PLANES && xbytes <= CACHE_BYTES));
   conv_clear(g, &cv);
   conv_images(g, &cv, emit_image, &d);
 }
