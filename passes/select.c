@@ -44,7 +44,7 @@ static void select_conv(PassCtx *c, Node *n)
 {
   const Sparse *w = n->in[1]->type.sparse;
   int64_t groups = attr_int(n, "groups"), o = n->type.dim[1];
-  int most = c->target->vregs >= 32 ? 4 : 2;
+  int most = c->target->vregs >= 32 ? 4 : 3;
   if (!on_planes(n)) {
     n->kernel = "conv2d_plain";
     return;
@@ -57,7 +57,8 @@ static void select_conv(PassCtx *c, Node *n)
   } else if (w) {
     n->kernel = "conv2d_csr";
     n->tile[0] = 1;
-    n->tile[1] = tile_split(vectors, 4);
+    /* One load a product: wide tiles spread the rest of a row. */
+    n->tile[1] = tile_split(vectors, c->target->vregs >= 32 ? 16 : 13);
   } else if (groups > 1 && groups == o && groups == n->in[0]->type.dim[1]) {
     n->kernel = "conv2d_depthwise";
   } else {
