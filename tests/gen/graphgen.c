@@ -237,7 +237,7 @@ void graph_generate(Text *out, uint64_t seed) {
   int inputs = (int)(gen_chance(&g, 60) ? 1 : gen_range(&g, 2, 3));
   for (int i = 0; i < inputs; i++)
     add_input(&g, gen_chance(&g, i == 0 ? 70 : 40));
-  int ops = (int)gen_range(&g, 3, 12);
+  int ops = gen_chance(&g, 12) ? 1 : (int)gen_range(&g, 3, 12);
   while (g.nvalues < inputs + ops) add_op(&g);
 
   Text aliases = {0};
