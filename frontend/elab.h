@@ -7,8 +7,9 @@
 
 enum {
   MAX_EVAL_DEPTH = 2000,       /* of expressions and blocks together */
-  MAX_EVAL_STEPS = 1000000,    /* expressions evaluated in one load */
-  MAX_LIST = 1 << 20           /* elements of a list */
+  MAX_EVAL_STEPS = 4000000,    /* expressions evaluated in one load */
+  MAX_LIST = 1 << 16,          /* elements of a list, inner ones as well */
+  MAX_PATH_TEXT = 2000         /* letters of a layer's path */
 };
 
 /* ---- map.c: strings to pointers, insertion order not kept ----------- */
@@ -42,6 +43,7 @@ struct Value {
   LazyParam *param;
   Value *at;           /* LIST, TUPLE: n of them */
   size_t n;
+  size_t size;         /* elements, inner ones as well */
 };
 
 Value value_int(int64_t i);
@@ -202,6 +204,9 @@ void elab_stmts(Elab *e, const Stmts *body);
 Value elab_results(Elab *e, const Decl *d);
 Value *var_get(const Elab *e, const char *name);
 void var_set(Elab *e, const char *name, Value v);
+/* Count work; false, with an error, when it is more than any model needs. */
+bool elab_charge(Elab *e, int64_t steps, Span at);
+bool elab_path_fits(Elab *e, const char *path, Span at);
 void elab_param(Elab *e, const Stmt *s);
 Node *param_use(Elab *e, LazyParam *p);
 void layer_add(Elab *e, const char *path, const char *kind, Span at,

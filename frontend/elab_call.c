@@ -146,6 +146,9 @@ static Value block_call(Elab *e, const Decl *d, const CallArgs *args,
   f->path = f->scope = path_join_scope(e->a, e->frame->scope, name);
   f->call = call->name.span;
   f->call_expr = call;
+  if (!elab_path_fits(e, f->path, f->call) ||
+      !elab_charge(e, 4, f->call))
+    return none;
   return block_run(e, d, given, f);
 }
 

@@ -213,8 +213,12 @@ static Value eval_items(Elab *e, const Expr *x)
   }
   if (!ok)
     return none;
-  return value_list(x->kind == EXPR_LIST ? VAL_LIST : VAL_TUPLE, at,
-                    x->sub.n);
+  Value v = value_list(x->kind == EXPR_LIST ? VAL_LIST : VAL_TUPLE, at,
+                       x->sub.n);
+  if (v.size > MAX_LIST)
+    return elab_error(e, x->span, "this list has more than %d elements",
+                      MAX_LIST);
+  return v;
 }
 
 static Value eval_pipe(Elab *e, const Expr *x)
@@ -247,21 +251,40 @@ static Value eval_kind(Elab *e, const Expr *x)
   unreachable();
 }
 
+bool elab_charge(Elab *e, int64_t steps, Span at)
+{
+  e->steps += steps;
+  if (e->stop || e->steps < MAX_EVAL_STEPS)
+    return !e->stop;
+  e->stop = true;
+  elab_error(e, at, "this model takes too many steps to elaborate");
+  return false;
+}
+
+bool elab_path_fits(Elab *e, const char *path, Span at)
+{
+  if (e->stop || strlen(path) <= MAX_PATH_TEXT)
+    return !e->stop;
+  e->stop = true;
+  elab_error(e, at, "the path of a layer gets longer than %d letters here: "
+             "does a block call itself?", MAX_PATH_TEXT);
+  return false;
+}
+
+/* A list costs what handling all of it may. */
 Value elab_expr(Elab *e, const Expr *x)
 {
-  if (e->stop)
+  if (!elab_charge(e, 1, x->span))
     return none;
-  if (e->depth >= MAX_EVAL_DEPTH || e->steps >= MAX_EVAL_STEPS) {
-    bool deep = e->depth >= MAX_EVAL_DEPTH;
+  if (e->depth >= MAX_EVAL_DEPTH) {
     e->stop = true;
-    return elab_error(e, x->span, deep
-                      ? "blocks and expressions nest too deeply here: does "
-                        "a block call itself?"
-                      : "this model takes too many steps to elaborate");
+    return elab_error(e, x->span, "blocks and expressions nest too deeply "
+                      "here: does a block call itself?");
   }
   e->depth++;
-  e->steps++;
   Value v = eval_kind(e, x);
   e->depth--;
+  if (v.size && !elab_charge(e, (int64_t)v.size / 16, x->span))
+    return none;
   return v;
 }

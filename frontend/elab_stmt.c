@@ -160,15 +160,13 @@ static void stmt_repeat(Elab *e, const Stmt *s)
   e->frame->label = s->label.span;
   size_t errors = diags_errors(e->d);
   for (int64_t i = 0; i < n && diags_errors(e->d) == errors; i++) {
-    if (e->steps++ >= MAX_EVAL_STEPS) {
-      e->stop = true;
-      elab_error(e, s->span,
-                 "this model takes too many steps to elaborate");
+    if (!elab_charge(e, 8, s->span))
       break;
-    }
     const char *label =
       arena_printf(e->a, "%s[%lld]", s->label.s, (long long)i);
     e->frame->scope = path_join_scope(e->a, scope, label);
+    if (!elab_path_fits(e, e->frame->scope, s->label.span))
+      break;
     if (loop_vars(e, s, value_item(&over, i)))
       elab_stmts(e, &s->body);
   }

@@ -331,7 +331,7 @@ static bool dump_read(Elab *e, const File *f)
 static bool dump_verify(Elab *e, const File *f)
 {
   Text why = {0};
-  if (!e->dump || e->o->no_weights || module_verify(e->m, &why)) {
+  if (!e->dump || module_verify(e->m, &why)) {
     text_free(&why);
     return true;
   }

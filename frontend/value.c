@@ -11,7 +11,10 @@ Value value_node(Node *n) { return (Value){.kind = VAL_NODE, .node = n}; }
 
 Value value_list(ValueKind kind, Value *at, size_t n)
 {
-  return (Value){.kind = kind, .at = at, .n = n};
+  Value v = {.kind = kind, .at = at, .n = n, .size = n};
+  for (size_t i = 0; i < n; i++)
+    v.size += at[i].size;
+  return v;
 }
 
 bool value_is_number(const Value *v)
@@ -92,6 +95,8 @@ bool value_equal(const Value *x, const Value *y)
     return x->kind == VAL_INT && y->kind == VAL_INT
       ? x->i == y->i : value_number(x) == value_number(y);
   int64_t n = value_len(x);
+  if (x->kind == VAL_RANGE && y->kind == VAL_RANGE)
+    return n == value_len(y) && (n == 0 || x->i == y->i);
   if (n >= 0) {
     if (n != value_len(y))
       return false;
@@ -206,6 +211,8 @@ static const char *list_binary(Arena *a, Oper op, const Value *x,
   for (int64_t i = 0; i < n; i++) {
     Value p = nx >= 0 ? value_item(x, i) : *x;
     Value q = ny >= 0 ? value_item(y, i) : *y;
+    if (value_len(&p) >= 0 || value_len(&q) >= 0)
+      return "a list inside a list takes no part in arithmetic";
     const char *why = value_binary(a, op, &p, &q, &at[i]);
     if (why)
       return why;
