@@ -3,6 +3,7 @@
 #include "driver/driver.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static int opt_level(const char *s) {
   if (!s) return 2;
@@ -142,10 +143,24 @@ static bool roundtrip(Session *s, Module **m) {
   return true;
 }
 
+/* What is under way, on standard error: a line that the next one replaces
+ * on a terminal, lines of their own with --progress=plain; NULL: done. */
+static void progress(const Session *s, const char *what) {
+  const char *how = s->o->progress ? s->o->progress : "auto";
+  if (strcmp(how, "plain") == 0) {
+    if (what) fprintf(stderr, "tamis: %s\n", what);
+  } else if (strcmp(how, "auto") == 0 && isatty(STDERR_FILENO) &&
+             !s->o->verbose && !s->o->time_report) {
+    fprintf(stderr, "\r\033[K%s", what ? what : "");
+    fflush(stderr);
+  }
+}
+
 static bool after_pass(void *ctx, const char *pass, Module **m,
                        double seconds) {
   Session *s = ctx;
   s->module = *m;
+  progress(s, pass);
   if (s->o->time_report)
     fprintf(stderr, "%-10s %8.3f ms\n", pass, seconds * 1e3);
   if (s->after && !s->after(s, pass, seconds)) return false;
@@ -162,7 +177,9 @@ bool session_compile(Session *s) {
     .stop_after = s->stop_after, .stop_before = s->stop_before,
     .after = after_pass, .ctx = s,
   };
-  return pipeline_run(&s->module, &p, s->diags);
+  bool ok = pipeline_run(&s->module, &p, s->diags);
+  progress(s, NULL);
+  return ok;
 }
 
 const char *session_prefix(const Session *s) {
@@ -177,7 +194,10 @@ bool session_emit(Session *s, EmitKind kind, const char *out,
     .external_weights = s->o->external_weights,
     .time_report = s->o->time_report, .verbose = s->o->verbose,
   };
-  return backend_emit(s->module, &e, info, s->diags);
+  progress(s, "generating code");
+  bool ok = backend_emit(s->module, &e, info, s->diags);
+  progress(s, NULL);
+  return ok;
 }
 
 void session_close(Session *s) {

@@ -53,6 +53,7 @@ done
 expect default-name 0 '' "$TAMIS" build m.tam $R
 [ -s libm.so ] && [ -s m.h ] || { echo 'FAIL default-name'; bad=$((bad + 1)); }
 expect verbose 0 'cpu ' "$TAMIS" build m.tam $R -v -o v.so
+expect progress 0 '^tamis: bnfold' "$TAMIS" build m.tam $R --progress=plain -o v.so
 expect unwritable 3 'nodir' "$TAMIS" build m.tam $R -o nodir/x.so
 
 expect recipe 0 '' "$TAMIS" build m.tam $R --recipe=half --report=r.json -o half.so

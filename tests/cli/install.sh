@@ -1,0 +1,38 @@
+#!/bin/sh
+# install.sh - what `make install` puts where, and that it works from there.
+. "$SRCDIR/tests/cli/lib.sh"
+
+expect install 0 '' make -C "$BUILDDIR" -s install DESTDIR="$out/root" \
+  prefix=/usr
+for f in bin/tamis include/tamis.h lib/pkgconfig/tamis.pc \
+  share/man/man1/tamis.1 share/bash-completion/completions/tamis; do
+  if [ -s "root/usr/$f" ]; then
+    echo "ok   $f"
+  else
+    echo "FAIL $f is not installed"
+    bad=$((bad + 1))
+  fi
+done
+expect version 0 '^tamis ' root/usr/bin/tamis --version
+expect pkg-config 0 '^[0-9.]+$' env PKG_CONFIG_PATH=root/usr/lib/pkgconfig \
+  pkg-config --modversion tamis
+echo '#include <tamis.h>' >h.c
+expect header-c 0 '' cc -std=c99 -pedantic -Wall -Wextra -Werror \
+  -Iroot/usr/include -c h.c
+expect header-cxx 0 '' c++ -x c++ -Wall -Wextra -Werror -Iroot/usr/include \
+  -c h.c
+expect completion 0 '--recipe' bash -c ". root/usr/share/bash-completion/completions/tamis
+  COMP_WORDS=(root/usr/bin/tamis build --re) COMP_CWORD=2
+  _tamis; echo \"\${COMPREPLY[@]}\""
+# Every option of --help stands in the manual page.
+for c in build run bench check show targets; do
+  "$TAMIS" $c --help | sed -n 's/^  \(-[-A-Za-z]*\).*/\1/p'
+done | sed 's/^-OLEVEL/-O2/' | sort -u >options
+while read -r o; do
+  grep -q -- "$(printf '%s' "$o" | sed 's/-/\\\\-/g')" \
+    "$SRCDIR/doc/man/tamis.1" || {
+    echo "FAIL manual page: $o is missing"
+    bad=$((bad + 1))
+  }
+done <options
+finish
