@@ -19,8 +19,8 @@ int64_t blob_add(Gen *g, const void *p, size_t size, int align) {
   Blob *b = &g->blob;
   size_t off = (b->n + (size_t)align - 1) / (size_t)align * (size_t)align;
   blob_reserve(b, off + size);
-  memset(b->at + b->n, 0, off - b->n);
-  memcpy(b->at + off, p, size);
+  if (off > b->n) memset(b->at + b->n, 0, off - b->n);
+  if (size) memcpy(b->at + off, p, size);
   b->n = off + size;
   return (int64_t)off;
 }
