@@ -279,7 +279,12 @@ static bool data_write(Emission *e, const char *to) {
   code_check(m);
   bool ok = blob_write(e, file);
   if (ok && !external) weights_include(e, m, file, size);
-  if (ok) ok = buffer_write(e, code_generate(e, m, LLVMObjectFile), to);
+  /* Straight into the file: a buffer would be one more copy. */
+  char *why = NULL;
+  if (ok && LLVMTargetMachineEmitToFile(e->tm, m, (char *)to, LLVMObjectFile,
+                                        &why))
+    ok = diag_error_at(e->g.d, EXIT_FILE, to, "cannot be written: %s", why);
+  LLVMDisposeMessage(why);
   LLVMDisposeModule(m);
   return ok;
 }

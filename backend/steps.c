@@ -185,8 +185,13 @@ static void step_build(Emission *e, Step *s) {
   g->weights = LLVMGetParam(s->fn, 2);
   LLVMPositionBuilderAtEnd(g->b,
                            LLVMAppendBasicBlockInContext(g->c, s->fn, ""));
+  /* What a kernel packs may be as large as the weights: gone after it. */
+  Arena *keep = g->a;
+  g->a = arena_new();
   if (s->output >= 0) output_copy(g, s);
   else kernel_emit(g, s->node);
+  arena_free(g->a);
+  g->a = keep;
   LLVMBuildRetVoid(g->b);
 }
 
