@@ -6,7 +6,9 @@
  *            zeros of weights stay zeros; trainable params are left
  * before     a = conv2d(x, c.w, pad=[1,1,1,1]) as c;
  *            y = scale_shift(a, s, t, axis=1) as bn;
- * after      y = conv2d(x, c.w.folded, b=c.bias, pad=[1,1,1,1]) as c;
+ * after      y = conv2d(x, c.w, b=c.bias, pad=[1,1,1,1]) as c;
+ *            (c.w has new values; had it another user, it would stay, and
+ *            c.w.folded would be its scaled copy)
  * source     Jacob et al., 2018, section 3.2 (folding for inference); in
  *            front of a product it is exact only where no zeros are padded */
 #include "passes/passes.h"
@@ -128,20 +130,17 @@ static bool shifts(const Affine *a)
   return false;
 }
 
-/* New w and b for the product node `to`; b NULL: none is needed. */
-static void product_write(PassCtx *c, Func *f, Node *to, const Product *p,
-                          Buffer *w, Buffer *b)
+/* New w and b (NULL: none is needed) for the product n. */
+static void product_write(PassCtx *c, Func *f, Node *n, Buffer *w, Buffer *b)
 {
-  Node *old_w = p->n->in[1], *old_b = node_in(p->n, 2);
-  const char *wpath =
-    old_w->op == OP_PARAM ? old_w->param->path : "weight";
-  const char *bpath = old_b && old_b->op == OP_PARAM
-                        ? path_folded(c->m, old_b->param->path)
-                        : path_beside(c->m, wpath, "bias");
-  Type t = type_make(F32, 1, &p->rows);
-  node_set_in(c->m, to, 1, func_values(c->m, f, path_folded(c->m, wpath),
-                                       old_w->type, w));
-  if (b) node_set_in(c->m, to, 2, func_values(c->m, f, bpath, t, b));
+  Node *old_w = n->in[1], *old_b = node_in(n, 2), *new_b;
+  const char *wpath = old_w->op == OP_PARAM ? old_w->param->path : "weight";
+  Type t = type_make(F32, 1, &old_w->type.dim[0]);
+  n->in[1] = func_derive(c->m, f, old_w, old_w->type, w);
+  if (!b) return;
+  if (old_b) new_b = func_derive(c->m, f, old_b, t, b);
+  else new_b = func_values(c->m, f, path_beside(c->m, wpath, "bias"), t, b);
+  node_set_in(c->m, n, 2, new_b);
 }
 
 /* u = affine(product): scale rows of w, and b. */
@@ -161,7 +160,7 @@ static void fold_behind(PassCtx *c, Func *f, Node *u, const Product *p,
         (float)((p->b ? p->b[i] : 0) * a->scale[i] + a->shift[i]);
   }
   node_absorb(c->m, u, p->n);
-  product_write(c, f, u, p, w, b);
+  product_write(c, f, u, w, b);
   node_retype(c, u);
 }
 
@@ -191,8 +190,9 @@ static void fold_before(PassCtx *c, Func *f, const Product *p,
     if (bias) bias[i] = (float)sum;
   }
   Node *u = n->in[0];
-  product_write(c, f, n, p, w, b);
+  product_write(c, f, n, w, b);
   n->in[0] = x;
+  node_drop(u);
   const char *path = n->path;
   node_inherit(c->m, n, u);
   n->path = path ? path : u->path;

@@ -4,7 +4,7 @@
  * preserves  values exactly: the reference evaluator rounds each op's
  *            result as the op itself would; trainable params are left
  * before     a = permute(w, order=[1,0]);  y = linear(x, a);
- * after      y = linear(x, w.folded);
+ * after      y = linear(x, w);          (w has the permuted values)
  * source     the evaluator of ir/eval.c, without BLAS; nothing that would
  *            grow the artifact much is folded */
 #include "passes/passes.h"
@@ -41,15 +41,14 @@ static Tensor *operand_tensor(PassCtx *c, const Node *n)
 }
 
 /* The new param is named for the first param below the node. */
-static const char *fold_wish(Module *m, const Node *n)
+static Node *first_param(const Node *n)
 {
   for (int i = 0; i < n->nin; i++)
-    if (n->in[i] && n->in[i]->op == OP_PARAM)
-      return path_folded(m, n->in[i]->param->path);
-  return n->path ? n->path : "folded";
+    if (n->in[i] && n->in[i]->op == OP_PARAM) return n->in[i];
+  return NULL;
 }
 
-static Node *fold_node(PassCtx *c, Func *f, const Node *n)
+static Node *fold_node(PassCtx *c, Func *f, Node *n)
 {
   const Tensor **in = arena_array(c->scratch, const Tensor *, n->nin);
   for (int i = 0; i < n->nin; i++)
@@ -64,7 +63,12 @@ static Node *fold_node(PassCtx *c, Func *f, const Node *n)
   for (int64_t i = 0; i < count; i++) to[i] = (float)out.v[i];
   Type t = n->type;
   t.elem = F32;
-  return func_values(c->m, f, fold_wish(c->m, n), t, b);
+  Node *first = first_param(n);
+  Node *made =
+    first ? func_derive(c->m, f, first, t, b)
+          : func_values(c->m, f, n->path ? n->path : "folded", t, b);
+  node_drop(n);
+  return made;
 }
 
 static void fold_func(PassCtx *c, Func *f)

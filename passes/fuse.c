@@ -113,6 +113,7 @@ static bool fuse_pad(Fuse *k, Node *u)
                     own[2] + after[2], own[3] + after[3]};
   attr_set_ints(k->c->m, u, "pad", pad, 4);
   u->in[0] = p->in[0];
+  node_drop(p);
   const char *path = u->path;
   node_inherit(k->c->m, u, p);
   u->path = path ? path : p->path;

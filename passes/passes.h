@@ -81,16 +81,20 @@ bool node_scalar(Module *m, const Node *n, double *v);
 /* A new constant; `wish` is the path it would like to have. */
 Node *func_values(Module *m, Func *f, const char *wish, Type t,
                   Buffer *data);
-/* Paths of derived params: "a.weight" to "a.weight.folded" (once only), and
- * "a.weight" with "bias" to "a.bias". */
-const char *path_folded(Module *m, const char *path);
+/* A constant whose values were computed from those of the constant `from`
+ * for its use in one node: that param itself, overwritten, when this is its
+ * only use (dropped nodes do not count), else a new one beside it. */
+Node *func_derive(Module *m, Func *f, Node *from, Type t, Buffer *data);
+/* "a.weight" with "bias" to "a.bias". */
 const char *path_beside(Module *m, const char *path, const char *leaf);
 /* Make `n` compute `op` of `in` with default attributes; name, path, places
  * and users stay. */
 void node_reset(Module *m, Node *n, Op op, Node *const *in, int nin);
-/* Make `n` compute what `p` computes, with copies of attributes and
- * operands; p's path (if any) and places come before its own. */
-void node_absorb(Module *m, Node *n, const Node *p);
+/* A node that was replaced, before the next func_tidy: uses nothing. */
+void node_drop(Node *n);
+/* Make `n`, the only user of `p`, compute what `p` computes; p's path (if
+ * any) and places come before its own, and p is dropped. */
+void node_absorb(Module *m, Node *n, Node *p);
 /* Set operand i, growing the list up to the op's operands. */
 void node_set_in(Module *m, Node *n, int i, Node *x);
 /* A new node right before `at` in the order of the function. */

@@ -74,6 +74,25 @@ static const char *arg_parse(const RecipeArg *a, Prune *p)
   return NULL;
 }
 
+static void value_print(Text *out, const Attr *v)
+{
+  if (v->kind == ATTR_FLOAT) text_float(out, v->f, false);
+  else if (v->kind == ATTR_STR) text_puts(out, v->s);
+  else if (v->kind == ATTR_BOOL) text_puts(out, v->i ? "true" : "false");
+  else if (v->kind == ATTR_INT) text_printf(out, "%lld", (long long)v->i);
+  else text_puts(out, "a list");
+}
+
+static void arg_wrong(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
+                      const char *expected)
+{
+  Text found = {0};
+  value_print(&found, &a->value);
+  diag_error(c->d, EXIT_MODEL, s->span, "prune: %s: expected %s, found %s",
+             a->name, expected, found.s);
+  text_free(&found);
+}
+
 static bool args_parse(PassCtx *c, const RecipeStep *s, Prune *p)
 {
   static const char *const names[] = {
@@ -90,8 +109,7 @@ static bool args_parse(PassCtx *c, const RecipeStep *s, Prune *p)
     if (k < n && !expected) continue;
     ok = false;
     if (expected) {
-      diag_error(c->d, EXIT_MODEL, s->span, "prune: %s must be %s", a->name,
-                 expected);
+      arg_wrong(c, s, a, expected);
       continue;
     }
     diag_error(c->d, EXIT_MODEL, s->span, "prune: no argument '%s'", a->name);
@@ -110,7 +128,7 @@ static bool args_parse(PassCtx *c, const RecipeStep *s, Prune *p)
                       p->pattern.a, p->pattern.b);
   if (!nm && p->sparsity < 0)
     return diag_error(c->d, EXIT_MODEL, s->span,
-                      "prune: sparsity=0.0 to 1.0 is missing");
+                      "prune: expected sparsity=, from 0 to 1");
   return true;
 }
 
@@ -146,8 +164,8 @@ static bool param_fits(PassCtx *c, const RecipeStep *s, const Param *p,
   char sep = t->kind == PATTERN_NM ? ':' : 'x';
   return diag_error(
     c->d, EXIT_MODEL, s->span,
-    "prune: pattern %d%c%d does not divide %s: expected multiples of %lld "
-    "rows and %lld columns, found %lld and %lld",
+    "prune: pattern %d%c%d does not divide %s: expected a multiple of "
+    "%lldx%lld, found %lldx%lld",
     t->a, sep, t->b, p->path, (long long)r, (long long)w,
     (long long)rows_of(p), (long long)cols_of(p));
 }
@@ -285,8 +303,9 @@ static void prune_nm(PassCtx *c, const Param *p, const Prune *o, float *v)
 bool verb_prune(PassCtx *c, const RecipeStep *s)
 {
   Prune o;
-  bool ok = args_parse(c, s, &o);
-  for (size_t i = 0; ok && i < s->params.n; i++)
+  if (!args_parse(c, s, &o)) return false;
+  bool ok = true;
+  for (size_t i = 0; i < s->params.n; i++)
     if (!param_fits(c, s, s->params.at[i], &o.pattern)) ok = false;
   if (!ok) return false;
   size_t n = s->params.n;

@@ -40,12 +40,37 @@ Node *func_values(Module *m, Func *f, const char *wish, Type t, Buffer *data)
   return func_param(m, f, p);
 }
 
-const char *path_folded(Module *m, const char *path)
+/* Uses in all functions; nodes that were replaced use nothing any more. */
+static int param_uses(const Module *m, const Param *p)
 {
-  static const char suffix[] = ".folded";
-  size_t len = strlen(path), s = sizeof suffix - 1;
-  if (len > s && strcmp(path + len - s, suffix) == 0) return path;
-  return arena_printf(m->arena, "%s%s", path, suffix);
+  int uses = 0;
+  for (size_t i = 0; i < m->funcs.n; i++) {
+    const Func *f = m->funcs.at[i];
+    for (size_t k = 0; k < f->nodes.n; k++) {
+      const Node *n = f->nodes.at[k];
+      for (int o = 0; o < n->nin; o++)
+        uses += n->in[o] && n->in[o]->param == p;
+    }
+    for (size_t k = 0; k < f->outputs.n; k++)
+      uses += f->outputs.at[k].node->param == p;
+  }
+  return uses;
+}
+
+Node *func_derive(Module *m, Func *f, Node *from, Type t, Buffer *data)
+{
+  const char *path = from->op == OP_PARAM ? from->param->path : "constant";
+  if (from->op != OP_PARAM || param_uses(m, from->param) != 1) {
+    path = arena_printf(m->arena, "%s.folded", path);
+    return func_values(m, f, path, t, data);
+  }
+  t.layout = NULL;
+  t.sparse = NULL;
+  t.quant = NULL;
+  t.at = -1;
+  param_set_data(from->param, data);
+  from->param->type = from->type = t;
+  return from;
 }
 
 const char *path_beside(Module *m, const char *path, const char *leaf)
@@ -68,7 +93,12 @@ void node_reset(Module *m, Node *n, Op op, Node *const *in, int nin)
   for (int i = 0; i < info->nattrs; i++) n->attr[i] = info->def[i];
 }
 
-void node_absorb(Module *m, Node *n, const Node *p)
+void node_drop(Node *n)
+{
+  n->nin = 0;
+}
+
+void node_absorb(Module *m, Node *n, Node *p)
 {
   Node own = *n;
   node_reset(m, n, p->op, p->in, p->nin);
@@ -79,6 +109,7 @@ void node_absorb(Module *m, Node *n, const Node *p)
   node_inherit(m, n, p);
   node_inherit(m, n, &own);
   n->path = p->path ? p->path : own.path;
+  node_drop(p);
 }
 
 void node_set_in(Module *m, Node *n, int i, Node *x)
