@@ -52,24 +52,31 @@ static LLVMTargetMachineRef machine_new(const Target *t, int opt) {
   return tm;
 }
 
+static bool is_step(const Emission *e, const char *name, size_t n) {
+  for (size_t i = 0; i < e->steps.n; i++)
+    if (strlen(e->steps.at[i].symbol) == n &&
+        strncmp(e->steps.at[i].symbol, name, n) == 0)
+      return true;
+  return false;
+}
+
 /* LLVM says how large each frame is as a warning about a limit of 0 (see
- * attrs_common): keep the largest of the steps and the sum of the others. */
+ * attrs_common): "... stack frame size (N) exceeds limit (0) in function
+ * 'NAME'".  Keep the largest of the steps and the sum of the others. */
 static void on_diagnostic(LLVMDiagnosticInfoRef info, void *ctx) {
+  static const char words[] = "stack frame size (";
   Emission *e = ctx;
+  LLVMDiagnosticSeverity level = LLVMGetDiagInfoSeverity(info);
+  if (level == LLVMDSRemark || level == LLVMDSNote) return;
   char *text = LLVMGetDiagInfoDescription(info);
-  long long size;
-  const char *name = strrchr(text, ' ');
-  if (LLVMGetDiagInfoSeverity(info) == LLVMDSError)
+  if (level == LLVMDSError)
     internal_error(__FILE__, __LINE__, "LLVM: %s", text);
-  if (name && sscanf(text, "stack frame size (%lld)", &size) == 1) {
-    name += strspn(name, " '");
-    size_t n = strcspn(name, "'");
-    bool step = false;
-    for (size_t i = 0; i < e->steps.n && !step; i++)
-      step = strlen(e->steps.at[i].symbol) == n &&
-             strncmp(e->steps.at[i].symbol, name, n) == 0;
-    if (!step) e->frame_run += size;
-    else if (size > e->frame_step) e->frame_step = size;
+  const char *size = strstr(text, words), *name = strchr(text, '\'');
+  if (size && name) {
+    int64_t n = strtoll(size + sizeof words - 1, NULL, 10);
+    name++;
+    if (!is_step(e, name, strcspn(name, "'"))) e->frame_run += n;
+    else if (n > e->frame_step) e->frame_step = n;
   }
   LLVMDisposeMessage(text);
 }
@@ -205,6 +212,8 @@ int64_t arena_bytes(const Func *f) {
  * (8), realignment (64) and red zone (128); and a page for the functions of
  * libc that move memory, and the loader's first call of one. */
 static int64_t stack_bytes(const Emission *e) {
+  /* PREFIX_run has a frame at least: that LLVM said so is certain. */
+  ensure(e->frame_run > 0);
   int64_t n = e->frame_run + e->frame_step + 3 * (8 + 64 + 128) + 4096;
   return (n + 63) / 64 * 64;
 }

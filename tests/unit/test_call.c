@@ -50,8 +50,9 @@ static void test_call_errors(void **state) {
 
 /* A convolution, what a net needs around it, and functions with many live
  * vectors. */
-static Net *net_usual(void) {
+static Net *net_usual(int opt) {
   Net *n = net_new();
+  n->opt = opt;
   Node *x = input(n, "x", shape(4, 1, 3, 17, 23));
   Node *in[4] = { x, param(n, "w", shape(4, 8, 3, 3, 3)),
                   param(n, "b", shape(1, 8, 0, 0, 0)), NULL };
@@ -84,12 +85,12 @@ static size_t stack_used(const tamis_model *m, Io *io) {
   assert_non_null(stack);
   memset(stack, PAINT, STACK);
   stack_model = m, stack_io = io, stack_result = 1;
-  getcontext(&there);
+  assert_int_equal(getcontext(&there), 0);
   there.uc_stack.ss_sp = stack;
   there.uc_stack.ss_size = STACK;
   there.uc_link = &back;
   makecontext(&there, stack_run, 0);
-  swapcontext(&back, &there);
+  assert_int_equal(swapcontext(&back, &there), 0);
   size_t low = 0;
   while (low < STACK && stack[low] == PAINT) low++;
   free(stack);
@@ -99,15 +100,19 @@ static size_t stack_used(const tamis_model *m, Io *io) {
 
 static void test_stack(void **state) {
   (void)state;
-  Net *n = net_usual();
-  Io io = io_new(n->model);
-  size_t used = stack_used(n->model, &io);
-  print_message("stack: %zu bytes used, bound %llu\n", used,
-                (unsigned long long)n->model->stack_bytes);
-  assert_true(used <= n->model->stack_bytes);
-  assert_int_equal(n->model->stack_bytes, n->info.stack_bytes);
-  io_free(&io);
-  net_free(n);
+  for (int opt = 0; opt <= 4; opt++) {
+    Net *n = net_usual(opt);
+    Io io = io_new(n->model);
+    size_t used = stack_used(n->model, &io);
+    print_message("-O%c: %zu bytes of stack, bound %llu\n", "0123s"[opt], used,
+                  (unsigned long long)n->model->stack_bytes);
+    /* 4096 of it are for functions of libc, which this net does not call. */
+    assert_true(used + 4096 <= n->model->stack_bytes);
+    assert_int_equal(n->model->stack_bytes, n->info.stack_bytes);
+    io_free(&io);
+    net_check(n, -1, 1, 1e-5);
+    net_free(n);
+  }
 }
 
 typedef struct Runner { const tamis_model *m; Io io; int bad; } Runner;
@@ -120,7 +125,7 @@ static void *runner(void *ctx) {
 
 static void test_threads(void **state) {
   (void)state;
-  Net *n = net_usual();
+  Net *n = net_usual(2);
   Runner r[3];
   pthread_t id[2];
   size_t bytes = n->model->inputs[0].bytes, out = n->model->outputs[0].bytes;
