@@ -34,8 +34,7 @@ static void expr_adopt(ParseCtx *p, Expr *e, Expr *sub)
     if (!p->too_deep)
       diag_error(p->diags, EXIT_MODEL,
                  (Span){p->src, sub->span.end - 1, sub->span.end},
-                 "this "
-                 "expression has more than %d levels", MAX_DEPTH);
+                 "this expression has more than %d levels", MAX_DEPTH);
     p->too_deep = true;
     sub = arena_new_of(p->arena, Expr);
     sub->kind = EXPR_BAD;

@@ -212,6 +212,16 @@ Node *param_use(Elab *e, LazyParam *p);
 void layer_add(Elab *e, const char *path, const char *kind, Span at,
                bool has_params);
 
+/* ---- elaborate.c ---------------------------------------------------- */
+
+/* Whether the bounds of a model's free dimensions hold. */
+bool elab_bounds(Elab *e, const Decl *d);
+
+/* ---- elab_dump.c ---------------------------------------------------- */
+
+bool elab_dump_read(Elab *e, const File *f);
+bool elab_dump_verify(Elab *e, const File *f);
+
 /* ---- elab_weights.c, elab_recipe.c ---------------------------------- */
 
 bool elab_weights(Elab *e);

@@ -118,7 +118,7 @@ static Value block_run(Elab *e, const Decl *d, const CallArg **given,
   Value v = none;
   size_t params = e->m->params.n;
   e->frame = f;
-  if (pars_bind(e, &d->sig, given)) {
+  if (pars_bind(e, &d->sig, given) && elab_bounds(e, d)) {
     elab_stmts(e, &d->body);
     v = elab_results(e, d);
   }

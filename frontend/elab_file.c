@@ -75,14 +75,33 @@ static void names_import(Elab *e, Unit *u, const Decl *d)
     name_add(e, u, d->name.s, model, d->name.span);
 }
 
+/* Parameters and results have names of their own. */
+static void sig_check(Elab *e, const Sig *s)
+{
+  for (size_t i = 0; i < s->pars.n; i++)
+    for (size_t k = 0; k < i; k++)
+      if (!strcmp(s->pars.at[i].name.s, s->pars.at[k].name.s))
+        diag_error(e->d, EXIT_MODEL, s->pars.at[i].name.span,
+                   "the parameter '%s' is declared twice",
+                   s->pars.at[i].name.s);
+  for (size_t i = 0; i < s->results.n; i++)
+    for (size_t k = 0; k < i; k++)
+      if (!strcmp(s->results.at[i].name.s, s->results.at[k].name.s))
+        diag_error(e->d, EXIT_MODEL, s->results.at[i].name.span,
+                   "the result '%s' is declared twice",
+                   s->results.at[i].name.s);
+}
+
 static void names_collect(Elab *e, Unit *u)
 {
   for (size_t i = 0; i < u->file->decls.n; i++) {
     const Decl *d = u->file->decls.at[i];
-    if (is_callee(d))
+    if (is_callee(d)) {
       name_add(e, u, d->name.s, d, d->name.span);
-    else if (d->kind == DECL_IMPORT)
+      sig_check(e, &d->sig);
+    } else if (d->kind == DECL_IMPORT) {
       names_import(e, u, d);
+    }
   }
 }
 

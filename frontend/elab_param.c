@@ -86,6 +86,11 @@ void elab_param(Elab *e, const Stmt *s)
     elab_error(e, s->path->span, "param '%s' is declared twice", name);
     ok = false;
   }
+  if (old && old->kind == VAL_NODE && !e->frame->up &&
+      old->node->op == OP_INPUT && !strcmp(old->node->name, name)) {
+    elab_error(e, s->path->span, "'%s' is the name of an input", name);
+    ok = false;
+  }
   p->name = name;
   p->path = path_join_scope(e->a, e->frame->scope, name);
   p->span = elab_user_span(e, s->path->span);
@@ -154,6 +159,9 @@ Node *param_use(Elab *e, LazyParam *p)
   q->span = p->span;
   p->node = func_param(e->m, e->f, q);
   p->node->span = p->span;
+  Type t = p->node->type;
+  node_infer(e->m, p->node, e->d);
+  p->node->type = t;
   map_put(e->a, &e->params, q->path, p);
   return p->node;
 }

@@ -54,7 +54,7 @@ static Weights weights_collect(Elab *e)
   return w;
 }
 
-/* ---- selectors -------------------------------------------------------------- */
+/* ---- selectors ------------------------------------------------------ */
 
 static const char *prefix_text(Arena *a, const char *path, size_t nsegs)
 {
@@ -177,7 +177,7 @@ static bool step_select(const Weights *w, const Step *s, bool *on)
   return ok;
 }
 
-/* ---- arguments ---------------------------------------------------------------- */
+/* ---- arguments ------------------------------------------------------ */
 
 static bool arg_value(Elab *e, const Arg *arg, Attr *out)
 {
@@ -238,7 +238,7 @@ static bool step_resolve(const Weights *w, const Step *s, const bool *on)
   return ok;
 }
 
-/* ---- recipes --------------------------------------------------------------------- */
+/* ---- recipes -------------------------------------------------------- */
 
 static bool steps_run(const Weights *w, const Steps *steps, bool chosen)
 {

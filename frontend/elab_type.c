@@ -299,7 +299,8 @@ bool elab_type_match(Elab *e, const TypeExpr *t, const Type *found,
     known = !s || var_get(e, s);
   }
   known = known && elab_type(e, t, &want);
-  elab_also(e, t->span);
+  if (!e->frame->file->prelude)
+    elab_also(e, t->span);
   elab_error(e, at, "%s: expected %s, found %s", what,
              known ? type_text(e, &want) : span_text(e->a, t->span),
              type_text(e, found));

@@ -21,7 +21,7 @@ typedef struct Loader {
   bool ok, without;      /* without: said that a param has no file */
 } Loader;
 
-/* ---- files --------------------------------------------------------------- */
+/* ---- files ---------------------------------------------------------- */
 
 static Opened *file_open(Loader *l, const char *path, Span at)
 {
@@ -85,7 +85,7 @@ static const char *shape_of(Elab *e, const Type *t)
   return r;
 }
 
-/* ---- renaming -------------------------------------------------------------- */
+/* ---- renaming ------------------------------------------------------- */
 
 /* Segments of the key that the pattern covers, 0: none.  caps get the
  * indices that [*] stands for. */
@@ -176,7 +176,7 @@ static bool renames_check(Elab *e, const Stmt *s)
   return ok;
 }
 
-/* ---- one param -------------------------------------------------------------- */
+/* ---- one param ------------------------------------------------------ */
 
 static void tensor_missing(Loader *l, const Opened *f, const Param *p,
                            const char *name, const char *expected)

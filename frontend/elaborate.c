@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* ---- which model ------------------------------------------------------ */
+/* ---- which model ---------------------------------------------------- */
 
 typedef struct Models {
   Vec(const char *) names;
@@ -72,7 +72,7 @@ static const Decl *model_pick(Elab *e, const File *f)
   return NULL;
 }
 
-/* ---- free dimensions --------------------------------------------------- */
+/* ---- free dimensions ------------------------------------------------ */
 
 /* The bounds that mention a dimension, as they were written. */
 static const char *bound_text(Elab *e, const Decl *d, const char *dim)
@@ -122,7 +122,7 @@ static bool dims_fix(Elab *e, const Decl *d)
   return ok;
 }
 
-static bool bounds_check(Elab *e, const Decl *d)
+bool elab_bounds(Elab *e, const Decl *d)
 {
   bool ok = true;
   for (size_t i = 0; i < d->where.n; i++) {
@@ -152,7 +152,7 @@ static bool bounds_check(Elab *e, const Decl *d)
   return ok;
 }
 
-/* ---- running the model -------------------------------------------------- */
+/* ---- running the model ---------------------------------------------- */
 
 static bool input_add(Elab *e, const Par *p)
 {
@@ -162,6 +162,9 @@ static bool input_add(Elab *e, const Par *p)
       return false;
     Node *n = func_input(e->m, e->f, p->name.s, t);
     n->span = p->name.span;
+    if (!node_infer(e->m, n, e->d))
+      return false;
+    n->type = t;
     var_set(e, p->name.s, value_node(n));
     return true;
   }
@@ -180,20 +183,18 @@ static bool input_add(Elab *e, const Par *p)
   return true;
 }
 
+/* The body is looked at even when an input is wrong, for its errors; a
+ * dimension that is not fixed leaves nothing to look at. */
 static bool model_signature(Elab *e, const Decl *d)
 {
-  bool ok = dims_fix(e, d) && bounds_check(e, d);
+  if (!dims_fix(e, d) || !elab_bounds(e, d))
+    return false;
   for (size_t i = 0; i < d->sig.pars.n; i++) {
     const Par *p = &d->sig.pars.at[i];
-    for (size_t k = 0; k < i; k++)
-      if (!strcmp(d->sig.pars.at[k].name.s, p->name.s)) {
-        elab_error(e, p->name.span, "the input '%s' is declared twice",
-                   p->name.s);
-        ok = false;
-      }
-    ok &= input_add(e, p);
+    if (!input_add(e, p))
+      var_set(e, p->name.s, (Value){.kind = VAL_NONE});
   }
-  return ok;
+  return true;
 }
 
 static void model_outputs(Elab *e, const Decl *d, const Value *v)
@@ -255,101 +256,14 @@ static bool model_run(Elab *e, const Decl *d)
   return true;
 }
 
-/* ---- the first line of a dump --------------------------------------------- */
-
-static bool dump_word(Elab *e, const Arg *arg, const char **out)
-{
-  if (arg->value->kind == EXPR_STR) {
-    *out = arg->value->s;
-    return true;
-  }
-  elab_error(e, arg->span, "expected %s=\"...\"", arg->name.s);
-  return false;
-}
-
-static bool dump_number(Elab *e, const Arg *arg, int64_t hi, int64_t *out)
-{
-  const Expr *x = arg->value;
-  if (x->kind == EXPR_INT && x->i <= hi) {
-    *out = x->i;
-    return true;
-  }
-  elab_error(e, arg->span, "expected %s=INTEGER of at most %lld",
-             arg->name.s, (long long)hi);
-  return false;
-}
-
-static bool dump_arg(Elab *e, const Arg *arg, DumpInfo *d)
-{
-  static const char *const names[] = {
-    "after", "target", "cpu", "features", "sparsity", "opt", "arena"
-  };
-  const char **const words[] = {
-    &d->after, &d->target, &d->cpu, &d->features, &d->sparsity
-  };
-  enum { WORDS = 5, OPT = 5, COUNT = 7 };
-  int64_t v;
-  int k = 0;
-  while (k < COUNT && strcmp(names[k], arg->name.s))
-    k++;
-  if (k < WORDS)
-    return dump_word(e, arg, words[k]);
-  if (k == COUNT) {
-    const char *near = nearest_name(arg->name.s, names, COUNT);
-    elab_error(e, arg->name.span, "'dump' has no '%s'%s%s%s", arg->name.s,
-               near ? ", did you mean '" : "", near ? near : "",
-               near ? "'?" : "");
-    return false;
-  }
-  if (!dump_number(e, arg, k == OPT ? 4 : INT64_MAX / 2, &v))
-    return false;
-  if (k == OPT)
-    d->opt = (int)v;
-  else
-    d->arena_bytes = v;
-  return true;
-}
-
-static bool dump_read(Elab *e, const File *f)
-{
-  DumpInfo *d = &e->m->dump;
-  bool ok = true;
-  d->opt = -1;
-  e->dump = f->has_dump;
-  if (!f->has_dump)
-    return true;
-  for (size_t i = 0; i < f->dump.n; i++)
-    ok &= dump_arg(e, &f->dump.at[i], d);
-  if (ok && !d->after) {
-    elab_error(e, f->dump_span, "'dump' needs after=\"PASS\"");
-    ok = false;
-  }
-  return ok;
-}
-
-/* A dump may be edited by hand: what the verifier says is the user's. */
-static bool dump_verify(Elab *e, const File *f)
-{
-  Text why = {0};
-  if (!e->dump || module_verify(e->m, &why)) {
-    text_free(&why);
-    return true;
-  }
-  diag_error(e->d, EXIT_MODEL, f->dump_span,
-             "this is no program as it is after '%s': %s", e->m->dump.after,
-             why.s);
-  text_free(&why);
-  return false;
-}
-
-/* ---- loading ------------------------------------------------------------- */
+/* ---- loading -------------------------------------------------------- */
 
 static bool load(Elab *e, const char *path, const Source *src)
 {
   if (!units_load(e, path, src))
     return false;
   File *f = e->units.at[1]->file;
-  if (!dump_read(e, f))
+  if (!elab_dump_read(e, f))
     return false;
   const Decl *model = model_pick(e, f);
   if (!model)
@@ -359,7 +273,7 @@ static bool load(Elab *e, const char *path, const Source *src)
     return false;
   bool ok = elab_recipes(e, f, model);
   ok &= elab_weights(e);
-  return ok && diags_errors(e->d) == e->base && dump_verify(e, f);
+  return ok && diags_errors(e->d) == e->base && elab_dump_verify(e, f);
 }
 
 static Module *load_source(Diags *d, const char *path, const Source *src,
