@@ -143,11 +143,13 @@ bool elab_bounds(Elab *e, const Decl *d)
       l = elab_expr(e, x->sub.at[0]);
     Text t = {0};
     value_print(&t, &l);
-    diag_error(e->d, EXIT_USAGE, x->span, "expected %s, found %s = %s",
+    diag_error(e->d, e->frame->up ? EXIT_MODEL : EXIT_USAGE, x->span,
+               "expected %s, found %s = %s",
                span_text(e->a, x->span),
                x->kind == EXPR_BINARY
                  ? span_text(e->a, x->sub.at[0]->span) : "it", t.s);
     text_free(&t);
+    elab_chain(e);
   }
   return ok;
 }
