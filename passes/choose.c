@@ -17,8 +17,8 @@ typedef enum { POINTWISE, SPATIAL, MATRIX } Kind;
 static const struct FormatCost {
   double bsr[2], csr[2];
 } costs[] = {
-  [POINTWISE] = {{1.35, 1.3}, {2.2, 2.9}},
-  [SPATIAL] = {{1.4, 1.4}, {2.1, 3.7}},
+  [POINTWISE] = {{1.35, 1.3}, {2.3, 3.4}},
+  [SPATIAL] = {{1.4, 1.4}, {2.1, 3.8}},
   [MATRIX] = {{2.3, 2.3}, {9.0, 9.0}},
 };
 /* Blocks fuller than this are left dense whatever the table says: small
