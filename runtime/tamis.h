@@ -44,7 +44,7 @@ typedef struct tamis_tensor {
  * element with index i is at out_origin + sum(i[k] * out_strides[k]),
  * counted in elements. */
 typedef struct tamis_step {
-  const char *path;           /* layer path, or the value's name */
+  const char *path;           /* layer path, output's name, or the op */
   const char *origin;         /* original place or node name, or "" */
   const char *op;
   const char *kernel;
@@ -56,7 +56,7 @@ typedef struct tamis_step {
   int32_t rank;
   int32_t value;              /* index of the value among the nodes */
   const int64_t *dims;
-  const int64_t *out_strides;
+  const int64_t *out_strides; /* NULL: the layout is no matter of strides */
 } tamis_step;
 
 typedef struct tamis_model {
@@ -71,7 +71,8 @@ typedef struct tamis_model {
   uint32_t n_inputs, n_outputs;
   const tamis_tensor *inputs;
   const tamis_tensor *outputs;
-  /* All pointers at once: inputs, then outputs. */
+  /* All pointers at once: inputs, then outputs, then the weights where they
+   * are external. */
   int (*run)(void *const *io, void *arena);
   const void *weights;        /* NULL when they are external */
   uint32_t n_steps, reserved;
