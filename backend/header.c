@@ -99,10 +99,11 @@ void header_print(Emission *e, Text *t) {
                 (unsigned long long)e->info->weight_bytes);
   text_printf(t, "\n/* Describes the model: see tamis.h. */\n"
                  "extern const struct tamis_model %s_model;\n\n", p);
-  text_printf(t, "/* 0: done.  Negative: -1 a pointer is NULL, -2 the arena "
-                 "is not aligned to\n * %s_ALIGN%s, -4 this CPU lacks a "
-                 "feature.  arena: %s_ARENA_BYTES of scratch. */\n", up,
-              e->o->external_weights ? " (or the weights)" : "", up);
+  text_printf(t, "/* Returns 0, or a negative error: -1 a pointer is NULL, "
+                 "-2 the arena%s is not\n * aligned to %s_ALIGN, -4 this CPU "
+                 "lacks a feature.  Buffers must not\n * overlap.  arena: "
+                 "%s_ARENA_BYTES of scratch, its contents do not matter. */\n",
+              e->o->external_weights ? " (or weights)" : "", up, up);
   prototype_print(e, t);
   text_puts(t, "\n#ifdef __cplusplus\n}\n#endif\n#endif\n");
 }

@@ -64,7 +64,7 @@ static bool link_shared(Emission *e, const char *to) {
   /* No start files: they would bring a global that changes. */
   arg(&x, "-nostartfiles");
   arg(&x, "-Wl,-z,noexecstack,-z,relro,-z,now,-z,defs");
-  arg(&x, "-Wl,--build-id=none,--hash-style=gnu,--gc-sections");
+  arg(&x, "-Wl,--build-id=none,--hash-style=gnu");
   arg(&x, "-o");
   arg(&x, to);
   arg(&x, temp(e, "code.o"));
