@@ -5,11 +5,18 @@
 
 #include <string.h>
 
-/* The params that can be selected, their paths taken apart. */
+/* A param that can be selected, and a name for it: its own path, or that of
+ * an op that it is the weight of. */
+typedef struct Weight {
+  size_t param;          /* number among the params that can be selected */
+  const char *path;
+  PathSegs segs;
+  const char *op;        /* NULL: the param's own path */
+} Weight;
 typedef struct Weights {
   Elab *e;
   Vec(Param *) params;
-  Vec(PathSegs) segs;
+  Vec(Weight) names;
   Map known;             /* names of segments */
   Map prefixes;          /* paths of layers */
 } Weights;
@@ -24,18 +31,30 @@ static void prefixes_add(Weights *w, const char *path)
   }
 }
 
-static void weight_add(Weights *w, Param *p)
+static void name_add(Weights *w, size_t param, const char *path,
+                     const char *op)
 {
   Arena *a = w->e->a;
-  for (size_t i = 0; i < w->params.n; i++)
-    if (w->params.at[i] == p)
-      return;
-  PathSegs s = path_split(a, p->path);
-  vec_push(a, &w->params, p);
-  vec_push(a, &w->segs, s);
-  for (size_t i = 0; i < s.n; i++)
-    map_put(a, &w->known, s.at[i].name, p);
-  prefixes_add(w, p->path);
+  Weight x = {param, path, path_split(a, path), op};
+  vec_push(a, &w->names, x);
+  for (size_t i = 0; i < x.segs.n; i++)
+    map_put(a, &w->known, x.segs.at[i].name, (void *)path);
+  prefixes_add(w, path);
+  if (op)
+    map_put(a, &w->prefixes, path, (void *)path);
+}
+
+static void weight_add(Weights *w, Param *p, const Node *n)
+{
+  size_t i = 0;
+  while (i < w->params.n && w->params.at[i] != p)
+    i++;
+  if (i == w->params.n) {
+    vec_push(w->e->a, &w->params, p);
+    name_add(w, i, p->path, NULL);
+  }
+  if (n->path)
+    name_add(w, i, n->path, op_info(n->op)->name);
 }
 
 static Weights weights_collect(Elab *e)
@@ -49,7 +68,7 @@ static Weights weights_collect(Elab *e)
     if (x && x->op == OP_MASK)
       x = node_operand(x, "w");
     if (x && x->op == OP_PARAM)
-      weight_add(&w, x->param);
+      weight_add(&w, x->param, n);
   }
   return w;
 }
@@ -67,21 +86,21 @@ static const char *prefix_text(Arena *a, const char *path, size_t nsegs)
 }
 
 /* The pattern matches the param, its layer or a block around it, which has
- * to be of the kind that is asked for. */
+ * to be of the kind that is asked for: a block's name, or the op's. */
 static bool sel_matches(const Weights *w, const Sel *s, const PathPattern *p,
-                        size_t i)
+                        const Weight *x)
 {
-  const char *path = w->params.at[i]->path;
-  const PathSegs *segs = &w->segs.at[i];
-  bool *hit = pattern_prefixes(w->e->a, p, segs);
-  for (size_t j = 1; j <= segs->n; j++) {
+  bool *hit = pattern_prefixes(w->e->a, p, &x->segs);
+  for (size_t j = 1; j <= x->segs.n; j++) {
     if (!hit[j])
       continue;
     if (!s->kind.s)
       return true;
     const Layer *l = map_get(&w->e->layer_of,
-                             prefix_text(w->e->a, path, j));
+                             prefix_text(w->e->a, x->path, j));
     if (l && l->kind && !strcmp(l->kind, s->kind.s))
+      return true;
+    if (x->op && j == x->segs.n && !strcmp(x->op, s->kind.s))
       return true;
   }
   return false;
@@ -156,9 +175,9 @@ static bool sel_apply(const Weights *w, const Sel *s, bool *on)
   bool any = false;
   if (!pattern_read(w->e, s->path, &p))
     return false;
-  for (size_t i = 0; i < w->params.n; i++)
-    if (sel_matches(w, s, &p, i)) {
-      on[i] = !s->negated;
+  for (size_t i = 0; i < w->names.n; i++)
+    if (sel_matches(w, s, &p, &w->names.at[i])) {
+      on[w->names.at[i].param] = !s->negated;
       any = true;
     }
   if (!any)
