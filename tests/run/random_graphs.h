@@ -32,4 +32,14 @@ bool graph_check(const GraphOpts *o, uint64_t seed,
 
 double seconds_now(void);
 
+/* fence.c: memory of `bytes` behind which no access is allowed.  Its start
+ * is aligned as its size is. */
+typedef struct Fence {
+  unsigned char *map, *at;
+  size_t mapped, bytes;
+} Fence;
+Fence fence_new(size_t bytes);
+bool fence_intact(const Fence *f);   /* nothing written in front of it */
+void fence_free(Fence *f);
+
 #endif
