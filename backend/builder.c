@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "backend/compat.h"
+
 /* ---- constants and addresses ---------------------------------------- */
 
 Val k32(Gen *g, int64_t v) { return LLVMConstInt(g->i32, (uint64_t)v, true); }
@@ -116,18 +118,27 @@ static Val mask_first(Gen *g, int n) {
   return LLVMConstVector(bit, (unsigned)g->t->lanes);
 }
 
-Val load_part(Gen *g, Val p, int64_t off, int n) {
+/* `value` for a store, `other` (the lanes that are off) for a load. */
+static Val masked(Gen *g, const char *name, Val value, Val p, int n,
+                  Val other) {
+  Val args[4];
+  unsigned nargs = 0;
   ensure(n > 0 && n < g->t->lanes);
-  Val args[] = { addrk(g, p, off), k32(g, 4), mask_first(g, n), vzero(g) };
+  if (value) args[nargs++] = value;
+  args[nargs++] = p;
+  if (MASKED_ALIGN_OPERAND) args[nargs++] = k32(g, 4);
+  args[nargs++] = mask_first(g, n);
+  if (other) args[nargs++] = other;
   LLVMTypeRef types[] = { g->vec, g->ptr };
-  return call_overloaded(g, "llvm.masked.load", types, 2, args, 4);
+  return call_overloaded(g, name, types, 2, args, nargs);
+}
+
+Val load_part(Gen *g, Val p, int64_t off, int n) {
+  return masked(g, "llvm.masked.load", NULL, addrk(g, p, off), n, vzero(g));
 }
 
 void store_part(Gen *g, Val v, Val p, int64_t off, int n) {
-  ensure(n > 0 && n < g->t->lanes);
-  Val args[] = { v, addrk(g, p, off), k32(g, 4), mask_first(g, n) };
-  LLVMTypeRef types[] = { g->vec, g->ptr };
-  call_overloaded(g, "llvm.masked.store", types, 2, args, 4);
+  masked(g, "llvm.masked.store", v, addrk(g, p, off), n, NULL);
 }
 
 Val load_lanes(Gen *g, Val p, int64_t off, int n) {

@@ -10,6 +10,10 @@
 #error "LLVM 19 to 22 expected"
 #endif
 
+/* Whether masked loads and stores take their alignment as an operand; later
+ * it is an attribute of the pointer, and 1 without it. */
+#define MASKED_ALIGN_OPERAND (LLVM_VERSION_MAJOR < 22)
+
 #define LLVM_VERSION_TEXT LLVM_VERSION_STRING
 
 #endif
