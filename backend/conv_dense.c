@@ -59,7 +59,8 @@ static void sum_channels(Gen *g, const Dense *d, const Spots *s, Val off,
                          int rows, Val *w, Val *acc) {
   int64_t plane = 4 * d->cv->xs[1];
   Loop l;
-  loop_begin(g, &l, k64(g, 0), k64(g, d->cv->cg * plane), plane, true, "c");
+  loop_begin(g, &l, k64(g, 0), k64(g, d->cv->cg * plane), plane,
+             d->cv->cg > 0, "c");
   loop_carry(g, &l, w);
   for (int i = 0; i < rows * s->t; i++) loop_carry(g, &l, &acc[i]);
   Val x[TILE_MAX], at = add64(g, off, l.iv);

@@ -151,6 +151,8 @@ static const KernelRow kernels[] = {
 };
 
 static void kernel_emit(Gen *g, const Node *n) {
+  /* The loops of the kernels run at least once. */
+  if (type_elems(&n->type) == 0) return;
   /* An alias that moves is a copy. */
   const char *name = strcmp(n->kernel, "alias") == 0 ? "copy" : n->kernel;
   for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
