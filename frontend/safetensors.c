@@ -45,9 +45,9 @@ read_header(Reader *r)
   json_t *root;
   uint64_t n;
 
-  if (b->size < 8) {
-    diag_error_at(r->d, EXIT_FILE, r->path, "not a weight file (neither "
-                  "safetensors nor npz nor npy): %zu bytes", b->size);
+  if (b->size < 9 || b->data[8] != '{') {
+    diag_error_at(r->d, EXIT_FILE, r->path, "not a weight file: neither "
+                  "safetensors nor npz nor npy");
     return NULL;
   }
   memcpy(&n, b->data, 8);
@@ -55,11 +55,6 @@ read_header(Reader *r)
     diag_error_at(r->d, EXIT_FILE, where_byte(r, 0),
                   "safetensors header of %llu bytes in a file of %zu",
                   (unsigned long long)n, b->size);
-    return NULL;
-  }
-  if (n == 0 || b->data[8] != '{') {
-    diag_error_at(r->d, EXIT_FILE, where_byte(r, 8),
-                  "expected the '{' of a safetensors header");
     return NULL;
   }
   root = json_loadb((const char *)b->data + 8, (size_t)n,
