@@ -223,8 +223,10 @@ static void emit_computed(Gen *g, const Linear *l) {
 void emit_linear_dense(Gen *g, const Node *n) {
   Linear l = { 0 };
   int lanes = g->t->lanes;
-  int tile = n->tile[1] > 0 ? n->tile[1] : 4;
-  linear_init(n, &l, n->tile[0] > 0 ? n->tile[0] : 1);
+  bool many = type_elems(&n->type) > n->type.dim[n->type.rank - 1];
+  int rows = g->t->vregs >= 32 ? 9 : 6;   /* with 3 or 2 vectors */
+  int tile = n->tile[1] > 0 ? n->tile[1] : !many ? 8 : rows / 3;
+  linear_init(n, &l, n->tile[0] > 0 ? n->tile[0] : many ? rows : 1);
   if (l.w->op != OP_PARAM) {
     emit_computed(g, &l);
     return;
@@ -324,7 +326,8 @@ static void sparse_rows(Gen *g, const Linear *l, const void *ctx,
 
 static void emit_sparse(Gen *g, const Node *n, int r) {
   Linear l = { 0 };
-  linear_init(n, &l, n->tile[0] > 0 ? n->tile[0] : 4);
+  int rows = g->t->vregs >= 32 ? 12 : 8;
+  linear_init(n, &l, n->tile[0] > 0 ? n->tile[0] : rows);
   Table t = table_pack(g, operand_values(g, l.w), 1, l.m, l.k, r);
   each_rows(g, &l, sparse_rows, &t);
 }
