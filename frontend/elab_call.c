@@ -214,9 +214,6 @@ Value elab_call(Elab *e, const Expr *call, const Value *piped, Span piped_at)
   const Decl *d = e->dump ? NULL : unit_decl(e, e->frame->file, name);
   if (d && d->kind == DECL_FUNC)
     return elab_later(e, call->name.span, "a call of a 'func'");
-  if (d && d->kind == DECL_IMPORT)
-    return elab_later(e, call->name.span,
-                      "the import of anything but a .tam file");
   if (d && !means_op(d, &args, &op))
     return block_call(e, d, &args, call);
   if (builtin_known(name, &args)) {

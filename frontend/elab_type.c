@@ -16,11 +16,7 @@ static bool type_dim(Elab *e, const Expr *x, int64_t *out)
 
 static bool type_rank(Elab *e, const TypeExpr *t)
 {
-  if (t->is_kind) {
-    elab_error(e, t->span, "expected a tensor type like f32[1,8], found %s",
-               t->kind.s);
-    return false;
-  }
+  ensure(!t->is_kind);
   if (t->dims.n <= MAX_RANK)
     return true;
   elab_error(e, t->span, "expected at most %d dimensions, found %zu",

@@ -1,7 +1,7 @@
 /* parser.y - the grammar of a .tam text: model source, recipe and dump.
  * doc/language.md gives it in EBNF.  Values live in the arena, so nothing
  * needs a destructor when recovery throws symbols away.  It goes on behind
- * the next `;` or `}`: a bracket that was never closed would swallow more. */
+ * the next `;` or body: a bracket that was never closed would swallow more. */
 
 %define api.pure full
 %define api.prefix {tam_yy}
@@ -117,22 +117,25 @@ static void tam_yyerror(Loc *l, void *scanner, ParseCtx *p,
 
 %%
 
-file: dump_opt decls ;
-
-dump_opt: %empty
-  | "dump" kwargs ';' {
-      p->file->has_dump = true;
-      p->file->dump = $kwargs;
-      p->file->dump_span = parse_span(p, @1);
-    }
-  ;
+file: decls ;
 
 decls: %empty
   | decls decl { if ($decl) PUSH(p->file->decls, $decl); }
   ;
 
+/* A dump's line counts as a declaration here, so that the parser needs no
+ * token to get to where it can recover from an error in the first one. */
 decl:
-    "import" STR import_as ';' {
+    "dump" kwargs ';' {
+      if (p->file->has_dump || p->file->decls.n)
+        diag_error(p->diags, EXIT_MODEL, parse_span(p, @1),
+                   "'dump' stands only at the beginning of a text");
+      p->file->has_dump = true;
+      p->file->dump = $kwargs;
+      p->file->dump_span = parse_span(p, @1);
+      $$ = NULL;
+    }
+  | "import" STR import_as ';' {
       $$ = decl_new(p, DECL_IMPORT, $import_as, @1);
       $$->path = parse_name(p, $STR, @STR);
     }
@@ -157,6 +160,7 @@ decl:
       $$->steps = $steps;
     }
   | error ';' { $$ = NULL; }
+  | error body { $$ = NULL; }
   | error '}' { $$ = NULL; }
   ;
 
@@ -517,6 +521,18 @@ static bool wanted(const yysymbol_kind_t *want, int n, yysymbol_kind_t k)
   return false;
 }
 
+/* Behind an operand: what may end the expression, or an operator. */
+static void end_print(Text *t, const yysymbol_kind_t *want, int n)
+{
+  for (int i = 0; i < n; i++) {
+    const char *s = yysymbol_name(want[i]);
+    if (!strcmp(s, "';'") || !strcmp(s, "')'") || !strcmp(s, "']'") ||
+        !strcmp(s, "'{'"))
+      text_printf(t, "%s or ", s);
+  }
+  text_puts(t, "an operator");
+}
+
 /* What was expected, in the words of the manual where they are many. */
 static void expected_print(Text *t, const yysymbol_kind_t *want, int n)
 {
@@ -528,7 +544,7 @@ static void expected_print(Text *t, const yysymbol_kind_t *want, int n)
   else if (wanted(want, n, YYSYMBOL_FLOAT))
     text_puts(t, "an expression");
   else if (wanted(want, n, YYSYMBOL_AND))
-    text_puts(t, "an operator or the end of this expression");
+    end_print(t, want, n);
   else if (n < 1 || n > MAX_SHOWN)
     text_puts(t, "something else");
   else

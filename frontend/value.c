@@ -244,8 +244,7 @@ const char *value_binary(Arena *a, Oper op, const Value *x, const Value *y,
     *out = value_bool(number_compare(op, x, y));
     return NULL;
   }
-  if (op < OPER_ADD || op > OPER_MOD)
-    return "the operator takes two bools";
+  ensure(op >= OPER_ADD && op <= OPER_MOD);
   if (value_len(x) >= 0 || value_len(y) >= 0)
     return list_binary(a, op, x, y, out);
   if (!numbers)
