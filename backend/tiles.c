@@ -114,9 +114,7 @@ static int flat_vectors(Gen *g, const Conv *cv, Vectors out[2]) {
   int64_t last = (cv->batch - 1) * cv->ys[0] + (cv->o - 1) * cv->ys[1];
   /* The last vector may lie over the end when nobody else's data is hit:
    * the gap behind the plane is ours. */
-  bool over = last + whole * lanes - 1 <= hi &&
-              (cv->o == 1 || whole * lanes <= cv->ys[1]) &&
-              (cv->batch == 1 || cv->o > 1 || whole * lanes <= cv->ys[0]);
+  bool over = last + whole * lanes - 1 <= hi && whole * lanes <= cv->ys[1];
   int64_t full = over ? whole : line / lanes;
   bool masked = has_halo(cv->n);
   int64_t mask = masked ? mask_table(g, cv, whole) : -1;

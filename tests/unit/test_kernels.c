@@ -2,7 +2,9 @@
  * double, on random shapes, strides, pads, dilations, groups, densities,
  * layouts and tiles: |y - r| <= (8 + 2 sqrt k) eps sum|a||b|, and equal bit
  * for bit on small integers.  Values end at guard pages, what lies between
- * them and their halo is NaN; halos are checked to be zero afterwards. */
+ * them and their halo is NaN; halos are checked to be zero afterwards.
+ * KERNEL_CASES=N runs N cases a kernel and CPU, KERNEL_SEED=I only case I,
+ * KERNEL_VERBOSE=1 names each before it runs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -115,6 +117,7 @@ typedef struct Case {
   Node *x, *w, *b, *r, *y;
   Value vx, vr, vy;
   bool whole, in_place, computed;
+  bool slice;              /* y is the middle of a longer axis of channels */
   Node *given;             /* computed: the weight, an input */
   int64_t k;               /* products of an output */
   const char *kernel;
@@ -270,11 +273,18 @@ static void conv_layouts(Case *c, const Shape *s, const Target *t) {
   if (chance(20)) widen_halo(h);
   if (needs || chance(80))
     c->x->type.layout = layout_planes(a, &c->x->type, t->lanes, h);
-  int how = (int)pick(0, 3);
+  int how = (int)pick(0, 4);
   if (how == 1) widen_halo(h);
   if (how < 3)
     c->y->type.layout = layout_planes(a, &c->y->type, t->lanes,
                                       how == 2 ? none : h);
+  if (how == 4) {
+    const int64_t *d = c->y->type.dim, map = d[2] * d[3];
+    int64_t image = (d[1] + 2) * map, stride[4] = { image, map, d[3], 1 };
+    c->y->type.layout = layout_strided(a, &c->y->type, stride, map,
+                                       d[0] * image, NULL);
+    c->slice = true;
+  }
   if (!c->r) return;
   if (chance(70)) c->r->type.layout = c->y->type.layout;
   else if (chance(50))
@@ -304,6 +314,12 @@ static void conv_check(Case *c, const Shape *s, const float *before) {
             *element(&c->vy, i));
   }
   halo(&c->vy, true);
+  const int64_t *d = c->y->type.dim, map = d[2] * d[3];
+  for (int64_t k = 0; c->slice && !c->in_place && k < d[0] * map; k++) {
+    /* The channels before and behind belong to somebody else. */
+    const float *image = c->vy.base + k / map * (d[1] + 2) * map + k % map;
+    assert_true(isnan(image[0]) && isnan(image[(d[1] + 1) * map]));
+  }
 }
 
 /* A tile that fits the registers of every target. */
@@ -453,7 +469,9 @@ static bool cpu_runs(int i, const char **cpu) {
 }
 
 static void run_cases(RunCase *one, const char *kernel, int count) {
-  const char *only = getenv("KERNEL_SEED"), *cpu;
+  const char *only = getenv("KERNEL_SEED"), *more = getenv("KERNEL_CASES");
+  const char *cpu;
+  if (more) count = atoi(more);
   for (int i = 0; i < 3; i++) {
     if (!cpu_runs(i, &cpu)) continue;
     Arena *a = arena_new();
