@@ -6,12 +6,9 @@
 #include <llvm-c/Object.h>
 #include <llvm-c/Target.h>
 #include <llvm-c/Transforms/PassBuilder.h>
-#include <dirent.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "backend/target.h"
 
@@ -274,16 +271,12 @@ static void weights_include(Emission *e, LLVMModuleRef m, const char *file,
   text_free(&t);
 }
 
-static const char *temp(Emission *e, const char *name) {
-  return path_join(e->g.a, e->dir, name);
-}
-
 /* weights.o: descriptor and weights. */
 static bool data_write(Emission *e, const char *to) {
   LLVMModuleRef m = module_begin(e);
   size_t size = e->g.blob.n;
   const char *external = e->o->external_weights;
-  const char *file = external ? external : temp(e, "weights.bin");
+  const char *file = external ? external : temp_path(e, "weights.bin");
   descriptor_build(e, m);
   code_check(m);
   bool ok = blob_write(e, file);
@@ -306,36 +299,12 @@ static bool header_write(Emission *e, const char *to) {
   return ok;
 }
 
-/* Beside OUT. */
-static const char *header_path(Emission *e) {
+/* Beside OUT, where that is a file. */
+static bool header_beside(Emission *e) {
   Arena *a = e->g.a;
-  return path_join(a, path_dir(a, e->o->out),
-                   arena_printf(a, "%s.h", e->prefix));
-}
-
-/* ---- temporary folder ----------------------------------------------- */
-
-/* Beside OUT, so that the result can be renamed to its place. */
-static bool dir_make(Emission *e) {
-  Arena *a = e->g.a;
-  bool none = strcmp(e->o->out, "-") == 0;
-  const char *tmp = getenv("TMPDIR");
-  const char *base = none ? (tmp && *tmp ? tmp : "/tmp")
-                          : path_dir(a, e->o->out);
-  e->dir = path_join(a, base, ".tamis-XXXXXX");
-  if (mkdtemp(e->dir)) return true;
-  e->dir = NULL;
-  return diag_error_at(e->g.d, EXIT_FILE, base, "cannot be written to: %s",
-                       strerror(errno));
-}
-
-static void dir_remove(Emission *e) {
-  DIR *dir = e->dir ? opendir(e->dir) : NULL;
-  if (!dir) return;
-  for (struct dirent *f; (f = readdir(dir));)
-    if (f->d_name[0] != '.') unlink(temp(e, f->d_name));
-  closedir(dir);
-  rmdir(e->dir);
+  if (path_in_place(e->o->out)) return true;
+  return header_write(e, path_join(a, path_dir(a, e->o->out),
+                                   arena_printf(a, "%s.h", e->prefix)));
 }
 
 /* ---- the whole ------------------------------------------------------ */
@@ -349,20 +318,20 @@ static bool emit_text(Emission *e, LLVMMemoryBufferRef code, char *llvm) {
   else ok = text_write_file(e, out, LLVMGetBufferStart(code),
                             LLVMGetBufferSize(code));
   LLVMDisposeMemoryBuffer(code);
-  if (!ok || strcmp(out, "-") == 0) return ok;
-  if (!data_write(e, temp(e, "weights.o"))) return false;
-  return header_write(e, header_path(e)) &&
-         artifact_move(e, temp(e, "weights.o"),
+  if (!ok || path_in_place(out)) return ok;
+  if (!data_write(e, temp_path(e, "weights.o"))) return false;
+  return header_beside(e) &&
+         artifact_move(e, temp_path(e, "weights.o"),
                        arena_printf(e->g.a, "%s.weights.o", out));
 }
 
 static bool emit_linked(Emission *e, LLVMMemoryBufferRef code) {
   double t = seconds_now();
   e->info->code_bytes = object_code_bytes(code);
-  if (!buffer_write(e, code, temp(e, "code.o"))) return false;
-  if (!data_write(e, temp(e, "weights.o"))) return false;
+  if (!buffer_write(e, code, temp_path(e, "code.o"))) return false;
+  if (!data_write(e, temp_path(e, "weights.o"))) return false;
   time_report(e, "weights", &t);
-  bool ok = header_write(e, header_path(e)) && artifact_link(e);
+  bool ok = header_beside(e) && artifact_link(e);
   time_report(e, "link", &t);
   return ok;
 }
@@ -398,8 +367,8 @@ bool backend_emit(Module *m, const EmitOpts *o, EmitInfo *info, Diags *d) {
   ensure(m->funcs.n > 0 && o->target);
   gen_init(&e, m, o, d);
   e.isa = target_isa(e.g.a, o->target);
-  bool ok = dir_make(&e) && emit_all(&e);
-  dir_remove(&e);
+  bool ok = temp_make(&e) && emit_all(&e);
+  temp_remove(&e);
   gen_free(&e);
   return ok;
 }

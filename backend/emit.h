@@ -109,6 +109,10 @@ enum { ARENA_ALIGN = 64 };
 
 /* Run a program by its name or path (argv ends with NULL). */
 bool program_run(Diags *d, const char *const *argv, bool verbose);
+/* A folder for what is written on the way, beside OUT. */
+bool temp_make(Emission *e);
+void temp_remove(Emission *e);
+const char *temp_path(Emission *e, const char *name);
 /* Turn code.o and weights.o of e->dir into the artifact. */
 bool artifact_link(Emission *e);
 bool artifact_move(Emission *e, const char *from, const char *to);

@@ -1,5 +1,6 @@
 /* link.c - from two objects to the artifact, by the system's own tools: the
- * C compiler's linker driver, objcopy and ar. */
+ * C compiler's linker driver, objcopy and ar; in a folder of their own. */
+#include <dirent.h>
 #include <errno.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -51,8 +52,38 @@ static bool args_run(Emission *e, Args *x) {
   return program_run(e->g.d, x->v.at, e->o->verbose);
 }
 
-static const char *temp(Emission *e, const char *name) {
+/* ---- temporary folder ----------------------------------------------- */
+
+const char *temp_path(Emission *e, const char *name) {
   return path_join(e->g.a, e->dir, name);
+}
+
+/* Beside OUT, so that the result can be renamed to its place. */
+bool temp_make(Emission *e) {
+  Arena *a = e->g.a;
+  const char *out = e->o->out, *tmp = getenv("TMPDIR");
+  bool none = path_in_place(out);
+  DIR *is_dir = opendir(out);
+  if (is_dir) closedir(is_dir);
+  if (is_dir || !*path_base(out))
+    return diag_error_at(e->g.d, EXIT_FILE, out, "cannot be written: "
+                         "expected a file, found a directory");
+  const char *base = none ? (tmp && *tmp ? tmp : "/tmp")
+                          : path_dir(a, out);
+  e->dir = path_join(a, base, ".tamis-XXXXXX");
+  if (mkdtemp(e->dir)) return true;
+  e->dir = NULL;
+  return diag_error_at(e->g.d, EXIT_FILE, base, "cannot be written to: %s",
+                       strerror(errno));
+}
+
+void temp_remove(Emission *e) {
+  DIR *dir = e->dir ? opendir(e->dir) : NULL;
+  if (!dir) return;
+  for (struct dirent *f; (f = readdir(dir));)
+    if (f->d_name[0] != '.') unlink(temp_path(e, f->d_name));
+  closedir(dir);
+  rmdir(e->dir);
 }
 
 /* ---- artifacts ------------------------------------------------------ */
@@ -67,8 +98,8 @@ static bool link_shared(Emission *e, const char *to) {
   arg(&x, "-Wl,--build-id=none,--hash-style=gnu");
   arg(&x, "-o");
   arg(&x, to);
-  arg(&x, temp(e, "code.o"));
-  arg(&x, temp(e, "weights.o"));
+  arg(&x, temp_path(e, "code.o"));
+  arg(&x, temp_path(e, "weights.o"));
   arg(&x, "-Wl,--as-needed");
   arg(&x, "-lm");
   return args_run(e, &x);
@@ -77,15 +108,15 @@ static bool link_shared(Emission *e, const char *to) {
 /* One object in which only what is exported is global. */
 static bool link_object(Emission *e, const char *to) {
   Args x = { .a = e->g.a }, y = { .a = e->g.a };
-  const char *joined = temp(e, "joined.o");
+  const char *joined = temp_path(e, "joined.o");
   arg_program(&x, "CC", "cc");
   arg(&x, "-r");
   arg(&x, "-nostdlib");
   arg(&x, "-Wl,--build-id=none");
   arg(&x, "-o");
   arg(&x, joined);
-  arg(&x, temp(e, "code.o"));
-  arg(&x, temp(e, "weights.o"));
+  arg(&x, temp_path(e, "code.o"));
+  arg(&x, temp_path(e, "weights.o"));
   if (!args_run(e, &x)) return false;
   arg_program(&y, "OBJCOPY", "objcopy");
   arg(&y, "--localize-hidden");
@@ -96,7 +127,7 @@ static bool link_object(Emission *e, const char *to) {
 }
 
 static bool link_archive(Emission *e, const char *to) {
-  const char *object = temp(e, arena_printf(e->g.a, "%s.o", e->prefix));
+  const char *object = temp_path(e, arena_printf(e->g.a, "%s.o", e->prefix));
   if (!link_object(e, object)) return false;
   Args x = { .a = e->g.a };
   arg_program(&x, "AR", "ar");
@@ -107,13 +138,19 @@ static bool link_archive(Emission *e, const char *to) {
 }
 
 bool artifact_move(Emission *e, const char *from, const char *to) {
+  if (path_in_place(to)) {
+    Buffer *b = buffer_map(e->g.d, from);
+    bool ok = b && file_write(e->g.d, to, b->data, b->size);
+    buffer_unref(b);
+    return ok;
+  }
   if (rename(from, to) == 0) return true;
   return diag_error_at(e->g.d, EXIT_FILE, to, "cannot be written: %s",
                        strerror(errno));
 }
 
 bool artifact_link(Emission *e) {
-  const char *to = temp(e, "artifact");
+  const char *to = temp_path(e, "artifact");
   bool ok = e->o->kind == EMIT_SO    ? link_shared(e, to)
             : e->o->kind == EMIT_OBJ ? link_object(e, to)
                                      : link_archive(e, to);
