@@ -162,6 +162,11 @@ bool outfile_open(OutFile *o, Diags *d, const char *path);
 bool outfile_commit(OutFile *o, Diags *d);  /* close and rename */
 void outfile_abort(OutFile *o);             /* close and remove */
 bool file_write(Diags *d, const char *path, const void *p, size_t n);
+/* "-", and what exists and is no regular file: outfile_open writes it in
+ * place. */
+bool path_in_place(const char *path);
+/* Do two paths lead to one file that exists? */
+bool path_same(const char *p, const char *q);
 /* Directory part of a path ("." if none) and path joined to it (absolute
  * paths stay). */
 char *path_dir(Arena *a, const char *path);

@@ -82,13 +82,22 @@ path_copy(const char *path, const char *end)
   return t.s;
 }
 
-/* True for what must be written in place: devices, pipes. */
-static bool
-in_place(const char *path)
+bool
+path_in_place(const char *path)
 {
   struct stat st;
 
-  return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+  return strcmp(path, "-") == 0 ||
+         (stat(path, &st) == 0 && !S_ISREG(st.st_mode));
+}
+
+bool
+path_same(const char *p, const char *q)
+{
+  struct stat a, b;
+
+  return stat(p, &a) == 0 && stat(q, &b) == 0 && a.st_dev == b.st_dev &&
+         a.st_ino == b.st_ino;
 }
 
 static void
@@ -141,8 +150,8 @@ outfile_open(OutFile *o, Diags *d, const char *path)
     o->f = stdout;
     return true;
   }
-  fd = in_place(path) ? open(path, O_WRONLY | O_CLOEXEC)
-                      : open_temporary(o);
+  fd = path_in_place(path) ? open(path, O_WRONLY | O_CLOEXEC)
+                           : open_temporary(o);
   if (fd < 0)
     return outfile_fail(o, d, errno);
   o->f = fdopen(fd, "wb");
@@ -160,7 +169,8 @@ outfile_commit(OutFile *o, Diags *d)
 {
   bool ok;
 
-  errno = 0;
+  if (!ferror(o->f))
+    errno = 0;    /* else that of the write which failed */
   ok = fflush(o->f) == 0 && !ferror(o->f);
   if (o->f != stdout) {
     int err = errno;

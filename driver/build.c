@@ -4,12 +4,13 @@
 #include <ctype.h>
 #include <string.h>
 
-static const struct { const char *name, *ext; EmitKind kind; } kinds[] = {
+typedef struct Kind { const char *name, *ext; EmitKind kind; } Kind;
+static const Kind kinds[] = {
   {"so", ".so", EMIT_SO}, {"obj", ".o", EMIT_OBJ}, {"lib", ".a", EMIT_LIB},
   {"asm", ".s", EMIT_ASM}, {"llvm", ".ll", EMIT_LLVM},
-  {"header", ".h", EMIT_HEADER},
+  {"header", ".h", EMIT_HEADER}, {"tam", ".tam", EMIT_SO},
 };
-enum { NKINDS = sizeof kinds / sizeof *kinds };
+enum { TAM = sizeof kinds / sizeof *kinds - 1 };   /* no code: a dump */
 
 static bool prefix_ok(const char *p, Diags *d) {
   bool ok = isalpha((unsigned char)*p) || *p == '_';
@@ -29,68 +30,108 @@ static void dep_name(FILE *f, const char *s) {
   }
 }
 
-static bool write_deps(Session *s, const char *out) {
+static void print_deps(const Session *s, const char *out, FILE *f) {
+  dep_name(f, out);
+  fputc(':', f);
+  for (size_t i = 0; i < s->files.n; i++) {
+    if (strcmp(s->files.at[i], "-") == 0) continue;
+    fputs(" \\\n  ", f);
+    dep_name(f, s->files.at[i]);
+  }
+  fputc('\n', f);
+  for (size_t i = 0; i < s->files.n; i++) {
+    if (strcmp(s->files.at[i], "-") == 0) continue;
+    fputc('\n', f);
+    dep_name(f, s->files.at[i]);
+    fputs(":\n", f);
+  }
+}
+
+/* Where everything goes.  The report and the dependencies are opened before
+ * and renamed behind the artifact: what cannot be written leaves nothing. */
+typedef struct Build {
+  const Kind *kind;
+  const char *out, *dep_path;   /* dep_path: NULL without dependencies */
+  OutFile report, deps;
+} Build;
+
+static const char *default_out(Session *s, const Kind *k) {
+  bool lib = k->kind == EMIT_SO || k->kind == EMIT_LIB;
+  if (k == &kinds[TAM])
+    return arena_printf(s->arena, "%s.tam", s->module->name);
+  return arena_printf(s->arena, "%s%s%s", lib ? "lib" : "",
+                      session_prefix(s), k->ext);
+}
+
+static bool build_outputs(Session *s, Build *b) {
   const Options *o = s->o;
-  const char *path = o->dep_file ? o->dep_file
-                                 : path_with_ext(s->arena, out, ".d");
-  OutFile f;
-  if (!outfile_open(&f, s->diags, path)) return false;
-  dep_name(f.f, out);
-  fputc(':', f.f);
-  for (size_t i = 0; i < s->files.n; i++) {
-    if (strcmp(s->files.at[i], "-") == 0) continue;
-    fputs(" \\\n  ", f.f);
-    dep_name(f.f, s->files.at[i]);
+  Outputs all = {0};
+  EmitKind kind = b->kind->kind;
+  bool tam = b->kind == &kinds[TAM];
+  output_add(s, &all, "-o", b->out);
+  if (tam) {
+    output_add(s, &all, "-o", path_with_ext(s->arena, b->out,
+                                            ".safetensors"));
+  } else if (!path_in_place(b->out)) {
+    if (!header_name_ok(s)) return false;
+    if (kind != EMIT_HEADER)
+      output_add(s, &all, "the header",
+                 path_join(s->arena, path_dir(s->arena, b->out),
+                           arena_printf(s->arena, "%s.h",
+                                        session_prefix(s))));
+    if (kind == EMIT_ASM || kind == EMIT_LLVM)
+      output_add(s, &all, "the weights",
+                 arena_printf(s->arena, "%s.weights.o", b->out));
   }
-  fputc('\n', f.f);
-  for (size_t i = 0; i < s->files.n; i++) {
-    if (strcmp(s->files.at[i], "-") == 0) continue;
-    fputc('\n', f.f);
-    dep_name(f.f, s->files.at[i]);
-    fputs(":\n", f.f);
-  }
-  return outfile_commit(&f, s->diags);
+  if (o->external_weights)
+    output_add(s, &all, "--external-weights", o->external_weights);
+  if (o->report) output_add(s, &all, "--report", o->report);
+  if (b->dep_path) output_add(s, &all, "-MF", b->dep_path);
+  return outputs_check(s, &all) &&
+         (!o->report || outfile_open(&b->report, s->diags, o->report)) &&
+         (!b->dep_path || outfile_open(&b->deps, s->diags, b->dep_path));
 }
 
-static const char *default_out(Session *s, const char *ext, EmitKind k) {
-  const char *name = session_prefix(s);
-  bool lib = k == EMIT_SO || k == EMIT_LIB;
-  return arena_printf(s->arena, "%s%s%s", lib ? "lib" : "", name, ext);
+static bool emit(Session *s, Build *b) {
+  EmitInfo info = {0};
+  const Options *o = s->o;
+  if (b->kind == &kinds[TAM]) {
+    if (!dump_write(s->diags, s->module, b->out)) return false;
+  } else if (!session_emit(s, b->kind->kind, b->out, &info)) {
+    return false;
+  } else if (o->verbose) {
+    fprintf(stderr, "tamis: %s: code %lld, weights %lld, arena %lld bytes\n",
+            b->out, (long long)info.code_bytes, (long long)info.weight_bytes,
+            (long long)info.arena_bytes);
+  }
+  if (o->report) report_json(s, &info, b->report.f);
+  if (b->dep_path) print_deps(s, b->out, b->deps.f);
+  bool ok = !o->report || outfile_commit(&b->report, s->diags);
+  return (!b->dep_path || outfile_commit(&b->deps, s->diags)) && ok;
 }
 
-static bool emit(Session *s, EmitInfo *info, const char **out) {
-  const char *want = s->o->emit ? s->o->emit : "so";
-  if (strcmp(want, "tam") == 0) {
-    *out = s->o->out ? s->o->out
-                     : arena_printf(s->arena, "%s.tam", s->module->name);
-    return dump_write(s->diags, s->module, *out);
-  }
-  for (int i = 0; i < NKINDS; i++) {
-    if (strcmp(want, kinds[i].name) != 0) continue;
-    *out = s->o->out ? s->o->out
-                     : default_out(s, kinds[i].ext, kinds[i].kind);
-    return session_emit(s, kinds[i].kind, *out, info);
-  }
+static const Kind *kind_of(const char *name) {
+  for (int i = 0; i <= TAM; i++)
+    if (strcmp(name, kinds[i].name) == 0) return &kinds[i];
   unreachable();
 }
 
 static bool build(Session *s) {
   const Options *o = s->o;
+  Build b = {.kind = kind_of(o->emit ? o->emit : "so")};
   if (o->prefix && !prefix_ok(o->prefix, s->diags)) return false;
-  if (o->report && o->emit && strcmp(o->emit, "tam") == 0)
+  if (o->report && b.kind == &kinds[TAM])
     return diag_error_at(s->diags, EXIT_USAGE, "--report",
                          "contradicts --emit=tam, which makes no code");
   if (o->report && !report_name_ok(s->diags, o->report)) return false;
-  if (!session_load(s) || !session_compile(s)) return false;
-  EmitInfo info = {0};
-  const char *out;
-  if (!emit(s, &info, &out)) return false;
-  if ((o->dep || o->dep_file) && !write_deps(s, out)) return false;
-  if (o->verbose)
-    fprintf(stderr, "tamis: %s: code %lld, weights %lld, arena %lld bytes\n",
-            out, (long long)info.code_bytes, (long long)info.weight_bytes,
-            (long long)info.arena_bytes);
-  return !o->report || report_write(s, &info, o->report);
+  if (!session_load(s)) return false;
+  b.out = o->out ? o->out : default_out(s, b.kind);
+  if (o->dep_file) b.dep_path = o->dep_file;
+  else if (o->dep) b.dep_path = path_with_ext(s->arena, b.out, ".d");
+  bool ok = build_outputs(s, &b) && session_compile(s) && emit(s, &b);
+  outfile_abort(&b.report);
+  outfile_abort(&b.deps);
+  return ok;
 }
 
 int cmd_build(const Options *o, Diags *d, Arena *a) {

@@ -76,6 +76,16 @@ void session_close(Session *s);
 /* The prefix of exported symbols: --prefix, else the model's name. */
 const char *session_prefix(const Session *s);
 
+/* ---- outputs.c ------------------------------------------------------ */
+
+/* Option and path of each file that will be written. */
+typedef Vec(Binding) Outputs;
+void output_add(Session *s, Outputs *to, const char *opt, const char *path);
+/* A usage error when one was read (s->files) or comes twice. */
+bool outputs_check(Session *s, const Outputs *all);
+/* A usage error when the header would have the name of another one. */
+bool header_name_ok(Session *s);
+
 /* ---- dumps.c -------------------------------------------------------- */
 
 /* The module as a program into `path` (NULL: standard output, no weights)
@@ -121,7 +131,6 @@ const Binding *binding_find(const Binding *b, size_t nb, const char *name,
 /* ---- report.c ------------------------------------------------------- */
 
 bool report_name_ok(Diags *d, const char *path);   /* ends in .json */
-bool report_write(Session *s, const EmitInfo *info, const char *path);
 void report_table(Session *s, FILE *to);
 bool report_json(Session *s, const EmitInfo *info, FILE *to);
 

@@ -151,13 +151,3 @@ bool report_name_ok(Diags *d, const char *path) {
                        "expected a name that ends in .json, found '%s'",
                        path);
 }
-
-bool report_write(Session *s, const EmitInfo *info, const char *path) {
-  OutFile f;
-  if (!outfile_open(&f, s->diags, path)) return false;
-  if (!report_json(s, info, f.f)) {
-    outfile_abort(&f);
-    return diag_error_at(s->diags, EXIT_FILE, path, "cannot write");
-  }
-  return outfile_commit(&f, s->diags);
-}

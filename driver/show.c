@@ -131,6 +131,20 @@ static bool stats(Session *s) {
   return ok && report_json(s, &info, stdout);
 }
 
+/* A dump and its weights may not replace what was read. */
+static bool show_outputs(Session *s) {
+  Outputs all = {0};
+  if (s->o->out) {
+    output_add(s, &all, "-o", s->o->out);
+    output_add(s, &all, "-o", path_with_ext(s->arena, s->o->out,
+                                            ".safetensors"));
+  }
+  if (s->o->dir)
+    output_add(s, &all, "--dir", path_join(s->arena, s->o->dir,
+                                           "weights.safetensors"));
+  return outputs_check(s, &all);
+}
+
 static bool show(Session *s, Show *w) {
   const Options *o = s->o;
   if (!known_pass(s->diags, "--after", o->after) ||
@@ -141,7 +155,7 @@ static bool show(Session *s, Show *w) {
     return diag_error_at(s->diags, EXIT_USAGE, "show",
                          "expected one of --after, --before, --diff, --dir, "
                          "--stats");
-  if (!session_load(s)) return false;
+  if (!session_load(s) || !show_outputs(s)) return false;
   s->stop_after = o->after ? o->after : o->diff;
   s->stop_before = o->before;
   s->after = collect;

@@ -39,9 +39,6 @@ model z11(x: f32[0,3]) -> y: f32[3,0] {
 model z12(x: f32[0,3]) -> y: f32[2,3] {
   y = pad(x, before=[1,0], after=[1,0], value=2.0);
 }
-model z13(x: f32[1,0,6,6]) -> y: f32[1,0,6,6] {
-  y = conv2d(x, reshape(x, [0,1,6,6]), groups=0) ;
-}
 model z14(x: f32[2,3,0,4]) -> y: f32[2,5,0,4] {
   y = x |> conv(5, k=1);
 }

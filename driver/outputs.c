@@ -1,0 +1,48 @@
+/* outputs.c - the files that a command is going to write, looked at before
+ * anything is computed: none may be one that was read, no two the same, and
+ * a header may not hide one that programs need. */
+#include "driver/driver.h"
+
+#include <string.h>
+
+void output_add(Session *s, Outputs *to, const char *opt, const char *path) {
+  if (strcmp(path, "-") == 0) return;
+  path = path_join(s->arena, path_dir(s->arena, path), path_base(path));
+  vec_push(s->arena, to, ((Binding){opt, path}));
+}
+
+bool outputs_check(Session *s, const Outputs *all) {
+  for (size_t i = 0; i < all->n; i++) {
+    const Binding *x = &all->at[i];
+    for (size_t k = 0; k < s->files.n; k++)
+      if (path_same(x->value, s->files.at[k]))
+        return diag_error_at(s->diags, EXIT_USAGE, x->name,
+                             "%s was read: expected another file to write",
+                             x->value);
+    for (size_t k = 0; k < i; k++)
+      if (strcmp(x->value, all->at[k].value) == 0)
+        return diag_error_at(s->diags, EXIT_USAGE, x->name,
+                             "%s is written by %s already", x->value,
+                             all->at[k].name);
+  }
+  return true;
+}
+
+bool header_name_ok(Session *s) {
+  static const char *const taken[] = {
+    "assert", "complex", "ctype", "dlfcn", "errno", "fcntl", "features",
+    "fenv", "float", "inttypes", "iso646", "limits", "locale", "malloc",
+    "math", "memory", "pthread", "sched", "semaphore", "setjmp", "signal",
+    "stdalign", "stdarg", "stdatomic", "stdbool", "stddef", "stdint",
+    "stdio", "stdlib", "stdnoreturn", "string", "strings", "tamis", "tgmath",
+    "threads", "time", "uchar", "unistd", "wchar", "wctype"
+  };
+  const char *prefix = session_prefix(s);
+  for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+    if (strcmp(prefix, taken[i]) == 0)
+      return diag_error_at(s->diags, EXIT_USAGE, "--prefix",
+                           "%s.h would hide the header <%s.h>: expected "
+                           "another prefix than '%s'", prefix, prefix,
+                           prefix);
+  return true;
+}

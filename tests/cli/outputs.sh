@@ -1,0 +1,74 @@
+#!/bin/sh
+# outputs.sh - what is written: in place where it must be, never over what
+# was read, never a part of it.
+. "$SRCDIR/tests/cli/lib.sh"
+
+cat >net.tam <<'EOF'
+model net(x: f32[1,4]) -> y: f32[1,2] {
+  y = x |> linear(2) as l;
+  weights "net.safetensors";
+}
+EOF
+sed 's/^  weights.*//' net.tam >plain.tam
+R=--random-weights=1
+expect weights 0 '' "$TAMIS" show plain.tam $R --after=parse -o dump.tam
+mv dump.safetensors net.safetensors
+cp net.tam net.tam.before
+cp net.safetensors net.safetensors.before
+
+# Nothing that was read is written.
+expect over-source 2 'net.tam was read' "$TAMIS" build net.tam -o net.tam
+expect over-source-dot 2 'net.tam was read' "$TAMIS" build net.tam \
+  -o ./net.tam
+expect over-weights 2 'was read' "$TAMIS" build net.tam -o net.safetensors
+expect over-dump 2 'net.tam was read' "$TAMIS" build net.tam --emit=tam
+expect over-show 2 'net.tam was read' "$TAMIS" show net.tam -o net.tam
+expect over-show-weights 2 'net.safetensors was read' "$TAMIS" show net.tam \
+  -o net.txt
+cp net.tam net.json
+expect over-report 2 'net.json was read' "$TAMIS" build net.json \
+  --report=net.json -o a.so
+expect over-deps 2 'net.tam was read' "$TAMIS" build net.tam -MF net.tam \
+  -o a.so
+expect over-external 2 'was read' "$TAMIS" build net.tam -o a.so \
+  --external-weights=net.safetensors
+expect over-header 2 'net.h is written by -o' "$TAMIS" build net.tam -o net.h
+expect twice 2 'a.json is written by -o' "$TAMIS" build net.tam -o a.json \
+  --report=a.json
+same source-stays net.tam net.tam.before
+same weights-stay net.safetensors net.safetensors.before
+absent no-artifact a.so
+
+# What cannot be written leaves nothing at all.
+expect no-report 3 'none/r.json' "$TAMIS" build net.tam -o a.so \
+  --report=none/r.json
+expect no-deps 3 'none/a.d' "$TAMIS" build net.tam -o a.so -MF none/a.d \
+  --report=r.json
+mkdir folder
+expect a-folder 3 'found a directory' "$TAMIS" build net.tam -o folder
+expect a-folder-slash 3 'found a directory' "$TAMIS" build net.tam -o fold/
+absent no-artifact a.so
+absent no-header net.h
+absent no-report r.json
+expect nothing-else 0 '^dump.tam folder got.txt net.json net.safetensors'\
+' net.safetensors.before net.tam net.tam.before plain.tam $' \
+  sh -c 'ls -A | tr "\n" " "'
+
+# Devices and pipes stay what they are.
+if [ -c /dev/full ]; then
+  expect device 3 'No space left' "$TAMIS" build net.tam -o /dev/full
+  [ -c /dev/full ] || { echo 'FAIL device: replaced'; bad=$((bad + 1)); }
+  absent device-header /dev/net.h
+fi
+expect file 0 '' "$TAMIS" build net.tam -o lib.so
+expect stdout 0 '' sh -c "'$TAMIS' build net.tam -o - >piped.so"
+same stdout-bytes lib.so piped.so
+absent stdout-file ./-
+
+# A header that would hide another one.
+sed 's/model net/model math/' net.tam >math.tam
+expect header-name 2 '<math.h>: expected another prefix' "$TAMIS" build \
+  math.tam
+expect header-prefix 0 '' "$TAMIS" build math.tam --prefix=my_math
+expect header-runs 0 'median' "$TAMIS" bench math.tam --runs=1
+finish
