@@ -133,7 +133,9 @@ static void tile_set(Layer *l, const Target *t, const Options *o) {
     tile_choose(&(TileWork){ s->o / s->groups, vectors,
                              s->stride == 1 ? 1 : 3 }, t->vregs, tile);
   else
-    tile[1] = tile_split(vectors, t->vregs >= 32 ? 4 : 2);
+    tile[1] = strstr(l->kernel, "bsr")
+                  ? tile_split(vectors, t->vregs >= 32 ? 4 : 3)
+                  : tile_split(vectors, t->vregs >= 32 ? 16 : 13);
 }
 
 static void layer_build(Layer *l, const Target *t, const Options *o) {
