@@ -31,19 +31,32 @@ static const char *const reserved[] = {
   "return", "short", "signed", "sizeof", "static", "struct", "switch",
   "template", "this", "throw", "true", "try", "typedef", "typeid",
   "typename", "typeof", "union", "unsigned", "using", "virtual", "void",
-  "volatile", "weights", "while", "xor"
+  "volatile", "weights", "while", "xor",
+  /* macros of compilers and of common headers */
+  "errno", "linux", "stderr", "stdin", "stdout", "unix"
 };
+
+/* Names that the language, its library or a macro may have taken. */
+static bool is_reserved(const char *s) {
+  size_t n = strlen(s), lower = 0;
+  for (size_t i = 0; i < n; i++) lower += islower((unsigned char)s[i]) != 0;
+  if (!lower && (n > 1 || *s == 'I')) return true;     /* NULL, NET_ALIGN */
+  if (n > 2 && strcmp(s + n - 2, "_t") == 0) return true;
+  if (strncmp(s, "co_", 3) == 0) return true;          /* co_await */
+  for (size_t k = 0; k < sizeof reserved / sizeof *reserved; k++)
+    if (strcmp(reserved[k], s) == 0) return true;
+  return false;
+}
 
 /* The i-th argument's name, a word of C that no other argument has. */
 static const char *arg_name(Emission *e, const char *name, const char **all,
                             int i) {
   Arena *a = e->g.a;
-  char *s = arena_printf(a, "%s%s",
-                         isdigit((unsigned char)name[0]) ? "x" : "", name);
+  bool letter = isalpha((unsigned char)name[0]);
+  char *s = arena_printf(a, "%s%s", letter ? "" : "x", name);
   for (char *p = s; *p; p++)
     if (!isalnum((unsigned char)*p)) *p = '_';
-  for (size_t k = 0; k < sizeof reserved / sizeof *reserved; k++)
-    if (strcmp(reserved[k], s) == 0) s = arena_printf(a, "%s_", s);
+  if (is_reserved(s)) s = arena_printf(a, "%s_", s);
   const char *v = s;
   for (int n = 2, k = 0; k < i; k++)
     if (strcmp(all[k], v) == 0) v = arena_printf(a, "%s_%d", s, n++), k = -1;

@@ -110,6 +110,24 @@ expect "two models in one program" 0 "" ./ab
 build --strip -o stripped.so
 expect "stripped" 0 "" "$TAMIS" bench stripped.so
 
+# Names that C, C++ or a macro has taken.
+cat >int.tam <<'EOF'
+model int(float: f32[4], arena: f32[4], INT_ALIGN: f32[4], uint8_t: f32[4],
+    errno: f32[4], I: f32[4], _Bool: f32[4], co_await: f32[4], int_run: f32[4])
+    -> class: f32[4], NULL: f32[4], io: f32[4], static: f32[4] {
+  class = float + arena;
+  NULL = INT_ALIGN + uint8_t;
+  io = errno + I;
+  static = _Bool + co_await;
+}
+EOF
+"$TAMIS" build int.tam -o libint.so
+for h in errno.h complex.h stdio.h; do echo "#include <$h>"; done >int.c
+echo '#include "int.h"' >>int.c
+expect "taken names in C" 0 '' $CC -std=gnu17 -Wall -Wextra -Werror -c int.c
+expect "taken names in C++" 0 '' $CC -x c++ -std=c++20 -Wall -Wextra \
+  -Werror -c int.c
+
 # What cannot be done, and leaves nothing behind.
 expect "no such folder" 3 'none' "$TAMIS" build small.tam \
   --random-weights=1 -o none/x.so
