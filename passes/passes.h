@@ -49,6 +49,10 @@ bool pipeline_run(Module **m, const PipelineOpts *o, Diags *d);
 /* select.c: set why of every node that has a kernel, for reports. */
 void module_why(Module *m);
 
+/* planes.c: how far the windows of a convolution or pool reach outside x:
+ * top, bottom, left, right. */
+void window_reach(const Node *n, int32_t halo[4]);
+
 /* ---- prune.c: the recipe verb --------------------------------------- */
 
 typedef enum { PATTERN_UNSTRUCTURED, PATTERN_BLOCK, PATTERN_NM } PatternKind;

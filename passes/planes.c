@@ -18,20 +18,18 @@
 
 #include "passes/passes.h"
 
-typedef struct Plan4 {
+typedef struct Planes {
   PassCtx *c;
   Module *m;
   Func *f;
   bool *want_planes, *want_rows;   /* by id: some user asks for it */
   Node **as_planes, **as_rows;     /* by id: the convert there is already */
   size_t n;                        /* nodes before converts came */
-} Plan4;
+} Planes;
 
 /* ---- windows -------------------------------------------------------- */
 
-/* How far the windows of a convolution or pool reach outside x: top,
- * bottom, left, right. */
-static void window_reach(const Node *n, int32_t halo[4])
+void window_reach(const Node *n, int32_t halo[4])
 {
   int count;
   const int64_t *pad = attr_ints(n, "pad", &count);
@@ -121,7 +119,7 @@ static bool is_conv_planes(const Node *n)
   return n->op == OP_CONV2D && conv_takes_planes(n);
 }
 
-static void wants_collect(Plan4 *p)
+static void wants_collect(Planes *p)
 {
   for (size_t i = 0; i < p->f->outputs.n; i++)
     p->want_rows[p->f->outputs.at[i].node->id] = true;
@@ -147,7 +145,7 @@ static bool has_planes(const Node *n)
   return n->type.layout == &planes_mark;
 }
 
-static void wants_decide(Plan4 *p)
+static void wants_decide(Planes *p)
 {
   for (size_t i = 0; i < p->n; i++) {
     Node *n = p->f->nodes.at[i];
@@ -162,7 +160,7 @@ static void wants_decide(Plan4 *p)
 
 /* ---- converts ------------------------------------------------------- */
 
-static Node *convert_before(Plan4 *p, Node *at, Node *x, bool planes)
+static Node *convert_before(Planes *p, Node *at, Node *x, bool planes)
 {
   Node **known = planes ? p->as_planes : p->as_rows;
   if (known[x->id]) return known[x->id];
@@ -174,7 +172,7 @@ static Node *convert_before(Plan4 *p, Node *at, Node *x, bool planes)
   return known[x->id] = n;
 }
 
-static void operands_convert(Plan4 *p, Node *n)
+static void operands_convert(Planes *p, Node *n)
 {
   for (int k = 0; k < n->nin; k++) {
     Node *x = n->in[k];
@@ -195,7 +193,7 @@ static Node *root_of(Node *n)
 
 /* Can output i lie in the caller's buffer, or does it need a copy?  A value
  * may lie in one place only, and a reshape has none of its own. */
-static bool output_owns(const Plan4 *p, size_t i)
+static bool output_owns(const Planes *p, size_t i)
 {
   Node *n = p->f->outputs.at[i].node, *root = root_of(n);
   if (node_is_leaf(root)) return false;
@@ -210,7 +208,7 @@ static bool output_owns(const Plan4 *p, size_t i)
 }
 
 /* Each output is a value that a kernel writes as rows. */
-static void outputs_convert(Plan4 *p)
+static void outputs_convert(Planes *p)
 {
   for (size_t i = 0; i < p->f->outputs.n; i++) {
     Output *o = &p->f->outputs.at[i];
@@ -224,7 +222,7 @@ static void outputs_convert(Plan4 *p)
   }
 }
 
-static void converts_insert(Plan4 *p)
+static void converts_insert(Planes *p)
 {
   Node **old = arena_array(p->c->scratch, Node *, p->n ? p->n : 1);
   for (size_t i = 0; i < p->n; i++) old[i] = p->f->nodes.at[i];
@@ -265,7 +263,7 @@ static bool strides_one(const Node *n)
   return s[0] == 1 && s[1] == 1 && same_map(n, n->in[0]);
 }
 
-static uint32_t *classes_make(Plan4 *p)
+static uint32_t *classes_make(Planes *p)
 {
   size_t n = p->f->nodes.n;
   uint32_t *up = arena_array(p->c->scratch, uint32_t, n ? n : 1);
@@ -286,7 +284,7 @@ static void halo_widen(int32_t to[4], const int32_t by[4])
     if (by[i] > to[i]) to[i] = by[i];
 }
 
-static void layouts_set(Plan4 *p)
+static void layouts_set(Planes *p)
 {
   size_t n = p->f->nodes.n;
   uint32_t *up = classes_make(p);
@@ -295,7 +293,7 @@ static void layouts_set(Plan4 *p)
   for (size_t i = 0; i < n; i++) {
     const Node *y = p->f->nodes.at[i];
     int32_t reach[4];
-    if (!is_pool(y) && y->op != OP_CONV2D) continue;
+    if (!is_pool(y) && !is_conv_planes(y)) continue;
     if (!has_planes(y->in[0])) continue;
     window_reach(y, reach);
     halo_widen(halo[class_find(up, y->in[0]->id)], reach);
@@ -313,7 +311,7 @@ static void layout_func(PassCtx *c, Func *f)
 {
   func_tidy(c->m, f);
   size_t n = f->nodes.n;
-  Plan4 p = {.c = c, .m = c->m, .f = f, .n = n};
+  Planes p = {.c = c, .m = c->m, .f = f, .n = n};
   p.want_planes = arena_array(c->scratch, bool, n ? n : 1);
   p.want_rows = arena_array(c->scratch, bool, n ? n : 1);
   wants_collect(&p);

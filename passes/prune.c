@@ -317,9 +317,6 @@ bool verb_prune(PassCtx *c, const RecipeStep *s)
   }
   if (o.pattern.kind != PATTERN_NM && o.global)
     prune_units(c, s, &o, to, 0, n);
-  for (size_t i = 0; i < n; i++) {
-    s->params.at[i]->type.elem = F32;
-    param_set_data(s->params.at[i], to[i]);
-  }
+  for (size_t i = 0; i < n; i++) param_set_data(s->params.at[i], to[i]);
   return true;
 }

@@ -33,11 +33,19 @@ static int64_t column_step(const Node *n)
   return attr_ints(n, "stride", &count)[1];
 }
 
+/* Planes throughout, and zeros wherever a window reaches outside x. */
 static bool on_planes(const Node *n)
 {
   const Node *r = node_in(n, 3);
-  return n->type.layout && n->in[0]->type.layout &&
-         n->in[1]->op == OP_PARAM && (!r || r->type.layout);
+  const Layout *x = n->in[0]->type.layout;
+  int32_t reach[4];
+  if (!x || !n->type.layout || n->in[1]->op != OP_PARAM ||
+      (r && !r->type.layout))
+    return false;
+  window_reach(n, reach);
+  for (int i = 0; i < 4; i++)
+    if (reach[i] > x->halo[i]) return false;
+  return true;
 }
 
 static void select_conv(PassCtx *c, Node *n)
