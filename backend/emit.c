@@ -336,6 +336,20 @@ static bool emit_linked(Emission *e, LLVMMemoryBufferRef code) {
   return ok;
 }
 
+/* The code as text, without the attribute that is there for on_diagnostic:
+ * whoever compiles the text would get a warning a function. */
+static char *llvm_text(Emission *e) {
+  static const char attr[] = "warn-stack-size";
+  LLVMValueRef f = LLVMGetFirstFunction(e->g.m);
+  for (; f; f = LLVMGetNextFunction(f))
+    LLVMRemoveStringAttributeAtIndex(f, LLVMAttributeFunctionIndex, attr,
+                                     sizeof attr - 1);
+  char *text = LLVMPrintModuleToString(e->g.m);
+  for (f = LLVMGetFirstFunction(e->g.m); f; f = LLVMGetNextFunction(f))
+    attr_text(&e->g, f, attr, "0");
+  return text;
+}
+
 static bool emit_all(Emission *e) {
   double t = seconds_now();
   EmitKind kind = e->o->kind;
@@ -343,7 +357,7 @@ static bool emit_all(Emission *e) {
   time_report(e, "code as LLVM IR", &t);
   code_optimise(e);
   time_report(e, "LLVM passes", &t);
-  char *llvm = kind == EMIT_LLVM ? LLVMPrintModuleToString(e->g.m) : NULL;
+  char *llvm = kind == EMIT_LLVM ? llvm_text(e) : NULL;
   LLVMMemoryBufferRef code = code_generate(
       e, e->g.m, kind == EMIT_ASM ? LLVMAssemblyFile : LLVMObjectFile);
   time_report(e, "LLVM code generation", &t);

@@ -92,6 +92,12 @@ $CC call.c small.s small.s.weights.o -lm -o asm && ./asm >got
 same "assembly" got want
 build --emit=llvm -o small.ll
 expect "LLVM IR" 0 '^target triple = ' cat small.ll
+if command -v llc-19 >/dev/null; then
+  names "LLVM IR without warnings" "" sh -c "llc-19 -relocation-model=pic \
+    -filetype=obj small.ll -o small_ll.o 2>&1"
+  $CC call.c small_ll.o small.ll.weights.o -lm -o ll && ./ll >got
+  same "LLVM IR linked" got want
+fi
 build --emit=header -o only.h
 same "header alone" only.h small.h
 build --external-weights=w.bin -o libsmall.so
