@@ -243,6 +243,12 @@ static bool step_resolve(const Weights *w, const Step *s, const bool *on)
   for (size_t i = 0; i < w->params.n; i++)
     if (on[i])
       vec_push(e->a, &r.params, w->params.at[i]);
+  if (!r.params.n) {
+    elab_error(e, s->verb.span, s->sels.n
+                 ? "%s: the selectors leave nothing to work on"
+                 : "%s: expected a selector, found none", r.verb);
+    ok = false;
+  }
   for (size_t i = 0; i < s->args.n; i++) {
     RecipeArg a = {.name = s->args.at[i].name.s};
     for (size_t k = 0; k < i; k++)
@@ -278,9 +284,17 @@ static bool steps_run(const Weights *w, const Steps *steps, bool chosen)
 static bool recipe_unknown(Elab *e, const File *f, const Decl *model)
 {
   Vec(const char *) names = {0};
-  for (size_t i = 0; i < f->decls.n; i++)
-    if (f->decls.at[i]->kind == DECL_RECIPE)
-      vec_push(e->a, &names, f->decls.at[i]->name.s);
+  for (size_t i = 0; i < f->decls.n; i++) {
+    const Decl *r = f->decls.at[i];
+    if (r->kind != DECL_RECIPE)
+      continue;
+    if (strcmp(r->name.s, e->o->recipe) == 0)
+      return diag_error_at(e->d, EXIT_USAGE, "--recipe",
+                           "'%s' of %s is for the model '%s', expected one "
+                           "for '%s'", r->name.s, f->src->name, r->model.s,
+                           model->name.s);
+    vec_push(e->a, &names, r->name.s);
+  }
   const char *near = nearest_name(e->o->recipe, names.at, names.n);
   return diag_error_at(e->d, EXIT_USAGE, "--recipe",
                        "%s has no recipe '%s' for the model '%s'%s%s%s",
