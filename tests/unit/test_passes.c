@@ -264,6 +264,40 @@ static void random_graphs(void **state)
   }
 }
 
+/* ---- trainable params ------------------------------------------------ */
+
+/* What will still change is neither folded nor packed; a bias that is given
+ * by an add may become an operand. */
+static void trainable_stays(void **state)
+{
+  (void)state;
+  static const char text[] =
+    "model m(x: f32[1,4,4,4]) -> y: f32[1,3] {\n"
+    "  param b: f32[3];\n"
+    "  h = x |> conv(4, k=3) as c |> bn;\n"
+    "  y = 2.0 * (mean(h, [2,3]) |> linear(3, bias=false) as l) + b;\n"
+    "}\n";
+  Diags *d = diags_new();
+  LoadOpts lo = {.random_weights = true, .seed = 1};
+  Module *m = text_load(d, text, &lo);
+  const Param *w = module_param(m, "c.weight");
+  Buffer *before = w->data;
+  for (size_t i = 0; i < m->params.n; i++) m->params.at[i]->trainable = true;
+  PipelineOpts o = {.target = &targets[0], .opt = 2, .stop_after = "sparse"};
+  assert_true(pipeline_run(&m, &o, d));
+  const Func *f = m->funcs.at[0];
+  int norms = 0, muls = 0;
+  for (size_t i = 0; i < f->nodes.n; i++) {
+    norms += f->nodes.at[i]->op == OP_BATCH_NORM;
+    muls += f->nodes.at[i]->op == OP_MUL;
+  }
+  assert_int_equal(norms, 1);
+  assert_int_equal(muls, 1);
+  assert_ptr_equal(module_param(m, "c.weight")->data, before);
+  module_free(m);
+  diags_free(d);
+}
+
 /* ---- choices -------------------------------------------------------- */
 
 static void tiles_fit(void **state)
@@ -304,6 +338,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(tiles_fit),
     cmocka_unit_test(formats_by_density),
+    cmocka_unit_test(trainable_stays),
     cmocka_unit_test(random_graphs),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
