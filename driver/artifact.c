@@ -136,10 +136,28 @@ void artifact_close(Loaded *l) {
   *l = (Loaded){0};
 }
 
+/* What is built has taken its options. */
+static bool built_options(const Options *o, Diags *d) {
+  const struct { bool given; const char *name; } t[] = {
+    {o->target, "--target"}, {o->cpu, "--cpu"},
+    {o->features, "--features"}, {o->opt, "-O"}, {o->recipe, "--recipe"},
+    {o->model, "--model"}, {o->dims.n, "--dim"}, {o->weights, "--weights"},
+    {o->random_weights, "--random-weights"}, {o->sparsity, "--sparsity"},
+    {o->roundtrip, "--roundtrip"},
+  };
+  bool ok = true;
+  for (size_t i = 0; i < sizeof t / sizeof *t; i++)
+    if (t[i].given)
+      ok = diag_error_at(d, EXIT_USAGE, t[i].name, "expected a model to "
+                         "compile, found the built %s", o->file);
+  return ok;
+}
+
 bool artifact_of(Loaded *l, Session *s, const Options *o, Diags *d,
                  Arena *a) {
   if (!session_open(s, o, d, a)) return false;
-  if (artifact_is(o->file)) return artifact_open(l, d, o->file);
+  if (artifact_is(o->file))
+    return built_options(o, d) && artifact_open(l, d, o->file);
   if (!session_load(s) || !session_compile(s)) return false;
   char dir[] = "/tmp/tamis-XXXXXX";
   if (!mkdtemp(dir))

@@ -52,6 +52,8 @@ static void print_output(const char *name, const Type *t, const float *v) {
     last = v[best];
     last_at = best;
   }
+  for (int64_t i = 0, k = 0; k < SHOWN && i < n; i++)
+    if (isnan(v[i])) printf("  [%lld] nan\n", (long long)i), k++;
   if (n > SHOWN) printf("  ... of %lld values\n", (long long)n);
 }
 

@@ -105,6 +105,9 @@ static bool set_target(Session *s) {
 
 bool session_load(Session *s) {
   LoadOpts l = load_opts(s);
+  if (artifact_is(s->o->file))
+    return diag_error_at(s->diags, EXIT_FILE, s->o->file,
+                         "expected a .tam, found a built object");
   s->module = tam_load(s->diags, s->o->file, &l);
   if (!s->module) return false;
   return dump_options(s) && set_target(s);

@@ -106,6 +106,14 @@ expect contradiction-opt 2 'contradicts' "$TAMIS" build v3.tam -O3
 expect contradiction-sparsity 2 'contradicts' "$TAMIS" build v3.tam --sparsity=off
 
 expect run-no-input 2 '--in x=FILE' "$TAMIS" run libm.so
+expect run-twice 2 "'x' is given twice" "$TAMIS" run libm.so --in x=a.npy \
+  --in b.npy
+expect built-options 2 '--cpu: error: expected a model' "$TAMIS" bench \
+  libm.so --cpu=x86-64 --recipe=half
+expect build-built 3 'expected a .tam, found a built object' "$TAMIS" build \
+  libm.so
+echo 'model k() -> y: f32[1] { y = reshape(relu(1.5) * nan, [1]); }' >k.tam
+expect run-nan 0 '\[0\] nan' "$TAMIS" run k.tam
 expect run-bad-name 2 "expected NAME=FILE" "$TAMIS" run libm.so --in z=q.npy
 expect bench 0 'median' "$TAMIS" bench libm.so --runs=3
 expect bench-layers 0 'conv2d' "$TAMIS" bench m.tam $R --runs=3 --layers
