@@ -261,7 +261,10 @@ static void weights_include(Emission *e, LLVMModuleRef m, const char *file,
                             size_t size) {
   const char *w = symbol_name(e, "weights", true);
   Text t = { 0 };
-  text_printf(&t, "\t.section .rodata.%s,\"a\",%%progbits\n", w);
+  /* Large data lie behind all else, out of the way of short references. */
+  bool large = is_x86(e->g.t) && size > (size_t)1 << 30;
+  text_printf(&t, "\t.section %s.%s,\"%s\",%%progbits\n",
+              large ? ".lrodata" : ".rodata", w, large ? "al" : "a");
   text_printf(&t, "\t.globl %s\n\t.hidden %s\n\t.type %s,%%object\n", w, w, w);
   text_printf(&t, "\t.balign %d\n%s:\n\t.incbin \"", ARENA_ALIGN, w);
   for (const char *p = file; *p; p++)
