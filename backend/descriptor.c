@@ -91,7 +91,9 @@ static const char *origin_text(Arena *a, const Node *n) {
   if (n->nfrom == 0) return "";
   const Place *p = &n->from[0];
   if (p->node) return p->node;
-  return arena_printf(a, "%s:%d:%d", p->file ? p->file : "", p->line, p->col);
+  /* Without the folder: the bytes do not depend on where one builds. */
+  return arena_printf(a, "%s:%d:%d", p->file ? path_base(p->file) : "",
+                      p->line, p->col);
 }
 
 static Val step(Desc *d, const Step *s) {
