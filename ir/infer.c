@@ -208,6 +208,7 @@ bool infer_leaf(InferCtx *c)
     if (c->out.dim[i] < 0)
       return infer_error(c, "dimension %d is not fixed, expected --dim", i);
   if (op_info(n->op)->elems >> c->out.elem & 1) return true;
-  return infer_error(c, "element type %s is not supported here",
+  return infer_error(c, "expected element type %s, found %s",
+                     n->op == OP_PARAM ? "f32, f16, bf16 or b1" : "f32",
                      elem_name(c->out.elem));
 }
