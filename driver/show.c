@@ -12,8 +12,11 @@ typedef struct Show {
   DumpDir *dir;
 } Show;
 
+/* --after takes "parse" too, before which there is nothing. */
 static bool known_pass(Diags *d, const char *opt, const char *pass) {
-  if (!pass || strcmp(pass, "parse") == 0 || pass_find(pass)) return true;
+  bool parse = strcmp(opt, "--after") == 0;
+  if (!pass || (parse && strcmp(pass, "parse") == 0) || pass_find(pass))
+    return true;
   size_t n;
   const PassInfo *t = pass_table(&n);
   const char **names = calloc(n + 1, sizeof *names);
@@ -24,14 +27,33 @@ static bool known_pass(Diags *d, const char *opt, const char *pass) {
     text_printf(&list, " %s", t[i].name);
   }
   names[n] = "parse";
-  const char *near = nearest_name(pass, names, n + 1);
+  const char *near = nearest_name(pass, names, n + parse);
   diag_error_at(d, EXIT_USAGE, opt,
-                "no pass '%s'%s%s%s; expected one of parse%s", pass,
+                "no pass '%s'%s%s%s; expected one of%s%s", pass,
                 near ? "; did you mean '" : "", near ? near : "",
-                near ? "'?" : "", list.s);
+                near ? "'?" : "", parse ? " parse" : "", list.s);
   text_free(&list);
   free(names);
   return false;
+}
+
+/* Position of a pass, 0 for the text as read. */
+static size_t pass_position(const char *pass) {
+  size_t n;
+  const PassInfo *p = pass ? pass_find(pass) : NULL;
+  return p ? (size_t)(p - pass_table(&n)) + 1 : 0;
+}
+
+/* A dump goes on behind its pass: what came before is not in it. */
+static bool still_ahead(Session *s, const char *opt, const char *pass,
+                        bool itself) {
+  const char *after = s->module->dump.after;
+  if (!pass || !after || pass_position(pass) > pass_position(after) ||
+      (itself && pass_position(pass) == pass_position(after)))
+    return true;
+  return diag_error_at(s->diags, EXIT_USAGE, opt,
+                       "'%s' contradicts the dump %s, which comes behind "
+                       "'%s'", pass, s->o->file, after);
 }
 
 static bool collect(Session *s, const char *pass, double seconds) {
@@ -155,7 +177,11 @@ static bool show(Session *s, Show *w) {
     return diag_error_at(s->diags, EXIT_USAGE, "show",
                          "expected one of --after, --before, --diff, --dir, "
                          "--stats");
-  if (!session_load(s) || !show_outputs(s)) return false;
+  if (!session_load(s) || !show_outputs(s) ||
+      !still_ahead(s, "--after", o->after, true) ||
+      !still_ahead(s, "--before", o->before, false) ||
+      !still_ahead(s, "--diff", o->diff, false))
+    return false;
   s->stop_after = o->after ? o->after : o->diff;
   s->stop_before = o->before;
   s->after = collect;

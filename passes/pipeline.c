@@ -83,6 +83,20 @@ static bool pass_run(Module *m, const PassInfo *p, const PipelineOpts *o,
   return true;
 }
 
+/* A dump by hand may say that it comes behind anything. */
+static bool after_known(const Module *m, Diags *d)
+{
+  enum { N = sizeof passes / sizeof *passes };
+  const char *names[N + 1] = {"parse"}, *after = m->dump.after;
+  if (!after || strcmp(after, "parse") == 0 || pass_find(after)) return true;
+  for (size_t i = 0; i < N; i++) names[i + 1] = passes[i].name;
+  const char *near = nearest_name(after, names, N + 1);
+  return diag_error_at(d, EXIT_MODEL, m->file ? m->file : "module",
+                       "after=\"%s\": no pass has that name%s%s%s", after,
+                       near ? ", nearest is '" : "", near ? near : "",
+                       near ? "'" : "");
+}
+
 /* Index of the first pass to run, behind the one a dump came from. */
 static size_t pipeline_start(const Module *m)
 {
@@ -113,7 +127,7 @@ static bool passes_run(Module **m, const PipelineOpts *o, Diags *d)
 
 bool pipeline_run(Module **m, const PipelineOpts *o, Diags *d)
 {
-  if (!module_accept(*m, d)) return false;
+  if (!after_known(*m, d) || !module_accept(*m, d)) return false;
   if (!(*m)->dump.after) (*m)->dump.after = "parse";
   if (o->after && !o->after(o->ctx, (*m)->dump.after, m, 0)) return false;
   if (!passes_run(m, o, d)) return false;

@@ -88,6 +88,16 @@ expect show-o 0 '' "$TAMIS" show m.tam $R --after=fuse -o fuse.tam
 [ -s fuse.safetensors ] || { echo 'FAIL show-o: no weights'; bad=$((bad + 1)); }
 expect resume 0 '' "$TAMIS" build fuse.tam -o again.so
 same resume-bytes libm.so again.so
+expect show-before-parse 2 "no pass 'parse'" "$TAMIS" show m.tam $R \
+  --before=parse
+expect show-behind 2 "behind 'fuse'" "$TAMIS" show fuse.tam --after=canon
+expect show-itself 0 '^dump after="fuse"' "$TAMIS" show fuse.tam --after=fuse
+expect show-before-itself 2 "behind 'fuse'" "$TAMIS" show fuse.tam \
+  --before=fuse
+expect show-diff-behind 2 "behind 'fuse'" "$TAMIS" show fuse.tam --diff=fold
+sed 's/after="fuse"/after="fuze"/' fuse.tam >fuze.tam
+expect dump-pass 1 "no pass has that name, nearest is 'fuse'" "$TAMIS" build \
+  fuze.tam
 expect dump-no-recipe 2 "no recipe 'half'" "$TAMIS" build fuse.tam --recipe=half
 
 # A dump keeps the options it was made with, and none may contradict it.
