@@ -44,10 +44,12 @@ static size_t pass_position(const char *pass) {
   return p ? (size_t)(p - pass_table(&n)) + 1 : 0;
 }
 
-/* A dump goes on behind its pass: what came before is not in it. */
+/* A dump goes on behind its pass: what came before is not in it ("parse"
+ * shows any text as it was read). */
 static bool still_ahead(Session *s, const char *opt, const char *pass,
                         bool itself) {
   const char *after = s->module->dump.after;
+  if (itself && pass && !pass_position(pass)) return true;
   if (!pass || !after || pass_position(pass) > pass_position(after) ||
       (itself && pass_position(pass) == pass_position(after)))
     return true;

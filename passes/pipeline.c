@@ -112,7 +112,9 @@ static bool name_is(const char *a, const char *b)
 static bool passes_run(Module **m, const PipelineOpts *o, Diags *d)
 {
   size_t i = pipeline_start(*m);
-  if (name_is(o->stop_after, (*m)->dump.after)) return true;
+  if (name_is(o->stop_after, "parse") ||     /* as it was read */
+      name_is(o->stop_after, (*m)->dump.after))
+    return true;
   for (; i < sizeof passes / sizeof *passes; i++) {
     const PassInfo *p = &passes[i];
     if (name_is(o->stop_before, p->name)) return true;

@@ -92,6 +92,8 @@ expect show-before-parse 2 "no pass 'parse'" "$TAMIS" show m.tam $R \
   --before=parse
 expect show-behind 2 "behind 'fuse'" "$TAMIS" show fuse.tam --after=canon
 expect show-itself 0 '^dump after="fuse"' "$TAMIS" show fuse.tam --after=fuse
+expect show-as-read 0 '^dump after="fuse"' "$TAMIS" show fuse.tam \
+  --after=parse
 expect show-before-itself 2 "behind 'fuse'" "$TAMIS" show fuse.tam \
   --before=fuse
 expect show-diff-behind 2 "behind 'fuse'" "$TAMIS" show fuse.tam --diff=fold
