@@ -181,7 +181,7 @@ static Value unknown_callee(Elab *e, const Expr *call)
 static bool args_eval(Elab *e, const Expr *call, const Value *piped,
                       Span piped_at, CallArgs *out)
 {
-  bool ok = true;
+  bool ok = !piped || piped->kind != VAL_NONE;
   if (piped)
     vec_push(e->a, out, ((CallArg){{0}, *piped, piped_at}));
   for (size_t i = 0; i < call->args.n; i++) {
@@ -209,9 +209,14 @@ Value elab_call(Elab *e, const Expr *call, const Value *piped, Span piped_at)
   Op op;
   if (!strcmp(name, "scan"))
     return elab_later(e, call->name.span, "'scan'");
-  if (!args_eval(e, call, piped, piped_at, &args))
-    return none;
+  bool ok = args_eval(e, call, piped, piped_at, &args);
   const Decl *d = e->dump ? NULL : unit_decl(e, e->frame->file, name);
+  bool is_op = op_parse(name, &op) && !(op_info(op)->flags & FLAG_LEAF);
+  /* What is wrong with an argument does not hide a wrong name. */
+  if (!ok && !d && !is_op && !builtin_known(name, &args))
+    return unknown_callee(e, call);
+  if (!ok)
+    return none;
   if (d && d->kind == DECL_FUNC)
     return elab_later(e, call->name.span, "a call of a 'func'");
   if (d && !means_op(d, &args, &op))
@@ -222,7 +227,7 @@ Value elab_call(Elab *e, const Expr *call, const Value *piped, Span piped_at)
                         "'%s' makes no layer that 'as' could name", name);
     return elab_builtin(e, name, &args, call->name.span);
   }
-  if (op_parse(name, &op) && !(op_info(op)->flags & FLAG_LEAF))
+  if (is_op)
     return elab_op(e, op, &args, call, call->name.span);
   return unknown_callee(e, call);
 }

@@ -224,8 +224,6 @@ static Value eval_items(Elab *e, const Expr *x)
 static Value eval_pipe(Elab *e, const Expr *x)
 {
   Value left = elab_expr(e, x->sub.at[0]);
-  if (left.kind == VAL_NONE)
-    return left;
   return elab_call(e, x->sub.at[1], &left, x->sub.at[0]->span);
 }
 
