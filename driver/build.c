@@ -120,8 +120,12 @@ static bool build(Session *s) {
   const Options *o = s->o;
   Build b = {.kind = kind_of(o->emit ? o->emit : "so")};
   if (o->prefix && !prefix_ok(o->prefix, s->diags)) return false;
-  if (o->report && b.kind == &kinds[TAM])
-    return diag_error_at(s->diags, EXIT_USAGE, "--report",
+  const char *of_code = o->report ? "--report"
+                        : o->external_weights ? "--external-weights"
+                        : o->prefix ? "--prefix"
+                        : o->strip ? "--strip" : NULL;
+  if (of_code && b.kind == &kinds[TAM])
+    return diag_error_at(s->diags, EXIT_USAGE, of_code,
                          "contradicts --emit=tam, which makes no code");
   if (o->report && !report_name_ok(s->diags, o->report)) return false;
   if (!session_load(s)) return false;

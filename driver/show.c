@@ -155,6 +155,26 @@ static bool stats(Session *s) {
   return ok && report_json(s, &info, stdout);
 }
 
+/* One view at a time; -o takes a dump. */
+static bool modes_fit(const Options *o, Diags *d) {
+  bool text = o->diff || o->dir || o->stats;
+  if (!!o->after + !!o->before + !!o->diff + !!o->dir + o->stats > 1)
+    return diag_error_at(d, EXIT_USAGE, "show", "expected one of --after, "
+                         "--before, --diff, --dir, --stats");
+  if (o->dot && text)
+    return diag_error_at(d, EXIT_USAGE, "--dot", "expected --after or "
+                         "--before with it, found %s",
+                         o->diff ? "--diff" : o->dir ? "--dir" : "--stats");
+  if (o->out && (text || o->dot))
+    return diag_error_at(d, EXIT_USAGE, "-o", "expected a dump to write, "
+                         "found %s", o->dot ? "--dot" : o->diff ? "--diff"
+                         : o->dir ? "--dir" : "--stats");
+  if (o->json && !o->stats)
+    return diag_error_at(d, EXIT_USAGE, "--json",
+                         "expected --stats with it");
+  return true;
+}
+
 /* A dump and its weights may not replace what was read. */
 static bool show_outputs(Session *s) {
   Outputs all = {0};
@@ -175,10 +195,7 @@ static bool show(Session *s, Show *w) {
       !known_pass(s->diags, "--before", o->before) ||
       !known_pass(s->diags, "--diff", o->diff))
     return false;
-  if (!!o->after + !!o->before + !!o->diff + !!o->dir + o->stats > 1)
-    return diag_error_at(s->diags, EXIT_USAGE, "show",
-                         "expected one of --after, --before, --diff, --dir, "
-                         "--stats");
+  if (!modes_fit(o, s->diags)) return false;
   if (!session_load(s) || !show_outputs(s) ||
       !still_ahead(s, "--after", o->after, true) ||
       !still_ahead(s, "--before", o->before, false) ||

@@ -88,6 +88,11 @@ expect show-o 0 '' "$TAMIS" show m.tam $R --after=fuse -o fuse.tam
 [ -s fuse.safetensors ] || { echo 'FAIL show-o: no weights'; bad=$((bad + 1)); }
 expect resume 0 '' "$TAMIS" build fuse.tam -o again.so
 same resume-bytes libm.so again.so
+expect show-dot-stats 2 'found --stats' "$TAMIS" show m.tam $R --dot --stats
+expect show-o-dot 2 'found --dot' "$TAMIS" show m.tam $R --dot -o x.dot
+expect show-json-alone 2 'expected --stats' "$TAMIS" show m.tam $R --json
+expect tam-prefix 2 'contradicts --emit=tam' "$TAMIS" build m.tam $R \
+  --emit=tam --prefix=a
 expect show-before-parse 2 "no pass 'parse'" "$TAMIS" show m.tam $R \
   --before=parse
 expect show-behind 2 "behind 'fuse'" "$TAMIS" show fuse.tam --after=canon
