@@ -1,9 +1,10 @@
 /* conv_depthwise.c - conv2d_depthwise: one channel at a time on planes,
  * groups = C = O.
  *
- * A band of R rows of y is computed at once: it takes (R-1)*sy + (kh-1)*dy
- * + 1 rows of x, each loaded once a column tap and used by every row of y
- * that wants it.  The channel's weights stay in registers where they fit.
+ * A band of R rows of y is computed at once (up to 8, of one height where
+ * the map allows it): it takes (R-1)*sy + (kh-1)*dy + 1 rows of x, each
+ * loaded once a column tap and used by every row of y that wants it.  The
+ * channel's weights stay in registers where they fit.
  * Planes much narrower than a vector are walked as one line when stride and
  * pitch allow it.  Kernels of many taps loop over the taps instead. */
 #include "backend/tiles.h"
@@ -28,7 +29,7 @@ typedef struct Depth {
   int64_t gap;            /* pad columns of y to zero behind each row */
 } Depth;
 
-enum { TAPS_UNROLLED = 25, BAND_MAX = 8 };
+enum { TAPS_UNROLLED = 25, BAND_MAX = 8, PLANE_BYTES = 32 << 10 };
 
 /* A channel: its planes, weights and bias (NULL without). */
 typedef struct Channel {
@@ -81,9 +82,12 @@ static void plan_band(Gen *g, Depth *d) {
     int64_t room = g->t->vregs - taps - 4;
     d->in_registers = room >= 1;
     if (!d->in_registers) room = g->t->vregs - 6;
-    int64_t most = taps <= 9 ? 4 : 2;
-    int64_t band = room < most ? room : most;
-    d->band = (int)(band < d->rows ? band : d->rows);
+    int64_t most = taps <= 9 ? BAND_MAX : BAND_MAX / 2;
+    /* A plane beyond L1 comes in better by a few streams at a time. */
+    if (4 * cv->h * cv->xs[2] > PLANE_BYTES) most = 2;
+    if (room < most) most = room;
+    /* Bands of one height where the rows allow it. */
+    d->band = (int)ceil_div(d->rows, ceil_div(d->rows, most));
     return;
   }
   uint32_t *t = arena_array(g->a, uint32_t, (size_t)taps);
@@ -93,9 +97,16 @@ static void plan_band(Gen *g, Depth *d) {
 
 /* ---- code ------------------------------------------------------------ */
 
+/* The vector of x at byte `off` from p.  With stride 2 an odd column takes
+ * the odd lanes of the two vectors of the even one, which are loaded once. */
 static Val load_x(Gen *g, const Depth *d, const Cols *co, Val p,
                   int64_t off) {
-  int s = (int)d->cv->sx;
+  int s = (int)d->cv->sx, lanes = g->t->lanes, odd[64];
+  if (s == 2 && !co->exact && off % 8 == 4 && 2 * co->lanes > lanes) {
+    for (int i = 0; i < lanes; i++) odd[i] = 2 * i + 1;
+    return vshuffle(g, load_vec(g, p, off - 4, 4),
+                    load_vec(g, p, off - 4 + 4 * lanes, 4), odd, lanes);
+  }
   if (!co->exact) return load_stride(g, p, off, s, co->lanes);
   if (s == 1) return load_lanes(g, p, off, co->lanes);
   Val v = vzero(g);
