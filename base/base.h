@@ -84,6 +84,19 @@ const char *nearest_name(const char *s, const char *const *names, size_t n);
 uint64_t hash_bytes(const void *p, size_t n);  /* FNV-1a, 64 bits */
 uint64_t hash_mix(uint64_t z);                 /* splitmix64 finaliser */
 
+/* ---- map.c: strings to pointers, insertion order not kept ----------- */
+
+/* Keys are kept, not copied; a NULL value stands for none. */
+typedef struct Map {
+  size_t n, cap;
+  const char **key;
+  void **val;
+} Map;
+void *map_get(const Map *m, const char *key);          /* or NULL */
+void map_put(Arena *a, Map *m, const char *key, void *val);
+/* The nearest key with a value, or NULL. */
+const char *map_nearest(Arena *a, const Map *m, const char *key);
+
 /* ---- source.c ------------------------------------------------------- */
 
 /* One text that was read; positions in it are byte offsets. */

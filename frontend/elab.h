@@ -12,18 +12,6 @@ enum {
   MAX_PATH_TEXT = 2000         /* letters of a layer's path */
 };
 
-/* ---- map.c: strings to pointers, insertion order not kept ----------- */
-
-typedef struct Map {
-  size_t n, cap;
-  const char **key;
-  void **val;
-} Map;
-void *map_get(const Map *m, const char *key);          /* or NULL */
-void map_put(Arena *a, Map *m, const char *key, void *val);
-/* The nearest key with a value, or NULL. */
-const char *map_nearest(Arena *a, const Map *m, const char *key);
-
 /* ---- value.c: what an expression is worth at compile time ----------- */
 
 typedef enum ValueKind {

@@ -70,15 +70,20 @@ Node *func_input(Module *m, Func *f, const char *name, Type t)
   return n;
 }
 
+Node *func_param_node(const Func *f, const Param *p)
+{
+  Node *n = map_get(&f->param_node, p->path);
+  return n && n->op == OP_PARAM && n->param == p ? n : NULL;
+}
+
 Node *func_param(Module *m, Func *f, Param *p)
 {
-  for (size_t i = 0; i < f->nodes.n; i++) {
-    Node *n = f->nodes.at[i];
-    if (n->op == OP_PARAM && n->param == p) return n;
-  }
-  Node *n = node_new(m, f, OP_PARAM, 0);
+  Node *n = func_param_node(f, p);
+  if (n) return n;
+  n = node_new(m, f, OP_PARAM, 0);
   n->param = p;
   n->type = p->type;
+  map_put(m->arena, &f->param_node, p->path, n);
   return n;
 }
 

@@ -205,6 +205,7 @@ typedef struct Output { const char *name; Node *node; } Output;
 typedef struct Func {
   const char *name;
   Vec(Node *) nodes;
+  Map param_node;       /* path -> its PARAM node, for func_param */
   Vec(Node *) inputs;   /* OP_INPUT, in the order of the signature */
   Vec(Output) outputs;
 } Func;
@@ -233,6 +234,8 @@ typedef struct Module {
   const char *name;     /* the model's */
   Vec(Func *) funcs;    /* [0] is the model */
   Vec(Param *) params;
+  Map param_of;         /* path -> Param *, for module_param */
+  Map next_suffix;      /* wish -> first that may be free, for fresh paths */
   Vec(RecipeStep) recipe;
   DumpInfo dump;
   const char *file;     /* what was read, for messages */
@@ -274,6 +277,7 @@ Func *func_new(Module *m, const char *name);
 Node *func_add(Module *m, Func *f, Op op, Node *const *in, int nin);
 Node *func_input(Module *m, Func *f, const char *name, Type t);
 Node *func_param(Module *m, Func *f, Param *p);   /* existing or new */
+Node *func_param_node(const Func *f, const Param *p);   /* or NULL */
 Node *func_const(Module *m, Func *f, double v);
 void func_output(Module *m, Func *f, const char *name, Node *n);
 /* Every use of `old` (outputs too) becomes `to`. */

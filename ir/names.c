@@ -157,8 +157,7 @@ static void outputs_bind(Names *s, const Module *m, const Func *f)
     bool leaf = op_info(o->node->op)->flags & FLAG_LEAF, taken = false;
     for (size_t k = 0; k < f->inputs.n; k++)
       taken |= strcmp(f->inputs.at[k]->name, o->name) == 0;
-    for (size_t k = 0; k < m->params.n; k++)
-      taken |= strcmp(m->params.at[k]->path, o->name) == 0;
+    taken |= map_get(&m->param_of, o->name) != NULL;
     if (!leaf && !taken && !s->of[o->node->id]) {
       s->of[o->node->id] = o->name;
       s->binds[i] = true;

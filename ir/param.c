@@ -5,9 +5,7 @@
 
 Param *module_param(Module *m, const char *path)
 {
-  for (size_t i = 0; i < m->params.n; i++)
-    if (strcmp(m->params.at[i]->path, path) == 0) return m->params.at[i];
-  return NULL;
+  return map_get(&m->param_of, path);
 }
 
 Param *module_add_param(Module *m, const char *path, Type t, Buffer *data)
@@ -19,6 +17,7 @@ Param *module_add_param(Module *m, const char *path, Type t, Buffer *data)
   p->data = data;
   p->order = (uint32_t)m->params.n;
   vec_push(m->arena, &m->params, p);
+  map_put(m->arena, &m->param_of, p->path, p);
   return p;
 }
 
@@ -28,10 +27,18 @@ const char *module_fresh_path(Module *m, const char *wish)
   size_t n = strlen(wish);
   /* A path may end in an index, behind which no letter may stand. */
   const char *sep = n && wish[n - 1] == ']' ? ".v" : "_";
-  for (int i = 2;; i++) {
-    char *path = arena_printf(m->arena, "%s%s%d", wish, sep, i);
-    if (!module_param(m, path)) return path;
-  }
+  size_t i = (size_t)(uintptr_t)map_get(&m->next_suffix, wish);
+  if (!i) i = 2;
+  Text t = {0};
+  do {
+    t.n = 0;
+    text_printf(&t, "%s%s%zu", wish, sep, i++);
+  } while (module_param(m, t.s));
+  const char *path = arena_strdup(m->arena, t.s);
+  text_free(&t);
+  map_put(m->arena, &m->next_suffix, arena_strdup(m->arena, wish),
+          (void *)(uintptr_t)(i - 1));
+  return path;
 }
 
 void param_set_data(Param *p, Buffer *data)

@@ -77,9 +77,8 @@ static uint32_t row_pack(const float *w, Matrix m, int64_t row,
 static void nodes_retype(Module *m, const Param *p)
 {
   for (size_t i = 0; i < m->funcs.n; i++) {
-    const Func *f = m->funcs.at[i];
-    for (size_t k = 0; k < f->nodes.n; k++)
-      if (f->nodes.at[k]->param == p) f->nodes.at[k]->type = p->type;
+    Node *n = func_param_node(m->funcs.at[i], p);
+    if (n) n->type = p->type;
   }
 }
 

@@ -146,8 +146,13 @@ static void params_order(Module *m, Arena *a)
     for (size_t k = 0; k < f->nodes.n; k++) param_see(&l, f->nodes.at[k]);
   }
   recipe_trim(m, l.used);
-  for (size_t i = 0; i < m->params.n; i++)
-    if (!l.used[i]) param_set_data(m->params.at[i], NULL);
+  for (size_t i = 0; i < m->params.n; i++) {
+    Param *p = m->params.at[i];
+    if (l.used[i]) continue;
+    param_set_data(p, NULL);
+    map_put(m->arena, &m->param_of, p->path, NULL);
+    m->next_suffix = (Map){0};   /* a path is free again */
+  }
   for (size_t i = 0; i < l.list.n; i++) {
     m->params.at[i] = l.list.at[i];
     m->params.at[i]->order = (uint32_t)i;
@@ -169,7 +174,11 @@ static void order_store(Tidy *t, Module *m)
   Vec(Node *) params = {0};
   for (size_t i = 0; i < f->nodes.n; i++) {
     Node *n = f->nodes.at[i];
-    if (n->op == OP_PARAM && t->live[n->id]) vec_push(t->a, &params, n);
+    if (n->op != OP_PARAM) continue;
+    if (t->live[n->id])
+      vec_push(t->a, &params, n);
+    else if (func_param_node(f, n->param) == n)
+      map_put(m->arena, &f->param_node, n->param->path, NULL);
   }
   size_t k = 0;
   for (size_t i = 0; i < f->inputs.n; i++) f->nodes.at[k++] = f->inputs.at[i];

@@ -210,6 +210,8 @@ static bool leaves_verify(Check *c)
       ok = fault(c, "param %s is not of the module", p->path);
     else if (seen[p->order])
       ok = fault(c, "param %s has two nodes", p->path);
+    else if (func_param_node(c->f, p) != c->n)
+      ok = fault(c, "param %s is not in the index of nodes", p->path);
     else
       seen[p->order] = true;
   }
@@ -265,18 +267,32 @@ static bool param_verify(Check *c, const Param *p)
   return ok;
 }
 
+/* Each path stands once, and module_param finds it. */
+static bool params_verify(Check *c)
+{
+  Module *m = c->m;
+  Arena *a = arena_new();
+  Map seen = {0};
+  bool ok = true;
+  for (size_t i = 0; ok && i < m->params.n; i++) {
+    Param *p = m->params.at[i];
+    p->order = (uint32_t)i;
+    ok = param_verify(c, p);
+    if (ok && map_get(&seen, p->path))
+      ok = fault(c, "two params have the path %s", p->path);
+    else if (ok && module_param(m, p->path) != p)
+      ok = fault(c, "param %s is not in the index of paths", p->path);
+    map_put(a, &seen, p->path, p);
+  }
+  arena_free(a);
+  return ok;
+}
+
 bool module_verify(Module *m, Text *why)
 {
   Check c = {.m = m, .why = why};
   if (m->funcs.n == 0) return fault(&c, "the module has no function");
-  for (size_t i = 0; i < m->params.n; i++) {
-    m->params.at[i]->order = (uint32_t)i;
-    if (!param_verify(&c, m->params.at[i])) return false;
-    for (size_t k = 0; k < i; k++)
-      if (strcmp(m->params.at[i]->path, m->params.at[k]->path) == 0)
-        return fault(&c, "two params have the path %s",
-                     m->params.at[i]->path);
-  }
+  if (!params_verify(&c)) return false;
   for (size_t i = 0; i < m->funcs.n; i++) {
     c.f = m->funcs.at[i];
     if (!func_verify(&c)) return false;

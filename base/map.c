@@ -1,5 +1,5 @@
 /* map.c - strings to pointers: open addressing, in an arena. */
-#include "frontend/elab.h"
+#include "base/base.h"
 
 #include <string.h>
 
