@@ -20,21 +20,28 @@ static bool weight_use(const Node *n, int k)
          (n->op == OP_CONV2D && attr_int(n, "groups") == 1);
 }
 
-/* Look at the uses of p in f; false when one wants plain values.  *op
- * becomes the op of a use as a weight. */
-static bool uses_suit(const Func *f, const Param *p, Op *op)
+/* How a param is used; op is OP_COUNT where it is no weight. */
+typedef struct Use {
+  Op op;
+  bool plain;              /* a use wants plain values */
+} Use;
+
+/* Note the uses in f, by the params' order. */
+static void uses_find(const Func *f, Use *use)
 {
   for (size_t i = 0; i < f->nodes.n; i++) {
     const Node *n = f->nodes.at[i];
     for (int k = 0; k < n->nin; k++) {
-      if (!n->in[k] || n->in[k]->param != p) continue;
-      if (!weight_use(n, k)) return false;
-      *op = n->op;
+      if (!n->in[k] || !n->in[k]->param) continue;
+      Use *u = &use[n->in[k]->param->order];
+      if (weight_use(n, k)) u->op = n->op;
+      else u->plain = true;
     }
   }
-  for (size_t i = 0; i < f->outputs.n; i++)
-    if (f->outputs.at[i].node->param == p) return false;
-  return true;
+  for (size_t i = 0; i < f->outputs.n; i++) {
+    const Param *p = f->outputs.at[i].node->param;
+    if (p) use[p->order].plain = true;
+  }
 }
 
 /* Nonzero values, and the values in R x 1 blocks that are not empty. */
@@ -78,13 +85,16 @@ static void weight_pack(PassCtx *c, Op op, Param *p)
 bool pass_sparse(PassCtx *c)
 {
   if (c->sparsity_off) return true;
-  for (size_t i = 0; i < c->m->params.n; i++) {
-    Param *p = c->m->params.at[i];
-    Op op = OP_COUNT;
-    bool suits = true;
-    for (size_t k = 0; suits && k < c->m->funcs.n; k++)
-      suits = uses_suit(c->m->funcs.at[k], p, &op);
-    if (suits && op != OP_COUNT) weight_pack(c, op, p);
+  size_t n = c->m->params.n;
+  Use *use = arena_array(c->scratch, Use, n ? n : 1);
+  for (size_t i = 0; i < n; i++) {
+    c->m->params.at[i]->order = (uint32_t)i;
+    use[i].op = OP_COUNT;
   }
+  for (size_t i = 0; i < c->m->funcs.n; i++)
+    uses_find(c->m->funcs.at[i], use);
+  for (size_t i = 0; i < n; i++)
+    if (!use[i].plain && use[i].op != OP_COUNT)
+      weight_pack(c, use[i].op, c->m->params.at[i]);
   return true;
 }
