@@ -29,22 +29,19 @@ Val blob_ptr(Gen *g, int64_t offset) { return addrk(g, g->weights, offset); }
 
 /* Offset of a dense param's values, which are put there once. */
 static int64_t param_offset(Gen *g, const Param *p) {
-  for (size_t i = 0; i < g->mod->params.n; i++) {
-    if (g->mod->params.at[i] != p) continue;
-    if (g->param_at[i] < 0) {
-      int64_t n = type_elems(&p->type);
-      ensure(!p->type.sparse && n >= 0);
-      if (p->type.elem == B1) {
-        g->param_at[i] = blob_add(g, p->data->data, (size_t)n, 64);
-      } else {
-        const float *v = param_values(g->mod, p);
-        ensure(v);
-        g->param_at[i] = blob_add(g, v, (size_t)n * sizeof *v, 64);
-      }
-    }
-    return g->param_at[i];
+  size_t i = p->order;
+  ensure(i < g->mod->params.n && g->mod->params.at[i] == p);
+  if (g->param_at[i] >= 0) return g->param_at[i];
+  int64_t n = type_elems(&p->type);
+  ensure(!p->type.sparse && n >= 0);
+  if (p->type.elem == B1) {
+    g->param_at[i] = blob_add(g, p->data->data, (size_t)n, 64);
+  } else {
+    const float *v = param_values(g->mod, p);
+    ensure(v);
+    g->param_at[i] = blob_add(g, v, (size_t)n * sizeof *v, 64);
   }
-  unreachable();
+  return g->param_at[i];
 }
 
 /* ---- places --------------------------------------------------------- */
