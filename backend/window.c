@@ -172,7 +172,8 @@ static Val cell_pool(Gen *g, const Win *v, const Cell *c) {
 static Val cell_conv(Gen *g, const Win *v, const Cell *c) {
   Val acc = cell_scalar(g, c, c->bias ? c->bias : kf(g, 0));
   Loop l;
-  loop_begin(g, &l, k64(g, 0), k64(g, v->C / v->groups), 1, true, "c");
+  int64_t count = v->C / v->groups;
+  loop_begin(g, &l, k64(g, 0), k64(g, count), 1, count > 0, "c");
   loop_carry(g, &l, &acc);
   acc = cell_plane(g, v, c, addr(g, c->x, mul64(g, l.iv, 4 * v->xs[1])),
                    addr(g, c->w, mul64(g, l.iv, 4 * v->ws[1])), tap_conv,
