@@ -35,25 +35,32 @@ static uint64_t node_hash(const Node *n)
   return h;
 }
 
+/* stands[id] is the first of the nodes equal to a node; operands come
+ * before their users, so theirs is known. */
 static void cse_func(PassCtx *c, Func *f)
 {
   func_tidy(c->m, f);   /* ids are what is hashed */
   size_t room = 64;
   while (room < 2 * f->nodes.n) room *= 2;
   Node **table = arena_array(c->scratch, Node *, room);
+  Node **stands = arena_array(c->scratch, Node *, room);
   for (size_t i = 0; i < f->nodes.n; i++) {
     Node *n = f->nodes.at[i];
+    for (int k = 0; k < n->nin; k++)
+      if (n->in[k]) n->in[k] = stands[n->in[k]->id];
+    stands[i] = n;
+    if (node_is_leaf(n) && n->op != OP_CONST) continue;
     size_t h = node_hash(n) & (room - 1);
     while (table[h] && !node_equal(table[h], n)) h = (h + 1) & (room - 1);
-    if (!table[h]) {
-      table[h] = n;
-      continue;
-    }
+    if (!table[h]) table[h] = n;
+    stands[i] = table[h];
+    if (table[h] == n) continue;
     const char *path = table[h]->path;
     node_inherit(c->m, table[h], n);
     if (path) table[h]->path = path;
-    func_replace(f, n, table[h]);
   }
+  for (size_t i = 0; i < f->outputs.n; i++)
+    f->outputs.at[i].node = stands[f->outputs.at[i].node->id];
   func_tidy(c->m, f);
 }
 
