@@ -103,19 +103,31 @@ static bool affine_of(PassCtx *c, const Node *u, const Node *x, int axis,
 
 /* ---- the product's side --------------------------------------------- */
 
+/* Counts from before the pass: a node that was made since is not in them,
+ * and no other gets more uses. */
+typedef struct Uses { int *of; size_t n; } Uses;
+
+static bool used_once(const Uses *u, const Node *n)
+{
+  return n->id < u->n && u->of[n->id] == 1;
+}
+
 /* A product whose weights are known: w [rows][cols], b [rows] or NULL. */
 typedef struct Product {
   Node *n;
+  bool w_once, b_once;     /* only this node uses the param */
   const float *w, *b;
   int64_t rows, cols;
 } Product;
 
-static bool product_known(PassCtx *c, Node *n, Product *p)
+static bool product_known(PassCtx *c, const Uses *u, Node *n, Product *p)
 {
   if (!is_product(n) || !node_is_const(c->m, n->in[1])) return false;
   Node *b = node_in(n, 2);
   if (b && !node_is_const(c->m, b)) return false;
   p->n = n;
+  p->w_once = used_once(u, n->in[1]);
+  p->b_once = b && used_once(u, b);
   p->w = node_values(c->m, n->in[1]);
   p->b = b ? node_values(c->m, b) : NULL;
   p->rows = n->in[1]->type.dim[0];
@@ -130,15 +142,16 @@ static bool shifts(const Affine *a)
   return false;
 }
 
-/* New w and b (NULL: none is needed) for the product n. */
-static void product_write(PassCtx *c, Func *f, Node *n, Buffer *w, Buffer *b)
+/* New w and b (NULL: none is needed) for the product p, which is n now. */
+static void product_write(PassCtx *c, Func *f, const Product *p, Node *n,
+                          Buffer *w, Buffer *b)
 {
   Node *old_w = n->in[1], *old_b = node_in(n, 2), *new_b;
   const char *wpath = old_w->op == OP_PARAM ? old_w->param->path : "weight";
   Type t = type_make(F32, 1, &old_w->type.dim[0]);
-  n->in[1] = func_derive(c->m, f, old_w, old_w->type, w);
+  n->in[1] = func_derive(c->m, f, old_w, p->w_once, old_w->type, w);
   if (!b) return;
-  if (old_b) new_b = func_derive(c->m, f, old_b, t, b);
+  if (old_b) new_b = func_derive(c->m, f, old_b, p->b_once, t, b);
   else new_b = func_values(c->m, f, path_beside(c->m, wpath, "bias"), t, b);
   node_set_in(c->m, n, 2, new_b);
 }
@@ -160,7 +173,7 @@ static void fold_behind(PassCtx *c, Func *f, Node *u, const Product *p,
         (float)((p->b ? p->b[i] : 0) * a->scale[i] + a->shift[i]);
   }
   node_absorb(c->m, u, p->n);
-  product_write(c, f, u, w, b);
+  product_write(c, f, p, u, w, b);
   node_retype(c, u);
 }
 
@@ -190,7 +203,7 @@ static void fold_before(PassCtx *c, Func *f, const Product *p,
     if (bias) bias[i] = (float)sum;
   }
   Node *u = n->in[0];
-  product_write(c, f, n, w, b);
+  product_write(c, f, p, n, w, b);
   n->in[0] = x;
   node_drop(u);
   const char *path = n->path;
@@ -225,20 +238,20 @@ static void bnfold_func(PassCtx *c, Func *f)
 {
   func_tidy(c->m, f);
   /* A folded node takes over its operand's uses: the counts stay right. */
-  int *uses = func_uses(c->scratch, f);
-  for (size_t i = 0, n = f->nodes.n; i < n; i++) {
+  Uses uses = {func_uses(c->scratch, f), f->nodes.n};
+  for (size_t i = 0; i < uses.n; i++) {
     Node *u = f->nodes.at[i], *x = varying(c, u);
     Product p;
     Affine a;
-    if (x && is_product(x) && uses[x->id] == 1 && !has_epilogue(x) &&
-        product_known(c, x, &p) &&
+    if (x && is_product(x) && used_once(&uses, x) && !has_epilogue(x) &&
+        product_known(c, &uses, x, &p) &&
         affine_of(c, u, x, channel_axis(x), &a))
       fold_behind(c, f, u, &p, &a);
-    if (!is_product(u) || !product_known(c, u, &p)) continue;
+    if (!is_product(u) || !product_known(c, &uses, u, &p)) continue;
     Node *before = u->in[0];
     x = varying(c, before);
     int axis = u->op == OP_CONV2D ? 1 : before->type.rank - 1;
-    if (!x || before->type.rank < 1 || uses[before->id] != 1 ||
+    if (!x || before->type.rank < 1 || !used_once(&uses, before) ||
         !affine_of(c, before, x, axis, &a))
       continue;
     if (pads_nothing(u) || !shifts(&a)) fold_before(c, f, &p, &a, x);

@@ -48,7 +48,7 @@ static Node *first_param(const Node *n)
   return NULL;
 }
 
-static Node *fold_node(PassCtx *c, Func *f, Node *n)
+static Node *fold_node(PassCtx *c, Func *f, Node *n, int *uses, size_t known)
 {
   const Tensor **in = arena_array(c->scratch, const Tensor *, n->nin);
   for (int i = 0; i < n->nin; i++)
@@ -64,21 +64,25 @@ static Node *fold_node(PassCtx *c, Func *f, Node *n)
   Type t = n->type;
   t.elem = F32;
   Node *first = first_param(n);
+  bool once = first && first->id < known && uses[first->id] == 1;
   Node *made =
-    first ? func_derive(c->m, f, first, t, b)
+    first ? func_derive(c->m, f, first, once, t, b)
           : func_values(c->m, f, n->path ? n->path : "folded", t, b);
+  if (made->id < known) uses[made->id] = uses[n->id];
   node_drop(n);
   return made;
 }
 
+/* Counts of uses never are too low: one means that it is the only one. */
 static void fold_func(PassCtx *c, Func *f)
 {
+  int *uses = func_uses(c->scratch, f);
   for (size_t i = 0, n = f->nodes.n; i < n; i++) {
     Node *old = f->nodes.at[i];
     int64_t bytes;
     if (node_is_leaf(old) || !operands_const(c->m, old, &bytes)) continue;
     if (!grows_little(old, bytes)) continue;
-    func_replace(f, old, fold_node(c, f, old));
+    func_replace(f, old, fold_node(c, f, old, uses, n));
   }
   func_tidy(c->m, f);
 }

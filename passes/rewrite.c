@@ -57,10 +57,13 @@ static int param_uses(const Module *m, const Param *p)
   return uses;
 }
 
-Node *func_derive(Module *m, Func *f, Node *from, Type t, Buffer *data)
+Node *func_derive(Module *m, Func *f, Node *from, bool once, Type t,
+                  Buffer *data)
 {
   const char *path = from->op == OP_PARAM ? from->param->path : "constant";
-  if (from->op != OP_PARAM || param_uses(m, from->param) != 1) {
+  once &= m->funcs.n == 1;   /* others may use the param as well */
+  if (from->op != OP_PARAM ||
+      (!once && param_uses(m, from->param) != 1)) {
     path = arena_printf(m->arena, "%s.folded", path);
     return func_values(m, f, path, t, data);
   }
