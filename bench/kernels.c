@@ -1,5 +1,6 @@
 /* kernels.c - time single kernels on the layers of bench/shapes.txt.
  *
+ *   make bench/kernels
  *   bench/kernels [--cpu=C] [--net=N] [--kernel=K] [--zeros=90] [--tile=RxT]
  *                 [--rounds=15] [--asm=FILE] SHAPES
  *
