@@ -335,13 +335,22 @@ static void param_draw(Loader *l, Param *p)
   l->ok = false;
 }
 
+/* A counter that PyTorch's batch norm keeps beside its values. */
+static bool is_counter(const char *name)
+{
+  static const char end[] = ".num_batches_tracked";
+  size_t n = strlen(name);
+  return n >= sizeof end && strcmp(name + n + 1 - sizeof end, end) == 0;
+}
+
 static void unused_warn(const Loader *l, const Opened *f)
 {
   enum { SHOWN = 5 };
   size_t n = 0;
   Text t = {0};
   for (size_t i = 0; f->w && i < f->w->tensors.n; i++)
-    if (!f->used[i] && n++ < SHOWN)
+    if (!f->used[i] && !is_counter(f->w->tensors.at[i].name) &&
+        n++ < SHOWN)
       text_printf(&t, "%s'%s'", n > 1 ? ", " : "", f->w->tensors.at[i].name);
   if (n > 0)
     diag_warning(l->e->d, f->at, "%zu tensor%s of %s not used: %s%s", n,

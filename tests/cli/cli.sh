@@ -56,6 +56,25 @@ expect verbose 0 'cpu ' "$TAMIS" build m.tam $R -v -o v.so
 expect progress 0 '^tamis: bnfold' "$TAMIS" build m.tam $R --progress=plain -o v.so
 expect unwritable 3 'nodir' "$TAMIS" build m.tam $R -o nodir/x.so
 
+# What PyTorch's batch norm counts is no weight, and no reason to warn.
+cat >counted.tam <<'END'
+model counted(x: f32[2]) -> y: f32[2] {
+  param k: f32[2];
+  y = x * k;
+  weights "counted.safetensors";
+}
+END
+h='{"k":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b.num_batches_tracked":{"dtype":"I64","shape":[],"data_offsets":[8,16]}}'
+{
+  # shellcheck disable=SC2059
+  printf "\\$(printf %o ${#h})\\0\\0\\0\\0\\0\\0\\0"
+  printf '%s' "$h"
+  printf '\0\0\200\77\0\0\0\100\0\0\0\0\0\0\0\0'
+} >counted.safetensors
+expect counter 0 '' "$TAMIS" build counted.tam -o counted.so
+"$TAMIS" build counted.tam -o counted.so 2>warned.txt
+[ ! -s warned.txt ] || { echo 'FAIL counter'; cat warned.txt; bad=$((bad + 1)); }
+
 expect recipe 0 '' "$TAMIS" build m.tam $R --recipe=half --report=r.json -o half.so
 expect report 0 '"pattern": ?"4x1"' cat r.json
 for key in model target cpu arena_bytes code_bytes weight_bytes layers name op \
