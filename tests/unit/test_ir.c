@@ -457,6 +457,28 @@ static void test_inherit(void **state)
   assert_string_equal(module_fresh_path(x->m, "w[0]"), "w[0].v2");
 }
 
+/* A path that func_tidy drops is free again, its suffixes too, and neither
+ * the param nor its node is found any more. */
+static void test_paths(void **state)
+{
+  Fix *x = *state;
+  Node *n = add(x, OP_RELU, 1, input(x, "a", DIMS(1)));
+  func_output(x->m, x->f, "y", n);
+  for (int i = 0; i < 100; i++)
+    param(x, module_fresh_path(x->m, "w"), DIMS(1), NULL);
+  assert_string_equal(module_fresh_path(x->m, "w"), "w_101");
+  Param *p = module_param(x->m, "w_7");
+  assert_ptr_equal(func_param(x->m, x->f, p), func_param_node(x->f, p));
+  func_tidy(x->m, x->f);
+  assert_null(module_param(x->m, "w_7"));
+  assert_null(func_param_node(x->f, p));
+  Node *w = param(x, module_fresh_path(x->m, "w"), DIMS(1), NULL);
+  assert_string_equal(w->param->path, "w");
+  assert_ptr_equal(module_param(x->m, "w"), w->param);
+  assert_ptr_equal(func_param(x->m, x->f, w->param), w);
+  assert_string_equal(module_fresh_path(x->m, "w"), "w_2");
+}
+
 static void faulty(Fix *x, const char *text)
 {
   Text why = {0};
@@ -684,8 +706,8 @@ int main(void)
     FIXED(test_infer_conv), FIXED(test_infer_window),
     FIXED(test_infer_rows), FIXED(test_infer_moves),
     FIXED(test_print), FIXED(test_print_outputs), FIXED(test_print_types),
-    FIXED(test_tidy), FIXED(test_inherit), FIXED(test_verify),
-    FIXED(test_verify_arena),
+    FIXED(test_tidy), FIXED(test_inherit), FIXED(test_paths),
+    FIXED(test_verify), FIXED(test_verify_arena),
     FIXED(test_sparse), FIXED(test_values), FIXED(test_random),
     FIXED(test_cost),
   };
