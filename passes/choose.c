@@ -4,14 +4,16 @@
  * Times of formats are relative to one dense multiply-accumulate of the
  * same op on the same machine.  A table of 4x1 blocks reads one index and
  * one column of x for four rows, a table of single values reads both for
- * each value; a matrix times a vector has nothing to share either among.
+ * each value; a matrix times one vector or two has little to share either
+ * among, while a dense product with more rows of x reaches its peak.
  * source     medians of `tamis bench --layers` with and without
  *            --sparsity=off over densities 5 to 70 %: pointwise 256x256 on
  *            28x28, 512x512 on 14x14, 960x160 on 7x7; 3x3 64x64 on 28x28;
- *            linear 1024x1024, 1280x256, 128x10; Zen 5 with AVX-512, AVX2 */
+ *            linear 1024x1024, 1280x256, 128x10, and 768x768 with 1 to 128
+ *            rows; Zen 5 with AVX-512, AVX2 */
 #include "passes/passes.h"
 
-typedef enum { POINTWISE, SPATIAL, MATRIX } Kind;
+typedef enum { POINTWISE, SPATIAL, VECTOR, MATRIX } Kind;
 
 /* A stored value, against 1 of dense; [1] where a vector has 16 lanes. */
 static const struct FormatCost {
@@ -19,7 +21,8 @@ static const struct FormatCost {
 } costs[] = {
   [POINTWISE] = {{1.35, 1.3}, {2.3, 3.4}},
   [SPATIAL] = {{1.4, 1.4}, {2.1, 3.8}},
-  [MATRIX] = {{2.3, 2.3}, {9.0, 9.0}},
+  [VECTOR] = {{2.3, 2.3}, {9.0, 9.0}},
+  [MATRIX] = {{6.0, 6.0}, {18.0, 18.0}},
 };
 /* Blocks fuller than this are left dense whatever the table says: small
  * maps pay more for the table than these averages. */
@@ -27,7 +30,7 @@ static const double block_limit = 0.65;
 
 static Kind weight_kind(const Weight *w)
 {
-  if (w->op == OP_LINEAR) return MATRIX;
+  if (w->op == OP_LINEAR) return w->rows <= 2 ? VECTOR : MATRIX;
   return w->taps == 1 ? POINTWISE : SPATIAL;
 }
 

@@ -116,12 +116,12 @@ bool node_per_axis(Module *m, const Node *n, const Type *t, int axis,
 /* ---- choose.c: the format of a weight ------------------------------- */
 
 typedef enum { FORMAT_DENSE, FORMAT_CSR, FORMAT_BSR } Format;
-/* A weight as the choice sees it: its op, taps a channel (kh*kw), lanes of
- * the target; `all` values, `nonzero` of them, `blocked` in 4x1 blocks that
- * are not empty (-1: blocks do not fit). */
+/* A weight as the choice sees it: its op, taps a channel (kh*kw), rows of a
+ * linear's x, lanes of the target; `all` values, `nonzero` of them,
+ * `blocked` in 4x1 blocks that are not empty (-1: blocks do not fit). */
 typedef struct Weight {
   Op op;
-  int64_t taps;
+  int64_t taps, rows;
   int lanes;
   int64_t all, nonzero, blocked;
 } Weight;

@@ -23,8 +23,17 @@ static bool weight_use(const Node *n, int k)
 /* How a param is used; op is OP_COUNT where it is no weight. */
 typedef struct Use {
   Op op;
+  int64_t rows;            /* of x, the most of all uses by linear */
   bool plain;              /* a use wants plain values */
 } Use;
+
+static void use_add(Use *u, const Node *n)
+{
+  int64_t outputs = n->in[1]->type.dim[0];
+  int64_t rows = outputs ? type_elems(&n->type) / outputs : 0;
+  u->op = n->op;
+  if (n->op == OP_LINEAR && rows > u->rows) u->rows = rows;
+}
 
 /* Note the uses in f, by the params' order. */
 static void uses_find(const Func *f, Use *use)
@@ -34,7 +43,7 @@ static void uses_find(const Func *f, Use *use)
     for (int k = 0; k < n->nin; k++) {
       if (!n->in[k] || !n->in[k]->param) continue;
       Use *u = &use[n->in[k]->param->order];
-      if (weight_use(n, k)) u->op = n->op;
+      if (weight_use(n, k)) use_add(u, n);
       else u->plain = true;
     }
   }
@@ -61,12 +70,12 @@ static void weight_count(const Param *p, const float *w, int64_t *nonzero,
   }
 }
 
-static void weight_pack(PassCtx *c, Op op, Param *p)
+static void weight_pack(PassCtx *c, const Use *u, Param *p)
 {
   const float *v = param_values(c->m, p);
   const Type *t = &p->type;
   if (!v || t->sparse || type_elems(t) <= 0 || !sparse_fits(t, 1, 1)) return;
-  Weight w = {op, 1, c->target->lanes, type_elems(t), 0, 0};
+  Weight w = {u->op, 1, u->rows, c->target->lanes, type_elems(t), 0, 0};
   for (int i = 2; i < t->rank; i++) w.taps *= t->dim[i];
   weight_count(p, v, &w.nonzero, &w.blocked);
   if (!sparse_fits(t, BLOCK_ROWS, 1)) w.blocked = -1;
@@ -95,6 +104,6 @@ bool pass_sparse(PassCtx *c)
     uses_find(c->m->funcs.at[i], use);
   for (size_t i = 0; i < n; i++)
     if (!use[i].plain && use[i].op != OP_COUNT)
-      weight_pack(c, use[i].op, c->m->params.at[i]);
+      weight_pack(c, &use[i], c->m->params.at[i]);
   return true;
 }

@@ -317,7 +317,13 @@ static void tiles_fit(void **state)
 
 static Format format_of(Op op, int64_t nonzero, int64_t blocked)
 {
-  Weight w = {op, 1, 8, 1000, nonzero, blocked};
+  Weight w = {op, 1, 1, 8, 1000, nonzero, blocked};
+  return format_choose(&w);
+}
+
+static Format format_of_rows(int64_t rows, int64_t nonzero, int64_t blocked)
+{
+  Weight w = {OP_LINEAR, 1, rows, 8, 1000, nonzero, blocked};
   return format_choose(&w);
 }
 
@@ -331,6 +337,10 @@ static void formats_by_density(void **state)
   assert_int_equal(format_of(OP_CONV2D, 100, -1), FORMAT_CSR);
   assert_int_equal(format_of(OP_LINEAR, 0, 0), FORMAT_BSR);
   assert_int_equal(format_of(OP_LINEAR, 200, -1), FORMAT_DENSE);
+  /* Many rows of x let a dense product reach its peak. */
+  assert_int_equal(format_of_rows(1, 250, 250), FORMAT_BSR);
+  assert_int_equal(format_of_rows(128, 250, 250), FORMAT_DENSE);
+  assert_int_equal(format_of_rows(128, 100, 100), FORMAT_BSR);
 }
 
 int main(void)
