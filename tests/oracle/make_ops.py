@@ -95,7 +95,12 @@ case("gelu", "gelu(x)", F.gelu(near), x=near)
 case("leaky_relu", "leaky_relu(x, alpha=0.125)", F.leaky_relu(x, 0.125), x=x)
 case("elu", "elu(x, alpha=1.5)", F.elu(x, 1.5), x=x)
 case("clip", "clip(x, lo=-1.0, hi=4.0)", x.clamp(-1, 4), x=x)
+for name, f in [("floor", torch.floor), ("ceil", torch.ceil),
+                ("round", torch.round)]:
+    z = torch.cat([x, torch.arange(-9, 10) / 2.0])
+    case(name, name + "(x)", f(z.double()), x=z)
 pos = draw(40, lo=0.01, hi=50)
+case("rsqrt", "rsqrt(x)", torch.rsqrt(pos), x=pos)
 case("sqrt", "sqrt(x)", torch.sqrt(pos), x=pos)
 case("log", "log(x)", torch.log(pos), x=pos)
 
@@ -104,6 +109,10 @@ for name, f in [("add", torch.add), ("sub", torch.sub), ("mul", torch.mul),
                 ("div", torch.div), ("maximum", torch.maximum),
                 ("minimum", torch.minimum)]:
     case(name, name + "(a, b)", f(a, b), a=a, b=b)
+p = draw(2, 3, 1, 4, lo=0.1, hi=4)
+case("pow", "pow(a, b)", torch.pow(p, b), a=p, b=b)
+whole = torch.arange(-3, 4).double().reshape(7, 1)
+case("pow_int", "pow(a, b)", torch.pow(a[0, 0], whole), a=a[0, 0], b=whole)
 
 x = draw(2, 3, 4, 5)
 case("sum", "sum(x, axes=[1,-1])", x.sum((1, 3)), x=x)

@@ -72,6 +72,9 @@ static double summand(Op op, double x, double f, double p) {
     case OP_LOG: return fabs(f) + 0.5;
     case OP_ABS:
     case OP_NEG:
+    case OP_FLOOR:
+    case OP_CEIL:
+    case OP_ROUND:
     case OP_RELU:
     case OP_RELU6: return 0;
     case OP_CLIP: return f == x ? 0 : fabs(f);  /* lo or hi as a float */
@@ -108,6 +111,21 @@ static double div_error(double x, double ex, double y, double ey) {
   return (ex + fabs(f) * ey) / (fabs(y) - ey) + LOCAL * fabs(f);
 }
 
+/* pow is monotone in each operand where the base is positive or the exponent
+ * an integer: the corners bound it.  Implementations are off by what
+ * rounding does to the exponent of e. */
+static double pow_error(double x, double ex, double y, double ey) {
+  double f = pow(x, y), worst = 0;
+  bool whole = ey == 0 && floor(y) == y;
+  if (x - ex <= 0 && (!whole || (y < 0 && x + ex >= 0))) return INFINITY;
+  for (int i = -1; i <= 1; i++)
+    for (int j = -1; j <= 1; j += 2)
+      worst = fmax(worst, fabs(pow(x + i * ex, y + j * ey) - f));
+  if (x - ex <= 0 && x + ex >= 0) worst = pow(fabs(x) + ex, y) + fabs(f);
+  double power = x == 0 ? 0 : fabs(y * log(fabs(x)));
+  return worst + LOCAL * fabs(f) * (1 + power / 2);
+}
+
 static double binary_error(Op op, double x, double ex, double y, double ey) {
   switch (op) {
     case OP_ADD:
@@ -115,6 +133,7 @@ static double binary_error(Op op, double x, double ex, double y, double ey) {
     case OP_MUL:
       return fabs(x) * ey + fabs(y) * ex + ex * ey + LOCAL * fabs(x * y);
     case OP_DIV: return div_error(x, ex, y, ey);
+    case OP_POW: return pow_error(x, ex, y, ey);
     default: return fmax(ex, ey);
   }
 }
