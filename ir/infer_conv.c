@@ -145,6 +145,42 @@ bool infer_scale_shift(InferCtx *c)
   return infer_out(c, x->rank, x->dim);
 }
 
+static bool one_of(InferCtx *c, const char *name, const char *const *known,
+                   size_t n)
+{
+  const char *s = attr_str(c->n, name);
+  Text all = {0};
+  for (size_t i = 0; i < n; i++) {
+    if (strcmp(s, known[i]) == 0) {
+      text_free(&all);
+      return true;
+    }
+    text_printf(&all, "%s\"%s\"", i ? i + 1 < n ? ", " : " or " : "",
+                known[i]);
+  }
+  infer_error(c, "%s=\"%s\", expected %s", name, s, all.s);
+  text_free(&all);
+  return false;
+}
+
+bool infer_resize(InferCtx *c)
+{
+  static const char *const modes[] = {"nearest", "bilinear"};
+  static const char *const coords[] = {"half_pixel", "align_corners",
+                                       "asymmetric"};
+  const int64_t *size;
+  if (!infer_rank(c, 0, 4) || !one_of(c, "mode", modes, 2) ||
+      !one_of(c, "coord", coords, 3) ||
+      !infer_list(c, "size", 2, 0, MAX_WINDOW, &size))
+    return false;
+  const Type *x = infer_in(c, 0);
+  for (int i = 0; i < 2; i++)
+    if (x->dim[i + 2] > MAX_WINDOW || (size[i] > 0 && x->dim[i + 2] == 0))
+      return infer_error(c, "size %lld along %s, expected 1 to 2^30",
+                         (long long)x->dim[i + 2], i ? "w" : "h");
+  return infer_out(c, 4, (int64_t[]){x->dim[0], x->dim[1], size[0], size[1]});
+}
+
 /* Every window has to meet the tensor: a maximum over padding alone, or an
  * average that counts none, has no value. */
 bool infer_pool(InferCtx *c)

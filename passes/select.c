@@ -102,6 +102,8 @@ static const char *kernel_of(const Node *n)
     return "mask";
   case OP_SOFTMAX:
     return "softmax";
+  case OP_RESIZE:
+    return "resize";
   case OP_MAX_POOL:
   case OP_AVG_POOL:
     return "pool";

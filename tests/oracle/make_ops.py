@@ -130,6 +130,32 @@ case("avg_pool_pad",
      "avg_pool(x, k=[3,3], stride=[2,2], pad=[1,1,1,1], count_pad=true)",
      F.avg_pool2d(x, 3, 2, 1, count_include_pad=True), x=x)
 
+for size in [(18, 16), (5, 11), (1, 1), (20, 3)]:
+    for mode, coord, torch_mode, align in [
+            ("nearest", "asymmetric", "nearest", None),
+            ("nearest", "half_pixel", "nearest-exact", None),
+            ("bilinear", "half_pixel", "bilinear", False),
+            ("bilinear", "align_corners", "bilinear", True)]:
+        case("resize_%dx%d_%s_%s" % (size + (mode, coord)),
+             'resize(x, size=%s, mode="%s", coord="%s")'
+             % (list(size), mode, coord),
+             F.interpolate(x, size, mode=torch_mode, align_corners=align),
+             x=x)
+
+case("upsample", 'upsample(x, s=[2,3], mode="bilinear")',
+     F.interpolate(x, scale_factor=(2, 3), mode="bilinear"), x=x)
+x = draw(2, 12, 3, 5)
+case("pixel_shuffle", "pixel_shuffle(x, r=2)", F.pixel_shuffle(x, 2), x=x)
+case("depth_to_space", "depth_to_space(x)",
+     x.reshape(2, 2, 2, 3, 3, 5).permute(0, 3, 4, 1, 5, 2)
+     .reshape(2, 3, 6, 10), x=x)
+x = draw(2, 3, 6, 9)
+case("pixel_unshuffle", "pixel_unshuffle(x, r=3)", F.pixel_unshuffle(x, 3),
+     x=x)
+case("space_to_depth", "space_to_depth(x, r=3)",
+     x.reshape(2, 3, 2, 3, 3, 3).permute(0, 3, 5, 1, 2, 4)
+     .reshape(2, 27, 2, 3), x=x)
+
 x, z = draw(2, 3, 4), draw(2, 2, 4)
 case("reshape", "reshape(x, shape=[4,-1])", x.reshape(4, -1), x=x)
 case("permute", "permute(x, order=[2,0,1])", x.permute(2, 0, 1), x=x)

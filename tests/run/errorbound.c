@@ -315,6 +315,17 @@ static void bound_fold(Bounder *b) {
         e[i] + (size ? products_error((double)k) * size[i] : 0);
 }
 
+/* Weights are none below zero and add up to one. */
+static void bound_resize(Bounder *b) {
+  const Bounded *x = operand(b, 0);
+  int64_t count = type_elems(&b->n->type);
+  double *e = apply(b, b->n, (double *[]){x->e});
+  bool blend = strcmp(attr_str(b->n, "mode"), "bilinear") == 0;
+  double *size = apply(b, b->n, (double *[]){combine(b, x, true)});
+  for (int64_t i = 0; i < count; i++)
+    b->out->e[i] = e[i] + (blend ? LOCAL * size[i] : 0);
+}
+
 /* y changes by a factor within e^(2 worst); exponents are rounded at the
  * size of x - max. */
 static void bound_softmax(Bounder *b) {
@@ -370,6 +381,7 @@ static void bound_node(Bounder *b) {
   else if (op == OP_BATCH_NORM) bound_batch_norm(b);
   else if (op == OP_MASK) bound_mask(b);
   else if (op == OP_SOFTMAX) bound_softmax(b);
+  else if (op == OP_RESIZE) bound_resize(b);
   else unreachable();
 }
 

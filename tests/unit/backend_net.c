@@ -83,6 +83,7 @@ static const char *kernel_of(Op op) {
     case OP_SCALE_SHIFT: case OP_BATCH_NORM: return "scale_shift";
     case OP_MASK: return "mask";
     case OP_SOFTMAX: return "softmax";
+    case OP_RESIZE: return "resize";
     default: return "pool";
   }
 }

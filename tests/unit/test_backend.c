@@ -434,6 +434,23 @@ static void test_pow(void **state) {
   net_free(n);
 }
 
+static Node *build_resize(Net *n, Node *x, int v) {
+  static const char *const coords[] = { "half_pixel", "align_corners",
+                                        "asymmetric" };
+  static const int64_t sizes[][2] = { { 8, 38 }, { 3, 7 }, { 9, 33 } };
+  Node *y = node(n, OP_RESIZE, 1, x, NULL, NULL);
+  attr_set_ints(n->m, y, "size", sizes[v / 2 % 3], 2);
+  attr_set_str(n->m, y, "mode", v & 1 ? "bilinear" : "nearest");
+  attr_set_str(n->m, y, "coord", coords[v / 6]);
+  return y;
+}
+
+static void test_resize(void **state) {
+  (void)state;
+  for (int v = 0; v < 18; v++)
+    layouts_check(build_resize, v, shape(4, 2, 3, 4, 19), -2, 2, 1e-6);
+}
+
 static void test_accuracy(void **state) {
   (void)state;
   for (size_t i = 0; i < sizeof accuracy / sizeof *accuracy; i++)
@@ -441,7 +458,7 @@ static void test_accuracy(void **state) {
 }
 
 static const struct CMUnitTest tests[] = {
-  cmocka_unit_test(test_pow),
+  cmocka_unit_test(test_pow),           cmocka_unit_test(test_resize),
   cmocka_unit_test(test_unary),         cmocka_unit_test(test_unary_layouts),
   cmocka_unit_test(test_binary),        cmocka_unit_test(test_broadcast_grows),
   cmocka_unit_test(test_channel),       cmocka_unit_test(test_mask),

@@ -190,6 +190,26 @@ static void test_infer_window(void **state)
   infer_bad(x, add(x, OP_MAX_POOL, 1, w), "attribute k is missing");
 }
 
+static void test_infer_resize(void **state)
+{
+  Fix *x = *state;
+  Node *r = add(x, OP_RESIZE, 1, input(x, "y", DIMS(2, 3, 7, 8)));
+  infer_bad(x, r, "resize: attribute size is missing");
+  attr_set_ints(x->m, r, "size", DIMS(3, 20));
+  infer_ok(x, r, DIMS(2, 3, 3, 20));
+  attr_set_str(x->m, r, "mode", "cubic");
+  infer_bad(x, r, "mode=\"cubic\", expected \"nearest\" or \"bilinear\"");
+  attr_set_str(x->m, r, "mode", "bilinear");
+  attr_set_str(x->m, r, "coord", "corners");
+  infer_bad(x, r, "coord=\"corners\", expected \"half_pixel\", "
+            "\"align_corners\" or \"asymmetric\"");
+  r = add(x, OP_RESIZE, 1, input(x, "z", DIMS(2, 3, 0, 8)));
+  attr_set_ints(x->m, r, "size", DIMS(1, 8));
+  infer_bad(x, r, "size 0 along h, expected 1 to 2^30");
+  attr_set_ints(x->m, r, "size", DIMS(0, 8));
+  infer_ok(x, r, DIMS(2, 3, 0, 8));
+}
+
 static void test_infer_rows(void **state)
 {
   Fix *x = *state;
@@ -682,6 +702,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_table),
     FIXED(test_infer_conv), FIXED(test_infer_window),
+    FIXED(test_infer_resize),
     FIXED(test_infer_rows), FIXED(test_infer_moves),
     FIXED(test_print), FIXED(test_print_outputs), FIXED(test_print_types),
     FIXED(test_tidy), FIXED(test_inherit), FIXED(test_verify),
