@@ -100,6 +100,8 @@ static const char *kernel_of(const Node *n)
     return "scale_shift";
   case OP_MASK:
     return "mask";
+  case OP_CONV2D_TRANSPOSE:
+    return "conv2d_transpose";
   case OP_SOFTMAX:
     return "softmax";
   case OP_RESIZE:

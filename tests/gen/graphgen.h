@@ -79,6 +79,7 @@ bool gen_softmax(GraphGen *g);
 bool gen_constant(GraphGen *g);
 bool gen_idiom(GraphGen *g);
 bool gen_conv(GraphGen *g);
+bool gen_transpose(GraphGen *g);
 bool gen_linear(GraphGen *g);
 bool gen_pool(GraphGen *g);
 bool gen_resize(GraphGen *g);

@@ -55,6 +55,31 @@ conv("conv_groups", 1, 6, 5, 5, 9, (3, 3), (2, 1), (1, 1, 1, 1), groups=3)
 conv("conv_depthwise", 2, 4, 7, 7, 4, (3, 3), (2, 2), (1, 1, 1, 1), groups=4)
 conv("conv_large", 1, 16, 12, 12, 16, (3, 3), (1, 1), (1, 1, 1, 1))
 
+def transpose(name, n, c, h, w, o, k, stride, pad=(0, 0, 0, 0), more=(0, 0),
+              dil=(1, 1), groups=1):
+    x, wt, b = draw(n, c, h, w), draw(c, o // groups, *k), draw(o)
+    top, left, bottom, right = pad
+    y = F.conv_transpose2d(x, wt, None, stride, 0, 0, groups, dil)
+    y = F.pad(y, (-left, more[1] - right, -top, more[0] - bottom))
+    case(name, "conv2d_transpose(x, w, b=b, stride=%s, pad=%s, out_pad=%s, "
+         "dilation=%s, groups=%d)" % (list(stride), list(pad), list(more),
+                                      list(dil), groups),
+         y + b[:, None, None], x=x, w=wt, b=b)
+
+
+transpose("transpose_s2", 2, 3, 4, 5, 4, (2, 2), (2, 2))
+transpose("transpose_s2_k3", 1, 4, 5, 3, 2, (3, 3), (2, 2), (1, 1, 1, 1),
+          (1, 1))
+transpose("transpose_s3x1", 1, 2, 3, 6, 5, (5, 2), (3, 1), (2, 1, 0, 0))
+transpose("transpose_gaps", 1, 2, 3, 4, 3, (1, 2), (3, 3), more=(2, 0))
+transpose("transpose_dilated", 1, 2, 4, 4, 3, (3, 2), (2, 2), (1, 0, 2, 1),
+          dil=(3, 2))
+transpose("transpose_groups", 2, 6, 3, 4, 9, (3, 3), (2, 1), groups=3)
+x, w = draw(1, 3, 4, 5), draw(3, 2, 4, 4)
+case("transpose_torch", "conv2d_transpose(x, w, stride=[2,2], "
+     "pad=[1,1,1,1], out_pad=[1,1], act=\"relu\")",
+     F.conv_transpose2d(x, w, None, 2, 1, 1).relu(), x=x, w=w)
+
 x, w, b = draw(2, 4, 5, 5), draw(4, 4, 3, 3), draw(4)
 r = draw(2, 4, 5, 5)
 acc = F.conv2d(x, w, b, padding=1)

@@ -269,7 +269,8 @@ static Extra extra(const Bounder *b, int i, int64_t at) {
 static void bound_products(Bounder *b) {
   const Bounded *x = operand(b, 0), *w = operand(b, 1);
   const Type *t = &b->n->type;
-  int axis = b->n->op == OP_CONV2D ? 1 : t->rank - 1;
+  bool spread_out = b->n->op == OP_CONV2D_TRANSPOSE;
+  int axis = b->n->op == OP_LINEAR ? t->rank - 1 : 1;
   Node *n = products_only(b, b->n);
   double *ax = combine(b, x, false);
   double *bx = combine(b, x, true), *bw = combine(b, w, true);
@@ -278,10 +279,12 @@ static void bound_products(Bounder *b) {
   double *from_x = apply(b, n, (double *[]){x->e, bw});
   double *from_w = apply(b, n, (double *[]){ax, w->e});
   double *sum = apply(b, n, (double *[]){bx, bw});
-  int64_t count = type_elems(t), rows = w->type.dim[0];
+  int64_t count = type_elems(t);
+  int64_t rows = spread_out ? t->dim[1] : w->type.dim[0];
   double *own = array_new(b, rows);
   for (int64_t i = 0; i < rows; i++)
-    own[i] = products_error(row_nonzeros(w, i));
+    own[i] = products_error(
+        spread_out ? (double)type_elems(&w->type) : row_nonzeros(w, i));
   bool last = attr_bool(b->n, "add_last");
   for (int64_t i = 0; i < count; i++) {
     int64_t c = channel(t, axis, i);
@@ -376,7 +379,8 @@ static void bound_node(Bounder *b) {
   else if (flags & FLAG_BINARY) bound_binary(b);
   else if (flags & FLAG_REDUCE) bound_fold(b);
   else if (op == OP_MAX_POOL || op == OP_AVG_POOL) bound_fold(b);
-  else if (op == OP_CONV2D || op == OP_LINEAR) bound_products(b);
+  else if (op == OP_CONV2D || op == OP_CONV2D_TRANSPOSE || op == OP_LINEAR)
+    bound_products(b);
   else if (op == OP_SCALE_SHIFT) bound_scale_shift(b);
   else if (op == OP_BATCH_NORM) bound_batch_norm(b);
   else if (op == OP_MASK) bound_mask(b);

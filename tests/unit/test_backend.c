@@ -434,6 +434,26 @@ static void test_pow(void **state) {
   net_free(n);
 }
 
+static Node *build_transpose(Net *n, Node *x, int v) {
+  int64_t c = x->type.dim[1], groups = v == 2 ? c : 1;
+  Node *w = param(n, "w", shape(4, c, 2, v == 3 ? 1 : 3, 2 + (v & 1)));
+  Node *b = param(n, "b", shape(1, 2 * groups, 0, 0, 0));
+  Node *y = node(n, OP_CONV2D_TRANSPOSE, 3, x, w, b);
+  ints(n, y, "stride", 2, v ? 2 : 1, v == 3 ? 4 : v ? 2 : 1, 0, 0);
+  if (v & 1) ints(n, y, "pad", 4, 1, 0, 0, 2);
+  if (v == 1) ints(n, y, "dilation", 2, 2, 3, 0, 0);
+  if (v == 2) ints(n, y, "out_pad", 2, 1, 0, 0, 0);
+  attr_set_int(y, "groups", groups);
+  attr_set_str(n->m, y, "act", v & 1 ? "relu" : "");
+  return y;
+}
+
+static void test_transpose(void **state) {
+  (void)state;
+  for (int v = 0; v < 4; v++)
+    layouts_check(build_transpose, v, shape(4, 2, 3, 4, 19), -1, 1, 1e-5);
+}
+
 static Node *build_resize(Net *n, Node *x, int v) {
   static const char *const coords[] = { "half_pixel", "align_corners",
                                         "asymmetric" };
@@ -459,6 +479,7 @@ static void test_accuracy(void **state) {
 
 static const struct CMUnitTest tests[] = {
   cmocka_unit_test(test_pow),           cmocka_unit_test(test_resize),
+  cmocka_unit_test(test_transpose),
   cmocka_unit_test(test_unary),         cmocka_unit_test(test_unary_layouts),
   cmocka_unit_test(test_binary),        cmocka_unit_test(test_broadcast_grows),
   cmocka_unit_test(test_channel),       cmocka_unit_test(test_mask),
