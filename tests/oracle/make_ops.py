@@ -106,6 +106,11 @@ x, g, b, m, v = (draw(2, 3, 4, 5), draw(3), draw(3), draw(3),
 case("batch_norm", "batch_norm(x, g, b, m, v, eps=0.001)",
      F.batch_norm(x, m, v, g, b, False, 0.1, 0.001), x=x, g=g, b=b, m=m, v=v)
 
+x = draw(2, 6, 3, 5)
+case("layer_norm", "layer_norm(x, affine=false)", F.layer_norm(x, (5,)), x=x)
+case("group_norm", "group_norm(x, 3, eps=0.01, affine=false)",
+     F.group_norm(x, 3, eps=0.01), x=x)
+
 x = torch.cat([draw(40, lo=-9, hi=9), torch.tensor(
     [0.0, 3.0, -3.0, 6.0, 30.0, -30.0]).double()])
 for name, f in [("tanh", torch.tanh), ("erf", torch.erf),
