@@ -157,7 +157,7 @@ static void dense_tile(Gen *g, const Linear *l, const Panel *p,
     for (int r = 0; r < rows->n; r++) acc[r * p->t + i] = b;
   }
   Loop k;
-  loop_begin(g, &k, k64(g, 0), k64(g, whole), chains, true, "k");
+  loop_begin(g, &k, k64(g, 0), k64(g, whole), chains, whole > 0, "k");
   loop_carry(g, &k, &w);
   loop_carry(g, &k, &x);
   for (int i = 0; i < n * chains; i++) loop_carry(g, &k, &acc[i]);
@@ -206,7 +206,7 @@ static void emit_computed(Gen *g, const Linear *l) {
   Val w = addr(g, value_ptr(g, l->w), mul64(g, col.iv, 4 * s[0]));
   Val at = mul64(g, col.iv, 4), acc = kf(g, 0), r = NULL;
   if (l->b) acc = load_f32(g, addr(g, value_ptr(g, l->b), at), 0);
-  loop_begin(g, &k, k64(g, 0), k64(g, l->k), 1, true, "k");
+  loop_begin(g, &k, k64(g, 0), k64(g, l->k), 1, l->k > 0, "k");
   loop_carry(g, &k, &acc);
   acc = fma_(g, load_f32(g, addr(g, x, mul64(g, k.iv, 4 * l->xk)), 0),
              load_f32(g, addr(g, w, mul64(g, k.iv, 4 * s[1])), 0), acc);
