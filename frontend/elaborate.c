@@ -294,7 +294,7 @@ static Module *load_source(Diags *d, const char *path, const Source *src,
 
 Module *tam_load(Diags *d, const char *path, const LoadOpts *o)
 {
-  const Source *src = source_read(diags_arena(d), d, path);
+  const Source *src = model_source(d, path);
   if (!src)
     return NULL;
   if (o->on_file)

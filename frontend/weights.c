@@ -104,6 +104,8 @@ weights_read(Arena *a, Diags *d, const char *path)
     w = npy_parse(a, d, path, buf);
   else if (starts_with(buf, "PK\3\4", 4) || starts_with(buf, "PK\5\6", 4))
     w = npz_parse(a, d, path, buf);
+  else if (buf->size >= 8 && memcmp(buf->data + 4, "TFL3", 4) == 0)
+    w = tflite_parse(a, d, path, buf);
   else
     w = safetensors_parse(a, d, path, buf);
   buffer_unref(buf);   /* the tensors keep it */

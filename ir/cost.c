@@ -71,6 +71,11 @@ Cost node_cost(Module *m, const Node *n)
   Cost c = {0, 0, 0};
   if (op_info(n->op)->flags & FLAG_LEAF) return c;
   c.macs = mul_capped(type_elems(&n->type), macs_each(n));
+  if (n->op == OP_CONV2D_TRANSPOSE) {   /* each pixel of x goes to a window */
+    const int64_t *w = n->in[1]->type.dim;
+    c.macs = mul_capped(type_elems(&n->in[0]->type),
+                        mul_capped(w[1], mul_capped(w[2], w[3])));
+  }
   c.nonzero_macs = nonzero_macs(m, n, c.macs);
   if (n->kernel && strcmp(n->kernel, "alias") == 0) return c;
   c.bytes = bytes_of(n);

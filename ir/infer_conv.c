@@ -103,6 +103,54 @@ bool infer_conv2d(InferCtx *c)
   return infer_out(c, 4, y) && infer_epilogue(c);
 }
 
+/* Size of the result along one axis (0 h, 1 w). */
+static bool transpose_size(InferCtx *c, int i, int64_t stride, int64_t before,
+                           int64_t after, int64_t more, int64_t dilation,
+                           int64_t *out)
+{
+  int64_t in = infer_in(c, 0)->dim[i + 2], k = infer_in(c, 1)->dim[i + 2];
+  const char *axis = i ? "w" : "h";
+  if (k < 1 || k > MAX_WINDOW || in > MAX_WINDOW)
+    return infer_error(c, "size %lld, kernel %lld along %s, expected at most "
+                       "2^30 and a kernel of 1 or more", (long long)in,
+                       (long long)k, axis);
+  *out = 0;
+  if (in == 0) return true;
+  *out = (in - 1) * stride + (k - 1) * dilation + 1 + more - before - after;
+  if (*out >= 0) return true;
+  return infer_error(c, "the padding cuts %lld off along %s, there are only "
+                     "%lld", (long long)(before + after), axis,
+                     (long long)(*out + before + after));
+}
+
+bool infer_conv2d_transpose(InferCtx *c)
+{
+  if (!infer_rank(c, 0, 4) || !infer_rank(c, 1, 4)) return false;
+  const Type *x = infer_in(c, 0), *w = infer_in(c, 1);
+  const int64_t *s, *p, *more, *dil;
+  int64_t groups = attr_int(c->n, "groups");
+  /* The code has a part for each phase of the stride. */
+  if (!infer_list(c, "stride", 2, 1, 16, &s) ||
+      !infer_list(c, "pad", 4, 0, MAX_WINDOW, &p) ||
+      !infer_list(c, "out_pad", 2, 0, MAX_WINDOW, &more) ||
+      !infer_list(c, "dilation", 2, 1, MAX_WINDOW, &dil))
+    return false;
+  if (groups < 1 || x->dim[1] % groups)
+    return infer_error(c, "groups=%lld does not divide input channels %lld",
+                       (long long)groups, (long long)x->dim[1]);
+  if (w->dim[0] != x->dim[1])
+    return infer_error(c, "weight has %lld input channels, expected %lld",
+                       (long long)w->dim[0], (long long)x->dim[1]);
+  int64_t y[4] = {x->dim[0], 0, 0, 0};
+  if (__builtin_mul_overflow(w->dim[1], groups, &y[1])) y[1] = -1;
+  for (int i = 0; i < 2; i++)
+    if (!transpose_size(c, i, s[i], p[i], p[i + 2], more[i], dil[i],
+                        &y[i + 2]))
+      return false;
+  if (node_operand(c->n, "b") && !infer_shape(c, 2, 1, &y[1])) return false;
+  return infer_out(c, 4, y) && infer_epilogue(c);
+}
+
 bool infer_linear(InferCtx *c)
 {
   const Type *x = infer_in(c, 0), *w = infer_in(c, 1);
@@ -143,6 +191,42 @@ bool infer_scale_shift(InferCtx *c)
   for (int i = 1; i <= 2; i++)
     if (!infer_shape(c, i, 1, &x->dim[axis])) return false;
   return infer_out(c, x->rank, x->dim);
+}
+
+static bool one_of(InferCtx *c, const char *name, const char *const *known,
+                   size_t n)
+{
+  const char *s = attr_str(c->n, name);
+  Text all = {0};
+  for (size_t i = 0; i < n; i++) {
+    if (strcmp(s, known[i]) == 0) {
+      text_free(&all);
+      return true;
+    }
+    text_printf(&all, "%s\"%s\"", i ? i + 1 < n ? ", " : " or " : "",
+                known[i]);
+  }
+  infer_error(c, "%s=\"%s\", expected %s", name, s, all.s);
+  text_free(&all);
+  return false;
+}
+
+bool infer_resize(InferCtx *c)
+{
+  static const char *const modes[] = {"nearest", "bilinear"};
+  static const char *const coords[] = {"half_pixel", "align_corners",
+                                       "asymmetric"};
+  const int64_t *size;
+  if (!infer_rank(c, 0, 4) || !one_of(c, "mode", modes, 2) ||
+      !one_of(c, "coord", coords, 3) ||
+      !infer_list(c, "size", 2, 0, MAX_WINDOW, &size))
+    return false;
+  const Type *x = infer_in(c, 0);
+  for (int i = 0; i < 2; i++)
+    if (x->dim[i + 2] > MAX_WINDOW || (size[i] > 0 && x->dim[i + 2] == 0))
+      return infer_error(c, "size %lld along %s, expected 1 to 2^30",
+                         (long long)x->dim[i + 2], i ? "w" : "h");
+  return infer_out(c, 4, (int64_t[]){x->dim[0], x->dim[1], size[0], size[1]});
 }
 
 /* Every window has to meet the tensor: a maximum over padding alone, or an

@@ -191,7 +191,10 @@ static Node *canon_neutral(Canon *k, Node *n)
   if (!node_scalar(k->m, n->in[1], &v)) return n;
   bool none = v == 0 ? n->op == OP_ADD || n->op == OP_SUB
                      : v == 1 && (n->op == OP_MUL || n->op == OP_DIV);
-  if (!none || !type_same_shape(&n->type, &x->type)) return n;
+  none = none || (v == 1 && n->op == OP_POW);
+  if (!type_same_shape(&n->type, &x->type)) return n;
+  if (n->op == OP_POW && v == 2) return become(k, n, OP_SQUARE, &x, 1);
+  if (!none) return n;
   k->changed = true;
   return x;
 }

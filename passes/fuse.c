@@ -21,7 +21,8 @@ typedef struct Fuse {
 
 static bool is_product(const Node *n)
 {
-  return n->op == OP_CONV2D || n->op == OP_LINEAR;
+  return n->op == OP_CONV2D || n->op == OP_CONV2D_TRANSPOSE ||
+         n->op == OP_LINEAR;
 }
 
 /* May n's computation move into its only user? */
@@ -74,7 +75,7 @@ static bool residual_fits(Fuse *k, const Node *u, const Node *p,
 {
   if (!movable(k, p) || node_in(p, 3) || r == p) return false;
   /* A stored residual would have to be laid out anew at each call. */
-  if (node_is_leaf(r) && r->op != OP_INPUT && p->op == OP_CONV2D)
+  if (node_is_leaf(r) && r->op != OP_INPUT && p->op != OP_LINEAR)
     return false;
   return r->op != OP_CONST && type_same_shape(&u->type, &p->type) &&
          type_same_shape(&u->type, &r->type);

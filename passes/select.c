@@ -100,8 +100,12 @@ static const char *kernel_of(const Node *n)
     return "scale_shift";
   case OP_MASK:
     return "mask";
+  case OP_CONV2D_TRANSPOSE:
+    return "conv2d_transpose";
   case OP_SOFTMAX:
     return "softmax";
+  case OP_RESIZE:
+    return "resize";
   case OP_MAX_POOL:
   case OP_AVG_POOL:
     return "pool";

@@ -190,6 +190,49 @@ static void test_infer_window(void **state)
   infer_bad(x, add(x, OP_MAX_POOL, 1, w), "attribute k is missing");
 }
 
+static void test_infer_transpose(void **state)
+{
+  Fix *x = *state;
+  Node *in = input(x, "x", DIMS(2, 4, 3, 5));
+  Node *w = param(x, "w", DIMS(4, 3, 2, 2), NULL);
+  Node *n = add(x, OP_CONV2D_TRANSPOSE, 2, in, w);
+  infer_ok(x, n, DIMS(2, 3, 4, 6));
+  attr_set_ints(x->m, n, "stride", DIMS(2, 3));
+  attr_set_ints(x->m, n, "out_pad", DIMS(1, 0));
+  attr_set_ints(x->m, n, "pad", DIMS(0, 1, 1, 2));
+  infer_ok(x, n, DIMS(2, 3, 6, 11));
+  attr_set_ints(x->m, n, "pad", DIMS(4, 0, 5, 0));
+  infer_bad(x, n, "the padding cuts 9 off along h, there are only 7");
+  attr_set_ints(x->m, n, "stride", DIMS(17, 1));
+  infer_bad(x, n, "stride=[17,1]: 17 is more than 16");
+  n = add(x, OP_CONV2D_TRANSPOSE, 2, in, param(x, "v", DIMS(5, 3, 2, 2),
+                                               NULL));
+  infer_bad(x, n, "weight has 5 input channels, expected 4");
+  n = add(x, OP_CONV2D_TRANSPOSE, 2, in, w);
+  attr_set_int(n, "groups", 3);
+  infer_bad(x, n, "groups=3 does not divide input channels 4");
+}
+
+static void test_infer_resize(void **state)
+{
+  Fix *x = *state;
+  Node *r = add(x, OP_RESIZE, 1, input(x, "y", DIMS(2, 3, 7, 8)));
+  infer_bad(x, r, "resize: attribute size is missing");
+  attr_set_ints(x->m, r, "size", DIMS(3, 20));
+  infer_ok(x, r, DIMS(2, 3, 3, 20));
+  attr_set_str(x->m, r, "mode", "cubic");
+  infer_bad(x, r, "mode=\"cubic\", expected \"nearest\" or \"bilinear\"");
+  attr_set_str(x->m, r, "mode", "bilinear");
+  attr_set_str(x->m, r, "coord", "corners");
+  infer_bad(x, r, "coord=\"corners\", expected \"half_pixel\", "
+            "\"align_corners\" or \"asymmetric\"");
+  r = add(x, OP_RESIZE, 1, input(x, "z", DIMS(2, 3, 0, 8)));
+  attr_set_ints(x->m, r, "size", DIMS(1, 8));
+  infer_bad(x, r, "size 0 along h, expected 1 to 2^30");
+  attr_set_ints(x->m, r, "size", DIMS(0, 8));
+  infer_ok(x, r, DIMS(2, 3, 0, 8));
+}
+
 static void test_infer_rows(void **state)
 {
   Fix *x = *state;
@@ -704,6 +747,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_table),
     FIXED(test_infer_conv), FIXED(test_infer_window),
+    FIXED(test_infer_resize), FIXED(test_infer_transpose),
     FIXED(test_infer_rows), FIXED(test_infer_moves),
     FIXED(test_print), FIXED(test_print_outputs), FIXED(test_print_types),
     FIXED(test_tidy), FIXED(test_inherit), FIXED(test_paths),
