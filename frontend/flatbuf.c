@@ -7,18 +7,14 @@
 /* Strings are names; a longer one is cut. */
 enum { MAX_STRING = 1000 };
 
-void
-flat_fail(FlatBuf *f, size_t at, const char *what)
-{
+void flat_fail(FlatBuf *f, size_t at, const char *what) {
   if (f->bad)
     return;
   f->bad = what;
   f->at = at;
 }
 
-static uint64_t
-bits_at(const uint8_t *p, int bytes)
-{
+static uint64_t bits_at(const uint8_t *p, int bytes) {
   uint64_t v = 0;
 
   for (int i = 0; i < bytes; i++)
@@ -26,17 +22,13 @@ bits_at(const uint8_t *p, int bytes)
   return v;
 }
 
-static int64_t
-sign_extend(uint64_t v, int bytes)
-{
+static int64_t sign_extend(uint64_t v, int bytes) {
   uint64_t top = (uint64_t)1 << (8 * bytes - 1);
 
   return (int64_t)((v ^ top) - top);
 }
 
-static bool
-range_ok(FlatBuf *f, size_t at, size_t len)
-{
+static bool range_ok(FlatBuf *f, size_t at, size_t len) {
   if (f->bad)
     return false;
   if (at <= f->n && len <= f->n - at)
@@ -46,9 +38,7 @@ range_ok(FlatBuf *f, size_t at, size_t len)
 }
 
 /* Follow the offset that stands at `at`; 0 after an error. */
-static size_t
-offset_follow(FlatBuf *f, size_t at)
-{
+static size_t offset_follow(FlatBuf *f, size_t at) {
   uint64_t off;
 
   if (!range_ok(f, at, 4))
@@ -61,9 +51,7 @@ offset_follow(FlatBuf *f, size_t at)
   return at + (size_t)off;
 }
 
-static FlatTable
-table_at(FlatBuf *f, size_t pos)
-{
+static FlatTable table_at(FlatBuf *f, size_t pos) {
   FlatTable none = {.f = f}, t = {.f = f, .pos = pos};
   int64_t vtable;
   size_t bytes;
@@ -90,9 +78,7 @@ table_at(FlatBuf *f, size_t pos)
   return t;
 }
 
-FlatTable
-flat_root(FlatBuf *f, const char *id)
-{
+FlatTable flat_root(FlatBuf *f, const char *id) {
   f->budget = 4 * f->n + 4096;
   if (f->n < 8 || memcmp(f->p + 4, id, 4) != 0) {
     flat_fail(f, 0, "the identifier of the format is missing");
@@ -102,9 +88,7 @@ flat_root(FlatBuf *f, const char *id)
 }
 
 /* Where a field of `bytes` lies; 0 when it is absent. */
-static size_t
-field_at(FlatTable t, int field, int bytes)
-{
+static size_t field_at(FlatTable t, int field, int bytes) {
   size_t off;
 
   if (!t.pos || t.f->bad || (uint32_t)field >= t.nfields)
@@ -119,31 +103,23 @@ field_at(FlatTable t, int field, int bytes)
   return t.pos + off;
 }
 
-bool
-flat_has(FlatTable t, int field)
-{
+bool flat_has(FlatTable t, int field) {
   return field_at(t, field, 1) != 0;
 }
 
-uint64_t
-flat_uint(FlatTable t, int field, int bytes, uint64_t def)
-{
+uint64_t flat_uint(FlatTable t, int field, int bytes, uint64_t def) {
   size_t at = field_at(t, field, bytes);
 
   return at ? bits_at(t.f->p + at, bytes) : def;
 }
 
-int64_t
-flat_int(FlatTable t, int field, int bytes, int64_t def)
-{
+int64_t flat_int(FlatTable t, int field, int bytes, int64_t def) {
   size_t at = field_at(t, field, bytes);
 
   return at ? sign_extend(bits_at(t.f->p + at, bytes), bytes) : def;
 }
 
-float
-flat_float(FlatTable t, int field, float def)
-{
+float flat_float(FlatTable t, int field, float def) {
   size_t at = field_at(t, field, 4);
   uint32_t bits;
 
@@ -154,15 +130,11 @@ flat_float(FlatTable t, int field, float def)
   return def;
 }
 
-bool
-flat_bool(FlatTable t, int field)
-{
+bool flat_bool(FlatTable t, int field) {
   return flat_uint(t, field, 1, 0) != 0;
 }
 
-FlatTable
-flat_table(FlatTable t, int field)
-{
+FlatTable flat_table(FlatTable t, int field) {
   size_t at = field_at(t, field, 4);
 
   return at ? table_at(t.f, offset_follow(t.f, at)) : (FlatTable){.f = t.f};
@@ -170,9 +142,7 @@ flat_table(FlatTable t, int field)
 
 /* Vectors may share bytes, but a file in which they do so over and over is
  * made to keep its reader busy. */
-FlatVec
-flat_vec(FlatTable t, int field, int elem)
-{
+FlatVec flat_vec(FlatTable t, int field, int elem) {
   FlatVec none = {.f = t.f}, v = {.f = t.f, .elem = (size_t)elem};
   size_t at = field_at(t, field, 4);
   size_t pos = at ? offset_follow(t.f, at) : 0;
@@ -194,29 +164,21 @@ flat_vec(FlatTable t, int field, int elem)
   return v;
 }
 
-FlatTable
-flat_vec_table(FlatVec v, size_t i)
-{
+FlatTable flat_vec_table(FlatVec v, size_t i) {
   ensure(i < v.n && v.elem == 4);
   return table_at(v.f, offset_follow(v.f, v.pos + 4 * i));
 }
 
-uint64_t
-flat_vec_uint(FlatVec v, size_t i)
-{
+uint64_t flat_vec_uint(FlatVec v, size_t i) {
   ensure(i < v.n);
   return bits_at(v.f->p + v.pos + v.elem * i, (int)v.elem);
 }
 
-int64_t
-flat_vec_int(FlatVec v, size_t i)
-{
+int64_t flat_vec_int(FlatVec v, size_t i) {
   return sign_extend(flat_vec_uint(v, i), (int)v.elem);
 }
 
-const char *
-flat_string(Arena *a, FlatTable t, int field)
-{
+const char *flat_string(Arena *a, FlatTable t, int field) {
   FlatVec v = flat_vec(t, field, 1);
   size_t n = v.n < MAX_STRING ? v.n : MAX_STRING, k = 0;
   char *s = arena_alloc(a, n + 1);

@@ -8,8 +8,7 @@
 
 enum { CODE_DEQUANTIZE = 6, CODE_DENSIFY = 124 };
 
-static const char *type_name(int type)
-{
+static const char *type_name(int type) {
   static const char *const names[] = {
     "float32", "float16", "int32", "uint8", "int64", "string", "bool",
     "int16", "complex64", "int8", "float64", "complex128", "uint64",
@@ -21,21 +20,18 @@ static const char *type_name(int type)
 
 /* ---- operators ------------------------------------------------------ */
 
-static bool is_quantised(int type)
-{
+static bool is_quantised(int type) {
   return type == 3 || type == 7 || type == 9 || type == 17;
 }
 
-static bool type_refuse(Tf *t, const char *what, int type)
-{
+static bool type_refuse(Tf *t, const char *what, int type) {
   return tf_refuse(t, "%s of type %s%s", what, type_name(type),
                    is_quantised(type)
                      ? " (quantised computation is not supported)" : "");
 }
 
 /* Floats are computed; other numbers only say how. */
-static bool types_ok(Tf *t)
-{
+static bool types_ok(Tf *t) {
   for (int i = 0; i < t->op->nin; i++) {
     const TfTensor *x = tf_in(t, i);
     if (x && x->type != TF_FLOAT32 && !tf_const(t, x))
@@ -47,8 +43,7 @@ static bool types_ok(Tf *t)
   return true;
 }
 
-static void op_write(Tf *t)
-{
+static void op_write(Tf *t) {
   int code = t->op->code;
   TfWriter *w = tf_math_writer(code);
   if (!w)
@@ -70,8 +65,7 @@ static void op_write(Tf *t)
 }
 
 /* What no output needs is not written. */
-static void live_mark(Tf *t)
-{
+static void live_mark(Tf *t) {
   bool *need = arena_array(t->a, bool, t->tensors.n + 1);
   for (size_t i = 0; i < t->outputs.n; i++)
     need[t->outputs.at[i]] = true;
@@ -85,8 +79,7 @@ static void live_mark(Tf *t)
   }
 }
 
-static bool refused_report(Tf *t)
-{
+static bool refused_report(Tf *t) {
   Text s = {0};
   if (!t->refused.n)
     return true;
@@ -100,14 +93,12 @@ static bool refused_report(Tf *t)
 
 /* ---- the model ------------------------------------------------------ */
 
-static void type_write(Text *to, const TfTensor *x)
-{
+static void type_write(Text *to, const TfTensor *x) {
   Type t = type_make(F32, x->rank, x->dim);
   type_print(to, &t);
 }
 
-static bool inputs_name(Tf *t, Text *head)
-{
+static bool inputs_name(Tf *t, Text *head) {
   for (size_t i = 0; i < t->inputs.n; i++) {
     TfTensor *x = &t->tensors.at[t->inputs.at[i]];
     if (x->type != TF_FLOAT32)
@@ -125,8 +116,7 @@ static bool inputs_name(Tf *t, Text *head)
 }
 
 /* Outputs have names of their own, the last word of the tensor's. */
-static void outputs_name(Tf *t, Text *head, const char **names)
-{
+static void outputs_name(Tf *t, Text *head, const char **names) {
   for (size_t i = 0; i < t->outputs.n; i++) {
     const TfTensor *x = &t->tensors.at[t->outputs.at[i]];
     const char *dot = strrchr(x->path, '.');
@@ -137,8 +127,7 @@ static void outputs_name(Tf *t, Text *head, const char **names)
 }
 
 /* A constant or an input that is an output is given as it is. */
-static void outputs_write(Tf *t, const char **names)
-{
+static void outputs_write(Tf *t, const char **names) {
   for (size_t i = 0; i < t->outputs.n; i++) {
     TfTensor *x = &t->tensors.at[t->outputs.at[i]];
     TfOp none = {.code = -1};
@@ -151,8 +140,7 @@ static void outputs_write(Tf *t, const char **names)
 }
 
 /* A model is called like an op, so that it must not have the name of one. */
-static const char *model_name(Tf *t)
-{
+static const char *model_name(Tf *t) {
   const char *base = path_base(t->path);
   const char *s = tflite_path(t->a, arena_strndup(t->a, base,
                                                   strcspn(base, ".;/")));
@@ -162,8 +150,7 @@ static const char *model_name(Tf *t)
   return taken ? arena_printf(t->a, "%s_net", s) : s;
 }
 
-static void text_finish(Tf *t, const Text *head, Text *out)
-{
+static void text_finish(Tf *t, const Text *head, Text *out) {
   text_printf(out, "model %s(%s {\n", model_name(t), head->s);
   for (size_t i = 0; i < t->params.n; i++) {
     text_printf(out, "  param %s: ", t->params.at[i].path);
@@ -180,8 +167,7 @@ static void text_finish(Tf *t, const Text *head, Text *out)
   text_puts(out, "}\n");
 }
 
-static bool model_write(Tf *t, Text *out)
-{
+static bool model_write(Tf *t, Text *out) {
   Text head = {0};
   if (!tf_read(t))
     return false;
@@ -208,22 +194,19 @@ static bool model_write(Tf *t, Text *out)
   return ok;
 }
 
-static Tf tf_open(Arena *a, Diags *d, const char *path, const Buffer *buf)
-{
+static Tf tf_open(Arena *a, Diags *d, const char *path, const Buffer *buf) {
   return (Tf){.a = a, .d = d, .path = path,
               .flat = {.p = buf->data, .n = buf->size}};
 }
 
 /* ---- what others call ----------------------------------------------- */
 
-bool path_is_tflite(const char *path)
-{
+bool path_is_tflite(const char *path) {
   size_t n = strlen(path);
   return n > 7 && !strcmp(path + n - 7, ".tflite");
 }
 
-bool tflite_text(Diags *d, const char *path, const Buffer *buf, Text *out)
-{
+bool tflite_text(Diags *d, const char *path, const Buffer *buf, Text *out) {
   Arena *a = arena_new();
   Tf t = tf_open(a, d, path, buf);
   bool ok = model_write(&t, out);
@@ -232,8 +215,7 @@ bool tflite_text(Diags *d, const char *path, const Buffer *buf, Text *out)
   return ok;
 }
 
-Source *tflite_source(Arena *a, Diags *d, const char *path)
-{
+Source *tflite_source(Arena *a, Diags *d, const char *path) {
   Buffer *buf = buffer_map(d, path);
   Source *s = NULL;
   Text text = {0};
@@ -247,8 +229,7 @@ Source *tflite_source(Arena *a, Diags *d, const char *path)
   return s;
 }
 
-static bool params_add(Tf *t, Arena *a, WeightFile *w)
-{
+static bool params_add(Tf *t, Arena *a, WeightFile *w) {
   for (size_t i = 0; i < t->params.n; i++) {
     const TfParam *p = &t->params.at[i];
     Buffer *b = tf_param_data(t, p);
@@ -260,8 +241,7 @@ static bool params_add(Tf *t, Arena *a, WeightFile *w)
   return true;
 }
 
-WeightFile *tflite_parse(Arena *a, Diags *d, const char *path, Buffer *buf)
-{
+WeightFile *tflite_parse(Arena *a, Diags *d, const char *path, Buffer *buf) {
   Arena *own = arena_new();
   Tf t = tf_open(own, d, path, buf);
   Text text = {0};

@@ -11,13 +11,11 @@ enum {
   MAX_LEVELS = 2 * MAX_RANK  /* dimensions and blocks */
 };
 
-static bool is_float(const TfTensor *x)
-{
+static bool is_float(const TfTensor *x) {
   return x->type == TF_FLOAT32 || x->type == TF_FLOAT16;
 }
 
-const TfTensor *tf_const(const Tf *t, const TfTensor *x)
-{
+const TfTensor *tf_const(const Tf *t, const TfTensor *x) {
   for (int i = 0; x && i <= MAX_CHAIN; i++) {
     if (x->data)
       return is_float(x) || x->type == TF_INT32 || x->type == TF_INT64
@@ -39,15 +37,13 @@ const TfTensor *tf_const(const Tf *t, const TfTensor *x)
 
 /* ---- numbers -------------------------------------------------------- */
 
-static size_t number_size(const TfTensor *x)
-{
+static size_t number_size(const TfTensor *x) {
   return x->type == TF_FLOAT16 ? 2 : x->type == TF_INT64 ? 8 : 4;
 }
 
 /* The first n numbers of the data, widened; the caller has checked that
  * they are there. */
-static void numbers_widen(const TfTensor *x, size_t n, float *out)
-{
+static void numbers_widen(const TfTensor *x, size_t n, float *out) {
   Buffer raw = {.data = (uint8_t *)(uintptr_t)x->data,
                 .size = n * number_size(x), .refs = 1};
   int64_t dim = (int64_t)n;
@@ -59,8 +55,7 @@ static void numbers_widen(const TfTensor *x, size_t n, float *out)
   buffer_unref(b);
 }
 
-static float *dense_values(Tf *t, const TfTensor *x)
-{
+static float *dense_values(Tf *t, const TfTensor *x) {
   size_t n = (size_t)tf_elems(x);
   if (x->size != n * number_size(x)) {
     tf_error(t, "tensor '%s': expected %zu bytes of data, found %zu",
@@ -95,14 +90,12 @@ typedef struct Walk {
   float *to;
 } Walk;
 
-static bool walk_error(Walk *w, const char *what)
-{
+static bool walk_error(Walk *w, const char *what) {
   return tf_error(w->t, "tensor '%s': sparse: %s", w->x->name, what);
 }
 
 /* An index vector is a table of int32, uint16 or uint8. */
-static FlatVec index_vec(FlatTable tab, int kind_field)
-{
+static FlatVec index_vec(FlatTable tab, int kind_field) {
   static const int bytes[] = {0, 4, 2, 1};
   uint64_t kind = flat_uint(tab, kind_field, 1, 0);
   if (kind < 1 || kind > 3)
@@ -111,8 +104,7 @@ static FlatVec index_vec(FlatTable tab, int kind_field)
 }
 
 /* The traversal order names each axis once, then each block once. */
-static bool order_read(Walk *w, FlatVec order, FlatVec map)
-{
+static bool order_read(Walk *w, FlatVec order, FlatVec map) {
   const TfTensor *x = w->x;
   bool seen[MAX_LEVELS] = {false}, blocked[MAX_RANK] = {false};
   w->n = x->rank + (int)map.n;
@@ -136,8 +128,7 @@ static bool order_read(Walk *w, FlatVec order, FlatVec map)
   return true;
 }
 
-static bool level_read(Walk *w, Level *l, FlatTable meta)
-{
+static bool level_read(Walk *w, Level *l, FlatTable meta) {
   l->sparse = flat_uint(meta, 0, 1, 0) != 0;
   l->size = flat_int(meta, 1, 4, 0);
   if (flat_uint(meta, 0, 1, 0) > 1)
@@ -154,8 +145,7 @@ static bool level_read(Walk *w, Level *l, FlatTable meta)
 }
 
 /* Sizes of blocks; outer levels count blocks. */
-static bool levels_fit(Walk *w)
-{
+static bool levels_fit(Walk *w) {
   const TfTensor *x = w->x;
   for (int i = 0; i < x->rank; i++)
     w->block[i] = 1;
@@ -179,8 +169,7 @@ static bool levels_fit(Walk *w)
   return true;
 }
 
-static bool walk_leaf(Walk *w, uint64_t pos)
-{
+static bool walk_leaf(Walk *w, uint64_t pos) {
   int64_t to = 0;
   if (pos >= w->nfrom)
     return walk_error(w, "more indices than values");
@@ -191,8 +180,7 @@ static bool walk_leaf(Walk *w, uint64_t pos)
 }
 
 /* `pos` numbers the places of the levels before. */
-static bool walk_level(Walk *w, int i, uint64_t pos)
-{
+static bool walk_level(Walk *w, int i, uint64_t pos) {
   if (i == w->n)
     return walk_leaf(w, pos);
   const Level *l = &w->level[i];
@@ -221,8 +209,7 @@ static bool walk_level(Walk *w, int i, uint64_t pos)
   return true;
 }
 
-static bool walk_setup(Walk *w)
-{
+static bool walk_setup(Walk *w) {
   const TfTensor *x = w->x;
   FlatVec meta = flat_vec(x->sparsity, 2, 4);
   if (!order_read(w, flat_vec(x->sparsity, 0, 4),
@@ -238,8 +225,7 @@ static bool walk_setup(Walk *w)
   return levels_fit(w);
 }
 
-static float *sparse_values(Tf *t, const TfTensor *x)
-{
+static float *sparse_values(Tf *t, const TfTensor *x) {
   Walk w = {.t = t, .x = x, .nfrom = x->size / number_size(x)};
   int64_t n = tf_elems(x);
   /* Few values cannot ask for much memory. */
@@ -256,15 +242,13 @@ static float *sparse_values(Tf *t, const TfTensor *x)
   return n == 0 || walk_level(&w, 0, 0) ? w.to : NULL;
 }
 
-float *tf_values(Tf *t, const TfTensor *x)
-{
+float *tf_values(Tf *t, const TfTensor *x) {
   return x->sparsity.pos ? sparse_values(t, x) : dense_values(t, x);
 }
 
 /* ---- lists and numbers that ops want to know ------------------------ */
 
-int tf_ints(Tf *t, const TfTensor *x, int64_t *out, int max)
-{
+int tf_ints(Tf *t, const TfTensor *x, int64_t *out, int max) {
   const TfTensor *c = x ? tf_const(t, x) : NULL;
   int64_t n = c ? tf_elems(c) : -1;
   if (!c || is_float(c) || c->rank > 2 || n > max || c->sparsity.pos ||
@@ -282,8 +266,7 @@ int tf_ints(Tf *t, const TfTensor *x, int64_t *out, int max)
   return (int)n;
 }
 
-bool tf_number(Tf *t, const TfTensor *x, double *out)
-{
+bool tf_number(Tf *t, const TfTensor *x, double *out) {
   const TfTensor *c = x ? tf_const(t, x) : NULL;
   if (!c || !is_float(c) || tf_elems(c) != 1 || c->sparsity.pos ||
       c->size != number_size(c))
@@ -296,8 +279,7 @@ bool tf_number(Tf *t, const TfTensor *x, double *out)
 
 /* ---- params --------------------------------------------------------- */
 
-static void permuted(const TfParam *p, const float *from, float *to)
-{
+static void permuted(const TfParam *p, const float *from, float *to) {
   int64_t stride[MAX_RANK], at[MAX_RANK] = {0};
   int rank = p->view.rank;
   int64_t n = type_elems(&p->type);
@@ -315,8 +297,7 @@ static void permuted(const TfParam *p, const float *from, float *to)
   }
 }
 
-Buffer *tf_param_data(Tf *t, const TfParam *p)
-{
+Buffer *tf_param_data(Tf *t, const TfParam *p) {
   size_t n = (size_t)type_elems(&p->type);
   const float *v = tf_values(t, p->src);
   if (!v)

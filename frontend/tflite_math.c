@@ -7,8 +7,7 @@
 /* ---- elementwise ---------------------------------------------------- */
 
 /* Whether all that is computed has rank 4, as constants may get. */
-static Form broadcast_form(Tf *t)
-{
+static Form broadcast_form(Tf *t) {
   if (tf_out(t, 0)->rank != 4)
     return FORM_FILE;
   for (int i = 0; i < t->op->nin; i++) {
@@ -19,8 +18,7 @@ static Form broadcast_form(Tf *t)
   return tf_form(t);
 }
 
-static bool arity(Tf *t, int n)
-{
+static bool arity(Tf *t, int n) {
   if (t->op->nin < n || t->op->nout < 1)
     return tf_refuse(t, "expected %d operands, found %d", n, t->op->nin);
   for (int i = 0; i < n; i++)
@@ -40,8 +38,7 @@ static const struct { int code; const char *op, *args; } unaries[] = {
   {152, "clip", ", lo=0.0, hi=1.0"}, {158, "sign", ""}
 };
 
-static bool write_unary(Tf *t)
-{
+static bool write_unary(Tf *t) {
   enum { N = sizeof unaries / sizeof *unaries };
   Op op;
   int i = 0;
@@ -63,8 +60,7 @@ static const struct { int code; const char *op; } binaries[] = {
 };
 
 /* Sum, difference, product and quotient have a fused activation. */
-static bool write_binary(Tf *t)
-{
+static bool write_binary(Tf *t) {
   int i = 0, act = 0;
   while (binaries[i].code != t->op->code)
     i++;
@@ -78,8 +74,7 @@ static bool write_binary(Tf *t)
                      tf_value(t, tf_in(t, 1), f));
 }
 
-static bool write_squared_difference(Tf *t)
-{
+static bool write_squared_difference(Tf *t) {
   if (!arity(t, 2))
     return false;
   Form f = broadcast_form(t);
@@ -88,8 +83,7 @@ static bool write_squared_difference(Tf *t)
   return tf_give(t, 0, f, "square(%s)", tf_temp(t, "sub(%s, %s)", x, y));
 }
 
-static bool write_add_n(Tf *t)
-{
+static bool write_add_n(Tf *t) {
   if (!arity(t, t->op->nin ? t->op->nin : 1))
     return false;
   Form f = broadcast_form(t);
@@ -102,8 +96,7 @@ static bool write_add_n(Tf *t)
                  tf_value(t, tf_in(t, t->op->nin - 1), f));
 }
 
-static bool write_rsqrt(Tf *t)
-{
+static bool write_rsqrt(Tf *t) {
   if (!arity(t, 1))
     return false;
   Form f = tf_form(t);
@@ -111,8 +104,7 @@ static bool write_rsqrt(Tf *t)
                  tf_temp(t, "sqrt(%s)", tf_value(t, tf_in(t, 0), f)));
 }
 
-static bool write_leaky_relu(Tf *t)
-{
+static bool write_leaky_relu(Tf *t) {
   if (!arity(t, 1))
     return false;
   Form f = tf_form(t);
@@ -125,8 +117,7 @@ static bool write_leaky_relu(Tf *t)
 }
 
 /* max(x, 0) + alpha min(x, 0); alpha broadcasts. */
-static bool write_prelu(Tf *t)
-{
+static bool write_prelu(Tf *t) {
   if (!arity(t, 2))
     return false;
   Form f = broadcast_form(t);
@@ -139,8 +130,7 @@ static bool write_prelu(Tf *t)
 
 /* The approximation is x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
  * (Hendrycks and Gimpel, 2016). */
-static bool write_gelu(Tf *t)
-{
+static bool write_gelu(Tf *t) {
   if (!arity(t, 1))
     return false;
   Form f = tf_form(t);
@@ -164,16 +154,14 @@ static const struct { int code; const char *op; } reductions[] = {
 /* Axes that go leave the others in the file's order when the channels are
  * among them, or both planes' axes. */
 static bool order_stays(const TfTensor *x, const int64_t *axes, int n,
-                        bool keep)
-{
+                        bool keep) {
   unsigned gone = 0;
   for (int i = 0; i < n; i++)
     gone |= 1u << tf_axis(x, axes[i], FORM_FILE);
   return keep || (gone & 8) || (gone & 6) == 6;
 }
 
-static bool write_reduce(Tf *t)
-{
+static bool write_reduce(Tf *t) {
   int i = 0;
   int64_t axes[MAX_RANK], moved[MAX_RANK];
   while (reductions[i].code != t->op->code)
@@ -202,8 +190,7 @@ static bool write_reduce(Tf *t)
                  tf_list(t, moved, n), keep ? "true" : "false");
 }
 
-static bool write_softmax(Tf *t)
-{
+static bool write_softmax(Tf *t) {
   if (!arity(t, 1))
     return false;
   TfTensor *x = tf_in(t, 0);
@@ -221,8 +208,7 @@ static bool write_softmax(Tf *t)
   return tf_give(t, 0, f, "softmax(%s, axis=%d)", v, tf_axis(x, -1, f));
 }
 
-static bool write_log_softmax(Tf *t)
-{
+static bool write_log_softmax(Tf *t) {
   if (!arity(t, 1))
     return false;
   TfTensor *x = tf_in(t, 0);
@@ -239,8 +225,7 @@ static bool write_log_softmax(Tf *t)
 }
 
 /* x over its length along the last axis, at least 1e-6. */
-static bool write_l2_norm(Tf *t)
-{
+static bool write_l2_norm(Tf *t) {
   if (!arity(t, 1))
     return false;
   TfTensor *x = tf_in(t, 0);
@@ -257,8 +242,7 @@ static bool write_l2_norm(Tf *t)
                      "div(%s, %s)", v, len);
 }
 
-TfWriter *tf_math_writer(int code)
-{
+TfWriter *tf_math_writer(int code) {
   for (size_t i = 0; i < sizeof unaries / sizeof *unaries; i++)
     if (unaries[i].code == code)
       return write_unary;

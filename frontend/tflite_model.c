@@ -6,8 +6,7 @@
 
 enum { MAX_TENSORS = 1 << 20, MAX_ARGS = 4096 };
 
-bool tf_error(Tf *t, const char *fmt, ...)
-{
+bool tf_error(Tf *t, const char *fmt, ...) {
   Text s = {0};
   va_list ap;
   va_start(ap, fmt);
@@ -18,8 +17,7 @@ bool tf_error(Tf *t, const char *fmt, ...)
   return false;
 }
 
-static bool flat_ok(Tf *t)
-{
+static bool flat_ok(Tf *t) {
   return !t->flat.bad ||
          tf_error(t, "byte %zu: %s", t->flat.at, t->flat.bad);
 }
@@ -30,8 +28,7 @@ static const char *const op_names_of[] = {
 #undef TFOP
 };
 
-const char *tf_op_name(const TfOp *o)
-{
+const char *tf_op_name(const TfOp *o) {
   enum { N = sizeof op_names_of / sizeof *op_names_of };
   if (o->custom && *o->custom)
     return o->custom;
@@ -42,8 +39,7 @@ const char *tf_op_name(const TfOp *o)
 
 /* ---- tensors -------------------------------------------------------- */
 
-static bool tensor_shape(Tf *t, TfTensor *x, FlatTable tab)
-{
+static bool tensor_shape(Tf *t, TfTensor *x, FlatTable tab) {
   FlatVec v = flat_vec(tab, 0, 4);
   if (v.n > MAX_RANK)
     return tf_error(t, "tensor '%s': expected a rank of at most %d, found "
@@ -61,8 +57,7 @@ static bool tensor_shape(Tf *t, TfTensor *x, FlatTable tab)
 }
 
 /* Data of a file of over 2 GB lie behind the tables. */
-static bool tensor_data(Tf *t, TfTensor *x, FlatVec buffers, uint64_t index)
-{
+static bool tensor_data(Tf *t, TfTensor *x, FlatVec buffers, uint64_t index) {
   if (index == 0)
     return true;
   if (index >= buffers.n)
@@ -84,8 +79,7 @@ static bool tensor_data(Tf *t, TfTensor *x, FlatVec buffers, uint64_t index)
   return true;
 }
 
-static bool tensors_read(Tf *t, FlatTable graph, FlatVec buffers)
-{
+static bool tensors_read(Tf *t, FlatTable graph, FlatVec buffers) {
   FlatVec v = flat_vec(graph, 0, 4);
   if (v.n > MAX_TENSORS)
     return tf_error(t, "%zu tensors are too many", v.n);
@@ -111,8 +105,7 @@ static bool tensors_read(Tf *t, FlatTable graph, FlatVec buffers)
 /* ---- operators ------------------------------------------------------ */
 
 static bool refs_read(Tf *t, FlatVec v, bool optional, const int **out,
-                      int *n)
-{
+                      int *n) {
   if (v.n > MAX_ARGS)
     return tf_error(t, "%zu operands are too many", v.n);
   int *at = arena_array(t->a, int, v.n + 1);
@@ -128,8 +121,7 @@ static bool refs_read(Tf *t, FlatVec v, bool optional, const int **out,
 }
 
 /* The code stands in one byte in old files. */
-static bool op_code(Tf *t, TfOp *o, FlatVec codes, uint64_t index)
-{
+static bool op_code(Tf *t, TfOp *o, FlatVec codes, uint64_t index) {
   if (index >= codes.n)
     return tf_error(t, "operator code %llu of %zu",
                     (unsigned long long)index, codes.n);
@@ -141,8 +133,7 @@ static bool op_code(Tf *t, TfOp *o, FlatVec codes, uint64_t index)
   return flat_ok(t);
 }
 
-static bool op_read(Tf *t, FlatTable tab, FlatVec codes, int number)
-{
+static bool op_read(Tf *t, FlatTable tab, FlatVec codes, int number) {
   TfOp o = {0};
   if (!op_code(t, &o, codes, flat_uint(tab, 0, 4, 0)) ||
       !refs_read(t, flat_vec(tab, 1, 4), true, &o.in, &o.nin) ||
@@ -170,8 +161,7 @@ static bool op_read(Tf *t, FlatTable tab, FlatVec codes, int number)
   return flat_ok(t);
 }
 
-static void copy_refs(Tf *t, const int *from, int n, bool in)
-{
+static void copy_refs(Tf *t, const int *from, int n, bool in) {
   for (int i = 0; i < n; i++)
     if (in)
       vec_push(t->a, &t->inputs, from[i]);
@@ -180,8 +170,7 @@ static void copy_refs(Tf *t, const int *from, int n, bool in)
 }
 
 static bool graph_read(Tf *t, FlatTable graph, FlatVec codes,
-                       FlatVec buffers)
-{
+                       FlatVec buffers) {
   const int *refs;
   int n;
   if (!tensors_read(t, graph, buffers) ||
@@ -200,8 +189,7 @@ static bool graph_read(Tf *t, FlatTable graph, FlatVec codes,
   return flat_ok(t);
 }
 
-bool tf_read(Tf *t)
-{
+bool tf_read(Tf *t) {
   FlatTable root = flat_root(&t->flat, "TFL3");
   if (!flat_ok(t))
     return false;

@@ -9,8 +9,7 @@
 enum { MAX_NAME = 120 };
 
 /* Append [s, s+n) as a name. */
-static void name_write(Text *out, const char *s, size_t n)
-{
+static void name_write(Text *out, const char *s, size_t n) {
   Text one = {0};
   if (!n || isdigit((unsigned char)*s))
     text_putc(&one, '_');
@@ -23,8 +22,7 @@ static void name_write(Text *out, const char *s, size_t n)
 }
 
 /* "net/conv1/Conv2D;net/bn" becomes net.conv1.Conv2D. */
-const char *tflite_path(Arena *a, const char *name)
-{
+const char *tflite_path(Arena *a, const char *name) {
   size_t len = strcspn(name, ";");
   Text out = {0};
   if (len > MAX_NAME) {

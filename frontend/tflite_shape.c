@@ -4,8 +4,7 @@
 #include <string.h>
 
 /* All that only gives another shape; the file says which. */
-static bool write_reshape(Tf *t)
-{
+static bool write_reshape(Tf *t) {
   TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0);
   if (!x || !y || tf_elems(x) != tf_elems(y))
     return tf_refuse(t, "a shape that is computed");
@@ -14,8 +13,7 @@ static bool write_reshape(Tf *t)
 }
 
 /* Nothing moves twice: from planes, the order is composed. */
-static bool write_transpose(Tf *t)
-{
+static bool write_transpose(Tf *t) {
   int64_t order[MAX_RANK];
   TfTensor *x = tf_in(t, 0);
   int n = tf_ints(t, tf_in(t, 1), order, MAX_RANK);
@@ -34,8 +32,7 @@ static bool write_transpose(Tf *t)
 
 /* ---- joining and cutting -------------------------------------------- */
 
-static bool write_concat(Tf *t)
-{
+static bool write_concat(Tf *t) {
   TfTensor *y = tf_out(t, 0);
   int64_t axis = flat_int(t->op->options, 0, 4, 0);
   Form f = tf_form(t);
@@ -58,8 +55,7 @@ static bool write_concat(Tf *t)
 }
 
 static const char *slice_call(Tf *t, const char *v, int axis, int64_t start,
-                              int64_t stop, int64_t step)
-{
+                              int64_t stop, int64_t step) {
   const char *by = step == 1
     ? "" : arena_printf(t->a, ", step=%lld", (long long)step);
   return arena_printf(t->a, "slice(%s, axis=%d, start=%lld, stop=%lld%s)",
@@ -69,8 +65,7 @@ static const char *slice_call(Tf *t, const char *v, int axis, int64_t start,
 /* [start,stop) by step along each axis of the file; axes in `drop` have one
  * index, and leave the shape. */
 static bool slices_write(Tf *t, const int64_t *start, const int64_t *stop,
-                         const int64_t *step, unsigned drop)
-{
+                         const int64_t *step, unsigned drop) {
   TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0);
   Form f = drop ? FORM_FILE : tf_form(t);
   const char *v = tf_value(t, x, f), *call = NULL;
@@ -93,8 +88,7 @@ static bool slices_write(Tf *t, const int64_t *start, const int64_t *stop,
   return true;
 }
 
-static bool write_slice(Tf *t)
-{
+static bool write_slice(Tf *t) {
   int64_t start[MAX_RANK], stop[MAX_RANK], step[MAX_RANK];
   TfTensor *x = tf_in(t, 0);
   if (!x || !tf_out(t, 0) ||
@@ -111,8 +105,7 @@ static bool write_slice(Tf *t)
   return slices_write(t, start, stop, step, 0);
 }
 
-static int64_t clamp(int64_t v, int64_t size)
-{
+static int64_t clamp(int64_t v, int64_t size) {
   if (v < 0)
     v += size;
   return v < 0 ? 0 : v > size ? size : v;
@@ -120,8 +113,7 @@ static int64_t clamp(int64_t v, int64_t size)
 
 /* Masks, a bit an axis: begin and end that do not count, an ellipsis, new
  * axes, axes that go. */
-static bool write_strided_slice(Tf *t)
-{
+static bool write_strided_slice(Tf *t) {
   int64_t start[MAX_RANK], stop[MAX_RANK], step[MAX_RANK];
   FlatTable o = t->op->options;
   TfTensor *x = tf_in(t, 0);
@@ -151,8 +143,7 @@ static bool write_strided_slice(Tf *t)
 }
 
 /* The axis comes first in SPLIT and last in SPLIT_V. */
-static bool split_write(Tf *t, TfTensor *x, TfTensor *at)
-{
+static bool split_write(Tf *t, TfTensor *x, TfTensor *at) {
   int64_t axis, from = 0;
   Form f = x && x->rank == 4 && !x->value[FORM_FILE] &&
            x->value[FORM_PLANES] ? FORM_PLANES : FORM_FILE;
@@ -172,18 +163,15 @@ static bool split_write(Tf *t, TfTensor *x, TfTensor *at)
   return true;
 }
 
-static bool write_split(Tf *t)
-{
+static bool write_split(Tf *t) {
   return split_write(t, tf_in(t, 1), tf_in(t, 0));
 }
 
-static bool write_split_v(Tf *t)
-{
+static bool write_split_v(Tf *t) {
   return split_write(t, tf_in(t, 0), tf_in(t, 2));
 }
 
-static bool write_pack(Tf *t)
-{
+static bool write_pack(Tf *t) {
   TfTensor *y = tf_out(t, 0);
   int64_t one[MAX_RANK];
   int axis = y ? tf_axis(y, flat_int(t->op->options, 1, 4, 0), FORM_FILE)
@@ -206,8 +194,7 @@ static bool write_pack(Tf *t)
   return true;
 }
 
-static bool write_unpack(Tf *t)
-{
+static bool write_unpack(Tf *t) {
   TfTensor *x = tf_in(t, 0);
   int axis = x ? tf_axis(x, flat_int(t->op->options, 1, 4, 0), FORM_FILE)
                : -1;
@@ -221,8 +208,7 @@ static bool write_unpack(Tf *t)
 
 /* ---- padding and blocks --------------------------------------------- */
 
-static bool write_pad(Tf *t)
-{
+static bool write_pad(Tf *t) {
   int64_t by[2 * MAX_RANK], before[MAX_RANK], after[MAX_RANK];
   double value = 0;
   TfTensor *x = tf_in(t, 0);
@@ -251,8 +237,7 @@ static bool write_pad(Tf *t)
 }
 
 /* Channels are [row of the block, column of the block, rest]. */
-static bool write_depth_to_space(Tf *t)
-{
+static bool write_depth_to_space(Tf *t) {
   TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0);
   int64_t b = flat_int(t->op->options, 0, 4, 0);
   if (!x || !y || x->rank != 4 || y->rank != 4 || b < 1 || b > 1 << 15 ||
@@ -268,8 +253,7 @@ static bool write_depth_to_space(Tf *t)
                  tf_list(t, (int64_t[]){n, c, h * b, w * b}, 4));
 }
 
-static bool write_space_to_depth(Tf *t)
-{
+static bool write_space_to_depth(Tf *t) {
   TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0);
   int64_t b = flat_int(t->op->options, 0, 4, 0);
   if (!x || !y || x->rank != 4 || y->rank != 4 || b < 1 || b > 1 << 15 ||
@@ -285,8 +269,7 @@ static bool write_space_to_depth(Tf *t)
                  tf_list(t, (int64_t[]){n, b * b * c, h, w}, 4));
 }
 
-static bool write_broadcast(Tf *t)
-{
+static bool write_broadcast(Tf *t) {
   TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0);
   if (!x || !y)
     return tf_refuse(t, "expected an operand");
@@ -294,8 +277,7 @@ static bool write_broadcast(Tf *t)
                  tf_value(t, x, FORM_FILE), tf_list(t, y->dim, y->rank));
 }
 
-TfWriter *tf_shape_writer(int code)
-{
+TfWriter *tf_shape_writer(int code) {
   switch (code) {
   case 2: return write_concat;
   case 5: return write_depth_to_space;

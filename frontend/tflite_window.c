@@ -6,9 +6,8 @@ typedef struct Window {
 } Window;
 
 /* SAME divides what is missing so that the greater half comes behind. */
-static bool window_fit(Tf *t, Window *w, const TfTensor *x,
-                       const TfTensor *y, int64_t padding)
-{
+static bool window_fit(Tf *t, Window *w, const TfTensor *x, const TfTensor *y,
+                       int64_t padding) {
   if (padding != 0 && padding != 1)
     return tf_refuse(t, "padding %lld", (long long)padding);
   for (int i = 0; i < 2; i++) {
@@ -32,15 +31,13 @@ static bool window_fit(Tf *t, Window *w, const TfTensor *x,
   return true;
 }
 
-static bool rank4(Tf *t, const TfTensor *x)
-{
+static bool rank4(Tf *t, const TfTensor *x) {
   return (x && x->rank == 4) ||
          tf_refuse(t, "expected operands of rank 4");
 }
 
 /* Arguments that are not what the op takes without them. */
-static const char *window_args(Tf *t, const Window *w, bool dilated)
-{
+static const char *window_args(Tf *t, const Window *w, bool dilated) {
   Text s = {0};
   text_puts(&s, "");
   if (w->stride[0] != 1 || w->stride[1] != 1)
@@ -54,8 +51,7 @@ static const char *window_args(Tf *t, const Window *w, bool dilated)
   return r;
 }
 
-static const char *bias_of(Tf *t, int i)
-{
+static const char *bias_of(Tf *t, int i) {
   TfTensor *b = tf_in(t, i);
   if (!b)
     return "";
@@ -68,8 +64,7 @@ static const char *bias_of(Tf *t, int i)
 
 /* [O,kh,kw,I], or [1,kh,kw,O] of a depthwise convolution, become
  * [O,I,kh,kw]. */
-static const char *filter_of(Tf *t, TfTensor *w, bool depthwise)
-{
+static const char *filter_of(Tf *t, TfTensor *w, bool depthwise) {
   static const int usual[] = {0, 3, 1, 2}, depth[] = {3, 0, 1, 2};
   const int *order = depthwise ? depth : usual;
   Type view = type_make(F32, 4, w->dim), type = view;
@@ -82,8 +77,7 @@ static const char *filter_of(Tf *t, TfTensor *w, bool depthwise)
 }
 
 /* Fields: padding, strides w h, [multiplier,] activation, dilations w h. */
-static bool conv_write(Tf *t, bool depthwise)
-{
+static bool conv_write(Tf *t, bool depthwise) {
   FlatTable o = t->op->options;
   TfTensor *x = tf_in(t, 0), *f = tf_in(t, 1), *y = tf_out(t, 0);
   int k = depthwise ? 4 : 3;
@@ -109,19 +103,16 @@ static bool conv_write(Tf *t, bool depthwise)
                      window_args(t, &w, true), gs);
 }
 
-static bool write_conv(Tf *t)
-{
+static bool write_conv(Tf *t) {
   return conv_write(t, false);
 }
 
-static bool write_depthwise(Tf *t)
-{
+static bool write_depthwise(Tf *t) {
   return conv_write(t, true);
 }
 
 /* Padding does not count in an average. */
-static bool pool_write(Tf *t, const char *op, bool l2)
-{
+static bool pool_write(Tf *t, const char *op, bool l2) {
   FlatTable o = t->op->options;
   TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0);
   if (!rank4(t, x) || !rank4(t, y))
@@ -146,24 +137,20 @@ static bool pool_write(Tf *t, const char *op, bool l2)
   return tf_give_act(t, FORM_PLANES, act, "%s", call);
 }
 
-static bool write_avg_pool(Tf *t)
-{
+static bool write_avg_pool(Tf *t) {
   return pool_write(t, "avg_pool", false);
 }
 
-static bool write_max_pool(Tf *t)
-{
+static bool write_max_pool(Tf *t) {
   return pool_write(t, "max_pool", false);
 }
 
-static bool write_l2_pool(Tf *t)
-{
+static bool write_l2_pool(Tf *t) {
   return pool_write(t, "avg_pool", true);
 }
 
 /* Unless asked to keep the rank, the input is a matrix. */
-static bool write_linear(Tf *t)
-{
+static bool write_linear(Tf *t) {
   FlatTable o = t->op->options;
   TfTensor *x = tf_in(t, 0), *w = tf_in(t, 1), *y = tf_out(t, 0);
   if (!x || !w || !y || w->rank != 2 || w->dim[1] < 1 || x->rank < 1)
@@ -182,8 +169,7 @@ static bool write_linear(Tf *t)
                      "linear(%s, %s%s)", xs, ws, bias_of(t, 2));
 }
 
-static bool resize_write(Tf *t, const char *mode, int first)
-{
+static bool resize_write(Tf *t, const char *mode, int first) {
   TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0);
   if (!rank4(t, x) || !rank4(t, y))
     return false;
@@ -198,18 +184,15 @@ static bool resize_write(Tf *t, const char *mode, int first)
                        : half ? "half_pixel" : "asymmetric");
 }
 
-static bool write_resize_bilinear(Tf *t)
-{
+static bool write_resize_bilinear(Tf *t) {
   return resize_write(t, "bilinear", 2);
 }
 
-static bool write_resize_nearest(Tf *t)
-{
+static bool write_resize_nearest(Tf *t) {
   return resize_write(t, "nearest", 0);
 }
 
-TfWriter *tf_window_writer(int code)
-{
+TfWriter *tf_window_writer(int code) {
   switch (code) {
   case 1: return write_avg_pool;
   case 3: return write_conv;

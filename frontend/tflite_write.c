@@ -8,8 +8,7 @@
 /* ---- names ---------------------------------------------------------- */
 
 /* A wish that is taken gets _2, _3, ... */
-static const char *unique(Tf *t, Map *map, const char *wish)
-{
+static const char *unique(Tf *t, Map *map, const char *wish) {
   uintptr_t n = (uintptr_t)map_get(map, wish);
   const char *s = wish;
   if (n) {
@@ -23,15 +22,13 @@ static const char *unique(Tf *t, Map *map, const char *wish)
   return s;
 }
 
-const char *tf_fresh(Tf *t, const char *wish)
-{
+const char *tf_fresh(Tf *t, const char *wish) {
   return unique(t, &t->names, wish);
 }
 
 /* Values have no name that a path begins with, so that no path is taken
  * for a value. */
-void tf_names(Tf *t)
-{
+void tf_names(Tf *t) {
   for (size_t i = 0; i < t->tensors.n; i++) {
     TfTensor *x = &t->tensors.at[i];
     x->path = unique(t, &t->paths, tflite_path(t->a, x->name));
@@ -45,28 +42,24 @@ void tf_names(Tf *t)
 
 /* ---- operands ------------------------------------------------------- */
 
-int64_t tf_elems(const TfTensor *x)
-{
+int64_t tf_elems(const TfTensor *x) {
   int64_t n = 1;
   for (int i = 0; i < x->rank; i++)
     n *= x->dim[i];
   return n;
 }
 
-TfTensor *tf_in(Tf *t, int i)
-{
+TfTensor *tf_in(Tf *t, int i) {
   if (i >= t->op->nin || t->op->in[i] < 0)
     return NULL;
   return &t->tensors.at[t->op->in[i]];
 }
 
-TfTensor *tf_out(Tf *t, int i)
-{
+TfTensor *tf_out(Tf *t, int i) {
   return i < t->op->nout ? &t->tensors.at[t->op->out[i]] : NULL;
 }
 
-bool tf_refuse(Tf *t, const char *fmt, ...)
-{
+bool tf_refuse(Tf *t, const char *fmt, ...) {
   Text s = {0};
   const char *name = tf_op_name(t->op);
   va_list ap;
@@ -89,8 +82,7 @@ bool tf_refuse(Tf *t, const char *fmt, ...)
   return false;
 }
 
-const char *tf_list(Tf *t, const int64_t *v, int n)
-{
+const char *tf_list(Tf *t, const int64_t *v, int n) {
   Text s = {0};
   text_putc(&s, '[');
   for (int i = 0; i < n; i++)
@@ -101,8 +93,7 @@ const char *tf_list(Tf *t, const int64_t *v, int n)
   return r;
 }
 
-int tf_axis(const TfTensor *x, int64_t i, Form f)
-{
+int tf_axis(const TfTensor *x, int64_t i, Form f) {
   static const int planes[] = {0, 2, 3, 1};
   if (i < 0)
     i += x->rank;
@@ -111,8 +102,7 @@ int tf_axis(const TfTensor *x, int64_t i, Form f)
   return f == FORM_PLANES ? planes[i] : (int)i;
 }
 
-static Type form_type(const TfTensor *x, Form f)
-{
+static Type form_type(const TfTensor *x, Form f) {
   Type t = type_make(F32, x->rank, x->dim);
   for (int i = 0; i < x->rank && f == FORM_PLANES; i++)
     t.dim[tf_axis(x, i, f)] = x->dim[i];
@@ -121,15 +111,13 @@ static Type form_type(const TfTensor *x, Form f)
 
 /* ---- params --------------------------------------------------------- */
 
-static const char *param_add(Tf *t, TfParam p)
-{
+static const char *param_add(Tf *t, TfParam p) {
   vec_push(t->a, &t->params, p);
   return p.path;
 }
 
 const char *tf_param(Tf *t, const char *name, const TfTensor *x,
-                     const Type *view, const int *order, const Type *type)
-{
+                     const Type *view, const int *order, const Type *type) {
   const TfTensor *c = tf_const(t, x);
   ensure(c && type_elems(view) == type_elems(type));
   TfParam p = {.src = c, .view = *view, .type = *type};
@@ -147,8 +135,7 @@ const char *tf_param(Tf *t, const char *name, const TfTensor *x,
 }
 
 /* A constant of lower rank is seen as rank 4 before its axes move. */
-static const char *const_param(Tf *t, const TfTensor *x, Form f)
-{
+static const char *const_param(Tf *t, const TfTensor *x, Form f) {
   Type view = type_make(F32, x->rank, x->dim), type = view;
   static const int planes[] = {0, 3, 1, 2};
   if (f == FORM_FILE)
@@ -163,8 +150,7 @@ static const char *const_param(Tf *t, const TfTensor *x, Form f)
 
 /* ---- statements ----------------------------------------------------- */
 
-static void place_write(Tf *t)
-{
+static void place_write(Tf *t) {
   text_puts(&t->text, " from ");
   text_quote(&t->text, path_base(t->path));
   text_putc(&t->text, ' ');
@@ -173,8 +159,7 @@ static void place_write(Tf *t)
 }
 
 static void statement(Tf *t, const char *name, const Type *type,
-                      const char *path, const char *fmt, va_list ap)
-{
+                      const char *path, const char *fmt, va_list ap) {
   text_printf(&t->text, "  %s", name);
   if (type) {
     text_puts(&t->text, ": ");
@@ -186,14 +171,12 @@ static void statement(Tf *t, const char *name, const Type *type,
   place_write(t);
 }
 
-static const char *last_name(const char *path)
-{
+static const char *last_name(const char *path) {
   const char *dot = strrchr(path, '.');
   return dot ? dot + 1 : path;
 }
 
-const char *tf_temp(Tf *t, const char *fmt, ...)
-{
+const char *tf_temp(Tf *t, const char *fmt, ...) {
   const char *path = tf_out(t, 0)->path;
   const char *name = tf_fresh(t, last_name(path));
   va_list ap;
@@ -204,16 +187,14 @@ const char *tf_temp(Tf *t, const char *fmt, ...)
 }
 
 static const char *give(Tf *t, TfTensor *x, Form f, const char *path,
-                        const char *fmt, va_list ap)
-{
+                        const char *fmt, va_list ap) {
   Type type = form_type(x, f);
   x->value[f] = tf_fresh(t, last_name(x->path));
   statement(t, x->value[f], &type, path, fmt, ap);
   return x->value[f];
 }
 
-bool tf_give(Tf *t, int i, Form f, const char *fmt, ...)
-{
+bool tf_give(Tf *t, int i, Form f, const char *fmt, ...) {
   TfTensor *x = tf_out(t, i);
   va_list ap;
   va_start(ap, fmt);
@@ -223,16 +204,14 @@ bool tf_give(Tf *t, int i, Form f, const char *fmt, ...)
 }
 
 /* The format has a tanh as well, which its own runtime leaves out. */
-static const char *act_text(int act)
-{
+static const char *act_text(int act) {
   static const char *const text[] = {
     NULL, "relu(%s)", "clip(%s, lo=-1.0, hi=1.0)", "relu6(%s)"
   };
   return act > 0 && act < 4 ? text[act] : NULL;
 }
 
-bool tf_give_act(Tf *t, Form f, int act, const char *fmt, ...)
-{
+bool tf_give_act(Tf *t, Form f, int act, const char *fmt, ...) {
   TfTensor *x = tf_out(t, 0);
   const char *after = act_text(act);
   va_list ap;
@@ -251,8 +230,7 @@ bool tf_give_act(Tf *t, Form f, int act, const char *fmt, ...)
 
 /* ---- forms ---------------------------------------------------------- */
 
-Form tf_form(Tf *t)
-{
+Form tf_form(Tf *t) {
   for (int i = 0; i < t->op->nin; i++) {
     const TfTensor *x = tf_in(t, i);
     if (x && x->rank == 4 && !x->value[FORM_FILE] && x->value[FORM_PLANES])
@@ -263,8 +241,7 @@ Form tf_form(Tf *t)
 
 /* Where one of the axes that change places has only one index, nothing
  * moves. */
-static const char *convert(Tf *t, TfTensor *x, Form f)
-{
+static const char *convert(Tf *t, TfTensor *x, Form f) {
   Type type = form_type(x, f);
   const char *name = tf_fresh(t, last_name(x->path));
   Text s = {0};
@@ -286,8 +263,7 @@ static const char *convert(Tf *t, TfTensor *x, Form f)
   return name;
 }
 
-const char *tf_value(Tf *t, TfTensor *x, Form f)
-{
+const char *tf_value(Tf *t, TfTensor *x, Form f) {
   double v;
   if (x->value[f])
     return x->value[f];

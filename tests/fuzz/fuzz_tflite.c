@@ -4,9 +4,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void
-weights_try(Buffer *buf)
-{
+static void weights_try(Buffer *buf) {
   Arena *a = arena_new();
   Diags *d = diags_new();
   WeightFile *w = tflite_parse(a, d, "fuzz.tflite", buf);
@@ -26,9 +24,7 @@ weights_try(Buffer *buf)
 }
 
 /* Shapes may still lie, which the elaborator says. */
-static void
-text_try(const Buffer *buf)
-{
+static void text_try(const Buffer *buf) {
   const LoadOpts o = {.no_weights = true};
   Diags *d = diags_new();
   Text text = {0};
@@ -44,9 +40,7 @@ text_try(const Buffer *buf)
   diags_free(d);
 }
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   Buffer buf = {.data = (uint8_t *)(uintptr_t)data, .size = size, .refs = 1};
 
   weights_try(&buf);
