@@ -12,6 +12,8 @@
  * is not known, naming the nearest.  Strings lie in `a`. */
 bool target_resolve(Arena *a, Diags *d, const char *triple, const char *cpu,
                     const char *features, Target *out);
+/* Does this machine run what is compiled for the triple? */
+bool target_is_host(const char *triple);
 void targets_print(FILE *to);   /* `tamis targets` */
 const char *backend_llvm_version(void);
 

@@ -141,6 +141,22 @@ void store_part(Gen *g, Val v, Val p, int64_t off, int n) {
   masked(g, "llvm.masked.store", v, addrk(g, p, off), n, NULL);
 }
 
+Val load_veci(Gen *g, Val p) { return load_as(g, g->veci, p, 0, 4); }
+
+Val gather_f32(Gen *g, Val p, Val index, int64_t stride) {
+  LLVMTypeRef step = LLVMArrayType2(g->i8, (uint64_t)stride * 4);
+  LLVMTypeRef ptrs = LLVMVectorType(g->ptr, (unsigned)g->t->lanes);
+  Val at = LLVMBuildInBoundsGEP2(g->b, step, p, &index, 1, ""), args[4];
+  unsigned n = 0;
+  LLVMTypeRef mask = LLVMVectorType(g->i1, (unsigned)g->t->lanes);
+  args[n++] = at;
+  if (MASKED_ALIGN_OPERAND) args[n++] = k32(g, 4);
+  args[n++] = LLVMConstAllOnes(mask);
+  args[n++] = LLVMGetPoison(g->vec);
+  return call_overloaded(g, "llvm.masked.gather",
+                         (LLVMTypeRef[]){ g->vec, ptrs }, 2, args, n);
+}
+
 Val load_lanes(Gen *g, Val p, int64_t off, int n) {
   return n == g->t->lanes ? load_vec(g, p, off, 4) : load_part(g, p, off, n);
 }

@@ -54,6 +54,9 @@ Val fma_(Gen *g, Val a, Val b, Val c);  /* a*b + c, scalar or vector; one
                                            instruction where t->fma */
 Val load_index(Gen *g, Val p, int64_t off, int bytes);  /* u8/u16/u32 -> i64 */
 Val vzero(Gen *g);
+Val load_veci(Gen *g, Val p);            /* a vector of i32 */
+/* Elements p[index * stride] for a vector of i32 indices. */
+Val gather_f32(Gen *g, Val p, Val index, int64_t stride);
 /* n lanes, 0 < n <= lanes: the whole vector or the part. */
 Val load_lanes(Gen *g, Val p, int64_t off, int n);
 void store_lanes(Gen *g, Val v, Val p, int64_t off, int n);

@@ -4,7 +4,6 @@
 
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Object.h>
-#include <llvm-c/Target.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,22 +15,6 @@
 
 static bool is_x86(const Target *t) { return !strcmp(t->arch, "x86_64"); }
 
-static void targets_init(const Target *t) {
-  if (is_x86(t)) {
-    LLVMInitializeX86TargetInfo();
-    LLVMInitializeX86Target();
-    LLVMInitializeX86TargetMC();
-    LLVMInitializeX86AsmPrinter();
-    LLVMInitializeX86AsmParser();
-  } else {
-    LLVMInitializeAArch64TargetInfo();
-    LLVMInitializeAArch64Target();
-    LLVMInitializeAArch64TargetMC();
-    LLVMInitializeAArch64AsmPrinter();
-    LLVMInitializeAArch64AsmParser();
-  }
-}
-
 static LLVMTargetMachineRef machine_new(const Target *t, int opt) {
   static const LLVMCodeGenOptLevel level[] = {
     LLVMCodeGenLevelNone, LLVMCodeGenLevelLess, LLVMCodeGenLevelDefault,
@@ -39,7 +22,7 @@ static LLVMTargetMachineRef machine_new(const Target *t, int opt) {
   };
   char *why = NULL;
   LLVMTargetRef ref;
-  targets_init(t);
+  target_init(t);
   if (LLVMGetTargetFromTriple(t->triple, &ref, &why))
     internal_error(__FILE__, __LINE__, "%s", why);
   LLVMTargetMachineRef tm = LLVMCreateTargetMachine(
@@ -378,13 +361,25 @@ static bool emit_all(Emission *e) {
   return ok;
 }
 
+/* Before the work: what shall be linked needs the programs for it. */
+static bool linker_find(Emission *e) {
+  EmitKind kind = e->o->kind;
+  const char *triple = e->g.t->triple;
+  if (kind != EMIT_SO && kind != EMIT_OBJ && kind != EMIT_LIB) return true;
+  if (tools_find(e->g.a, triple, &e->tools)) return true;
+  return diag_error_at(e->g.d, EXIT_UNSUPPORTED, "--target",
+                       "linking for %s needs %s: install Debian's packages "
+                       "%s, or set CC to a compiler for it", triple,
+                       e->tools.missing, target_packages(triple));
+}
+
 bool backend_emit(Module *m, const EmitOpts *o, EmitInfo *info, Diags *d) {
   Emission e = { .o = o, .info = info, .prefix = o->prefix };
   *info = (EmitInfo){ 0 };
   ensure(m->funcs.n > 0 && o->target);
   gen_init(&e, m, o, d);
   e.isa = target_isa(e.g.a, o->target);
-  bool ok = temp_make(&e) && emit_all(&e);
+  bool ok = linker_find(&e) && temp_make(&e) && emit_all(&e);
   temp_remove(&e);
   gen_free(&e);
   return ok;

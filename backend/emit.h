@@ -6,6 +6,7 @@
 #include <llvm-c/TargetMachine.h>
 
 #include "backend/codegen.h"
+#include "backend/tools.h"
 
 /* ---- operand.c ------------------------------------------------------ */
 
@@ -77,6 +78,7 @@ typedef struct Emission {
   LLVMDiagnosticHandler old_handler;
   int64_t frame_step, frame_run;   /* largest stack frames, bytes */
   char *dir;                   /* of temporary files */
+  Tools tools;                 /* that link, where something is linked */
 } Emission;
 
 void steps_build(Emission *e);
@@ -107,8 +109,6 @@ enum { ARENA_ALIGN = 64 };
 
 /* ---- link.c --------------------------------------------------------- */
 
-/* Run a program by its name or path (argv ends with NULL). */
-bool program_run(Diags *d, const char *const *argv, bool verbose);
 /* A folder for what is written on the way, beside OUT. */
 bool temp_make(Emission *e);
 void temp_remove(Emission *e);

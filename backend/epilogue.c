@@ -35,6 +35,11 @@ Val unary_math(Gen *g, Op op, Val x, double p, double q) {
     case OP_ABS: return vm_abs(g, x);
     case OP_SQUARE: return LLVMBuildFMul(g->b, x, x, "");
     case OP_SQRT: return vm_sqrt(g, x);
+    case OP_RSQRT:
+      return LLVMBuildFDiv(g->b, const_like(g, x, 1), vm_sqrt(g, x), "");
+    case OP_FLOOR: return vm_floor(g, x);
+    case OP_CEIL: return vm_ceil(g, x);
+    case OP_ROUND: return vm_round(g, x);
     case OP_EXP: return vm_exp(g, x);
     case OP_LOG: return vm_log(g, x);
     case OP_TANH: return vm_tanh(g, x);
@@ -63,6 +68,7 @@ Val binary_math(Gen *g, Op op, Val a, Val b) {
     case OP_SUB: return LLVMBuildFSub(g->b, a, b, "");
     case OP_MUL: return LLVMBuildFMul(g->b, a, b, "");
     case OP_DIV: return LLVMBuildFDiv(g->b, a, b, "");
+    case OP_POW: return vm_pow(g, a, b);
     case OP_MAXIMUM: return vm_select(g, LLVMRealOLT, a, b, b, a);
     case OP_MINIMUM: return vm_select(g, LLVMRealOLT, b, a, b, a);
     default: unreachable();

@@ -1,51 +1,13 @@
-/* link.c - from two objects to the artifact, by the system's own tools: the
- * C compiler's linker driver, objcopy and ar; in a folder of their own. */
+/* link.c - from two objects to the artifact, by the system's own tools
+ * (tools.c): the C compiler's linker driver, objcopy and ar; in a folder of
+ * their own. */
 #include <dirent.h>
 #include <errno.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "backend/emit.h"
-
-extern char **environ;
-
-/* ---- programs ------------------------------------------------------- */
-
-bool program_run(Diags *d, const char *const *argv, bool verbose) {
-  pid_t pid;
-  int status;
-  if (verbose)
-    for (int i = 0; argv[i]; i++)
-      fprintf(stderr, "%s%s", argv[i], argv[i + 1] ? " " : "\n");
-  int err = posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv,
-                         environ);
-  if (err)
-    return diag_error_at(d, EXIT_FILE, argv[0], "cannot be run: %s",
-                         strerror(err));
-  while (waitpid(pid, &status, 0) < 0)
-    if (errno != EINTR) return false;
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
-  return diag_error_at(d, EXIT_FILE, argv[0], "failed");
-}
-
-typedef struct Args { Arena *a; Vec(const char *) v; } Args;
-
-static void arg(Args *x, const char *s) { vec_push(x->a, &x->v, s); }
-
-/* A program from the environment, which may bring arguments along. */
-static void arg_program(Args *x, const char *variable, const char *dflt) {
-  const char *s = getenv(variable);
-  size_t before = x->v.n;
-  for (s = s ? s : ""; *s;) {
-    size_t n = strcspn(s, " \t");
-    if (n) arg(x, arena_strndup(x->a, s, n));
-    s += n + strspn(s + n, " \t");
-  }
-  if (x->v.n == before) arg(x, dflt);
-}
 
 static bool args_run(Emission *e, Args *x) {
   arg(x, NULL);
@@ -90,7 +52,7 @@ void temp_remove(Emission *e) {
 
 static bool link_shared(Emission *e, const char *to) {
   Args x = { .a = e->g.a };
-  arg_program(&x, "CC", "cc");
+  tool_args(&x, &e->tools, TOOL_CC);
   arg(&x, "-shared");
   /* No start files: they would bring a global that changes. */
   arg(&x, "-nostartfiles");
@@ -109,7 +71,7 @@ static bool link_shared(Emission *e, const char *to) {
 static bool link_object(Emission *e, const char *to) {
   Args x = { .a = e->g.a }, y = { .a = e->g.a };
   const char *joined = temp_path(e, "joined.o");
-  arg_program(&x, "CC", "cc");
+  tool_args(&x, &e->tools, TOOL_CC);
   arg(&x, "-r");
   arg(&x, "-nostdlib");
   arg(&x, "-Wl,--build-id=none");
@@ -118,7 +80,7 @@ static bool link_object(Emission *e, const char *to) {
   arg(&x, temp_path(e, "code.o"));
   arg(&x, temp_path(e, "weights.o"));
   if (!args_run(e, &x)) return false;
-  arg_program(&y, "OBJCOPY", "objcopy");
+  tool_args(&y, &e->tools, TOOL_OBJCOPY);
   arg(&y, "--localize-hidden");
   arg(&y, "--discard-locals");
   arg(&y, joined);
@@ -130,7 +92,7 @@ static bool link_archive(Emission *e, const char *to) {
   const char *object = temp_path(e, arena_printf(e->g.a, "%s.o", e->prefix));
   if (!link_object(e, object)) return false;
   Args x = { .a = e->g.a };
-  arg_program(&x, "AR", "ar");
+  tool_args(&x, &e->tools, TOOL_AR);
   arg(&x, "rcsD");
   arg(&x, to);
   arg(&x, object);

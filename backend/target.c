@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backend/compat.h"
+#include "backend/tools.h"
 
 enum {
 #define FEATURE(e, ...) FEATURE_##e,
@@ -38,9 +39,12 @@ static const CpuRow cpus[] = {
 #include "backend/targets.def"
 };
 
-typedef struct TargetRow { const char *triple, *arch, *what; } TargetRow;
+typedef struct TargetRow {
+  const char *triple, *arch, *llvm, *what, *packages;
+} TargetRow;
 static const TargetRow targets[] = {
-#define TARGET(triple, arch, what) { triple, arch, what },
+#define TARGET(triple, arch, llvm, what, packages) \
+  { triple, arch, llvm, what, packages },
 #include "backend/targets.def"
 };
 
@@ -58,14 +62,14 @@ const char *backend_llvm_version(void) { return LLVM_VERSION_TEXT; }
 
 /* ---- look-up -------------------------------------------------------- */
 
-/* The rows that can be built now: x86-64 Linux everywhere, and the host. */
+/* The rows whose backend this LLVM has. */
 static bool target_usable(const TargetRow *t) {
-  return strcmp(t->triple, "x86_64-linux-gnu") == 0 ||
-         strcmp(t->triple, host_triple) == 0;
+#define LLVM_TARGET(name) if (strcmp(t->llvm, #name) == 0) return true;
+#include <llvm/Config/Targets.def>
+  return false;
 }
 
-/* Drop the vendor: x86_64-pc-linux-gnu is x86_64-linux-gnu. */
-static const char *triple_canonical(Arena *a, const char *triple) {
+const char *triple_canonical(Arena *a, const char *triple) {
   const char *dash = strchr(triple, '-');
   if (!dash) return triple;
   static const char *const vendors[] = { "-pc-", "-unknown-" };
@@ -81,6 +85,34 @@ static const TargetRow *target_find(const char *triple) {
     if (target_usable(&targets[i]) && strcmp(targets[i].triple, triple) == 0)
       return &targets[i];
   return NULL;
+}
+
+const char *target_packages(const char *triple) {
+  const TargetRow *t = target_find(triple);
+  ensure(t);
+  return t->packages;
+}
+
+bool target_is_host(const char *triple) {
+  return strcmp(triple, host_triple) == 0;
+}
+
+void target_init(const Target *target) {
+  const TargetRow *t = target_find(target->triple);
+  ensure(t);
+#define LLVM_TARGET(name)                   \
+  if (strcmp(t->llvm, #name) == 0) {        \
+    LLVMInitialize##name##TargetInfo();     \
+    LLVMInitialize##name##Target();         \
+    LLVMInitialize##name##TargetMC();       \
+  }
+#include <llvm/Config/Targets.def>
+#define LLVM_ASM_PRINTER(name) \
+  if (strcmp(t->llvm, #name) == 0) LLVMInitialize##name##AsmPrinter();
+#include <llvm/Config/AsmPrinters.def>
+#define LLVM_ASM_PARSER(name) \
+  if (strcmp(t->llvm, #name) == 0) LLVMInitialize##name##AsmParser();
+#include <llvm/Config/AsmParsers.def>
 }
 
 static const CpuRow *cpu_find(const char *arch, const char *name) {
@@ -232,7 +264,7 @@ bool target_resolve(Arena *a, Diags *d, const char *triple, const char *cpu,
   triple = triple ? triple_canonical(a, triple) : host_triple;
   const TargetRow *t = target_find(triple);
   if (!t) return unknown_target(d, triple);
-  bool host = strcmp(t->triple, host_triple) == 0;
+  bool host = target_is_host(t->triple);
   bool x86 = strcmp(t->arch, "x86_64") == 0;
   uint32_t mask;
   const CpuRow *row;
@@ -295,6 +327,28 @@ static void cpus_print(FILE *to, const char *arch, int level) {
   fprintf(to, "\n");
 }
 
+/* What --cpu is when it is not given. */
+static void choice_print(FILE *to, Arena *a, Diags *d, const TargetRow *t) {
+  Target now;
+  if (!target_resolve(a, d, t->triple, NULL, NULL, &now)) return;
+  fprintf(to, "  %s: --cpu=%s%s%s\n",
+          target_is_host(t->triple) ? "native" : "default", now.cpu,
+          *now.features ? " --features=" : "", now.features);
+}
+
+static void linker_print(FILE *to, Arena *a, const TargetRow *t) {
+  Tools tools;
+  if (tools_find(a, t->triple, &tools)) {
+    fprintf(to, "  linked by:");
+    const Args *cc = &tools.tool[TOOL_CC];
+    for (size_t i = 0; i < cc->v.n; i++) fprintf(to, " %s", cc->v.at[i]);
+    fprintf(to, "\n");
+  } else {
+    fprintf(to, "  --emit=asm and llvm; so, obj and lib need %s\n"
+            "  (Debian's packages %s)\n", tools.missing, t->packages);
+  }
+}
+
 void targets_print(FILE *to) {
   Arena *a = arena_new();
   Diags *d = diags_new();
@@ -303,7 +357,7 @@ void targets_print(FILE *to) {
     if (!target_usable(t)) continue;
     bool x86 = strcmp(t->arch, "x86_64") == 0;
     fprintf(to, "%s  %s%s\n", t->triple, t->what,
-            strcmp(t->triple, host_triple) ? "" : " (this machine)");
+            target_is_host(t->triple) ? " (this machine)" : "");
     for (int level = 1; level <= (x86 ? 4 : 1); level++) {
       Target v = { .arch = t->arch };
       vector_shape(&v, x86 ? level_mask[level] : 0);
@@ -313,11 +367,8 @@ void targets_print(FILE *to) {
     }
     if (x86)
       fprintf(to, "  features: %s\n", mask_text(a, mask_close(~0u), 0));
-    Target now;
-    if (strcmp(t->triple, host_triple) == 0 &&
-        target_resolve(a, d, NULL, NULL, NULL, &now))
-      fprintf(to, "  native: --cpu=%s%s%s\n", now.cpu,
-              *now.features ? " --features=" : "", now.features);
+    choice_print(to, a, d, t);
+    linker_print(to, a, t);
   }
   fprintf(to, "LLVM %s\n", LLVM_VERSION_TEXT);
   diags_free(d);

@@ -16,5 +16,11 @@ const CpuFeature *target_feature(int i);   /* NULL behind the last */
 uint32_t target_mask(const Target *t);
 /* The same as LLVM takes it: "+sse3,+avx2". */
 const char *target_isa(Arena *a, const Target *t);
+/* Drop the vendor: x86_64-pc-linux-gnu is x86_64-linux-gnu. */
+const char *triple_canonical(Arena *a, const char *triple);
+/* Debian's packages that link for it. */
+const char *target_packages(const char *triple);
+/* Make LLVM ready to compile for it. */
+void target_init(const Target *t);
 
 #endif

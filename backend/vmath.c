@@ -1,6 +1,6 @@
-/* vmath.c - exp, log, tanh, erf, sigmoid and gelu on scalars and vectors of
- * f32, as plain LLVM IR: no call, no table, no branch, and every lane right
- * for infinities, NaN, denormals and arguments of any size.
+/* vmath.c - exp, log, tanh, erf, sigmoid, gelu, pow and rounding on scalars
+ * and vectors of f32, as plain LLVM IR: no call, no table, no branch, and
+ * every lane right for infinities, NaN, denormals and arguments of any size.
  *
  * The polynomials are minimax fits of our own (iteratively reweighted least
  * squares at Chebyshev nodes, in 30 digits, then rounded to f32).  Largest
@@ -246,4 +246,43 @@ Val vm_gelu(Gen *g, Val x) {
   Val small = fma_(g, h, erf_small(g, mul(g, x, root)), h);
   return vm_select(g, LLVMRealOLT, a, const_like(g, x, erf_split), small,
                    large);
+}
+
+/* ---- rounding, pow --------------------------------------------------- */
+
+/* Adding 2^23 to |x| below it leaves an integer; what is larger is one.  No
+ * intrinsic: without SSE4.1 that would be a call into libm. */
+Val vm_round(Gen *g, Val x) {
+  Val a = vm_abs(g, x), big = const_like(g, x, 8388608);
+  Val near = sub(g, add(g, a, big), big);
+  return with_sign(g, vm_select(g, LLVMRealOLT, a, big, near, a), x);
+}
+
+Val vm_floor(Gen *g, Val x) {
+  Val r = vm_round(g, x);
+  return vm_select(g, LLVMRealOGT, r, x, sub(g, r, const_like(g, x, 1)), r);
+}
+
+/* The sign of x also on a zero. */
+Val vm_ceil(Gen *g, Val x) {
+  Val r = vm_round(g, x), up = add(g, r, const_like(g, x, 1));
+  return vm_select(g, LLVMRealOLT, r, x,
+                   with_sign(g, vm_abs(g, up), x), r);
+}
+
+/* exp(y log|x|), with what C says of zeros, ones, infinities and negative
+ * bases.  Its relative error grows with |y log x|. */
+Val vm_pow(Gen *g, Val x, Val y) {
+  Val zero = const_like(g, x, 0), one = const_like(g, x, 1);
+  Val a = vm_abs(g, x), half = mul(g, y, const_like(g, x, 0.5));
+  Val m = vm_exp(g, mul(g, y, vm_log(g, a)));
+  m = vm_select(g, LLVMRealOEQ, a, one, one, m);
+  Val whole = vm_round(g, y), even = vm_round(g, half);
+  /* Odd: an integer whose half is none. */
+  Val odd = vm_select(g, LLVMRealOEQ, even, half, m, with_sign(g, m, x));
+  Val nan = const_like(g, x, (double)NAN);
+  Val part = vm_select(g, LLVMRealOLT, x, zero, nan, m);
+  part = vm_select(g, LLVMRealOEQ, a, const_like(g, x, INFINITY), m, part);
+  Val v = vm_select(g, LLVMRealOEQ, whole, y, odd, part);
+  return vm_select(g, LLVMRealOEQ, y, zero, one, v);
 }

@@ -17,5 +17,9 @@ Val vm_tanh(Gen *g, Val x);
 Val vm_erf(Gen *g, Val x);
 Val vm_sigmoid(Gen *g, Val x);
 Val vm_gelu(Gen *g, Val x);
+Val vm_round(Gen *g, Val x);      /* halves to the even integer */
+Val vm_floor(Gen *g, Val x);
+Val vm_ceil(Gen *g, Val x);
+Val vm_pow(Gen *g, Val x, Val y);
 
 #endif

@@ -1,7 +1,11 @@
 /* window.c - kernels that slide a window over the last two axes: pools, and
  * the plain convolution that takes any shape and any unblocked layouts.
  * Rows of a window are clipped as the code runs.  Columns whose window lies
- * inside are done in vectors, those at the borders one by one. */
+ * inside are done in vectors, those at the borders one by one.
+ *
+ * A transposed convolution with stride s is s*s convolutions of stride 1,
+ * one for each phase of the result: the pixels at q*s + r read x at q and
+ * beside it, through every s-th tap from the last to the first. */
 #include <math.h>
 #include <string.h>
 
@@ -12,6 +16,8 @@ typedef struct Win {
   int64_t N, C, H, W, O, OH, OW;
   int64_t kh, kw, sh, sw, dh, dw, top, left, groups;
   int64_t xs[MAX_RANK], ys[MAX_RANK], ws[MAX_RANK], rs[MAX_RANK];
+  int64_t wgroup;    /* from the weights of a group to the next, on top */
+  bool apart;        /* vectors of results go to places ys[3] apart */
   Val xp, yp, wp, bp, rp;
 } Win;
 
@@ -51,7 +57,7 @@ static void win_begin(Gen *g, const Node *n, Win *v) {
 /* The outputs [*lo, *hi) whose window lies inside in the direction of w. */
 static void win_inner(const Win *v, int64_t *lo, int64_t *hi) {
   int64_t reach = (v->kw - 1) * v->dw, room = v->W + v->left - reach - 1;
-  *lo = (v->left + v->sw - 1) / v->sw;
+  *lo = v->left > 0 ? (v->left + v->sw - 1) / v->sw : 0;
   *hi = room < 0 ? 0 : room / v->sw + 1;
   if (*hi > v->OW) *hi = v->OW;
   if (*lo > v->OW) *lo = v->OW;
@@ -198,8 +204,11 @@ static void cell_build(Gen *g, const Win *v, Cell c, Val ow, bool inside) {
   } else {
     out = cell_pool(g, v, &c);
   }
-  if (c.lanes) store_lanes(g, out, y, 0, c.lanes);
-  else store_f32(g, out, y, 0);
+  if (!c.lanes) store_f32(g, out, y, 0);
+  else if (v->ys[3] == 1) store_lanes(g, out, y, 0, c.lanes);
+  else
+    for (int i = 0; i < c.lanes; i++)
+      store_f32(g, vlane(g, out, i), y, 4 * i * v->ys[3]);
 }
 
 /* ---- rows and planes ------------------------------------------------ */
@@ -221,7 +230,7 @@ static void row_build(Gen *g, const Win *v, Cell c) {
   c.lanes = 0;
   cell_loop(g, v, c, 0, lo, false);
   cell_loop(g, v, c, hi, v->OW, false);
-  if (v->ys[3] != 1 || hi - lo < 2) {
+  if ((v->ys[3] != 1 && !v->apart) || hi - lo < 2) {
     cell_loop(g, v, c, lo, hi, true);
     return;
   }
@@ -251,9 +260,10 @@ static Cell planes_at(Gen *g, const Win *v, Val i, Val o) {
   if (v->w) {
     /* The first channel of o's group. */
     int64_t each = v->O / v->groups;
-    ch = mul64(g, each == 1 ? o : LLVMBuildUDiv(g->b, o, k64(g, each), ""),
-               v->C / v->groups);
-    c.w = addr(g, v->wp, mul64(g, o, 4 * v->ws[0]));
+    Val group = each == 1 ? o : LLVMBuildUDiv(g->b, o, k64(g, each), "");
+    ch = mul64(g, group, v->C / v->groups);
+    c.w = addr(g, v->wp, add64(g, mul64(g, o, 4 * v->ws[0]),
+                               mul64(g, group, 4 * v->wgroup)));
     if (v->bias) c.bias = load_f32(g, addr(g, v->bp, mul64(g, o, 4)), 0);
   }
   c.x = addr(g, v->xp, add64(g, mul64(g, i, 4 * v->xs[0]),
@@ -274,7 +284,6 @@ static void win_build(Gen *g, const Win *v) {
   plane_build(g, v, planes_at(g, v, li.iv, lo.iv));
   loop_end(g, &lo);
   loop_end(g, &li);
-  clear_halo(g, v->n);
 }
 
 /* ---- the kernels ---------------------------------------------------- */
@@ -284,20 +293,82 @@ void emit_pool(Gen *g, const Node *n) {
   win_begin(g, n, &v);
   pair(n, "k", &v.kh, &v.kw);
   win_build(g, &v);
+  clear_halo(g, n);
+}
+
+/* Weights, bias and residual. */
+static void win_operands(Gen *g, const Node *n, Win *v) {
+  win_begin(g, n, v);
+  v->w = node_operand(n, "w");
+  v->bias = node_operand(n, "b");
+  v->r = node_operand(n, "r");
+  v->kh = v->w->type.dim[2], v->kw = v->w->type.dim[3];
+  v->groups = attr_int(n, "groups");
+  pair(n, "dilation", &v->dh, &v->dw);
+  value_strides(v->w, v->ws);
+  v->wp = value_ptr(g, v->w);
+  if (v->bias) v->bp = value_ptr(g, v->bias);
+  if (v->r) value_strides(v->r, v->rs), v->rp = value_ptr(g, v->r);
 }
 
 void emit_conv2d_plain(Gen *g, const Node *n) {
   Win v;
-  win_begin(g, n, &v);
-  v.w = node_operand(n, "w");
-  v.bias = node_operand(n, "b");
-  v.r = node_operand(n, "r");
-  v.kh = v.w->type.dim[2], v.kw = v.w->type.dim[3];
-  v.groups = attr_int(n, "groups");
-  pair(n, "dilation", &v.dh, &v.dw);
-  value_strides(v.w, v.ws);
-  v.wp = value_ptr(g, v.w);
-  if (v.bias) v.bp = value_ptr(g, v.bias);
-  if (v.r) value_strides(v.r, v.rs), v.rp = value_ptr(g, v.r);
+  win_operands(g, n, &v);
   win_build(g, &v);
+  clear_halo(g, n);
+}
+
+/* ---- transposed ----------------------------------------------------- */
+
+/* The taps that results of one phase read, from the last to the first:
+ * `step` apart in the weight, `dil` apart in x, from `shift` on. */
+typedef struct Phase { int64_t taps, last, step, dil, shift; } Phase;
+
+static Phase phase_of(int64_t r, int64_t k, int64_t stride, int64_t dil,
+                      int64_t before) {
+  Phase p = { 0, 0, 1, 1, 0 };
+  int64_t first = 0;
+  for (int64_t u = 0; u < k; u++) {
+    if ((r + before - u * dil) % stride != 0) continue;
+    if (p.taps++ == 0) first = u;
+    p.last = u;
+  }
+  p.shift = (r + before - p.last * dil) / stride;
+  if (p.taps < 2) return p;
+  p.step = (p.last - first) / (p.taps - 1);
+  p.dil = p.step * dil / stride;
+  return p;
+}
+
+/* The results at (q*sh + ry, p*sw + rx) as a convolution of stride 1. */
+static void phase_build(Gen *g, const Win *whole, int64_t ry, int64_t rx) {
+  Win v = *whole;
+  Phase y = phase_of(ry, v.kh, v.sh, v.dh, v.top);
+  Phase x = phase_of(rx, v.kw, v.sw, v.dw, v.left);
+  if (ry >= v.OH || rx >= v.OW) return;
+  v.yp = addrk(g, v.yp, 4 * (ry * v.ys[2] + rx * v.ys[3]));
+  if (v.r) v.rp = addrk(g, v.rp, 4 * (ry * v.rs[2] + rx * v.rs[3]));
+  v.wp = addrk(g, v.wp, 4 * (y.last * v.ws[2] + x.last * v.ws[3]));
+  v.OH = (v.OH - ry + v.sh - 1) / v.sh, v.OW = (v.OW - rx + v.sw - 1) / v.sw;
+  v.ys[2] *= v.sh, v.ys[3] *= v.sw;
+  v.rs[2] *= v.sh, v.rs[3] *= v.sw;
+  v.ws[2] *= -y.step, v.ws[3] *= -x.step;
+  v.kh = x.taps ? y.taps : 0, v.kw = x.taps ? x.taps : 1;
+  v.dh = y.dil, v.dw = x.dil;
+  v.top = -y.shift, v.left = x.taps ? -x.shift : 0;
+  v.sh = v.sw = 1;
+  v.apart = true;
+  win_build(g, &v);
+}
+
+void emit_conv2d_transpose(Gen *g, const Node *n) {
+  Win v;
+  win_operands(g, n, &v);
+  /* w is [C,O/groups,...]: the first two strides change places. */
+  int64_t input = v.ws[0], each = v.O / v.groups;
+  v.ws[0] = v.ws[1], v.ws[1] = input;
+  v.wgroup = v.C / v.groups * input - each * v.ws[0];
+  for (int64_t ry = 0; ry < v.sh; ry++)
+    for (int64_t rx = 0; rx < v.sw; rx++) phase_build(g, &v, ry, rx);
+  clear_halo(g, n);
 }

@@ -26,9 +26,7 @@ enum {
                  * ARENA_ALIGN
 };
 
-static void *
-zalloc(size_t size)
-{
+static void *zalloc(size_t size) {
   void *p = calloc(1, size);
 
   if (!p)
@@ -36,22 +34,16 @@ zalloc(size_t size)
   return p;
 }
 
-size_t
-checked_mul(size_t a, size_t b)
-{
+size_t checked_mul(size_t a, size_t b) {
   ensure(b == 0 || a <= SIZE_MAX / b);
   return a * b;
 }
 
-Arena *
-arena_new(void)
-{
+Arena *arena_new(void) {
   return zalloc(sizeof(Arena));
 }
 
-void
-arena_free(Arena *a)
-{
+void arena_free(Arena *a) {
   Chunk *next;
 
   if (!a)
@@ -65,9 +57,7 @@ arena_free(Arena *a)
 
 /* A chunk with room for `size` bytes, put behind the first one when it is
  * full at once, so that the first keeps its free rest. */
-static Chunk *
-chunk_add(Arena *a, size_t size, bool full)
-{
+static Chunk *chunk_add(Arena *a, size_t size, bool full) {
   Chunk *c;
 
   ensure(size <= SIZE_MAX - HEADER_BYTES);
@@ -83,9 +73,7 @@ chunk_add(Arena *a, size_t size, bool full)
   return c;
 }
 
-void *
-arena_alloc(Arena *a, size_t size)
-{
+void *arena_alloc(Arena *a, size_t size) {
   Chunk *c = a->chunks;
   char *p;
 
@@ -104,9 +92,7 @@ arena_alloc(Arena *a, size_t size)
   return p;
 }
 
-void *
-arena_grow(Arena *a, void *p, size_t n, size_t *cap, size_t elem)
-{
+void *arena_grow(Arena *a, void *p, size_t n, size_t *cap, size_t elem) {
   size_t want = *cap < 8 ? 8 : checked_mul(*cap, 2);
   void *q;
 
@@ -119,9 +105,7 @@ arena_grow(Arena *a, void *p, size_t n, size_t *cap, size_t elem)
   return q;
 }
 
-char *
-arena_strndup(Arena *a, const char *s, size_t n)
-{
+char *arena_strndup(Arena *a, const char *s, size_t n) {
   char *p;
 
   ensure(n < SIZE_MAX);
@@ -131,15 +115,11 @@ arena_strndup(Arena *a, const char *s, size_t n)
   return p;
 }
 
-char *
-arena_strdup(Arena *a, const char *s)
-{
+char *arena_strdup(Arena *a, const char *s) {
   return arena_strndup(a, s, strlen(s));
 }
 
-char *
-arena_printf(Arena *a, const char *fmt, ...)
-{
+char *arena_printf(Arena *a, const char *fmt, ...) {
   va_list ap, again;
   char *p;
   int n;

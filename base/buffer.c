@@ -12,9 +12,7 @@
 
 enum { DATA_ALIGN = 64 };
 
-static Buffer *
-buffer_make(uint8_t *data, size_t size)
-{
+static Buffer *buffer_make(uint8_t *data, size_t size) {
   Buffer *b = calloc(1, sizeof *b);
 
   if (!b)
@@ -25,9 +23,7 @@ buffer_make(uint8_t *data, size_t size)
   return b;
 }
 
-Buffer *
-buffer_new(size_t size)
-{
+Buffer *buffer_new(size_t size) {
   size_t rounded;
   uint8_t *p;
 
@@ -40,9 +36,7 @@ buffer_new(size_t size)
   return buffer_make(p, size);
 }
 
-Buffer *
-buffer_slice(Buffer *parent, size_t offset, size_t size)
-{
+Buffer *buffer_slice(Buffer *parent, size_t offset, size_t size) {
   Buffer *b;
 
   ensure(offset <= parent->size && size <= parent->size - offset);
@@ -51,17 +45,13 @@ buffer_slice(Buffer *parent, size_t offset, size_t size)
   return b;
 }
 
-Buffer *
-buffer_ref(Buffer *b)
-{
+Buffer *buffer_ref(Buffer *b) {
   if (b)
     b->refs++;
   return b;
 }
 
-void
-buffer_unref(Buffer *b)
-{
+void buffer_unref(Buffer *b) {
   if (!b || --b->refs > 0)
     return;
   ensure(b->refs == 0);
@@ -75,9 +65,7 @@ buffer_unref(Buffer *b)
 }
 
 /* Map the open file; NULL with errno set when it can't be. */
-static Buffer *
-map_open_file(int fd)
-{
+static Buffer *map_open_file(int fd) {
   struct stat st;
   Buffer *b;
   void *p;
@@ -102,9 +90,7 @@ map_open_file(int fd)
   return b;
 }
 
-Buffer *
-buffer_map(Diags *d, const char *path)
-{
+Buffer *buffer_map(Diags *d, const char *path) {
   /* O_NONBLOCK: a FIFO is refused below instead of waited for. */
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   Buffer *b = fd < 0 ? NULL : map_open_file(fd);

@@ -3,9 +3,7 @@
 
 #include <stdlib.h>
 
-void
-internal_error(const char *file, int line, const char *fmt, ...)
-{
+void internal_error(const char *file, int line, const char *fmt, ...) {
   va_list ap;
 
   fprintf(stderr, "tamis: internal error: %s:%d: ", file, line);

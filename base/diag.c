@@ -27,9 +27,7 @@ struct Diags {
   bool dropping;         /* the latest was over the limit, and its notes */
 };
 
-Diags *
-diags_new(void)
-{
+Diags *diags_new(void) {
   Diags *d = calloc(1, sizeof *d);
 
   if (!d)
@@ -38,46 +36,34 @@ diags_new(void)
   return d;
 }
 
-void
-diags_free(Diags *d)
-{
+void diags_free(Diags *d) {
   if (!d)
     return;
   arena_free(d->arena);
   free(d);
 }
 
-size_t
-diags_errors(const Diags *d)
-{
+size_t diags_errors(const Diags *d) {
   return d->errors;
 }
 
-int
-diags_exit_code(const Diags *d)
-{
+int diags_exit_code(const Diags *d) {
   return d->exit_code;
 }
 
-Arena *
-diags_arena(Diags *d)
-{
+Arena *diags_arena(Diags *d) {
   return d->arena;
 }
 
-const char *
-diags_last(const Diags *d)
-{
+const char *diags_last(const Diags *d) {
   for (size_t i = d->list.n; i-- > 0;)
     if (d->list.at[i].level == DIAG_ERROR)
       return d->list.at[i].message;
   return "";
 }
 
-static void
-diag_add(Diags *d, DiagLevel level, Span at, const char *where,
-         const char *fmt, va_list ap)
-{
+static void diag_add(Diags *d, DiagLevel level, Span at, const char *where,
+                     const char *fmt, va_list ap) {
   Diag g = {.level = level, .at = at};
   Text t = {0};
 
@@ -99,9 +85,7 @@ diag_add(Diags *d, DiagLevel level, Span at, const char *where,
   vec_push(d->arena, &d->list, g);
 }
 
-bool
-diag_error(Diags *d, int exit_class, Span at, const char *fmt, ...)
-{
+bool diag_error(Diags *d, int exit_class, Span at, const char *fmt, ...) {
   va_list ap;
 
   if (d->errors == 0)
@@ -112,10 +96,8 @@ diag_error(Diags *d, int exit_class, Span at, const char *fmt, ...)
   return false;
 }
 
-bool
-diag_error_at(Diags *d, int exit_class, const char *where, const char *fmt,
-              ...)
-{
+bool diag_error_at(Diags *d, int exit_class, const char *where,
+                   const char *fmt, ...) {
   va_list ap;
 
   if (d->errors == 0)
@@ -126,9 +108,7 @@ diag_error_at(Diags *d, int exit_class, const char *where, const char *fmt,
   return false;
 }
 
-void
-diag_warning(Diags *d, Span at, const char *fmt, ...)
-{
+void diag_warning(Diags *d, Span at, const char *fmt, ...) {
   va_list ap;
 
   va_start(ap, fmt);
@@ -136,9 +116,7 @@ diag_warning(Diags *d, Span at, const char *fmt, ...)
   va_end(ap);
 }
 
-void
-diag_note(Diags *d, Span at, const char *fmt, ...)
-{
+void diag_note(Diags *d, Span at, const char *fmt, ...) {
   va_list ap;
 
   va_start(ap, fmt);
@@ -146,25 +124,20 @@ diag_note(Diags *d, Span at, const char *fmt, ...)
   va_end(ap);
 }
 
-void
-diag_also(Diags *d, Span at)
-{
+void diag_also(Diags *d, Span at) {
   if (d->dropping || d->list.n == 0 || !at.src)
     return;
   vec_push(d->arena, &d->list.at[d->list.n - 1].also, at);
 }
 
-static const char *
-level_name(DiagLevel level)
-{
+static const char *level_name(DiagLevel level) {
   return level == DIAG_ERROR ? "error"
          : level == DIAG_WARNING ? "warning" : "note";
 }
 
 /* Where the line that holds `off` begins and ends. */
-static void
-line_range(const Source *s, size_t off, size_t *begin, size_t *end)
-{
+static void line_range(const Source *s, size_t off, size_t *begin,
+                       size_t *end) {
   *begin = off < s->len ? off : s->len;
   *end = *begin;
   while (*begin > 0 && s->text[*begin - 1] != '\n')
@@ -174,9 +147,8 @@ line_range(const Source *s, size_t off, size_t *begin, size_t *end)
 }
 
 /* Put `mark` under the part of the span on line [begin, end). */
-static void
-mark_span(char *marks, size_t begin, size_t end, Span at, char first)
-{
+static void mark_span(char *marks, size_t begin, size_t end, Span at,
+                      char first) {
   size_t from = at.begin, to = at.end > at.begin ? at.end : at.begin + 1;
 
   if (from > end || to <= begin)
@@ -192,9 +164,8 @@ mark_span(char *marks, size_t begin, size_t end, Span at, char first)
 
 /* One source line and the marks under it.  A tab is repeated below itself
  * and the later bytes of a UTF-8 character take no column. */
-static void
-print_marked(FILE *to, const char *line, const char *marks, size_t n)
-{
+static void print_marked(FILE *to, const char *line, const char *marks,
+                         size_t n) {
   size_t last = 0;
 
   fputs("  ", to);
@@ -218,9 +189,7 @@ print_marked(FILE *to, const char *line, const char *marks, size_t n)
 }
 
 /* The line of `at` with all the diagnostic's ranges that lie on it. */
-static void
-print_line(FILE *to, const Diag *g, Span at)
-{
+static void print_line(FILE *to, const Diag *g, Span at) {
   const Source *s = at.src;
   size_t begin, end, n, skip = 0;
   char *marks;
@@ -247,9 +216,7 @@ print_line(FILE *to, const Diag *g, Span at)
   free(marks);
 }
 
-static bool
-same_line(const Span *a, const Span *b)
-{
+static bool same_line(const Span *a, const Span *b) {
   size_t a0, a1, b0, b1;
 
   if (a->src != b->src)
@@ -259,9 +226,7 @@ same_line(const Span *a, const Span *b)
   return a0 == b0;
 }
 
-static void
-print_text(FILE *to, const Diag *g)
-{
+static void print_text(FILE *to, const Diag *g) {
   int line, col;
 
   if (g->at.src) {
@@ -287,9 +252,7 @@ print_text(FILE *to, const Diag *g)
 }
 
 /* The members that a diagnostic and a note share, without braces. */
-static void
-json_members(Text *t, const Diag *g)
-{
+static void json_members(Text *t, const Diag *g) {
   int line, col;
 
   text_printf(t, "\"level\":\"%s\",\"file\":", level_name(g->level));
@@ -309,9 +272,7 @@ json_members(Text *t, const Diag *g)
 }
 
 /* Diagnostic i and its notes; returns the index behind them. */
-static size_t
-print_json(FILE *to, const Diags *d, size_t i)
-{
+static size_t print_json(FILE *to, const Diags *d, size_t i) {
   Text t = {0};
   const char *comma = "";
 
@@ -330,9 +291,7 @@ print_json(FILE *to, const Diags *d, size_t i)
   return i;
 }
 
-void
-diags_print(const Diags *d, FILE *to, bool json)
-{
+void diags_print(const Diags *d, FILE *to, bool json) {
   size_t i = 0;
 
   while (i < d->list.n)

@@ -12,9 +12,7 @@
 enum { TEXT_MAX = 1 << 30 };
 
 /* All of f; false with errno set. */
-static bool
-read_all(FILE *f, Text *t)
-{
+static bool read_all(FILE *f, Text *t) {
   char part[16384];
   size_t n;
 
@@ -29,9 +27,7 @@ read_all(FILE *f, Text *t)
   return !ferror(f);
 }
 
-static bool
-read_path(const char *path, Text *t)
-{
+static bool read_path(const char *path, Text *t) {
   FILE *f;
   bool ok;
   int err;
@@ -48,9 +44,7 @@ read_path(const char *path, Text *t)
   return ok;
 }
 
-Source *
-source_read(Arena *a, Diags *d, const char *path)
-{
+Source *source_read(Arena *a, Diags *d, const char *path) {
   const char *name = strcmp(path, "-") == 0 ? "<stdin>" : path;
   const char *nul;
   Source *s = NULL;
@@ -72,9 +66,7 @@ source_read(Arena *a, Diags *d, const char *path)
   return s;
 }
 
-static char *
-path_copy(const char *path, const char *end)
-{
+static char *path_copy(const char *path, const char *end) {
   Text t = {0};
 
   text_puts(&t, path);
@@ -82,35 +74,27 @@ path_copy(const char *path, const char *end)
   return t.s;
 }
 
-bool
-path_in_place(const char *path)
-{
+bool path_in_place(const char *path) {
   struct stat st;
 
   return strcmp(path, "-") == 0 ||
          (stat(path, &st) == 0 && !S_ISREG(st.st_mode));
 }
 
-bool
-path_same(const char *p, const char *q)
-{
+bool path_same(const char *p, const char *q) {
   struct stat a, b;
 
   return stat(p, &a) == 0 && stat(q, &b) == 0 && a.st_dev == b.st_dev &&
          a.st_ino == b.st_ino;
 }
 
-static void
-outfile_clear(OutFile *o)
-{
+static void outfile_clear(OutFile *o) {
   free(o->path);
   free(o->tmp);
   *o = (OutFile){0};
 }
 
-static bool
-outfile_fail(OutFile *o, Diags *d, int err)
-{
+static bool outfile_fail(OutFile *o, Diags *d, int err) {
   diag_error_at(d, EXIT_FILE, o->path, "cannot write: %s", strerror(err));
   if (o->tmp)
     unlink(o->tmp);
@@ -119,9 +103,7 @@ outfile_fail(OutFile *o, Diags *d, int err)
 }
 
 /* A new file beside the path, with the rights a plain open would give. */
-static int
-open_temporary(OutFile *o)
-{
+static int open_temporary(OutFile *o) {
   mode_t mask = umask(0);
   int fd, err;
 
@@ -139,9 +121,7 @@ open_temporary(OutFile *o)
   return fd;
 }
 
-bool
-outfile_open(OutFile *o, Diags *d, const char *path)
-{
+bool outfile_open(OutFile *o, Diags *d, const char *path) {
   int fd;
 
   *o = (OutFile){0};
@@ -164,9 +144,7 @@ outfile_open(OutFile *o, Diags *d, const char *path)
   return true;
 }
 
-bool
-outfile_commit(OutFile *o, Diags *d)
-{
+bool outfile_commit(OutFile *o, Diags *d) {
   bool ok;
 
   if (!ferror(o->f))
@@ -188,9 +166,7 @@ outfile_commit(OutFile *o, Diags *d)
   return true;
 }
 
-void
-outfile_abort(OutFile *o)
-{
+void outfile_abort(OutFile *o) {
   if (o->f && o->f != stdout)
     fclose(o->f);
   if (o->tmp)
@@ -198,9 +174,7 @@ outfile_abort(OutFile *o)
   outfile_clear(o);
 }
 
-bool
-file_write(Diags *d, const char *path, const void *p, size_t n)
-{
+bool file_write(Diags *d, const char *path, const void *p, size_t n) {
   OutFile o;
 
   if (!outfile_open(&o, d, path))
@@ -210,9 +184,7 @@ file_write(Diags *d, const char *path, const void *p, size_t n)
   return outfile_commit(&o, d);
 }
 
-char *
-path_dir(Arena *a, const char *path)
-{
+char *path_dir(Arena *a, const char *path) {
   const char *slash = strrchr(path, '/');
 
   if (!slash)
@@ -220,9 +192,7 @@ path_dir(Arena *a, const char *path)
   return arena_strndup(a, path, slash == path ? 1 : (size_t)(slash - path));
 }
 
-char *
-path_join(Arena *a, const char *dir, const char *rel)
-{
+char *path_join(Arena *a, const char *dir, const char *rel) {
   size_t n = strlen(dir);
 
   if (rel[0] == '/' || n == 0 || strcmp(dir, ".") == 0)
@@ -230,17 +200,13 @@ path_join(Arena *a, const char *dir, const char *rel)
   return arena_printf(a, dir[n - 1] == '/' ? "%s%s" : "%s/%s", dir, rel);
 }
 
-const char *
-path_base(const char *path)
-{
+const char *path_base(const char *path) {
   const char *slash = strrchr(path, '/');
 
   return slash ? slash + 1 : path;
 }
 
-char *
-path_with_ext(Arena *a, const char *path, const char *ext)
-{
+char *path_with_ext(Arena *a, const char *path, const char *ext) {
   const char *base = path_base(path), *dot = strrchr(base, '.');
   size_t n = dot && dot != base ? (size_t)(dot - path) : strlen(path);
 

@@ -1,9 +1,7 @@
 /* source.c - positions in a text that was read. */
 #include "base/base.h"
 
-void
-source_line_col(const Source *s, uint32_t off, int *line, int *col)
-{
+void source_line_col(const Source *s, uint32_t off, int *line, int *col) {
   size_t start = 0;
 
   *line = 1;

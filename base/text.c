@@ -6,9 +6,7 @@
 #include <string.h>
 
 /* Room for n more bytes and the NUL. */
-static void
-text_reserve(Text *t, size_t n)
-{
+static void text_reserve(Text *t, size_t n) {
   size_t cap = t->cap;
 
   ensure(n < SIZE_MAX / 2 && t->n < SIZE_MAX / 2);
@@ -23,9 +21,7 @@ text_reserve(Text *t, size_t n)
   t->cap = cap;
 }
 
-void
-text_write(Text *t, const void *p, size_t n)
-{
+void text_write(Text *t, const void *p, size_t n) {
   text_reserve(t, n);
   if (n > 0)
     memcpy(t->s + t->n, p, n);
@@ -33,21 +29,15 @@ text_write(Text *t, const void *p, size_t n)
   t->s[t->n] = '\0';
 }
 
-void
-text_putc(Text *t, char c)
-{
+void text_putc(Text *t, char c) {
   text_write(t, &c, 1);
 }
 
-void
-text_puts(Text *t, const char *s)
-{
+void text_puts(Text *t, const char *s) {
   text_write(t, s, strlen(s));
 }
 
-void
-text_vprintf(Text *t, const char *fmt, va_list ap)
-{
+void text_vprintf(Text *t, const char *fmt, va_list ap) {
   va_list again;
   int n;
 
@@ -60,9 +50,7 @@ text_vprintf(Text *t, const char *fmt, va_list ap)
   t->n += (size_t)n;
 }
 
-void
-text_printf(Text *t, const char *fmt, ...)
-{
+void text_printf(Text *t, const char *fmt, ...) {
   va_list ap;
 
   va_start(ap, fmt);
@@ -70,16 +58,12 @@ text_printf(Text *t, const char *fmt, ...)
   va_end(ap);
 }
 
-void
-text_free(Text *t)
-{
+void text_free(Text *t) {
   free(t->s);
   *t = (Text){0};
 }
 
-void
-text_float(Text *t, double v, bool f32)
-{
+void text_float(Text *t, double v, bool f32) {
   char s[40];
   int digits = 1, exponent;
   size_t mantissa;
@@ -105,9 +89,7 @@ text_float(Text *t, double v, bool f32)
   text_printf(t, digits == 1 ? ".0e%d" : "e%d", exponent);
 }
 
-void
-text_quote(Text *t, const char *s)
-{
+void text_quote(Text *t, const char *s) {
   text_putc(t, '"');
   for (; *s; s++) {
     unsigned char c = (unsigned char)*s;
@@ -127,9 +109,7 @@ text_quote(Text *t, const char *s)
 }
 
 /* Bytes of the UTF-8 sequence at s, 0 when it is none. */
-static int
-utf8_length(const char *s)
-{
+static int utf8_length(const char *s) {
   const unsigned char *u = (const unsigned char *)s;
   int n = u[0] < 0x80 ? 1 : u[0] < 0xc2 ? 0 : u[0] < 0xe0 ? 2
           : u[0] < 0xf0 ? 3 : u[0] < 0xf5 ? 4 : 0;
@@ -144,9 +124,7 @@ utf8_length(const char *s)
   return n;
 }
 
-void
-text_json(Text *t, const char *s)
-{
+void text_json(Text *t, const char *s) {
   text_putc(t, '"');
   while (*s) {
     unsigned char c = (unsigned char)*s;
@@ -172,9 +150,7 @@ text_json(Text *t, const char *s)
 }
 
 /* Levenshtein distance, by one row of the table at a time. */
-static size_t
-edit_distance(const char *a, const char *b, size_t *row)
-{
+static size_t edit_distance(const char *a, const char *b, size_t *row) {
   size_t na = strlen(a), nb = strlen(b);
 
   for (size_t j = 0; j <= nb; j++)
@@ -197,9 +173,7 @@ edit_distance(const char *a, const char *b, size_t *row)
   return row[nb];
 }
 
-const char *
-nearest_name(const char *s, const char *const *names, size_t n)
-{
+const char *nearest_name(const char *s, const char *const *names, size_t n) {
   enum { LONGEST = 200 };   /* longer names are not worth the time */
   size_t row[LONGEST + 1], len = strlen(s), best = SIZE_MAX;
   const char *found = NULL;
@@ -221,9 +195,7 @@ nearest_name(const char *s, const char *const *names, size_t n)
   return found && best <= (len + 2) / 3 && best < len ? found : NULL;
 }
 
-uint64_t
-hash_bytes(const void *p, size_t n)
-{
+uint64_t hash_bytes(const void *p, size_t n) {
   const uint8_t *b = p;
   uint64_t h = 0xcbf29ce484222325u;
 
@@ -232,9 +204,7 @@ hash_bytes(const void *p, size_t n)
   return h;
 }
 
-uint64_t
-hash_mix(uint64_t z)
-{
+uint64_t hash_mix(uint64_t z) {
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
   return z ^ (z >> 31);

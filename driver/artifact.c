@@ -63,6 +63,20 @@ static const char *model_symbol(Arena *a, const Buffer *b) {
   return NULL;
 }
 
+/* Is the ELF file for machines like this one? */
+static bool machine_fits(const Buffer *b) {
+#if defined(__x86_64__)
+  enum { MACHINE = EM_X86_64 };
+#elif defined(__aarch64__)
+  enum { MACHINE = EM_AARCH64 };
+#else
+  enum { MACHINE = EM_NONE };
+#endif
+  Elf64_Ehdr h;
+  memcpy(&h, b->data, sizeof h);
+  return MACHINE == EM_NONE || h.e_machine == MACHINE;
+}
+
 static size_t padded(uint64_t n) {
   return ((size_t)n + 63) / 64 * 64 + 64;
 }
@@ -89,6 +103,10 @@ static bool load(Loaded *l, Diags *d, Arena *a, const char *path,
     return diag_error_at(d, EXIT_FILE, path,
                          "expected a shared object built by tamis, found "
                          "none of its symbols (NAME_model)");
+  if (!machine_fits(file))
+    return diag_error_at(d, EXIT_UNSUPPORTED, path,
+                         "built for another kind of machine: take it there "
+                         "to run it");
   const char *name = strchr(path, '/') ? path
                                        : arena_printf(a, "./%s", path);
   l->handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
@@ -158,7 +176,13 @@ bool artifact_of(Loaded *l, Session *s, const Options *o, Diags *d,
   if (!session_open(s, o, d, a)) return false;
   if (artifact_is(o->file))
     return built_options(o, d) && artifact_open(l, d, o->file);
-  if (!session_load(s) || !session_compile(s)) return false;
+  if (!session_load(s)) return false;
+  if (!target_is_host(s->target.triple))
+    return diag_error_at(d, EXIT_UNSUPPORTED, "--target",
+                         "this machine cannot run code for %s: 'tamis "
+                         "build' makes a library to take there",
+                         s->target.triple);
+  if (!session_compile(s)) return false;
   char dir[] = "/tmp/tamis-XXXXXX";
   if (!mkdtemp(dir))
     return diag_error_at(d, EXIT_FILE, dir, "cannot make a folder");

@@ -140,6 +140,7 @@ int cmd_build(const Options *o, Diags *d, Arena *a);
 int cmd_run(const Options *o, Diags *d, Arena *a);
 int cmd_bench(const Options *o, Diags *d, Arena *a);
 int cmd_check(const Options *o, Diags *d, Arena *a);
+int cmd_import(const Options *o, Diags *d, Arena *a);
 int cmd_show(const Options *o, Diags *d, Arena *a);
 int cmd_targets(const Options *o, Diags *d, Arena *a);
 

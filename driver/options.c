@@ -7,7 +7,8 @@
 
 enum {
   BUILD = 1, RUN = 2, BENCH = 4, CHECK = 8, SHOW = 16, TARGETS = 32,
-  MODEL = BUILD | RUN | BENCH | CHECK | SHOW, ALL = MODEL | TARGETS
+  IMPORT = 64,
+  MODEL = BUILD | RUN | BENCH | CHECK | SHOW, ALL = MODEL | TARGETS | IMPORT
 };
 
 typedef enum {
@@ -25,7 +26,7 @@ typedef struct OptDef {
 
 #define AT(f) offsetof(Options, f)
 static const OptDef table[] = {
-  {"-o", KIND_STR, AT(out), BUILD | SHOW, "OUT", "output file", NULL},
+  {"-o", KIND_STR, AT(out), BUILD | SHOW | IMPORT, "OUT", "output file", NULL},
   {"--emit", KIND_STR, AT(emit), BUILD, "KIND",
    "so (default), obj, lib, asm, llvm, header or tam",
    "so|obj|lib|asm|llvm|header|tam"},
@@ -110,8 +111,8 @@ enum { NTABLE = sizeof table / sizeof *table };
 
 static int command_bit(const char *command) {
   static const char *const names[] = {"build", "run", "bench", "check",
-                                      "show", "targets"};
-  for (int i = 0; i < 6; i++)
+                                      "show", "targets", "import"};
+  for (int i = 0; i < 7; i++)
     if (strcmp(command, names[i]) == 0) return 1 << i;
   unreachable();
 }

@@ -3,7 +3,7 @@ _tamis() {
   local cur=${COMP_WORDS[COMP_CWORD]} cmd=${COMP_WORDS[1]}
   if [ "$COMP_CWORD" = 1 ]; then
     mapfile -t COMPREPLY < <(compgen -W \
-      "build run bench check show targets --help --version" -- "$cur")
+      "build run bench check import show targets --help --version" -- "$cur")
     return
   fi
   case $cur in
@@ -15,7 +15,7 @@ _tamis() {
     [[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace
     ;;
   *)
-    mapfile -t COMPREPLY < <(compgen -f -X '!*.@(tam|so)' -- "$cur"
+    mapfile -t COMPREPLY < <(compgen -f -X '!*.@(tam|tflite|so)' -- "$cur"
       compgen -d -- "$cur")
     ;;
   esac

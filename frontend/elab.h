@@ -148,6 +148,8 @@ void elab_chain(Elab *e);
 
 /* ---- elab_file.c ---------------------------------------------------- */
 
+/* A model's text: read, or made from a .tflite.  NULL on error. */
+const Source *model_source(Diags *d, const char *path);
 /* Parse the prelude and a file with all it imports. */
 bool units_load(Elab *e, const char *path, const Source *src);
 Unit *unit_of(const Elab *e, const File *f);

@@ -15,8 +15,7 @@ static const char *const on_shapes[] = {
   "dim", "dims", "rank", "len", "spread"
 };
 
-bool builtin_known(const char *name, const CallArgs *args)
-{
+bool builtin_known(const char *name, const CallArgs *args) {
   for (size_t i = 0; i < sizeof on_shapes / sizeof *on_shapes; i++)
     if (!strcmp(name, on_shapes[i]))
       return true;
@@ -27,8 +26,7 @@ bool builtin_known(const char *name, const CallArgs *args)
 }
 
 static bool args_plain(Elab *e, const char *name, const CallArgs *args,
-                       size_t lo, size_t hi, Span at)
-{
+                       size_t lo, size_t hi, Span at) {
   bool ok = args->n >= lo && args->n <= hi;
   for (size_t i = 0; i < args->n; i++)
     ok &= !args->at[i].name.s;
@@ -43,8 +41,7 @@ static bool args_plain(Elab *e, const char *name, const CallArgs *args,
   return false;
 }
 
-static const Type *shape_arg(Elab *e, const char *name, const CallArg *arg)
-{
+static const Type *shape_arg(Elab *e, const char *name, const CallArg *arg) {
   if (arg->v.kind == VAL_NODE)
     return &arg->v.node->type;
   elab_error(e, arg->span, "%s: expected a tensor, found %s", name,
@@ -54,8 +51,7 @@ static const Type *shape_arg(Elab *e, const char *name, const CallArg *arg)
 
 /* An axis, counted from the end when negative; `end`: one behind counts. */
 static bool axis_arg(Elab *e, const char *name, const CallArg *arg, int rank,
-                     bool end, int *out)
-{
+                     bool end, int *out) {
   int64_t i = arg->v.i;
   if (arg->v.kind == VAL_INT && i < 0)
     i += rank;
@@ -68,8 +64,7 @@ static bool axis_arg(Elab *e, const char *name, const CallArg *arg, int rank,
   return false;
 }
 
-static Value eval_dims(Elab *e, const CallArgs *args, Span at)
-{
+static Value eval_dims(Elab *e, const CallArgs *args, Span at) {
   int lo = 0, hi;
   if (!args_plain(e, "dims", args, 1, 3, at))
     return none;
@@ -90,8 +85,7 @@ static Value eval_dims(Elab *e, const CallArgs *args, Span at)
 }
 
 /* spread(v, n): n ints from one, or from a list whose length divides n. */
-static Value eval_spread(Elab *e, const CallArgs *args, Span at)
-{
+static Value eval_spread(Elab *e, const CallArgs *args, Span at) {
   const int64_t *ints;
   int n;
   if (!args_plain(e, "spread", args, 2, 2, at))
@@ -111,8 +105,7 @@ static Value eval_spread(Elab *e, const CallArgs *args, Span at)
 }
 
 static Value eval_shape(Elab *e, const char *name, const CallArgs *args,
-                        Span at)
-{
+                        Span at) {
   if (!strcmp(name, "dims"))
     return eval_dims(e, args, at);
   if (!strcmp(name, "spread"))
@@ -138,8 +131,7 @@ static Value eval_shape(Elab *e, const char *name, const CallArgs *args,
   return value_int(t->dim[axis]);
 }
 
-static Value eval_extreme(bool max, const CallArgs *args)
-{
+static Value eval_extreme(bool max, const CallArgs *args) {
   Value best = args->at[0].v;
   for (size_t i = 1; i < args->n; i++) {
     const Value *v = &args->at[i].v;
@@ -154,8 +146,7 @@ static Value eval_extreme(bool max, const CallArgs *args)
   return best;
 }
 
-static Value eval_math(const char *name, double x)
-{
+static Value eval_math(const char *name, double x) {
   if (!strcmp(name, "sqrt"))
     return value_float(sqrt(x));
   if (!strcmp(name, "exp"))
@@ -163,8 +154,7 @@ static Value eval_math(const char *name, double x)
   return value_float(log(x));
 }
 
-Value elab_builtin(Elab *e, const char *name, const CallArgs *args, Span at)
-{
+Value elab_builtin(Elab *e, const char *name, const CallArgs *args, Span at) {
   for (size_t i = 0; i < sizeof on_shapes / sizeof *on_shapes; i++)
     if (!strcmp(name, on_shapes[i]))
       return eval_shape(e, name, args, at);

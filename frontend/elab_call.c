@@ -8,16 +8,14 @@ static const Value none = {.kind = VAL_NONE};
 
 /* ---- arguments of a block ------------------------------------------- */
 
-static const Par *par_find(const Sig *s, const char *name)
-{
+static const Par *par_find(const Sig *s, const char *name) {
   for (size_t i = 0; i < s->pars.n; i++)
     if (!strcmp(s->pars.at[i].name.s, name))
       return &s->pars.at[i];
   return NULL;
 }
 
-static Value unknown_arg(Elab *e, const Sig *s, const CallArg *arg)
-{
+static Value unknown_arg(Elab *e, const Sig *s, const CallArg *arg) {
   Vec(const char *) names = {0};
   for (size_t i = 0; i < s->pars.n; i++)
     vec_push(e->a, &names, s->pars.at[i].name.s);
@@ -29,8 +27,7 @@ static Value unknown_arg(Elab *e, const Sig *s, const CallArg *arg)
 
 /* Sort arguments to parameters; given[i] NULL: take the default. */
 static bool args_sort(Elab *e, const Sig *s, const CallArgs *args, Span at,
-                      const CallArg **given)
-{
+                      const CallArg **given) {
   size_t next = 0;
   bool ok = true, named = false;
   for (size_t i = 0; i < args->n; i++) {
@@ -70,8 +67,7 @@ static bool args_sort(Elab *e, const Sig *s, const CallArgs *args, Span at,
 }
 
 static bool par_check(Elab *e, const Par *p, const char *what, Span at,
-                      Value *v)
-{
+                      Value *v) {
   if (!p->type)
     return true;
   if (p->type->is_kind)
@@ -87,8 +83,7 @@ static bool par_check(Elab *e, const Par *p, const char *what, Span at,
 
 /* Check an argument, or work out the default, and make it a variable.  A
  * wrong argument is the caller's error. */
-static bool par_bind(Elab *e, const Par *p, const CallArg *arg)
-{
+static bool par_bind(Elab *e, const Par *p, const CallArg *arg) {
   Value v = arg ? arg->v : elab_expr(e, p->def);
   if (v.kind == VAL_NONE)
     return false;
@@ -104,8 +99,7 @@ static bool par_bind(Elab *e, const Par *p, const CallArg *arg)
 
 /* ---- running a block ------------------------------------------------- */
 
-static bool pars_bind(Elab *e, const Sig *s, const CallArg **given)
-{
+static bool pars_bind(Elab *e, const Sig *s, const CallArg **given) {
   bool ok = true;
   for (size_t i = 0; i < s->pars.n; i++)
     ok &= par_bind(e, &s->pars.at[i], given[i]);
@@ -113,8 +107,7 @@ static bool pars_bind(Elab *e, const Sig *s, const CallArg **given)
 }
 
 static Value block_run(Elab *e, const Decl *d, const CallArg **given,
-                       Frame *f)
-{
+                       Frame *f) {
   Value v = none;
   size_t params = e->m->params.n;
   e->frame = f;
@@ -129,8 +122,7 @@ static Value block_run(Elab *e, const Decl *d, const CallArg **given,
 }
 
 static Value block_call(Elab *e, const Decl *d, const CallArgs *args,
-                        const Expr *call)
-{
+                        const Expr *call) {
   const Sig *s = &d->sig;
   const CallArg **given = arena_array(e->a, const CallArg *, s->pars.n + 1);
   if (!args_sort(e, s, args, call->name.span, given))
@@ -154,8 +146,7 @@ static Value block_call(Elab *e, const Decl *d, const CallArgs *args,
 
 /* ---- who is meant --------------------------------------------------- */
 
-static Value unknown_callee(Elab *e, const Expr *call)
-{
+static Value unknown_callee(Elab *e, const Expr *call) {
   const char *name = call->name.s;
   Vec(const char *) names = {0};
   size_t n;
@@ -179,8 +170,7 @@ static Value unknown_callee(Elab *e, const Expr *call)
 }
 
 static bool args_eval(Elab *e, const Expr *call, const Value *piped,
-                      Span piped_at, CallArgs *out)
-{
+                      Span piped_at, CallArgs *out) {
   bool ok = !piped || piped->kind != VAL_NONE;
   if (piped)
     vec_push(e->a, out, ((CallArg){{0}, *piped, piped_at}));
@@ -194,16 +184,14 @@ static bool args_eval(Elab *e, const Expr *call, const Value *piped,
 }
 
 /* `linear` is an op and a layer: with a tensor in second place the op. */
-static bool means_op(const Decl *d, const CallArgs *args, Op *op)
-{
+static bool means_op(const Decl *d, const CallArgs *args, Op *op) {
   if (!op_parse(d->name.s, op) || !d->file->prelude)
     return false;
   return args->n > 1 && !args->at[1].name.s &&
          args->at[1].v.kind == VAL_NODE;
 }
 
-Value elab_call(Elab *e, const Expr *call, const Value *piped, Span piped_at)
-{
+Value elab_call(Elab *e, const Expr *call, const Value *piped, Span piped_at) {
   const char *name = call->name.s;
   CallArgs args = {0};
   Op op;

@@ -6,8 +6,7 @@
 #include <string.h>
 
 /* The innermost instance whose text the user wrote, and the place there. */
-static const Frame *user_frame(const Elab *e, Span *at)
-{
+static const Frame *user_frame(const Elab *e, Span *at) {
   const Frame *f = e->outer ? e->frame->up : e->frame;
   while (f && f->up && f->file->prelude) {
     *at = f->call;
@@ -16,14 +15,12 @@ static const Frame *user_frame(const Elab *e, Span *at)
   return f;
 }
 
-Span elab_user_span(const Elab *e, Span at)
-{
+Span elab_user_span(const Elab *e, Span at) {
   user_frame(e, &at);
   return at;
 }
 
-bool elab_said(Elab *e, Span at)
-{
+bool elab_said(Elab *e, Span at) {
   for (size_t i = 0; i < e->said.n; i++)
     if (e->said.at[i].src == at.src && e->said.at[i].begin == at.begin &&
         e->said.at[i].end == at.end)
@@ -32,14 +29,12 @@ bool elab_said(Elab *e, Span at)
   return false;
 }
 
-void elab_also(Elab *e, Span at)
-{
+void elab_also(Elab *e, Span at) {
   e->also = at;
 }
 
 /* A path, its middle left out when it is long. */
-static const char *path_short(Elab *e, const char *path)
-{
+static const char *path_short(Elab *e, const char *path) {
   enum { HEAD = 40, TAIL = 20 };
   size_t n = strlen(path);
   if (n <= HEAD + TAIL + 3)
@@ -47,8 +42,7 @@ static const char *path_short(Elab *e, const char *path)
   return arena_printf(e->a, "%.*s...%s", HEAD, path, path + n - TAIL);
 }
 
-void elab_chain(Elab *e)
-{
+void elab_chain(Elab *e) {
   Span at = {0};
   const Frame *f = user_frame(e, &at);
   if (!f)
@@ -66,8 +60,7 @@ void elab_chain(Elab *e)
 }
 
 /* The layer of the prelude in which we are, as the user called it. */
-static const char *prelude_layer(const Elab *e)
-{
+static const char *prelude_layer(const Elab *e) {
   const char *name = NULL;
   const Frame *f = e->outer ? e->frame->up : e->frame;
   for (; f && f->file->prelude; f = f->up)
@@ -76,8 +69,7 @@ static const char *prelude_layer(const Elab *e)
 }
 
 static void say(Elab *e, int exit_class, Span at, const char *fmt,
-                va_list ap)
-{
+                va_list ap) {
   Text t = {0};
   Span also = e->also.src ? elab_user_span(e, e->also) : e->also;
   e->also = (Span){0};
@@ -93,8 +85,7 @@ static void say(Elab *e, int exit_class, Span at, const char *fmt,
   elab_chain(e);
 }
 
-Value elab_error(Elab *e, Span at, const char *fmt, ...)
-{
+Value elab_error(Elab *e, Span at, const char *fmt, ...) {
   va_list ap;
   va_start(ap, fmt);
   say(e, EXIT_MODEL, at, fmt, ap);
@@ -102,16 +93,14 @@ Value elab_error(Elab *e, Span at, const char *fmt, ...)
   return (Value){.kind = VAL_NONE};
 }
 
-static void say_later(Elab *e, Span at, const char *fmt, ...)
-{
+static void say_later(Elab *e, Span at, const char *fmt, ...) {
   va_list ap;
   va_start(ap, fmt);
   say(e, EXIT_UNSUPPORTED, at, fmt, ap);
   va_end(ap);
 }
 
-Value elab_later(Elab *e, Span at, const char *what)
-{
+Value elab_later(Elab *e, Span at, const char *what) {
   say_later(e, at, "%s cannot be compiled by this release", what);
   return (Value){.kind = VAL_NONE};
 }

@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-static bool dump_word(Elab *e, const Arg *arg, const char **out)
-{
+static bool dump_word(Elab *e, const Arg *arg, const char **out) {
   if (arg->value->kind == EXPR_STR) {
     *out = arg->value->s;
     return true;
@@ -14,8 +13,7 @@ static bool dump_word(Elab *e, const Arg *arg, const char **out)
   return false;
 }
 
-static bool dump_number(Elab *e, const Arg *arg, int64_t hi, int64_t *out)
-{
+static bool dump_number(Elab *e, const Arg *arg, int64_t hi, int64_t *out) {
   const Expr *x = arg->value;
   if (x->kind == EXPR_INT && x->i <= hi) {
     *out = x->i;
@@ -26,8 +24,7 @@ static bool dump_number(Elab *e, const Arg *arg, int64_t hi, int64_t *out)
   return false;
 }
 
-static bool dump_arg(Elab *e, const Arg *arg, DumpInfo *d)
-{
+static bool dump_arg(Elab *e, const Arg *arg, DumpInfo *d) {
   static const char *const names[] = {
     "after", "target", "cpu", "features", "sparsity", "opt", "arena"
   };
@@ -57,8 +54,7 @@ static bool dump_arg(Elab *e, const Arg *arg, DumpInfo *d)
   return true;
 }
 
-bool elab_dump_read(Elab *e, const File *f)
-{
+bool elab_dump_read(Elab *e, const File *f) {
   DumpInfo *d = &e->m->dump;
   bool ok = true;
   d->opt = -1;
@@ -75,8 +71,7 @@ bool elab_dump_read(Elab *e, const File *f)
 }
 
 /* A dump may be edited by hand: what the verifier says is the user's. */
-bool elab_dump_verify(Elab *e, const File *f)
-{
+bool elab_dump_verify(Elab *e, const File *f) {
   Text why = {0};
   if (!e->dump || module_verify(e->m, &why)) {
     text_free(&why);

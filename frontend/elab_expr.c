@@ -5,13 +5,11 @@
 
 static const Value none = {.kind = VAL_NONE};
 
-const char *path_join_scope(Arena *a, const char *scope, const char *name)
-{
+const char *path_join_scope(Arena *a, const char *scope, const char *name) {
   return *scope ? arena_printf(a, "%s.%s", scope, name) : name;
 }
 
-bool elab_int(Elab *e, const Expr *x, int64_t *out)
-{
+bool elab_int(Elab *e, const Expr *x, int64_t *out) {
   Value v = elab_expr(e, x);
   if (v.kind == VAL_INT) {
     *out = v.i;
@@ -23,8 +21,7 @@ bool elab_int(Elab *e, const Expr *x, int64_t *out)
   return false;
 }
 
-const char *elab_path(Elab *e, const Path *p)
-{
+const char *elab_path(Elab *e, const Path *p) {
   Text t = {0};
   bool ok = true;
   for (size_t i = 0; ok && i < p->segs.n; i++) {
@@ -43,8 +40,7 @@ const char *elab_path(Elab *e, const Path *p)
 
 /* One node for equal numbers, so that a dump, in which they stand as
  * literals, gives the graph it was printed from. */
-Node *elab_const(Elab *e, double v)
-{
+Node *elab_const(Elab *e, double v) {
   Text t = {0};
   text_float(&t, v, false);
   Node *n = map_get(&e->consts, t.s);
@@ -58,15 +54,13 @@ Node *elab_const(Elab *e, double v)
 
 /* ---- names ---------------------------------------------------------- */
 
-static Value read_var(Elab *e, const Value *v)
-{
+static Value read_var(Elab *e, const Value *v) {
   if (v->kind == VAL_PARAM)
     return value_node(param_use(e, v->param));
   return *v;
 }
 
-static Value index_value(Elab *e, Value v, const Expr *index)
-{
+static Value index_value(Elab *e, Value v, const Expr *index) {
   int64_t i;
   if (v.kind == VAL_NONE || !elab_int(e, index, &i))
     return none;
@@ -84,16 +78,14 @@ static Value index_value(Elab *e, Value v, const Expr *index)
 }
 
 /* A param by its path: of this instance, or of the whole model. */
-static LazyParam *find_param(Elab *e, const char *path)
-{
+static LazyParam *find_param(Elab *e, const char *path) {
   LazyParam *p = NULL;
   if (e->frame)
     p = map_get(&e->params, path_join_scope(e->a, e->frame->scope, path));
   return p ? p : map_get(&e->params, path);
 }
 
-static Value unknown_name(Elab *e, const char *name, Span at)
-{
+static Value unknown_name(Elab *e, const char *name, Span at) {
   const char *near = map_nearest(e->a, &e->frame->vars, name);
   if (near)
     return elab_error(e, at, "'%s' is not defined, did you mean '%s'?", name,
@@ -101,8 +93,7 @@ static Value unknown_name(Elab *e, const char *name, Span at)
   return elab_error(e, at, "'%s' is not defined", name);
 }
 
-static Value eval_path(Elab *e, const Expr *x)
-{
+static Value eval_path(Elab *e, const Expr *x) {
   const Seg *first = &x->path->segs.at[0];
   Value *v = var_get(e, first->name);
   if (v && x->path->segs.n == 1)
@@ -124,8 +115,7 @@ static Value eval_path(Elab *e, const Expr *x)
 
 /* ---- operators ------------------------------------------------------- */
 
-static Value eval_tensor_binary(Elab *e, const Expr *x, Value a, Value b)
-{
+static Value eval_tensor_binary(Elab *e, const Expr *x, Value a, Value b) {
   static const Op ops[] = {
     [OPER_ADD] = OP_ADD, [OPER_SUB] = OP_SUB, [OPER_MUL] = OP_MUL,
     [OPER_DIV] = OP_DIV
@@ -141,8 +131,7 @@ static Value eval_tensor_binary(Elab *e, const Expr *x, Value a, Value b)
 }
 
 /* && and || leave the right side alone when the left one decides. */
-static Value eval_logic(Elab *e, const Expr *x)
-{
+static Value eval_logic(Elab *e, const Expr *x) {
   for (int i = 0; i < 2; i++) {
     Value v = elab_expr(e, x->sub.at[i]);
     if (v.kind == VAL_NONE)
@@ -157,8 +146,7 @@ static Value eval_logic(Elab *e, const Expr *x)
   return value_bool(x->oper == OPER_AND);
 }
 
-static Value eval_binary(Elab *e, const Expr *x)
-{
+static Value eval_binary(Elab *e, const Expr *x) {
   if (x->oper == OPER_AND || x->oper == OPER_OR)
     return eval_logic(e, x);
   Value a = elab_expr(e, x->sub.at[0]), b = elab_expr(e, x->sub.at[1]), r;
@@ -174,8 +162,7 @@ static Value eval_binary(Elab *e, const Expr *x)
                     value_describe(e->a, &b));
 }
 
-static Value eval_unary(Elab *e, const Expr *x)
-{
+static Value eval_unary(Elab *e, const Expr *x) {
   Value a = elab_expr(e, x->sub.at[0]), r;
   if (a.kind == VAL_NONE)
     return a;
@@ -191,8 +178,7 @@ static Value eval_unary(Elab *e, const Expr *x)
                     value_describe(e->a, &a));
 }
 
-static Value eval_if(Elab *e, const Expr *x)
-{
+static Value eval_if(Elab *e, const Expr *x) {
   Value c = elab_expr(e, x->sub.at[0]);
   if (c.kind == VAL_NONE)
     return c;
@@ -203,8 +189,7 @@ static Value eval_if(Elab *e, const Expr *x)
   return elab_expr(e, x->sub.at[c.i ? 1 : 2]);
 }
 
-static Value eval_items(Elab *e, const Expr *x)
-{
+static Value eval_items(Elab *e, const Expr *x) {
   Value *at = arena_array(e->a, Value, x->sub.n + 1);
   bool ok = true;
   for (size_t i = 0; i < x->sub.n; i++) {
@@ -221,14 +206,12 @@ static Value eval_items(Elab *e, const Expr *x)
   return v;
 }
 
-static Value eval_pipe(Elab *e, const Expr *x)
-{
+static Value eval_pipe(Elab *e, const Expr *x) {
   Value left = elab_expr(e, x->sub.at[0]);
   return elab_call(e, x->sub.at[1], &left, x->sub.at[0]->span);
 }
 
-static Value eval_kind(Elab *e, const Expr *x)
-{
+static Value eval_kind(Elab *e, const Expr *x) {
   switch (x->kind) {
   case EXPR_INT: return value_int(x->i);
   case EXPR_FLOAT: return value_float(x->f);
@@ -249,8 +232,7 @@ static Value eval_kind(Elab *e, const Expr *x)
   unreachable();
 }
 
-bool elab_charge(Elab *e, int64_t steps, Span at)
-{
+bool elab_charge(Elab *e, int64_t steps, Span at) {
   e->steps += steps;
   if (e->stop || e->steps < MAX_EVAL_STEPS)
     return !e->stop;
@@ -259,8 +241,7 @@ bool elab_charge(Elab *e, int64_t steps, Span at)
   return false;
 }
 
-bool elab_path_fits(Elab *e, const char *path, Span at)
-{
+bool elab_path_fits(Elab *e, const char *path, Span at) {
   if (e->stop || strlen(path) <= MAX_PATH_TEXT)
     return !e->stop;
   e->stop = true;
@@ -270,8 +251,7 @@ bool elab_path_fits(Elab *e, const char *path, Span at)
 }
 
 /* A list costs what handling all of it may. */
-Value elab_expr(Elab *e, const Expr *x)
-{
+Value elab_expr(Elab *e, const Expr *x) {
   if (!elab_charge(e, 1, x->span))
     return none;
   if (e->depth >= MAX_EVAL_DEPTH) {

@@ -5,23 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-Unit *unit_of(const Elab *e, const File *f)
-{
+Unit *unit_of(const Elab *e, const File *f) {
   for (size_t i = 0; i < e->units.n; i++)
     if (e->units.at[i]->file == f)
       return e->units.at[i];
   return NULL;
 }
 
-const Decl *unit_decl(const Elab *e, const File *f, const char *name)
-{
+const Decl *unit_decl(const Elab *e, const File *f, const char *name) {
   const Decl *d = map_get(&unit_of(e, f)->decls, name);
   return d ? d : map_get(&e->units.at[0]->decls, name);
 }
 
 static void name_add(Elab *e, Unit *u, const char *name, const Decl *d,
-                     Span at)
-{
+                     Span at) {
   const Decl *old = map_get(&u->decls, name);
   if (old == d)
     return;
@@ -33,14 +30,12 @@ static void name_add(Elab *e, Unit *u, const char *name, const Decl *d,
   diag_note(e->d, old->name.span, "the other '%s'", name);
 }
 
-static bool is_callee(const Decl *d)
-{
+static bool is_callee(const Decl *d) {
   return d->kind == DECL_BLOCK || d->kind == DECL_MODEL ||
          d->kind == DECL_FUNC;
 }
 
-static const Decl *sole_model(const File *f, size_t *n)
-{
+static const Decl *sole_model(const File *f, size_t *n) {
   const Decl *found = NULL;
   *n = 0;
   for (size_t i = 0; i < f->decls.n; i++)
@@ -53,8 +48,7 @@ static const Decl *sole_model(const File *f, size_t *n)
 
 /* `import "f.tam" as net` gives f's model a name; without `as` all that f
  * defines is visible. */
-static void names_import(Elab *e, Unit *u, const Decl *d)
-{
+static void names_import(Elab *e, Unit *u, const Decl *d) {
   size_t n;
   if (!d->imported)
     return;
@@ -76,8 +70,7 @@ static void names_import(Elab *e, Unit *u, const Decl *d)
 }
 
 /* Parameters and results have names of their own. */
-static void sig_check(Elab *e, const Sig *s)
-{
+static void sig_check(Elab *e, const Sig *s) {
   for (size_t i = 0; i < s->pars.n; i++)
     for (size_t k = 0; k < i; k++)
       if (!strcmp(s->pars.at[i].name.s, s->pars.at[k].name.s))
@@ -92,8 +85,7 @@ static void sig_check(Elab *e, const Sig *s)
                    s->results.at[i].name.s);
 }
 
-static void names_collect(Elab *e, Unit *u)
-{
+static void names_collect(Elab *e, Unit *u) {
   for (size_t i = 0; i < u->file->decls.n; i++) {
     const Decl *d = u->file->decls.at[i];
     if (is_callee(d)) {
@@ -106,16 +98,14 @@ static void names_collect(Elab *e, Unit *u)
 }
 
 /* A file is one whatever way leads to it: a ring of imports ends. */
-static const char *path_identity(Elab *e, const char *path)
-{
+static const char *path_identity(Elab *e, const char *path) {
   char *real = realpath(path, NULL);
   const char *id = arena_strdup(e->a, real ? real : path);
   free(real);
   return id;
 }
 
-static Unit *unit_find(Elab *e, const char *path)
-{
+static Unit *unit_find(Elab *e, const char *path) {
   const char *id = path_identity(e, path);
   for (size_t i = 1; i < e->units.n; i++)
     if (!strcmp(e->units.at[i]->id, id))
@@ -123,8 +113,7 @@ static Unit *unit_find(Elab *e, const char *path)
   return NULL;
 }
 
-static Unit *unit_add(Elab *e, const char *path, const Source *src)
-{
+static Unit *unit_add(Elab *e, const char *path, const Source *src) {
   Unit *u = arena_new_of(e->a, Unit);
   u->id = path_identity(e, path);
   u->file = tam_parse(e->a, e->d, src);
@@ -135,27 +124,31 @@ static Unit *unit_add(Elab *e, const char *path, const Source *src)
   return u;
 }
 
-static bool ends_with(const char *s, const char *end)
-{
+static bool ends_with(const char *s, const char *end) {
   size_t n = strlen(s), k = strlen(end);
   return n >= k && !strcmp(s + n - k, end);
 }
 
-static void import_read(Elab *e, const File *from, Decl *d)
-{
+const Source *model_source(Diags *d, const char *path) {
+  return path_is_tflite(path) ? tflite_source(diags_arena(d), d, path)
+                              : source_read(diags_arena(d), d, path);
+}
+
+static void import_read(Elab *e, const File *from, Decl *d) {
   const char *path = path_join(e->a, from->dir, d->path.s);
-  if (ends_with(path, ".onnx") || ends_with(path, ".tflite")) {
-    elab_later(e, d->path.span, "an import of anything but a .tam file");
+  if (ends_with(path, ".onnx")) {
+    elab_later(e, d->path.span, "an import of an .onnx file");
     return;
   }
-  if (!ends_with(path, ".tam")) {
-    elab_error(e, d->path.span, "expected a .tam file, found \"%s\"",
+  if (!ends_with(path, ".tam") && !path_is_tflite(path)) {
+    elab_error(e, d->path.span,
+               "expected a .tam or .tflite file, found \"%s\"",
                d->path.s);
     return;
   }
   Unit *u = unit_find(e, path);
   if (!u) {
-    const Source *src = source_read(diags_arena(e->d), e->d, path);
+    const Source *src = model_source(e->d, path);
     if (!src) {
       diag_note(e->d, d->path.span, "imported here");
       return;
@@ -167,8 +160,7 @@ static void import_read(Elab *e, const File *from, Decl *d)
   d->imported = u ? u->file : NULL;
 }
 
-bool units_load(Elab *e, const char *path, const Source *src)
-{
+bool units_load(Elab *e, const char *path, const Source *src) {
   Source *prelude = arena_new_of(diags_arena(e->d), Source);
   *prelude = (Source){"prelude.tam", prelude_tam, prelude_tam_len};
   Unit *u = unit_add(e, "", prelude);

@@ -19,16 +19,14 @@ typedef struct OpCall {
   int tile[2];
 } OpCall;
 
-static Node *operand_node(Elab *e, const Value *v)
-{
+static Node *operand_node(Elab *e, const Value *v) {
   if (v->kind == VAL_NODE)
     return v->node;
   return elab_const(e, value_number(v));
 }
 
 static bool operand_error(Elab *e, const OpCall *c, int slot,
-                          const CallArg *arg)
-{
+                          const CallArg *arg) {
   elab_error(e, arg->span, "%s: operand '%s': expected a tensor, found %s",
              c->info->name, c->info->operand[slot],
              value_describe(e->a, &arg->v));
@@ -37,16 +35,14 @@ static bool operand_error(Elab *e, const OpCall *c, int slot,
 
 /* ---- attributes ------------------------------------------------------ */
 
-static const char *attr_kind_text(AttrKind k)
-{
+static const char *attr_kind_text(AttrKind k) {
   static const char *const text[] = {
     "an int", "a list of ints", "a number", "a string", "true or false"
   };
   return text[k];
 }
 
-static bool attr_convert(Elab *e, AttrKind kind, const Value *v, Attr *out)
-{
+static bool attr_convert(Elab *e, AttrKind kind, const Value *v, Attr *out) {
   out->kind = kind;
   out->set = true;
   switch (kind) {
@@ -61,8 +57,7 @@ static bool attr_convert(Elab *e, AttrKind kind, const Value *v, Attr *out)
   unreachable();
 }
 
-static bool attr_give(Elab *e, OpCall *c, int i, const CallArg *arg)
-{
+static bool attr_give(Elab *e, OpCall *c, int i, const CallArg *arg) {
   const char *name = c->info->attr[i];
   if (c->given[i]) {
     elab_error(e, arg->span, "%s: '%s' is given twice", c->info->name, name);
@@ -78,8 +73,7 @@ static bool attr_give(Elab *e, OpCall *c, int i, const CallArg *arg)
 }
 
 /* kernel= and tile=, which only a dump has. */
-static bool kernel_give(Elab *e, OpCall *c, const CallArg *arg)
-{
+static bool kernel_give(Elab *e, OpCall *c, const CallArg *arg) {
   const Value *v = &arg->v;
   const int64_t *tile;
   int n;
@@ -103,8 +97,7 @@ static bool kernel_give(Elab *e, OpCall *c, const CallArg *arg)
   return false;
 }
 
-static bool unknown_name(Elab *e, const OpCall *c, const CallArg *arg)
-{
+static bool unknown_name(Elab *e, const OpCall *c, const CallArg *arg) {
   const char *names[MAX_OPERANDS + MAX_ATTRS];
   size_t n = 0;
   for (int i = 0; i < c->info->noperands; i++)
@@ -120,8 +113,7 @@ static bool unknown_name(Elab *e, const OpCall *c, const CallArg *arg)
 
 /* ---- sorting arguments ----------------------------------------------- */
 
-static bool give_named(Elab *e, OpCall *c, const CallArg *arg)
-{
+static bool give_named(Elab *e, OpCall *c, const CallArg *arg) {
   int i = attr_index(c->op, arg->name.s);
   if (i >= 0)
     return attr_give(e, c, i, arg);
@@ -146,8 +138,7 @@ static bool give_named(Elab *e, OpCall *c, const CallArg *arg)
   return unknown_name(e, c, arg);
 }
 
-static bool give_variadic(Elab *e, OpCall *c, const CallArg *arg)
-{
+static bool give_variadic(Elab *e, OpCall *c, const CallArg *arg) {
   int64_t n = value_len(&arg->v);
   for (int64_t i = 0; i < n; i++) {
     Value item = value_item(&arg->v, i);
@@ -160,15 +151,13 @@ static bool give_variadic(Elab *e, OpCall *c, const CallArg *arg)
   return true;
 }
 
-static bool holds_nodes(const Value *v)
-{
+static bool holds_nodes(const Value *v) {
   if (v->kind != VAL_LIST && v->kind != VAL_TUPLE)
     return v->kind == VAL_NODE;
   return v->n > 0 && v->at[0].kind == VAL_NODE;
 }
 
-static bool give_positional(Elab *e, OpCall *c, const CallArg *arg)
-{
+static bool give_positional(Elab *e, OpCall *c, const CallArg *arg) {
   const OpInfo *info = c->info;
   int slot = (int)c->in.n;
   bool tensor = arg->v.kind == VAL_NODE;
@@ -192,8 +181,7 @@ static bool give_positional(Elab *e, OpCall *c, const CallArg *arg)
   return false;
 }
 
-static bool call_complete(Elab *e, const OpCall *c, Span at)
-{
+static bool call_complete(Elab *e, const OpCall *c, Span at) {
   bool ok = true;
   for (int i = 0; i < c->info->nrequired; i++)
     if (c->in.n <= (size_t)i || !c->in.at[i]) {
@@ -212,8 +200,7 @@ static bool call_complete(Elab *e, const OpCall *c, Span at)
 
 /* ---- the node -------------------------------------------------------- */
 
-static void node_place(Elab *e, Node *n, Span at)
-{
+static void node_place(Elab *e, Node *n, Span at) {
   Place *p = arena_new_of(e->a, Place);
   n->span = elab_user_span(e, at);
   if (e->dump || !n->span.src)
@@ -226,8 +213,7 @@ static void node_place(Elab *e, Node *n, Span at)
 
 /* An op that uses a param of this very instance, or stands in the prelude,
  * is the layer; any other is a part of it, named after the op. */
-static const char *node_path(Elab *e, const Node *n, const Expr *call)
-{
+static const char *node_path(Elab *e, const Node *n, const Expr *call) {
   const Frame *f = e->frame;
   if (call->kind == EXPR_CALL && call->as) {
     const char *as = elab_path(e, call->as);
@@ -248,8 +234,7 @@ static const char *node_path(Elab *e, const Node *n, const Expr *call)
   return path_join_scope(e->a, f->scope, op_info(n->op)->name);
 }
 
-static bool mentions(const char *msg, const char *name)
-{
+static bool mentions(const char *msg, const char *name) {
   size_t n = strlen(name);
   for (const char *s = strstr(msg, name); s; s = strstr(s + 1, name)) {
     bool left = s == msg || !(isalnum((unsigned char)s[-1]) || s[-1] == '_');
@@ -261,8 +246,7 @@ static bool mentions(const char *msg, const char *name)
 }
 
 /* Underline the arguments of the user's call that the message names. */
-static void blame_args(Elab *e, const Expr *call)
-{
+static void blame_args(Elab *e, const Expr *call) {
   const Frame *f = e->frame;
   for (; f->up && f->file->prelude; f = f->up)
     call = f->call_expr;
@@ -277,8 +261,7 @@ static void blame_args(Elab *e, const Expr *call)
 
 /* Infer the type; an error is said once a place, so that a faulty layer in
  * a loop does not repeat itself. */
-static bool node_typed(Elab *e, Node *n, const Expr *call)
-{
+static bool node_typed(Elab *e, Node *n, const Expr *call) {
   if (diags_errors(e->d) != e->base) {
     Diags *quiet = diags_new();
     bool ok = node_infer(e->m, n, quiet);
@@ -300,8 +283,7 @@ static bool node_typed(Elab *e, Node *n, const Expr *call)
 
 /* Whether a kernel computes an op: its row names the op, or its name says
  * which group of ops it is for. */
-static bool kernel_takes(const KernelInfo *k, Op op)
-{
+static bool kernel_takes(const KernelInfo *k, Op op) {
   static const struct { const char *name; uint32_t flag; } groups[] = {
     {"unary", FLAG_UNARY}, {"binary", FLAG_BINARY}, {"reduce", FLAG_REDUCE}
   };
@@ -311,8 +293,7 @@ static bool kernel_takes(const KernelInfo *k, Op op)
   return !*k->ops || mentions(k->ops, op_info(op)->name);
 }
 
-static bool node_kernel(Elab *e, Node *n, const OpCall *c, Span at)
-{
+static bool node_kernel(Elab *e, Node *n, const OpCall *c, Span at) {
   n->kernel = c->kernel ? kernel_info(c->kernel)->name : NULL;
   n->tile[0] = c->tile[0];
   n->tile[1] = c->tile[1];
@@ -324,8 +305,7 @@ static bool node_kernel(Elab *e, Node *n, const OpCall *c, Span at)
 }
 
 Value elab_op(Elab *e, Op op, const CallArgs *args, const Expr *call,
-              Span at)
-{
+              Span at) {
   OpCall c = {.op = op, .info = op_info(op)};
   bool ok = true;
   for (size_t i = 0; i < args->n; i++)

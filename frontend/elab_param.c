@@ -6,8 +6,7 @@
 #include <string.h>
 
 void layer_add(Elab *e, const char *path, const char *kind, Span at,
-               bool has_params)
-{
+               bool has_params) {
   Layer *l = map_get(&e->layer_of, path);
   if (l) {
     l->has_params |= has_params;
@@ -21,8 +20,7 @@ void layer_add(Elab *e, const char *path, const char *kind, Span at,
 
 /* ---- initialisers ---------------------------------------------------- */
 
-static bool init_number(Elab *e, const Expr *x, double *out)
-{
+static bool init_number(Elab *e, const Expr *x, double *out) {
   Value v = elab_expr(e, x);
   if (value_is_number(&v)) {
     *out = value_number(&v);
@@ -35,8 +33,7 @@ static bool init_number(Elab *e, const Expr *x, double *out)
 }
 
 /* he(), uniform(lo, hi), or a number. */
-static bool init_read(Elab *e, const Expr *x, Init *out)
-{
+static bool init_read(Elab *e, const Expr *x, Init *out) {
   if (x->kind != EXPR_CALL) {
     if (!init_number(e, x, &out->lo))
       return false;
@@ -58,8 +55,7 @@ static bool init_read(Elab *e, const Expr *x, Init *out)
   return false;
 }
 
-static Init init_default(const Type *t)
-{
+static Init init_default(const Type *t) {
   if (t->rank >= 2)
     return (Init){INIT_HE, 0, 0};
   return (Init){INIT_UNIFORM, -0.1, 0.1};
@@ -67,8 +63,7 @@ static Init init_default(const Type *t)
 
 /* ---- declaration and use --------------------------------------------- */
 
-void elab_param(Elab *e, const Stmt *s)
-{
+void elab_param(Elab *e, const Stmt *s) {
   const char *name = elab_path(e, s->path);
   LazyParam *p = arena_new_of(e->a, LazyParam);
   if (!name)
@@ -103,8 +98,7 @@ void elab_param(Elab *e, const Stmt *s)
 }
 
 /* The outermost instance around that repeats one with params of its own. */
-static const Frame *frame_taken(const Elab *e, const Frame *f)
-{
+static const Frame *frame_taken(const Elab *e, const Frame *f) {
   const Frame *found = NULL;
   for (; f && f->up; f = f->up) {
     const Layer *l = map_get(&e->layer_of, f->path);
@@ -114,8 +108,7 @@ static const Frame *frame_taken(const Elab *e, const Frame *f)
   return found;
 }
 
-static void path_taken(Elab *e, const LazyParam *p)
-{
+static void path_taken(Elab *e, const LazyParam *p) {
   const Frame *f = frame_taken(e, p->frame);
   Frame *saved = e->frame;
   if (!f) {
@@ -137,16 +130,14 @@ static void path_taken(Elab *e, const LazyParam *p)
 }
 
 /* What a narrow float is stored as does not matter: weights are widened. */
-static Type param_type(const Elab *e, const LazyParam *p)
-{
+static Type param_type(const Elab *e, const LazyParam *p) {
   Type t = p->type;
   if (!e->dump && (t.elem == F16 || t.elem == BF16 || t.elem == F64))
     t.elem = F32;
   return t;
 }
 
-Node *param_use(Elab *e, LazyParam *p)
-{
+Node *param_use(Elab *e, LazyParam *p) {
   if (p->node)
     return p->node;
   const char *path = p->path;

@@ -21,8 +21,7 @@ typedef struct Weights {
   Map prefixes;          /* paths of layers */
 } Weights;
 
-static void prefixes_add(Weights *w, const char *path)
-{
+static void prefixes_add(Weights *w, const char *path) {
   Arena *a = w->e->a;
   for (size_t n = strcspn(path, "."); path[n]; n += strcspn(path + n, ".")) {
     const char *prefix = arena_strndup(a, path, n);
@@ -32,8 +31,7 @@ static void prefixes_add(Weights *w, const char *path)
 }
 
 static void name_add(Weights *w, size_t param, const char *path,
-                     const char *op)
-{
+                     const char *op) {
   Arena *a = w->e->a;
   Weight x = {param, path, path_split(a, path), op};
   vec_push(a, &w->names, x);
@@ -44,8 +42,7 @@ static void name_add(Weights *w, size_t param, const char *path,
     map_put(a, &w->prefixes, path, (void *)path);
 }
 
-static void weight_add(Weights *w, Param *p, const Node *n)
-{
+static void weight_add(Weights *w, Param *p, const Node *n) {
   size_t i = 0;
   while (i < w->params.n && w->params.at[i] != p)
     i++;
@@ -57,8 +54,7 @@ static void weight_add(Weights *w, Param *p, const Node *n)
     name_add(w, i, n->path, op_info(n->op)->name);
 }
 
-static Weights weights_collect(Elab *e)
-{
+static Weights weights_collect(Elab *e) {
   Weights w = {.e = e};
   for (size_t i = 0; i < e->f->nodes.n; i++) {
     const Node *n = e->f->nodes.at[i];
@@ -75,8 +71,7 @@ static Weights weights_collect(Elab *e)
 
 /* ---- selectors ------------------------------------------------------ */
 
-static const char *prefix_text(Arena *a, const char *path, size_t nsegs)
-{
+static const char *prefix_text(Arena *a, const char *path, size_t nsegs) {
   size_t n = 0;
   for (size_t i = 0; i < nsegs; i++) {
     n += i ? 1 : 0;
@@ -88,8 +83,7 @@ static const char *prefix_text(Arena *a, const char *path, size_t nsegs)
 /* The pattern matches the param, its layer or a block around it, which has
  * to be of the kind that is asked for: a block's name, or the op's. */
 static bool sel_matches(const Weights *w, const Sel *s, const PathPattern *p,
-                        const Weight *x)
-{
+                        const Weight *x) {
   bool *hit = pattern_prefixes(w->e->a, p, &x->segs);
   for (size_t j = 1; j <= x->segs.n; j++) {
     if (!hit[j])
@@ -107,8 +101,7 @@ static bool sel_matches(const Weights *w, const Sel *s, const PathPattern *p,
 }
 
 /* Whether it matches any layer at all, with weights to select or not. */
-static bool layer_matches(Elab *e, const Sel *s, const PathPattern *p)
-{
+static bool layer_matches(Elab *e, const Sel *s, const PathPattern *p) {
   for (size_t i = 0; i < e->layers.n; i++) {
     const Layer *l = e->layers.at[i];
     PathSegs segs = path_split(e->a, l->path);
@@ -120,8 +113,7 @@ static bool layer_matches(Elab *e, const Sel *s, const PathPattern *p)
   return false;
 }
 
-static const char *kind_nearest(Elab *e, const char *kind)
-{
+static const char *kind_nearest(Elab *e, const char *kind) {
   Map kinds = {0};
   for (size_t i = 0; i < e->layers.n; i++)
     if (e->layers.at[i]->kind) {
@@ -135,8 +127,7 @@ static const char *kind_nearest(Elab *e, const char *kind)
 /* What the user may have meant: a kind, a path, or a segment in place of
  * one that no path has. */
 static const char *sel_nearest(const Weights *w, const Sel *s,
-                               const PathPattern *p, bool *kind)
-{
+                               const PathPattern *p, bool *kind) {
   Elab *e = w->e;
   const char *near = NULL;
   *kind = false;
@@ -152,8 +143,7 @@ static const char *sel_nearest(const Weights *w, const Sel *s,
 }
 
 static void sel_unmatched(const Weights *w, const Sel *s,
-                          const PathPattern *p)
-{
+                          const PathPattern *p) {
   Elab *e = w->e;
   const char *text = span_text(e->a, s->span);
   bool kind;
@@ -169,8 +159,7 @@ static void sel_unmatched(const Weights *w, const Sel *s,
 }
 
 /* Add or take away what a selector matches. */
-static bool sel_apply(const Weights *w, const Sel *s, bool *on)
-{
+static bool sel_apply(const Weights *w, const Sel *s, bool *on) {
   PathPattern p = {0};
   bool any = false;
   if (!pattern_read(w->e, s->path, &p))
@@ -185,8 +174,7 @@ static bool sel_apply(const Weights *w, const Sel *s, bool *on)
   return any;
 }
 
-static bool step_select(const Weights *w, const Step *s, bool *on)
-{
+static bool step_select(const Weights *w, const Step *s, bool *on) {
   bool ok = true;
   for (size_t i = 0; i < w->params.n; i++)
     on[i] = s->sels.n && s->sels.at[0].negated;
@@ -198,8 +186,7 @@ static bool step_select(const Weights *w, const Step *s, bool *on)
 
 /* ---- arguments ------------------------------------------------------ */
 
-static bool arg_value(Elab *e, const Arg *arg, Attr *out)
-{
+static bool arg_value(Elab *e, const Arg *arg, Attr *out) {
   const Expr *x = arg->value;
   const char *word = x->kind == EXPR_PATH ? path_single(x->path) : NULL;
   *out = (Attr){.kind = ATTR_STR, .set = true, .s = word};
@@ -230,8 +217,7 @@ static bool arg_value(Elab *e, const Arg *arg, Attr *out)
   return false;
 }
 
-static bool step_resolve(const Weights *w, const Step *s, const bool *on)
-{
+static bool step_resolve(const Weights *w, const Step *s, const bool *on) {
   Elab *e = w->e;
   RecipeStep r = {.verb = s->verb.s, .span = s->verb.span};
   bool ok = true;
@@ -265,8 +251,7 @@ static bool step_resolve(const Weights *w, const Step *s, const bool *on)
 
 /* ---- recipes -------------------------------------------------------- */
 
-static bool steps_run(const Weights *w, const Steps *steps, bool chosen)
-{
+static bool steps_run(const Weights *w, const Steps *steps, bool chosen) {
   bool ok = true;
   bool *on = arena_array(w->e->a, bool, w->params.n + 1);
   for (size_t i = 0; i < steps->n; i++) {
@@ -281,8 +266,7 @@ static bool steps_run(const Weights *w, const Steps *steps, bool chosen)
   return ok;
 }
 
-static bool recipe_unknown(Elab *e, const File *f, const Decl *model)
-{
+static bool recipe_unknown(Elab *e, const File *f, const Decl *model) {
   Vec(const char *) names = {0};
   for (size_t i = 0; i < f->decls.n; i++) {
     const Decl *r = f->decls.at[i];
@@ -305,8 +289,7 @@ static bool recipe_unknown(Elab *e, const File *f, const Decl *model)
 
 /* Whether a recipe is for this model, by its name or that of its import. */
 static bool recipe_for(Elab *e, const File *f, const Decl *r,
-                       const Decl *model)
-{
+                       const Decl *model) {
   const Decl *d = unit_decl(e, f, r->model.s);
   if (d && d->kind == DECL_MODEL)
     return d == model;
@@ -314,8 +297,7 @@ static bool recipe_for(Elab *e, const File *f, const Decl *r,
   return false;
 }
 
-bool elab_recipes(Elab *e, const File *f, const Decl *model)
-{
+bool elab_recipes(Elab *e, const File *f, const Decl *model) {
   Weights w = weights_collect(e);
   const char *want = e->dump ? "pending" : e->o->recipe;
   bool ok = true, found = false;

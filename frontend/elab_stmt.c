@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-Value *var_get(const Elab *e, const char *name)
-{
+Value *var_get(const Elab *e, const char *name) {
   if (!e->frame)
     return NULL;
   Value *v = map_get(&e->frame->vars, name);
@@ -14,8 +13,7 @@ Value *var_get(const Elab *e, const char *name)
   return u && u->frame ? map_get(&u->frame->vars, name) : NULL;
 }
 
-void var_set(Elab *e, const char *name, Value v)
-{
+void var_set(Elab *e, const char *name, Value v) {
   Value *p = arena_new_of(e->a, Value);
   *p = v;
   map_put(e->a, &e->frame->vars, name, p);
@@ -23,15 +21,13 @@ void var_set(Elab *e, const char *name, Value v)
 
 /* ---- bindings -------------------------------------------------------- */
 
-static bool same_shape_elem(const Type *a, const Type *b)
-{
+static bool same_shape_elem(const Type *a, const Type *b) {
   return a->elem == b->elem && type_same_shape(a, b);
 }
 
 /* The declared type of a binding against what inference found; in a dump
  * the encodings are taken over, they cannot be inferred. */
-static bool bind_type(Elab *e, const Bind *b, Value *v, bool fresh, Span at)
-{
+static bool bind_type(Elab *e, const Bind *b, Value *v, bool fresh, Span at) {
   Type want;
   if (!elab_type(e, b->type, &want))
     return false;
@@ -61,8 +57,7 @@ static bool bind_type(Elab *e, const Bind *b, Value *v, bool fresh, Span at)
 }
 
 /* The place of the expression's last call or operator, for carets. */
-static Span value_span(const Expr *x)
-{
+static Span value_span(const Expr *x) {
   if (x->kind == EXPR_PIPE)
     x = x->sub.at[1];
   if (x->kind == EXPR_CALL)
@@ -70,8 +65,7 @@ static Span value_span(const Expr *x)
   return x->kind == EXPR_BINARY ? x->oper_span : x->span;
 }
 
-static void places_set(Elab *e, const Stmt *s, Node *n)
-{
+static void places_set(Elab *e, const Stmt *s, Node *n) {
   if (s->from.n == 0)
     return;
   n->from = arena_array(e->a, Place, s->from.n);
@@ -83,8 +77,7 @@ static void places_set(Elab *e, const Stmt *s, Node *n)
 }
 
 static void bind_one(Elab *e, const Stmt *s, const Bind *b, Value v,
-                     size_t before)
-{
+                     size_t before) {
   bool fresh = false;
   Node *n = v.kind == VAL_NODE ? v.node : NULL;
   for (size_t i = before; n && i < e->f->nodes.n && !fresh; i++)
@@ -99,8 +92,7 @@ static void bind_one(Elab *e, const Stmt *s, const Bind *b, Value v,
   var_set(e, b->name.s, v);
 }
 
-static void stmt_bind(Elab *e, const Stmt *s)
-{
+static void stmt_bind(Elab *e, const Stmt *s) {
   size_t before = e->f->nodes.n;
   Value v = elab_expr(e, s->value);
   if (s->binds.n == 1) {
@@ -122,8 +114,7 @@ static void stmt_bind(Elab *e, const Stmt *s)
 
 /* ---- repeat ----------------------------------------------------------- */
 
-static bool loop_vars(Elab *e, const Stmt *s, Value item)
-{
+static bool loop_vars(Elab *e, const Stmt *s, Value item) {
   if (!s->tuple) {
     var_set(e, s->vars.at[0].s, item);
     return true;
@@ -141,8 +132,7 @@ static bool loop_vars(Elab *e, const Stmt *s, Value item)
 
 /* Unrolled.  Names of layers get the label and the number of the round;
  * values flow on.  Loop variables mean again what they meant before. */
-static void stmt_repeat(Elab *e, const Stmt *s)
-{
+static void stmt_repeat(Elab *e, const Stmt *s) {
   Value over = elab_expr(e, s->value);
   int64_t n = value_len(&over);
   if (over.kind == VAL_NONE)
@@ -176,14 +166,12 @@ static void stmt_repeat(Elab *e, const Stmt *s)
     map_put(e->a, &e->frame->vars, s->vars.at[i].s, saved.at[i]);
 }
 
-static void stmt_weights(Elab *e, const Stmt *s)
-{
+static void stmt_weights(Elab *e, const Stmt *s) {
   WeightsUse w = {s, e->frame->scope, e->frame->file->dir};
   vec_push(e->a, &e->weights, w);
 }
 
-void elab_stmts(Elab *e, const Stmts *body)
-{
+void elab_stmts(Elab *e, const Stmts *body) {
   for (size_t i = 0; i < body->n && !e->stop; i++) {
     const Stmt *s = body->at[i];
     switch (s->kind) {
@@ -199,8 +187,7 @@ void elab_stmts(Elab *e, const Stmts *body)
 
 /* ---- results ----------------------------------------------------------- */
 
-static Value result_get(Elab *e, const Bind *b)
-{
+static Value result_get(Elab *e, const Bind *b) {
   Value *p = map_get(&e->frame->vars, b->name.s);
   Value v = {.kind = VAL_NONE};
   if (!p)
@@ -228,8 +215,7 @@ static Value result_get(Elab *e, const Bind *b)
   return (Value){.kind = VAL_NONE};
 }
 
-Value elab_results(Elab *e, const Decl *d)
-{
+Value elab_results(Elab *e, const Decl *d) {
   const Binds *r = &d->sig.results;
   Value *all = arena_array(e->a, Value, r->n + 1);
   bool ok = !e->stop;

@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-static bool type_dim(Elab *e, const Expr *x, int64_t *out)
-{
+static bool type_dim(Elab *e, const Expr *x, int64_t *out) {
   if (!elab_int(e, x, out))
     return false;
   if (*out >= 0)
@@ -14,8 +13,7 @@ static bool type_dim(Elab *e, const Expr *x, int64_t *out)
   return false;
 }
 
-static bool type_rank(Elab *e, const TypeExpr *t)
-{
+static bool type_rank(Elab *e, const TypeExpr *t) {
   ensure(!t->is_kind);
   if (t->dims.n <= MAX_RANK)
     return true;
@@ -36,8 +34,7 @@ typedef struct Encs {
 } Encs;
 
 static bool enc_int(Elab *e, const Enc *c, int64_t lo, int64_t hi,
-                    int64_t *out)
-{
+                    int64_t *out) {
   Value v = {.kind = VAL_NONE};
   if (c->value)
     v = elab_expr(e, c->value);
@@ -50,8 +47,7 @@ static bool enc_int(Elab *e, const Enc *c, int64_t lo, int64_t hi,
   return false;
 }
 
-static bool enc_halo(Elab *e, const Enc *c, int32_t halo[4])
-{
+static bool enc_halo(Elab *e, const Enc *c, int32_t halo[4]) {
   const int64_t *at = NULL;
   int n = 0;
   Value v = {.kind = VAL_NONE};
@@ -68,8 +64,7 @@ static bool enc_halo(Elab *e, const Enc *c, int32_t halo[4])
   return ok;
 }
 
-static bool enc_sparse(Elab *e, const Enc *c, Encs *out)
-{
+static bool enc_sparse(Elab *e, const Enc *c, Encs *out) {
   out->sparse = true;
   out->s.br = out->s.bc = 1;
   if (!strcmp(c->name.s, "csr") && !c->value)
@@ -84,8 +79,7 @@ static bool enc_sparse(Elab *e, const Enc *c, Encs *out)
   return false;
 }
 
-static bool enc_index(Elab *e, const Enc *c, Elem *out)
-{
+static bool enc_index(Elab *e, const Enc *c, Elem *out) {
   const Expr *x = c->value;
   if (x && x->kind == EXPR_ELEM &&
       (x->elem == U8 || x->elem == I16 || x->elem == I32)) {
@@ -96,8 +90,7 @@ static bool enc_index(Elab *e, const Enc *c, Elem *out)
   return false;
 }
 
-static bool enc_scale(Elab *e, const Enc *c, double *out)
-{
+static bool enc_scale(Elab *e, const Enc *c, double *out) {
   Value v = {.kind = VAL_NONE};
   if (c->value)
     v = elab_expr(e, c->value);
@@ -110,8 +103,7 @@ static bool enc_scale(Elab *e, const Enc *c, double *out)
 }
 
 /* A string, or one of the two orders that have a name of their own. */
-static bool enc_layout(Elab *e, const Enc *c, Encs *out)
-{
+static bool enc_layout(Elab *e, const Enc *c, Encs *out) {
   const Expr *x = c->value;
   const char *s = x && x->kind == EXPR_PATH ? path_single(x->path) : NULL;
   if (x && x->kind == EXPR_STR)
@@ -129,8 +121,7 @@ static bool enc_layout(Elab *e, const Enc *c, Encs *out)
   return true;
 }
 
-static bool enc_read(Elab *e, const Enc *c, Encs *out, Type *t)
-{
+static bool enc_read(Elab *e, const Enc *c, Encs *out, Type *t) {
   static const char *const names[] = {
     "csr", "bsr", "nnz", "index", "scale", "zero", "axis", "layout",
     "origin", "size", "halo", "at"
@@ -168,8 +159,7 @@ static bool enc_read(Elab *e, const Enc *c, Encs *out, Type *t)
 
 /* The blocks have to tile the matrix, else what is packed means nothing. */
 static bool sparse_divides(Elab *e, const TypeExpr *t, const Type *type,
-                        const Sparse *s)
-{
+                           const Sparse *s) {
   int64_t rows = type->rank ? type->dim[0] : 1;
   int64_t cols = rows ? type_elems(type) / rows : 0, block;
   bool ok = type->rank >= 2 && rows % s->br == 0 && cols % s->bc == 0 &&
@@ -183,8 +173,7 @@ static bool sparse_divides(Elab *e, const TypeExpr *t, const Type *type,
   return ok;
 }
 
-static bool layout_read(Elab *e, const TypeExpr *t, const Encs *c, Type *out)
-{
+static bool layout_read(Elab *e, const TypeExpr *t, const Encs *c, Type *out) {
   Layout *l = arena_new_of(e->a, Layout);
   if (!layout_parse(e->a, c->text, out->rank, l)) {
     elab_error(e, t->span, "layout \"%s\" does not describe %d dimensions",
@@ -204,8 +193,7 @@ static bool layout_read(Elab *e, const TypeExpr *t, const Encs *c, Type *out)
   return out->layout;
 }
 
-static bool type_encodings(Elab *e, const TypeExpr *t, Type *out)
-{
+static bool type_encodings(Elab *e, const TypeExpr *t, Type *out) {
   Encs c = {.s.index = U8, .q = {1.0, 0, -1}};
   if (!t->encs.n)
     return true;
@@ -233,8 +221,7 @@ static bool type_encodings(Elab *e, const TypeExpr *t, Type *out)
   return !c.layout || layout_read(e, t, &c, out);
 }
 
-static bool type_small(Elab *e, const TypeExpr *t, const Type *out)
-{
+static bool type_small(Elab *e, const TypeExpr *t, const Type *out) {
   int64_t n = type_elems(out);
   if (n >= 0 && n <= INT64_MAX / 64)
     return true;
@@ -242,8 +229,7 @@ static bool type_small(Elab *e, const TypeExpr *t, const Type *out)
   return false;
 }
 
-bool elab_type(Elab *e, const TypeExpr *t, Type *out)
-{
+bool elab_type(Elab *e, const TypeExpr *t, Type *out) {
   int64_t dim[MAX_RANK];
   if (!type_rank(e, t))
     return false;
@@ -258,8 +244,7 @@ bool elab_type(Elab *e, const TypeExpr *t, Type *out)
 
 /* ---- checks against what was found ----------------------------------- */
 
-static const char *type_text(Elab *e, const Type *t)
-{
+static const char *type_text(Elab *e, const Type *t) {
   Text s = {0};
   type_print(&s, t);
   char *r = arena_strdup(e->a, s.s);
@@ -268,8 +253,7 @@ static const char *type_text(Elab *e, const Type *t)
 }
 
 bool elab_type_match(Elab *e, const TypeExpr *t, const Type *found,
-                     const char *what, Span at)
-{
+                     const char *what, Span at) {
   if (!type_rank(e, t))
     return false;
   bool ok = t->elem == found->elem && (int)t->dims.n == found->rank;
@@ -303,8 +287,7 @@ bool elab_type_match(Elab *e, const TypeExpr *t, const Type *found,
   return false;
 }
 
-static bool kind_fits(const char *kind, const Value *v)
-{
+static bool kind_fits(const char *kind, const Value *v) {
   static const struct { const char *name; ValueKind kind; } kinds[] = {
     {"int", VAL_INT}, {"float", VAL_FLOAT}, {"bool", VAL_BOOL},
     {"str", VAL_STR}, {"elem", VAL_ELEM}, {"tensor", VAL_NODE},
@@ -315,8 +298,7 @@ static bool kind_fits(const char *kind, const Value *v)
   return false;
 }
 
-static bool kind_known(Elab *e, const TypeExpr *t)
-{
+static bool kind_known(Elab *e, const TypeExpr *t) {
   static const char *const names[] = {
     "int", "ints", "float", "bool", "str", "elem", "tensor"
   };
@@ -331,15 +313,13 @@ static bool kind_known(Elab *e, const TypeExpr *t)
   return false;
 }
 
-static void value_widen(Value *v)
-{
+static void value_widen(Value *v) {
   if (v->kind == VAL_INT)
     *v = value_float((double)v->i);
 }
 
 bool elab_kind_check(Elab *e, const TypeExpr *t, Value *v, const char *name,
-                     Span at)
-{
+                     Span at) {
   bool ok;
   if (!kind_known(e, t))
     return false;

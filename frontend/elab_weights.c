@@ -23,8 +23,7 @@ typedef struct Loader {
 
 /* ---- files ---------------------------------------------------------- */
 
-static Opened *file_open(Loader *l, const char *path, Span at)
-{
+static Opened *file_open(Loader *l, const char *path, Span at) {
   Elab *e = l->e;
   for (size_t i = 0; i < l->files.n; i++)
     if (!strcmp(l->files.at[i]->path, path))
@@ -50,8 +49,7 @@ static Opened *file_open(Loader *l, const char *path, Span at)
   return f;
 }
 
-static const WeightTensor *tensor_take(Opened *f, const char *name)
-{
+static const WeightTensor *tensor_take(Opened *f, const char *name) {
   size_t i = (size_t)(uintptr_t)map_get(&f->index, name);
   if (!i)
     return NULL;
@@ -59,9 +57,8 @@ static const WeightTensor *tensor_take(Opened *f, const char *name)
   return &f->w->tensors.at[i - 1];
 }
 
-static void PRINTF_LIKE(3, 4)
-file_error(Loader *l, const Opened *f, const char *fmt, ...)
-{
+static void PRINTF_LIKE(3, 4) file_error(Loader *l, const Opened *f,
+                        const char *fmt, ...) {
   Text t = {0};
   va_list ap;
   va_start(ap, fmt);
@@ -75,8 +72,7 @@ file_error(Loader *l, const Opened *f, const char *fmt, ...)
   l->ok = false;
 }
 
-static const char *shape_of(Elab *e, const Type *t)
-{
+static const char *shape_of(Elab *e, const Type *t) {
   Type plain = type_make(t->elem, t->rank, t->dim);
   Text s = {0};
   type_print(&s, &plain);
@@ -90,8 +86,7 @@ static const char *shape_of(Elab *e, const Type *t)
 /* Segments of the key that the pattern covers, 0: none.  caps get the
  * indices that [*] stands for. */
 static size_t rename_match(Elab *e, const Path *p, const PathSegs *key,
-                           int64_t *caps, size_t *ncaps)
-{
+                           int64_t *caps, size_t *ncaps) {
   *ncaps = 0;
   if (p->segs.n > key->n)
     return 0;
@@ -113,8 +108,7 @@ static size_t rename_match(Elab *e, const Path *p, const PathSegs *key,
 
 /* $0, $1, ... become the indices. */
 static void rename_write(Text *t, const char *to, const int64_t *caps,
-                         size_t ncaps)
-{
+                         size_t ncaps) {
   for (; *to; to++) {
     size_t k = (size_t)(to[0] == '$' && isdigit((unsigned char)to[1])
                         ? to[1] - '0' : 10);
@@ -129,8 +123,7 @@ static void rename_write(Text *t, const char *to, const int64_t *caps,
 
 /* The name in the file of the key: the longest pattern wins, and what it
  * leaves over of the key is appended. */
-static const char *rename_key(Elab *e, const Stmt *s, const char *key)
-{
+static const char *rename_key(Elab *e, const Stmt *s, const char *key) {
   PathSegs segs = path_split(e->a, key);
   const Rename *best = NULL;
   size_t covered = 0;
@@ -161,8 +154,7 @@ static const char *rename_key(Elab *e, const Stmt *s, const char *key)
 }
 
 /* `**` could match in more ways than one. */
-static bool renames_check(Elab *e, const Stmt *s)
-{
+static bool renames_check(Elab *e, const Stmt *s) {
   bool ok = true;
   for (size_t i = 0; i < s->renames.n; i++) {
     const Path *p = s->renames.at[i].path;
@@ -179,8 +171,7 @@ static bool renames_check(Elab *e, const Stmt *s)
 /* ---- one param ------------------------------------------------------ */
 
 static void tensor_missing(Loader *l, const Opened *f, const Param *p,
-                           const char *name, const char *expected)
-{
+                           const char *name, const char *expected) {
   const char *near = map_nearest(l->e->a, &f->index, name);
   const char *as = strcmp(p->path, name)
     ? arena_printf(l->e->a, " (as '%s')", name) : "";
@@ -190,14 +181,12 @@ static void tensor_missing(Loader *l, const Opened *f, const Param *p,
 }
 
 static void tensor_differs(Loader *l, const Opened *f, const Param *p,
-                           const WeightTensor *t, const char *expected)
-{
+                           const WeightTensor *t, const char *expected) {
   file_error(l, f, "param %s: expected %s, found %s as '%s' in %s", p->path,
              expected, shape_of(l->e, &t->type), t->name, f->path);
 }
 
-static void dense_load(Loader *l, Opened *f, Param *p, const char *name)
-{
+static void dense_load(Loader *l, Opened *f, Param *p, const char *name) {
   const WeightTensor *t = tensor_take(f, name);
   const char *want = shape_of(l->e, &p->type);
   if (!t) {
@@ -214,8 +203,7 @@ static void dense_load(Loader *l, Opened *f, Param *p, const char *name)
 }
 
 /* NAME.values and NAME.index, as a dump stores them. */
-static void sparse_load(Loader *l, Opened *f, Param *p, const char *name)
-{
+static void sparse_load(Loader *l, Opened *f, Param *p, const char *name) {
   Elab *e = l->e;
   const char *vname = arena_printf(e->a, "%s.values", name);
   const char *iname = arena_printf(e->a, "%s.index", name);
@@ -247,8 +235,7 @@ static void sparse_load(Loader *l, Opened *f, Param *p, const char *name)
 
 /* The weights statement nearest around a param, its key there. */
 static const WeightsUse *use_find(const Elab *e, const char *path,
-                                  const char **key)
-{
+                                  const char **key) {
   const WeightsUse *best = NULL;
   size_t longest = 0;
   for (size_t i = 0; i < e->weights.n; i++) {
@@ -264,8 +251,7 @@ static const WeightsUse *use_find(const Elab *e, const char *path,
   return best;
 }
 
-static void param_unfilled(Loader *l, const Param *p)
-{
+static void param_unfilled(Loader *l, const Param *p) {
   if (!l->without)
     diag_error(l->e->d, EXIT_MODEL, p->span,
                "no weights for %s: expected `weights \"FILE\";` in the "
@@ -276,8 +262,7 @@ static void param_unfilled(Loader *l, const Param *p)
 
 /* Several statements of one instance are asked in turn. */
 static Opened *use_open(Loader *l, const WeightsUse *w, const char *key,
-                        const char **name)
-{
+                        const char **name) {
   Elab *e = l->e;
   Opened *first = NULL;
   const char *first_name = key;
@@ -304,8 +289,7 @@ static Opened *use_open(Loader *l, const WeightsUse *w, const char *key,
   return first;
 }
 
-static void param_load(Loader *l, Param *p)
-{
+static void param_load(Loader *l, Param *p) {
   const char *key = p->path, *name = key;
   const WeightsUse *w = use_find(l->e, p->path, &key);
   Opened *f = NULL;
@@ -323,8 +307,7 @@ static void param_load(Loader *l, Param *p)
     dense_load(l, f, p, name);
 }
 
-static void param_draw(Loader *l, Param *p)
-{
+static void param_draw(Loader *l, Param *p) {
   if (p->type.elem == F32 && !p->type.sparse) {
     param_set_data(p, param_random(p, l->e->o->seed));
     return;
@@ -336,15 +319,13 @@ static void param_draw(Loader *l, Param *p)
 }
 
 /* A counter that PyTorch's batch norm keeps beside its values. */
-static bool is_counter(const char *name)
-{
+static bool is_counter(const char *name) {
   static const char end[] = ".num_batches_tracked";
   size_t n = strlen(name);
   return n >= sizeof end && strcmp(name + n + 1 - sizeof end, end) == 0;
 }
 
-static void unused_warn(const Loader *l, const Opened *f)
-{
+static void unused_warn(const Loader *l, const Opened *f) {
   enum { SHOWN = 5 };
   size_t n = 0;
   Text t = {0};
@@ -358,8 +339,7 @@ static void unused_warn(const Loader *l, const Opened *f)
   text_free(&t);
 }
 
-bool elab_weights(Elab *e)
-{
+bool elab_weights(Elab *e) {
   Loader l = {.e = e, .ok = true};
   const LoadOpts *o = e->o;
   for (size_t i = 0; i < e->weights.n; i++)

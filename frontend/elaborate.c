@@ -11,8 +11,7 @@ typedef struct Models {
   Vec(const Decl *) at;
 } Models;
 
-static void models_add(Elab *e, Models *m, const File *f, const char *as)
-{
+static void models_add(Elab *e, Models *m, const File *f, const char *as) {
   for (size_t i = 0; i < f->decls.n; i++) {
     const Decl *d = f->decls.at[i];
     if (d->kind != DECL_MODEL)
@@ -23,8 +22,7 @@ static void models_add(Elab *e, Models *m, const File *f, const char *as)
 }
 
 /* The file's own models; where it has none, those it imports. */
-static Models models_of(Elab *e, const File *f)
-{
+static Models models_of(Elab *e, const File *f) {
   Models m = {0};
   models_add(e, &m, f, NULL);
   for (size_t i = 0; i < f->decls.n && !m.at.n; i++) {
@@ -35,8 +33,7 @@ static Models models_of(Elab *e, const File *f)
   return m;
 }
 
-static const char *names_text(Elab *e, const char *const *names, size_t n)
-{
+static const char *names_text(Elab *e, const char *const *names, size_t n) {
   Text t = {0};
   text_puts(&t, "");
   for (size_t i = 0; i < n; i++)
@@ -46,8 +43,7 @@ static const char *names_text(Elab *e, const char *const *names, size_t n)
   return s;
 }
 
-static const Decl *model_pick(Elab *e, const File *f)
-{
+static const Decl *model_pick(Elab *e, const File *f) {
   Models m = models_of(e, f);
   const char *all = names_text(e, m.names.at, m.at.n);
   if (!m.at.n) {
@@ -75,8 +71,7 @@ static const Decl *model_pick(Elab *e, const File *f)
 /* ---- free dimensions ------------------------------------------------ */
 
 /* The bounds that mention a dimension, as they were written. */
-static const char *bound_text(Elab *e, const Decl *d, const char *dim)
-{
+static const char *bound_text(Elab *e, const Decl *d, const char *dim) {
   for (size_t i = 0; i < d->where.n; i++) {
     const Expr *x = d->where.at[i];
     const Expr *l = x->kind == EXPR_BINARY ? x->sub.at[0] : x;
@@ -87,8 +82,7 @@ static const char *bound_text(Elab *e, const Decl *d, const char *dim)
   return "";
 }
 
-static bool dim_fix(Elab *e, const Decl *d, const char *name, Span at)
-{
+static bool dim_fix(Elab *e, const Decl *d, const char *name, Span at) {
   if (var_get(e, name))
     return true;
   for (size_t i = 0; i < e->o->ndims; i++)
@@ -102,8 +96,7 @@ static bool dim_fix(Elab *e, const Decl *d, const char *name, Span at)
                     name, bound_text(e, d, name), name);
 }
 
-static bool dims_fix(Elab *e, const Decl *d)
-{
+static bool dims_fix(Elab *e, const Decl *d) {
   bool ok = true;
   for (size_t i = 0; i < d->sig.pars.n; i++) {
     const TypeExpr *t = d->sig.pars.at[i].type;
@@ -122,8 +115,7 @@ static bool dims_fix(Elab *e, const Decl *d)
   return ok;
 }
 
-bool elab_bounds(Elab *e, const Decl *d)
-{
+bool elab_bounds(Elab *e, const Decl *d) {
   bool ok = true;
   for (size_t i = 0; i < d->where.n; i++) {
     const Expr *x = d->where.at[i];
@@ -156,8 +148,7 @@ bool elab_bounds(Elab *e, const Decl *d)
 
 /* ---- running the model ---------------------------------------------- */
 
-static bool input_add(Elab *e, const Par *p)
-{
+static bool input_add(Elab *e, const Par *p) {
   Type t;
   if (p->type && !p->type->is_kind) {
     if (!elab_type(e, p->type, &t))
@@ -187,8 +178,7 @@ static bool input_add(Elab *e, const Par *p)
 
 /* The body is looked at even when an input is wrong, for its errors; a
  * dimension that is not fixed leaves nothing to look at. */
-static bool model_signature(Elab *e, const Decl *d)
-{
+static bool model_signature(Elab *e, const Decl *d) {
   if (!dims_fix(e, d) || !elab_bounds(e, d))
     return false;
   for (size_t i = 0; i < d->sig.pars.n; i++) {
@@ -199,8 +189,7 @@ static bool model_signature(Elab *e, const Decl *d)
   return true;
 }
 
-static void model_outputs(Elab *e, const Decl *d, const Value *v)
-{
+static void model_outputs(Elab *e, const Decl *d, const Value *v) {
   for (size_t i = 0; i < d->sig.results.n; i++) {
     const Bind *b = &d->sig.results.at[i];
     Value item = d->sig.results.n == 1 ? *v : v->at[i];
@@ -214,8 +203,7 @@ static void model_outputs(Elab *e, const Decl *d, const Value *v)
   }
 }
 
-static Frame *frame_new(Elab *e, const Decl *d, File *f)
-{
+static Frame *frame_new(Elab *e, const Decl *d, File *f) {
   Frame *fr = arena_new_of(e->a, Frame);
   fr->decl = d;
   fr->file = f;
@@ -224,8 +212,7 @@ static Frame *frame_new(Elab *e, const Decl *d, File *f)
 }
 
 /* Params and weights that stand outside of all models. */
-static void units_run(Elab *e)
-{
+static void units_run(Elab *e) {
   for (size_t i = 1; i < e->units.n; i++) {
     Unit *u = e->units.at[i];
     e->frame = u->frame = frame_new(e, NULL, u->file);
@@ -241,8 +228,7 @@ static void units_run(Elab *e)
   }
 }
 
-static bool model_run(Elab *e, const Decl *d)
-{
+static bool model_run(Elab *e, const Decl *d) {
   e->f = func_new(e->m, d->name.s);
   units_run(e);
   e->frame = frame_new(e, d, d->file);
@@ -260,8 +246,7 @@ static bool model_run(Elab *e, const Decl *d)
 
 /* ---- loading -------------------------------------------------------- */
 
-static bool load(Elab *e, const char *path, const Source *src)
-{
+static bool load(Elab *e, const char *path, const Source *src) {
   if (!units_load(e, path, src))
     return false;
   File *f = e->units.at[1]->file;
@@ -279,8 +264,7 @@ static bool load(Elab *e, const char *path, const Source *src)
 }
 
 static Module *load_source(Diags *d, const char *path, const Source *src,
-                           const LoadOpts *o)
-{
+                           const LoadOpts *o) {
   size_t before = diags_errors(d);
   Module *m = module_new("model");
   Elab e = {.a = m->arena, .d = d, .o = o, .m = m, .base = before};
@@ -292,9 +276,8 @@ static Module *load_source(Diags *d, const char *path, const Source *src,
   return NULL;
 }
 
-Module *tam_load(Diags *d, const char *path, const LoadOpts *o)
-{
-  const Source *src = source_read(diags_arena(d), d, path);
+Module *tam_load(Diags *d, const char *path, const LoadOpts *o) {
+  const Source *src = model_source(d, path);
   if (!src)
     return NULL;
   if (o->on_file)
@@ -302,9 +285,8 @@ Module *tam_load(Diags *d, const char *path, const LoadOpts *o)
   return load_source(d, path, src, o);
 }
 
-Module *tam_load_text(Diags *d, const char *path, const char *text,
-                      size_t len, const LoadOpts *o)
-{
+Module *tam_load_text(Diags *d, const char *path, const char *text, size_t len,
+                      const LoadOpts *o) {
   Arena *a = diags_arena(d);
   Source *src = arena_new_of(a, Source);
   const char *nul = memchr(text, 0, len);

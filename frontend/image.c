@@ -17,10 +17,8 @@ typedef struct Pixels {
   uint8_t *at;         /* from malloc */
 } Pixels;
 
-static bool
-pixels_alloc(Diags *d, const char *path, int64_t width, int64_t height,
-             Pixels *out)
-{
+static bool pixels_alloc(Diags *d, const char *path, int64_t width,
+                         int64_t height, Pixels *out) {
   if (width < 1 || height < 1 || width > SIDE_MAX || height > SIDE_MAX
       || width * height > PIXELS_MAX)
     return diag_error_at(d, EXIT_FILE, path,
@@ -35,9 +33,8 @@ pixels_alloc(Diags *d, const char *path, int64_t width, int64_t height,
 }
 
 /* Transparency is dropped, as most training pipelines do. */
-static bool
-png_decode(Diags *d, const char *path, const Buffer *b, Pixels *out)
-{
+static bool png_decode(Diags *d, const char *path, const Buffer *b,
+                       Pixels *out) {
   png_image image = {.version = PNG_IMAGE_VERSION};
   bool ok;
 
@@ -52,9 +49,8 @@ png_decode(Diags *d, const char *path, const Buffer *b, Pixels *out)
   return ok;
 }
 
-static bool
-jpeg_decode(Diags *d, const char *path, const Buffer *b, Pixels *out)
-{
+static bool jpeg_decode(Diags *d, const char *path, const Buffer *b,
+                        Pixels *out) {
   tjhandle h = tjInitDecompress();
   int width = 0, height = 0, subsampling = 0, space = 0;
   bool ok;
@@ -84,9 +80,7 @@ jpeg_decode(Diags *d, const char *path, const Buffer *b, Pixels *out)
 }
 
 /* out->at is set or NULL, also on error. */
-static bool
-image_decode(Diags *d, const char *path, Pixels *out)
-{
+static bool image_decode(Diags *d, const char *path, Pixels *out) {
   static const uint8_t png[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 26, '\n'};
   static const uint8_t jpeg[3] = {0xff, 0xd8, 0xff};
   Buffer *b = buffer_map(d, path);
@@ -107,9 +101,7 @@ image_decode(Diags *d, const char *path, Pixels *out)
 }
 
 /* One channel in 0..1; grey is ITU-R 601 luma. */
-static void
-plane_extract(const Pixels *p, int channels, int c, float *out)
-{
+static void plane_extract(const Pixels *p, int channels, int c, float *out) {
   size_t n = (size_t)p->width * (size_t)p->height;
 
   for (size_t i = 0; i < n; i++) {
@@ -124,10 +116,9 @@ plane_extract(const Pixels *p, int channels, int c, float *out)
 /* Bilinear resize of rows: `count` lines of `from` samples, `step` apart,
  * become `to` samples.  The triangle filter is as wide as the larger of
  * both steps, so that shrinking averages all samples. */
-static void
-lines_resize(const float *in, int from, float *out, int to, int count,
-             int in_line, int in_step, int out_line, int out_step)
-{
+static void lines_resize(const float *in, int from, float *out, int to,
+                         int count, int in_line, int in_step, int out_line,
+                         int out_step) {
   double scale = (double)from / to, radius = scale > 1 ? scale : 1;
 
   for (int x = 0; x < to; x++) {
@@ -154,10 +145,8 @@ lines_resize(const float *in, int from, float *out, int to, int count,
 }
 
 /* One channel of the image into a plane of height x width. */
-static void
-plane_fill(const Pixels *p, int channels, int c, int height, int width,
-           float *out)
-{
+static void plane_fill(const Pixels *p, int channels, int c, int height,
+                       int width, float *out) {
   size_t n = (size_t)p->width * (size_t)p->height;
   float *plane = malloc(n * sizeof *plane);
   float *wide = malloc((size_t)p->height * (size_t)width * sizeof *wide);
@@ -172,9 +161,8 @@ plane_fill(const Pixels *p, int channels, int c, int height, int width,
   free(wide);
 }
 
-static bool
-check_input(Diags *d, const char *path, const Type *t, const ImageOpts *o)
-{
+static bool check_input(Diags *d, const char *path, const Type *t,
+                        const ImageOpts *o) {
   Text s = {0};
   bool ok = true;
   int64_t c = t->rank == 4 ? t->dim[1] : 0;
@@ -201,10 +189,8 @@ check_input(Diags *d, const char *path, const Type *t, const ImageOpts *o)
   return ok;
 }
 
-float *
-image_read(Arena *a, Diags *d, const char *path, const Type *t,
-           const ImageOpts *o)
-{
+float *image_read(Arena *a, Diags *d, const char *path, const Type *t,
+                  const ImageOpts *o) {
   float *out = NULL;
   Pixels p = {0};
 

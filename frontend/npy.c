@@ -24,25 +24,19 @@ typedef struct Scan {
   size_t at, base;     /* base: offset of the text in the file */
 } Scan;
 
-static bool
-scan_error(const Scan *s, const char *message)
-{
+static bool scan_error(const Scan *s, const char *message) {
   const char *where = arena_printf(s->a, "%s: byte %zu", s->where,
                                    s->base + s->at);
 
   return diag_error_at(s->d, EXIT_FILE, where, "npy header: %s", message);
 }
 
-static void
-scan_space(Scan *s)
-{
+static void scan_space(Scan *s) {
   while (s->text[s->at] == ' ' || s->text[s->at] == '\n')
     s->at++;
 }
 
-static bool
-scan_char(Scan *s, char c)
-{
+static bool scan_char(Scan *s, char c) {
   scan_space(s);
   if (s->text[s->at] != c)
     return false;
@@ -50,9 +44,7 @@ scan_char(Scan *s, char c)
   return true;
 }
 
-static const char *
-scan_string(Scan *s)
-{
+static const char *scan_string(Scan *s) {
   const char *p, *end;
 
   scan_space(s);
@@ -66,9 +58,7 @@ scan_string(Scan *s)
   return arena_strndup(s->a, p + 1, (size_t)(end - p) - 1);
 }
 
-static bool
-scan_descr(Scan *s, Elem *elem)
-{
+static bool scan_descr(Scan *s, Elem *elem) {
   size_t start = s->at;
   const char *descr = scan_string(s);
 
@@ -87,9 +77,7 @@ scan_descr(Scan *s, Elem *elem)
                     descr));
 }
 
-static bool
-scan_order(Scan *s)
-{
+static bool scan_order(Scan *s) {
   scan_space(s);
   if (strncmp(s->text + s->at, "False", 5) == 0) {
     s->at += 5;
@@ -101,9 +89,7 @@ scan_order(Scan *s)
   return scan_error(s, "expected True or False as 'fortran_order'");
 }
 
-static bool
-scan_size(Scan *s, int64_t *out)
-{
+static bool scan_size(Scan *s, int64_t *out) {
   int64_t v = 0;
   size_t start = s->at;
 
@@ -115,9 +101,7 @@ scan_size(Scan *s, int64_t *out)
   return s->at > start || scan_error(s, "expected a dimension");
 }
 
-static bool
-scan_shape(Scan *s, int *rank, int64_t dim[MAX_RANK])
-{
+static bool scan_shape(Scan *s, int *rank, int64_t dim[MAX_RANK]) {
   *rank = 0;
   if (!scan_char(s, '('))
     return scan_error(s, "expected a tuple as 'shape'");
@@ -137,9 +121,7 @@ scan_shape(Scan *s, int *rank, int64_t dim[MAX_RANK])
 }
 
 /* The dictionary: three keys, once each, in any order. */
-static bool
-scan_dict(Scan *s, Type *t)
-{
+static bool scan_dict(Scan *s, Type *t) {
   enum { DESCR = 1, ORDER = 2, SHAPE = 4, ALL = 7 };
   int64_t dim[MAX_RANK] = {0};
   int seen = 0, rank = 0;
@@ -176,10 +158,8 @@ scan_dict(Scan *s, Type *t)
 }
 
 /* Where the header's text lies. */
-static bool
-npy_preamble(Diags *d, const char *where, const Buffer *buf, size_t *begin,
-             size_t *len)
-{
+static bool npy_preamble(Diags *d, const char *where, const Buffer *buf,
+                         size_t *begin, size_t *len) {
   const uint8_t *p = buf->data;
 
   if (buf->size < 10 || memcmp(p, "\x93NUMPY", 6) != 0)
@@ -198,10 +178,8 @@ npy_preamble(Diags *d, const char *where, const Buffer *buf, size_t *begin,
   return true;
 }
 
-bool
-npy_header(Arena *a, Diags *d, const char *where, const Buffer *buf,
-           Type *t, size_t *offset)
-{
+bool npy_header(Arena *a, Diags *d, const char *where, const Buffer *buf,
+                Type *t, size_t *offset) {
   Scan s = {.a = a, .d = d, .where = where};
   size_t len = 0, size;
 
@@ -224,9 +202,7 @@ npy_header(Arena *a, Diags *d, const char *where, const Buffer *buf,
   return true;
 }
 
-WeightFile *
-npy_parse(Arena *a, Diags *d, const char *path, Buffer *buf)
-{
+WeightFile *npy_parse(Arena *a, Diags *d, const char *path, Buffer *buf) {
   WeightFile *w;
   size_t offset;
   Type t;
@@ -237,9 +213,7 @@ npy_parse(Arena *a, Diags *d, const char *path, Buffer *buf)
   return weight_file_add(a, d, w, path, "", t, buf, offset) ? w : NULL;
 }
 
-bool
-npy_write(Diags *d, const char *path, const Type *t, const void *data)
-{
+bool npy_write(Diags *d, const char *path, const Type *t, const void *data) {
   const char *descr = NULL;
   size_t size;
   Text s = {0};

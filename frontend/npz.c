@@ -17,9 +17,7 @@ typedef struct Zip {
   uint64_t budget;   /* bytes that members may still unpack to */
 } Zip;
 
-static zip_t *
-zip_open_buffer(Diags *d, const char *path, const Buffer *buf)
-{
+static zip_t *zip_open_buffer(Diags *d, const char *path, const Buffer *buf) {
   zip_source_t *source;
   zip_error_t err;
   zip_t *zip = NULL;
@@ -38,9 +36,7 @@ zip_open_buffer(Diags *d, const char *path, const Buffer *buf)
 
 /* Read the member whole; one read past the end has its checksum compared.
  * NULL on error. */
-static Buffer *
-read_member(zip_t *zip, uint64_t i, size_t size)
-{
+static Buffer *read_member(zip_t *zip, uint64_t i, size_t size) {
   zip_file_t *f = zip_fopen_index(zip, i, 0);
   Buffer *b = NULL;
   size_t n = 0;
@@ -60,9 +56,8 @@ read_member(zip_t *zip, uint64_t i, size_t size)
   return b;
 }
 
-static bool
-check_member(Zip *z, const char *where, uint64_t i, const zip_stat_t *st)
-{
+static bool check_member(Zip *z, const char *where, uint64_t i,
+                         const zip_stat_t *st) {
   enum { NEED = ZIP_STAT_SIZE | ZIP_STAT_COMP_METHOD };
 
   if (zip_name_locate(z->zip, st->name, 0) != (zip_int64_t)i)
@@ -82,9 +77,7 @@ check_member(Zip *z, const char *where, uint64_t i, const zip_stat_t *st)
   return true;
 }
 
-static bool
-add_member(Zip *z, WeightFile *w, uint64_t i)
-{
+static bool add_member(Zip *z, WeightFile *w, uint64_t i) {
   const char *where;
   size_t len, offset;
   zip_stat_t st;
@@ -118,9 +111,7 @@ add_member(Zip *z, WeightFile *w, uint64_t i)
   return ok;
 }
 
-WeightFile *
-npz_parse(Arena *a, Diags *d, const char *path, Buffer *buf)
-{
+WeightFile *npz_parse(Arena *a, Diags *d, const char *path, Buffer *buf) {
   Zip z = {.a = a, .d = d, .path = path};
   WeightFile *w;
   zip_int64_t n;

@@ -474,8 +474,7 @@ with_opt: %empty { $$ = (Args){0}; } | "with" kwargs { $$ = $kwargs; } ;
 
 /* A token as it stands in a message: 'text' for what the user types, a
  * bare word for a class of tokens. */
-static const char *symbol_text(yysymbol_kind_t k)
-{
+static const char *symbol_text(yysymbol_kind_t k) {
   switch (k) {
   case YYSYMBOL_ID: return "a name";
   case YYSYMBOL_STR: return "a string";
@@ -489,8 +488,7 @@ static const char *symbol_text(yysymbol_kind_t k)
   }
 }
 
-static void symbol_print(Text *t, yysymbol_kind_t k)
-{
+static void symbol_print(Text *t, yysymbol_kind_t k) {
   const char *s = symbol_text(k);
   if (s)
     text_puts(t, s);
@@ -501,8 +499,7 @@ static void symbol_print(Text *t, yysymbol_kind_t k)
 }
 
 /* What may stand between two operands but not behind a layer. */
-static bool is_operator(yysymbol_kind_t k)
-{
+static bool is_operator(yysymbol_kind_t k) {
   static const char *const ops[] = {
     "||", "&&", "==", "!=", "<=", ">=", "..", "'<'", "'>'", "'+'", "'-'",
     "'*'", "'/'", "'%'"
@@ -513,8 +510,7 @@ static bool is_operator(yysymbol_kind_t k)
   return false;
 }
 
-static bool wanted(const yysymbol_kind_t *want, int n, yysymbol_kind_t k)
-{
+static bool wanted(const yysymbol_kind_t *want, int n, yysymbol_kind_t k) {
   for (int i = 0; i < n; i++)
     if (want[i] == k)
       return true;
@@ -522,8 +518,7 @@ static bool wanted(const yysymbol_kind_t *want, int n, yysymbol_kind_t k)
 }
 
 /* Behind an operand: what may end the expression, or an operator. */
-static void end_print(Text *t, const yysymbol_kind_t *want, int n)
-{
+static void end_print(Text *t, const yysymbol_kind_t *want, int n) {
   for (int i = 0; i < n; i++) {
     const char *s = yysymbol_name(want[i]);
     if (!strcmp(s, "';'") || !strcmp(s, "')'") || !strcmp(s, "']'") ||
@@ -534,8 +529,7 @@ static void end_print(Text *t, const yysymbol_kind_t *want, int n)
 }
 
 /* What was expected, in the words of the manual where they are many. */
-static void expected_print(Text *t, const yysymbol_kind_t *want, int n)
-{
+static void expected_print(Text *t, const yysymbol_kind_t *want, int n) {
   enum { MAX_SHOWN = 5 };
   if (wanted(want, n, YYSYMBOL_BLOCK))
     text_puts(t, "a declaration like 'block', 'model' or 'recipe'");
@@ -555,8 +549,7 @@ static void expected_print(Text *t, const yysymbol_kind_t *want, int n)
 }
 
 static int yyreport_syntax_error(const yypcontext_t *ctx, void *scanner,
-                                 ParseCtx *p)
-{
+                                 ParseCtx *p) {
   yysymbol_kind_t want[YYNTOKENS];
   int n = yypcontext_expected_tokens(ctx, want, YYNTOKENS);
   yysymbol_kind_t got = yypcontext_token(ctx);
@@ -585,8 +578,7 @@ static int yyreport_syntax_error(const yypcontext_t *ctx, void *scanner,
 }
 
 /* Only memory exhaustion arrives here: the parser's stack is at its end. */
-static void tam_yyerror(Loc *l, void *scanner, ParseCtx *p, const char *msg)
-{
+static void tam_yyerror(Loc *l, void *scanner, ParseCtx *p, const char *msg) {
   (void)scanner;
   (void)msg;
   diag_error(p->diags, EXIT_MODEL, parse_span(p, *l),

@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-PathSegs path_split(Arena *a, const char *path)
-{
+PathSegs path_split(Arena *a, const char *path) {
   PathSegs out = {0};
   while (*path) {
     size_t n = strcspn(path, ".");
@@ -21,8 +20,7 @@ PathSegs path_split(Arena *a, const char *path)
   return out;
 }
 
-bool pattern_read(Elab *e, const Path *p, PathPattern *out)
-{
+bool pattern_read(Elab *e, const Path *p, PathPattern *out) {
   for (size_t i = 0; i < p->segs.n; i++) {
     const Seg *s = &p->segs.at[i];
     PatSeg x = {s->name, -1, s->any};
@@ -38,8 +36,7 @@ bool pattern_read(Elab *e, const Path *p, PathPattern *out)
   return true;
 }
 
-static bool seg_match(const PatSeg *p, const PathSeg *s)
-{
+static bool seg_match(const PatSeg *p, const PathSeg *s) {
   if (strcmp(p->name, "*") && strcmp(p->name, s->name))
     return false;
   if (p->any)
@@ -48,8 +45,7 @@ static bool seg_match(const PatSeg *p, const PathSeg *s)
 }
 
 /* One row of the table per segment of the pattern, each from the last. */
-bool *pattern_prefixes(Arena *a, const PathPattern *p, const PathSegs *s)
-{
+bool *pattern_prefixes(Arena *a, const PathPattern *p, const PathSegs *s) {
   bool *hit = arena_array(a, bool, s->n + 1);
   hit[0] = true;
   for (size_t i = 0; i < p->n; i++) {

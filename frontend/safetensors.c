@@ -30,16 +30,12 @@ typedef struct Reader {
 /* A tensor's place, to find gaps and overlaps. */
 typedef struct Range { size_t begin, end; const char *name; } Range;
 
-static const char *
-where_byte(const Reader *r, size_t byte)
-{
+static const char *where_byte(const Reader *r, size_t byte) {
   return arena_printf(r->a, "%s: byte %zu", r->path, byte);
 }
 
 /* The JSON header, or NULL. */
-static json_t *
-read_header(Reader *r)
-{
+static json_t *read_header(Reader *r) {
   const Buffer *b = r->buf;
   json_error_t err;
   json_t *root;
@@ -69,9 +65,8 @@ read_header(Reader *r)
   return root;
 }
 
-static bool
-read_dtype(Reader *r, const char *where, const json_t *v, Elem *out)
-{
+static bool read_dtype(Reader *r, const char *where, const json_t *v,
+                       Elem *out) {
   const char *s = json_string_value(v);
 
   if (!s)
@@ -88,10 +83,8 @@ read_dtype(Reader *r, const char *where, const json_t *v, Elem *out)
 }
 
 /* An array of non-negative integers; -1 after a diagnostic. */
-static int
-read_sizes(Reader *r, const char *where, const json_t *v, const char *key,
-           int64_t *out, int max)
-{
+static int read_sizes(Reader *r, const char *where, const json_t *v,
+                      const char *key, int64_t *out, int max) {
   size_t n = json_array_size(v);
 
   if (!json_is_array(v)) {
@@ -118,10 +111,8 @@ read_sizes(Reader *r, const char *where, const json_t *v, const char *key,
   return (int)n;
 }
 
-static bool
-read_tensor(Reader *r, WeightFile *w, const char *name, const json_t *v,
-            Range *range)
-{
+static bool read_tensor(Reader *r, WeightFile *w, const char *name,
+                        const json_t *v, Range *range) {
   const char *where = arena_printf(r->a, "%s: tensor '%s'", r->path, name);
   int64_t dim[MAX_RANK] = {0}, at[2];
   size_t size;
@@ -162,9 +153,7 @@ read_tensor(Reader *r, WeightFile *w, const char *name, const json_t *v,
                          r->data + (size_t)at[0]);
 }
 
-static int
-range_order(const void *x, const void *y)
-{
+static int range_order(const void *x, const void *y) {
   const Range *a = x, *b = y;
 
   if (a->begin != b->begin)
@@ -174,9 +163,7 @@ range_order(const void *x, const void *y)
 
 /* The tensors must cover the data, each byte once: bytes that belong to
  * nobody could hide another file. */
-static bool
-check_cover(Reader *r, Range *range, size_t n)
-{
+static bool check_cover(Reader *r, Range *range, size_t n) {
   size_t end = 0;
 
   if (n > 0)
@@ -197,9 +184,7 @@ check_cover(Reader *r, Range *range, size_t n)
                        "data that belong to no tensor");
 }
 
-static bool
-check_metadata(Reader *r, const json_t *v)
-{
+static bool check_metadata(Reader *r, const json_t *v) {
   const char *where = arena_printf(r->a, "%s: __metadata__", r->path);
   const char *key;
   json_t *e;
@@ -213,9 +198,7 @@ check_metadata(Reader *r, const json_t *v)
   return true;
 }
 
-static bool
-read_tensors(Reader *r, WeightFile *w, json_t *root)
-{
+static bool read_tensors(Reader *r, WeightFile *w, json_t *root) {
   Range *range = arena_array(r->a, Range, json_object_size(root));
   bool ok = true;
   size_t n = 0;
@@ -231,9 +214,8 @@ read_tensors(Reader *r, WeightFile *w, json_t *root)
   return ok && check_cover(r, range, n);
 }
 
-WeightFile *
-safetensors_parse(Arena *a, Diags *d, const char *path, Buffer *buf)
-{
+WeightFile *safetensors_parse(Arena *a, Diags *d, const char *path,
+                              Buffer *buf) {
   Reader r = {.a = a, .d = d, .path = path, .buf = buf};
   json_t *root = read_header(&r);
   WeightFile *w;
@@ -251,19 +233,15 @@ safetensors_parse(Arena *a, Diags *d, const char *path, Buffer *buf)
 
 /* ---- writing -------------------------------------------------------- */
 
-static const char *
-dtype_name(Elem elem)
-{
+static const char *dtype_name(Elem elem) {
   for (int i = 0; i < NDTYPES; i++)
     if (dtypes[i].elem == elem)
       return dtypes[i].name;
   unreachable();
 }
 
-bool
-safetensors_write(Diags *d, const char *path, const WeightTensor *t,
-                  size_t n)
-{
+bool safetensors_write(Diags *d, const char *path, const WeightTensor *t,
+                       size_t n) {
   size_t offset = 0;
   uint64_t header;
   Text s = {0};

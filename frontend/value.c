@@ -9,26 +9,22 @@ Value value_float(double f) { return (Value){.kind = VAL_FLOAT, .f = f}; }
 Value value_bool(bool b) { return (Value){.kind = VAL_BOOL, .i = b}; }
 Value value_node(Node *n) { return (Value){.kind = VAL_NODE, .node = n}; }
 
-Value value_list(ValueKind kind, Value *at, size_t n)
-{
+Value value_list(ValueKind kind, Value *at, size_t n) {
   Value v = {.kind = kind, .at = at, .n = n, .size = n};
   for (size_t i = 0; i < n; i++)
     v.size += at[i].size;
   return v;
 }
 
-bool value_is_number(const Value *v)
-{
+bool value_is_number(const Value *v) {
   return v->kind == VAL_INT || v->kind == VAL_FLOAT;
 }
 
-double value_number(const Value *v)
-{
+double value_number(const Value *v) {
   return v->kind == VAL_INT ? (double)v->i : v->f;
 }
 
-int64_t value_len(const Value *v)
-{
+int64_t value_len(const Value *v) {
   switch (v->kind) {
   case VAL_LIST: case VAL_TUPLE: return (int64_t)v->n;
   case VAL_RANGE: return v->j > v->i ? v->j - v->i : 0;
@@ -36,14 +32,12 @@ int64_t value_len(const Value *v)
   }
 }
 
-Value value_item(const Value *v, int64_t i)
-{
+Value value_item(const Value *v, int64_t i) {
   ensure(i >= 0 && i < value_len(v));
   return v->kind == VAL_RANGE ? value_int(v->i + i) : v->at[i];
 }
 
-void value_print(Text *t, const Value *v)
-{
+void value_print(Text *t, const Value *v) {
   switch (v->kind) {
   case VAL_INT: text_printf(t, "%lld", (long long)v->i); break;
   case VAL_FLOAT: text_float(t, v->f, false); break;
@@ -72,8 +66,7 @@ void value_print(Text *t, const Value *v)
   }
 }
 
-const char *value_describe(Arena *a, const Value *v)
-{
+const char *value_describe(Arena *a, const Value *v) {
   static const char *const kinds[] = {
     "nothing", "int ", "float ", "bool ", "string ", "pattern ", "pattern ",
     "element type ", "tensor ", "list ", "tuple ", "range ", "tensor "
@@ -89,8 +82,7 @@ const char *value_describe(Arena *a, const Value *v)
   return s;
 }
 
-bool value_equal(const Value *x, const Value *y)
-{
+bool value_equal(const Value *x, const Value *y) {
   if (value_is_number(x) && value_is_number(y))
     return x->kind == VAL_INT && y->kind == VAL_INT
       ? x->i == y->i : value_number(x) == value_number(y);
@@ -116,8 +108,7 @@ bool value_equal(const Value *x, const Value *y)
   }
 }
 
-bool value_ints(Arena *a, const Value *v, const int64_t **out, int *n)
-{
+bool value_ints(Arena *a, const Value *v, const int64_t **out, int *n) {
   Vec(int64_t) flat = {0};
   if (v->kind == VAL_INT)
     vec_push(a, &flat, v->i);
@@ -139,8 +130,7 @@ bool value_ints(Arena *a, const Value *v, const int64_t **out, int *n)
 
 /* ---- arithmetic ----------------------------------------------------- */
 
-const char *oper_text(Oper op)
-{
+const char *oper_text(Oper op) {
   static const char *const text[] = {
     "||", "&&", "==", "!=", "<=", ">=", "<", ">", "..", "+", "-", "*", "/",
     "%", "-", "!"
@@ -148,8 +138,7 @@ const char *oper_text(Oper op)
   return text[op];
 }
 
-static const char *int_binary(Oper op, int64_t x, int64_t y, int64_t *out)
-{
+static const char *int_binary(Oper op, int64_t x, int64_t y, int64_t *out) {
   static const char *const over = "the result does not fit 64 bits";
   switch (op) {
   case OPER_ADD: return __builtin_add_overflow(x, y, out) ? over : NULL;
@@ -171,8 +160,7 @@ static const char *int_binary(Oper op, int64_t x, int64_t y, int64_t *out)
   }
 }
 
-static double float_binary(Oper op, double x, double y)
-{
+static double float_binary(Oper op, double x, double y) {
   switch (op) {
   case OPER_ADD: return x + y;
   case OPER_SUB: return x - y;
@@ -183,8 +171,7 @@ static double float_binary(Oper op, double x, double y)
   }
 }
 
-static bool number_compare(Oper op, const Value *x, const Value *y)
-{
+static bool number_compare(Oper op, const Value *x, const Value *y) {
   bool ints = x->kind == VAL_INT && y->kind == VAL_INT;
   double a = value_number(x), b = value_number(y);
   bool lt = ints ? x->i < y->i : a < b, gt = ints ? x->i > y->i : a > b;
@@ -200,8 +187,7 @@ static bool number_compare(Oper op, const Value *x, const Value *y)
 
 /* Element by element; a number goes with each element of a list. */
 static const char *list_binary(Arena *a, Oper op, const Value *x,
-                               const Value *y, Value *out)
-{
+                               const Value *y, Value *out) {
   int64_t nx = value_len(x), ny = value_len(y), n = nx >= 0 ? nx : ny;
   if (nx >= 0 && ny >= 0 && nx != ny)
     return "the lists differ in length";
@@ -222,8 +208,7 @@ static const char *list_binary(Arena *a, Oper op, const Value *x,
 }
 
 const char *value_binary(Arena *a, Oper op, const Value *x, const Value *y,
-                         Value *out)
-{
+                         Value *out) {
   bool numbers = value_is_number(x) && value_is_number(y);
   if (op == OPER_EQ || op == OPER_NE) {
     *out = value_bool(value_equal(x, y) == (op == OPER_EQ));
@@ -257,8 +242,7 @@ const char *value_binary(Arena *a, Oper op, const Value *x, const Value *y,
   return NULL;
 }
 
-const char *value_unary(Arena *a, Oper op, const Value *x, Value *out)
-{
+const char *value_unary(Arena *a, Oper op, const Value *x, Value *out) {
   if (op == OPER_NOT) {
     if (x->kind != VAL_BOOL)
       return "'!' takes a bool";

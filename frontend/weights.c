@@ -8,18 +8,14 @@
 #error "weight files are read in place: little-endian hosts only"
 #endif
 
-WeightFile *
-weight_file_new(Arena *a, const char *path)
-{
+WeightFile *weight_file_new(Arena *a, const char *path) {
   WeightFile *w = arena_new_of(a, WeightFile);
 
   w->path = arena_strdup(a, path);
   return w;
 }
 
-bool
-weight_bytes(const Type *t, size_t *bytes)
-{
+bool weight_bytes(const Type *t, size_t *bytes) {
   size_t n = elem_size(t->elem);
   bool empty = false;
 
@@ -36,9 +32,7 @@ weight_bytes(const Type *t, size_t *bytes)
   return true;
 }
 
-const char *
-weight_type_name(Arena *a, const Type *t)
-{
+const char *weight_type_name(Arena *a, const Type *t) {
   const char *s = arena_printf(a, "%s[", elem_name(t->elem));
 
   for (int i = 0; i < t->rank; i++)
@@ -47,10 +41,8 @@ weight_type_name(Arena *a, const Type *t)
   return arena_printf(a, "%s]", s);
 }
 
-bool
-weight_file_add(Arena *a, Diags *d, WeightFile *w, const char *where,
-                const char *name, Type t, Buffer *buf, size_t offset)
-{
+bool weight_file_add(Arena *a, Diags *d, WeightFile *w, const char *where,
+                     const char *name, Type t, Buffer *buf, size_t offset) {
   WeightTensor wt = {.name = arena_strdup(a, name), .type = t};
   size_t size;
 
@@ -67,9 +59,7 @@ weight_file_add(Arena *a, Diags *d, WeightFile *w, const char *where,
   return true;
 }
 
-void
-weights_close(WeightFile *w)
-{
+void weights_close(WeightFile *w) {
   if (!w)
     return;
   for (size_t i = 0; i < w->tensors.n; i++)
@@ -77,24 +67,18 @@ weights_close(WeightFile *w)
   w->tensors.n = 0;
 }
 
-const WeightTensor *
-weights_find(const WeightFile *w, const char *name)
-{
+const WeightTensor *weights_find(const WeightFile *w, const char *name) {
   for (size_t i = 0; i < w->tensors.n; i++)
     if (strcmp(w->tensors.at[i].name, name) == 0)
       return &w->tensors.at[i];
   return NULL;
 }
 
-static bool
-starts_with(const Buffer *b, const char *magic, size_t n)
-{
+static bool starts_with(const Buffer *b, const char *magic, size_t n) {
   return b->size >= n && memcmp(b->data, magic, n) == 0;
 }
 
-WeightFile *
-weights_read(Arena *a, Diags *d, const char *path)
-{
+WeightFile *weights_read(Arena *a, Diags *d, const char *path) {
   Buffer *buf = buffer_map(d, path);
   WeightFile *w;
 
@@ -104,6 +88,8 @@ weights_read(Arena *a, Diags *d, const char *path)
     w = npy_parse(a, d, path, buf);
   else if (starts_with(buf, "PK\3\4", 4) || starts_with(buf, "PK\5\6", 4))
     w = npz_parse(a, d, path, buf);
+  else if (buf->size >= 8 && memcmp(buf->data + 4, "TFL3", 4) == 0)
+    w = tflite_parse(a, d, path, buf);
   else
     w = safetensors_parse(a, d, path, buf);
   buffer_unref(buf);   /* the tensors keep it */
@@ -112,9 +98,7 @@ weights_read(Arena *a, Diags *d, const char *path)
 
 /* ---- widening ------------------------------------------------------- */
 
-static float
-f32_of_bits(uint32_t bits)
-{
+static float f32_of_bits(uint32_t bits) {
   float f;
 
   memcpy(&f, &bits, sizeof f);
@@ -123,9 +107,7 @@ f32_of_bits(uint32_t bits)
 
 /* Every f16 is an f32: sign, exponent and mantissa are moved; a subnormal
  * is its mantissa times 2^-24. */
-static float
-widen_f16(uint16_t h)
-{
+static float widen_f16(uint16_t h) {
   uint32_t sign = (uint32_t)(h & 0x8000) << 16;
   uint32_t exponent = h >> 10 & 31, mantissa = h & 1023;
 
@@ -138,9 +120,7 @@ widen_f16(uint16_t h)
   return f32_of_bits(sign | exponent << 23 | mantissa << 13);
 }
 
-static float
-widen_bf16(uint16_t h)
-{
+static float widen_bf16(uint16_t h) {
   return f32_of_bits((uint32_t)h << 16);
 }
 
@@ -153,9 +133,7 @@ widen_bf16(uint16_t h)
   }                                                  \
   break
 
-static void
-widen(Elem elem, const uint8_t *p, size_t n, float *out)
-{
+static void widen(Elem elem, const uint8_t *p, size_t n, float *out) {
   switch (elem) {
   case F64: WIDEN(double, (float)v);
   case F32: WIDEN(float, v);
@@ -170,9 +148,7 @@ widen(Elem elem, const uint8_t *p, size_t n, float *out)
   }
 }
 
-Buffer *
-weights_to_f32(const WeightTensor *t)
-{
+Buffer *weights_to_f32(const WeightTensor *t) {
   size_t n = t->data->size / elem_size(t->type.elem);
   Buffer *b;
 

@@ -3,80 +3,68 @@
 
 #include <string.h>
 
-int attr_index(Op op, const char *name)
-{
+int attr_index(Op op, const char *name) {
   const OpInfo *info = op_info(op);
   for (int i = 0; i < info->nattrs; i++)
     if (strcmp(info->attr[i], name) == 0) return i;
   return -1;
 }
 
-static Attr *attr_of(const Node *n, const char *name, AttrKind kind)
-{
+static Attr *attr_of(const Node *n, const char *name, AttrKind kind) {
   int i = attr_index(n->op, name);
   ensure(i >= 0 && n->attr[i].kind == kind);
   return &n->attr[i];
 }
 
-int64_t attr_int(const Node *n, const char *name)
-{
+int64_t attr_int(const Node *n, const char *name) {
   return attr_of(n, name, ATTR_INT)->i;
 }
 
-bool attr_bool(const Node *n, const char *name)
-{
+bool attr_bool(const Node *n, const char *name) {
   return attr_of(n, name, ATTR_BOOL)->i != 0;
 }
 
-double attr_float(const Node *n, const char *name)
-{
+double attr_float(const Node *n, const char *name) {
   return attr_of(n, name, ATTR_FLOAT)->f;
 }
 
-const char *attr_str(const Node *n, const char *name)
-{
+const char *attr_str(const Node *n, const char *name) {
   const char *s = attr_of(n, name, ATTR_STR)->s;
   return s ? s : "";
 }
 
-const int64_t *attr_ints(const Node *n, const char *name, int *count)
-{
+const int64_t *attr_ints(const Node *n, const char *name, int *count) {
   const Attr *a = attr_of(n, name, ATTR_INTS);
   if (count) *count = a->n;
   return a->ints;
 }
 
-void attr_set_int(Node *n, const char *name, int64_t v)
-{
+void attr_set_int(Node *n, const char *name, int64_t v) {
   Attr *a = attr_of(n, name, ATTR_INT);
   a->set = true;
   a->i = v;
 }
 
-void attr_set_bool(Node *n, const char *name, bool v)
-{
+void attr_set_bool(Node *n, const char *name, bool v) {
   Attr *a = attr_of(n, name, ATTR_BOOL);
   a->set = true;
   a->i = v;
 }
 
-void attr_set_float(Node *n, const char *name, double v)
-{
+void attr_set_float(Node *n, const char *name, double v) {
   Attr *a = attr_of(n, name, ATTR_FLOAT);
   a->set = true;
   a->f = v;
 }
 
-void attr_set_str(Module *m, Node *n, const char *name, const char *v)
-{
+void attr_set_str(Module *m, Node *n, const char *name, const char *v) {
   Attr *a = attr_of(n, name, ATTR_STR);
   a->set = true;
   a->s = arena_strdup(m->arena, v);
 }
 
 void attr_set_ints(Module *m, Node *n, const char *name, const int64_t *v,
-                   int count)
-{
+                   int count) {
   Attr *a = attr_of(n, name, ATTR_INTS);
   int64_t *copy = arena_array(m->arena, int64_t, (size_t)count);
   if (count) memcpy(copy, v, (size_t)count * sizeof *v);
@@ -85,8 +73,7 @@ void attr_set_ints(Module *m, Node *n, const char *name, const int64_t *v,
   a->ints = copy;
 }
 
-bool attr_equal(const Attr *a, const Attr *b)
-{
+bool attr_equal(const Attr *a, const Attr *b) {
   if (a->kind != b->kind || a->set != b->set) return false;
   switch (a->kind) {
   case ATTR_INT:
@@ -105,8 +92,7 @@ bool attr_equal(const Attr *a, const Attr *b)
   unreachable();
 }
 
-Node *node_operand(const Node *n, const char *name)
-{
+Node *node_operand(const Node *n, const char *name) {
   const OpInfo *info = op_info(n->op);
   for (int i = 0; i < info->noperands; i++)
     if (strcmp(info->operand[i], name) == 0)

@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-int64_t param_nonzeros(Module *m, const Param *p)
-{
+int64_t param_nonzeros(Module *m, const Param *p) {
   int64_t n = type_elems(&p->type), found = 0;
   const float *v;
   if (p->type.sparse && p->values) {   /* no need to unpack */
@@ -19,15 +18,13 @@ int64_t param_nonzeros(Module *m, const Param *p)
   return found;
 }
 
-static int64_t mul_capped(int64_t a, int64_t b)
-{
+static int64_t mul_capped(int64_t a, int64_t b) {
   int64_t c;
   return __builtin_mul_overflow(a, b, &c) ? INT64_MAX : c;
 }
 
 /* Multiply-accumulates of one element of the result. */
-static int64_t macs_each(const Node *n)
-{
+static int64_t macs_each(const Node *n) {
   switch (n->op) {
   case OP_CONV2D:
   case OP_LINEAR: {
@@ -49,8 +46,7 @@ static int64_t macs_each(const Node *n)
   }
 }
 
-static int64_t nonzero_macs(Module *m, const Node *n, int64_t macs)
-{
+static int64_t nonzero_macs(Module *m, const Node *n, int64_t macs) {
   if (n->op != OP_CONV2D && n->op != OP_LINEAR) return macs;
   const Node *w = n->in[1];
   int64_t rows = w->type.dim[0];
@@ -60,17 +56,20 @@ static int64_t nonzero_macs(Module *m, const Node *n, int64_t macs)
   return mul_capped(param_nonzeros(m, w->param), each);
 }
 
-static int64_t bytes_of(const Node *n)
-{
+static int64_t bytes_of(const Node *n) {
   if (n->op == OP_PARAM) return param_bytes(n->param);
   return n->op == OP_CONST ? 0 : type_bytes(&n->type);
 }
 
-Cost node_cost(Module *m, const Node *n)
-{
+Cost node_cost(Module *m, const Node *n) {
   Cost c = {0, 0, 0};
   if (op_info(n->op)->flags & FLAG_LEAF) return c;
   c.macs = mul_capped(type_elems(&n->type), macs_each(n));
+  if (n->op == OP_CONV2D_TRANSPOSE) {   /* each pixel of x goes to a window */
+    const int64_t *w = n->in[1]->type.dim;
+    c.macs = mul_capped(type_elems(&n->in[0]->type),
+                        mul_capped(w[1], mul_capped(w[2], w[3])));
+  }
   c.nonzero_macs = nonzero_macs(m, n, c.macs);
   if (n->kernel && strcmp(n->kernel, "alias") == 0) return c;
   c.bytes = bytes_of(n);

@@ -19,7 +19,7 @@ Window window_of(const Node *n, const Type *x, const Type *y) {
               .dh = 1, .dw = 1, .groups = 1};
   ints_pair(n, "stride", &s.sh, &s.sw);
   ints_pair(n, "pad", &s.top, &s.left);
-  if (n->op == OP_CONV2D) {
+  if (n->op == OP_CONV2D || n->op == OP_CONV2D_TRANSPOSE) {
     const Type *w = &node_operand(n, "w")->type;
     s.kh = w->dim[2], s.kw = w->dim[3];
     ints_pair(n, "dilation", &s.dh, &s.dw);
@@ -83,6 +83,35 @@ void eval_conv2d(EvalCtx *c) {
   const double *x = c->in[0]->v, *w = c->in[1]->v;
   if (!c->o->blas || !conv2d_blas(&s, x, w, c->out->v))
     conv2d_loops(&s, x, w, c->out->v);
+  finish(c, s.oh * s.ow, s.o);
+}
+
+/* y += v * x, the pixels of x spread by the stride. */
+static void transpose_tap(const Window *s, double v, const double *x,
+                          double *y, int64_t ky, int64_t kx) {
+  for (int64_t iy = 0; iy < s->h; iy++) {
+    int64_t oy = iy * s->sh + ky * s->dh - s->top;
+    if (oy < 0 || oy >= s->oh) continue;
+    for (int64_t ix = 0; ix < s->w; ix++) {
+      int64_t ox = ix * s->sw + kx * s->dw - s->left;
+      if (ox >= 0 && ox < s->ow) y[oy * s->ow + ox] += v * x[iy * s->w + ix];
+    }
+  }
+}
+
+void eval_conv2d_transpose(EvalCtx *c) {
+  Window s = window_of(c->n, &c->in[0]->type, &c->n->type);
+  int64_t cg = s.c / s.groups, og = s.o / s.groups, k = s.kh * s.kw;
+  memset(c->out->v, 0,
+         (size_t)(s.n * s.o * s.oh * s.ow) * sizeof(double));
+  for (int64_t no = 0; no < s.n * s.o; no++) {
+    int64_t o = no % s.o, first = o / og * cg;
+    for (int64_t ch = first; ch < first + cg; ch++)
+      for (int64_t t = 0; t < k; t++)
+        transpose_tap(&s, c->in[1]->v[(ch * og + o % og) * k + t],
+                      c->in[0]->v + (no / s.o * s.c + ch) * s.h * s.w,
+                      c->out->v + no * s.oh * s.ow, t / s.kw, t % s.kw);
+  }
   finish(c, s.oh * s.ow, s.o);
 }
 

@@ -21,6 +21,10 @@ double unary_eval(Op op, double x, double p, double q) {
     case OP_ABS: return fabs(x);
     case OP_SQUARE: return x * x;
     case OP_SQRT: return sqrt(x);
+    case OP_RSQRT: return 1 / sqrt(x);
+    case OP_FLOOR: return floor(x);
+    case OP_CEIL: return ceil(x);
+    case OP_ROUND: return nearbyint(x);
     case OP_EXP: return exp(x);
     case OP_LOG: return log(x);
     case OP_TANH: return tanh(x);
@@ -45,6 +49,7 @@ double binary_eval(Op op, double a, double b) {
     case OP_SUB: return a - b;
     case OP_MUL: return a * b;
     case OP_DIV: return a / b;
+    case OP_POW: return pow(a, b);
     case OP_MAXIMUM: return a < b ? b : a;
     case OP_MINIMUM: return b < a ? b : a;
     default: unreachable();

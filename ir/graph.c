@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-Module *module_new(const char *name)
-{
+Module *module_new(const char *name) {
   Arena *a = arena_new();
   Module *m = arena_new_of(a, Module);
   m->arena = a;
@@ -14,8 +13,7 @@ Module *module_new(const char *name)
   return m;
 }
 
-void module_free(Module *m)
-{
+void module_free(Module *m) {
   if (!m) return;
   for (size_t i = 0; i < m->params.n; i++) {
     Param *p = m->params.at[i];
@@ -27,16 +25,14 @@ void module_free(Module *m)
   arena_free(m->arena);
 }
 
-Func *func_new(Module *m, const char *name)
-{
+Func *func_new(Module *m, const char *name) {
   Func *f = arena_new_of(m->arena, Func);
   f->name = arena_strdup(m->arena, name);
   vec_push(m->arena, &m->funcs, f);
   return f;
 }
 
-static Node *node_new(Module *m, Func *f, Op op, int nin)
-{
+static Node *node_new(Module *m, Func *f, Op op, int nin) {
   const OpInfo *info = op_info(op);
   Node *n = arena_new_of(m->arena, Node);
   n->op = op;
@@ -51,8 +47,7 @@ static Node *node_new(Module *m, Func *f, Op op, int nin)
   return n;
 }
 
-Node *func_add(Module *m, Func *f, Op op, Node *const *in, int nin)
-{
+Node *func_add(Module *m, Func *f, Op op, Node *const *in, int nin) {
   const OpInfo *info = op_info(op);
   ensure(nin >= 0 && (info->variadic || nin <= info->noperands));
   int slots = nin < info->noperands ? info->noperands : nin;
@@ -61,8 +56,7 @@ Node *func_add(Module *m, Func *f, Op op, Node *const *in, int nin)
   return n;
 }
 
-Node *func_input(Module *m, Func *f, const char *name, Type t)
-{
+Node *func_input(Module *m, Func *f, const char *name, Type t) {
   Node *n = node_new(m, f, OP_INPUT, 0);
   n->name = arena_strdup(m->arena, name);
   n->type = t;
@@ -70,14 +64,12 @@ Node *func_input(Module *m, Func *f, const char *name, Type t)
   return n;
 }
 
-Node *func_param_node(const Func *f, const Param *p)
-{
+Node *func_param_node(const Func *f, const Param *p) {
   Node *n = map_get(&f->param_node, p->path);
   return n && n->op == OP_PARAM && n->param == p ? n : NULL;
 }
 
-Node *func_param(Module *m, Func *f, Param *p)
-{
+Node *func_param(Module *m, Func *f, Param *p) {
   Node *n = func_param_node(f, p);
   if (n) return n;
   n = node_new(m, f, OP_PARAM, 0);
@@ -87,21 +79,18 @@ Node *func_param(Module *m, Func *f, Param *p)
   return n;
 }
 
-Node *func_const(Module *m, Func *f, double v)
-{
+Node *func_const(Module *m, Func *f, double v) {
   Node *n = node_new(m, f, OP_CONST, 0);
   n->value = v;
   return n;
 }
 
-void func_output(Module *m, Func *f, const char *name, Node *n)
-{
+void func_output(Module *m, Func *f, const char *name, Node *n) {
   Output o = {arena_strdup(m->arena, name), n};
   vec_push(m->arena, &f->outputs, o);
 }
 
-void func_replace(Func *f, Node *old, Node *to)
-{
+void func_replace(Func *f, Node *old, Node *to) {
   for (size_t i = 0; i < f->nodes.n; i++) {
     Node *n = f->nodes.at[i];
     for (int k = 0; k < n->nin; k++)
@@ -111,8 +100,7 @@ void func_replace(Func *f, Node *old, Node *to)
     if (f->outputs.at[i].node == old) f->outputs.at[i].node = to;
 }
 
-int *func_uses(Arena *a, const Func *f)
-{
+int *func_uses(Arena *a, const Func *f) {
   int *uses = arena_array(a, int, f->nodes.n);
   for (size_t i = 0; i < f->nodes.n; i++) f->nodes.at[i]->id = (uint32_t)i;
   for (size_t i = 0; i < f->nodes.n; i++) {
@@ -125,16 +113,14 @@ int *func_uses(Arena *a, const Func *f)
   return uses;
 }
 
-static bool place_equal(const Place *a, const Place *b)
-{
+static bool place_equal(const Place *a, const Place *b) {
   if (strcmp(a->file ? a->file : "", b->file ? b->file : "")) return false;
   if (!a->node || !b->node)
     return a->node == b->node && a->line == b->line && a->col == b->col;
   return strcmp(a->node, b->node) == 0;
 }
 
-void node_inherit(Module *m, Node *to, const Node *from)
-{
+void node_inherit(Module *m, Node *to, const Node *from) {
   if (to == from) return;
   if (!to->path) to->path = from->path;
   if (!to->span.src) to->span = from->span;

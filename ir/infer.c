@@ -16,8 +16,7 @@ static InferRule *const rules[OP_COUNT] = {
 #undef OP
 };
 
-bool infer_error(InferCtx *c, const char *fmt, ...)
-{
+bool infer_error(InferCtx *c, const char *fmt, ...) {
   Text t = {0};
   va_list ap;
   va_start(ap, fmt);
@@ -28,8 +27,7 @@ bool infer_error(InferCtx *c, const char *fmt, ...)
   return false;
 }
 
-const char *shape_text(int rank, const int64_t *dim)
-{
+const char *shape_text(int rank, const int64_t *dim) {
   static char buf[4][MAX_RANK * 24 + 8];
   static int next;
   char *s = buf[next = (next + 1) % 4];
@@ -42,15 +40,13 @@ const char *shape_text(int rank, const int64_t *dim)
   return s;
 }
 
-const Type *infer_in(const InferCtx *c, int i)
-{
+const Type *infer_in(const InferCtx *c, int i) {
   ensure(i < c->n->nin && c->n->in[i]);
   return &c->n->in[i]->type;
 }
 
 /* Name of operand i; those of a variadic op are numbered from 1. */
-static const char *operand_name(const InferCtx *c, int i)
-{
+static const char *operand_name(const InferCtx *c, int i) {
   static char buf[32];
   const OpInfo *info = op_info(c->n->op);
   if (info->variadic && i >= info->noperands - 1) {
@@ -60,8 +56,7 @@ static const char *operand_name(const InferCtx *c, int i)
   return info->operand[i];
 }
 
-bool infer_rank(InferCtx *c, int i, int rank)
-{
+bool infer_rank(InferCtx *c, int i, int rank) {
   const Type *t = infer_in(c, i);
   if (t->rank == rank) return true;
   return infer_error(c, "%s has rank %d (shape %s), expected rank %d",
@@ -69,8 +64,7 @@ bool infer_rank(InferCtx *c, int i, int rank)
                      shape_text(t->rank, t->dim), rank);
 }
 
-bool infer_shape(InferCtx *c, int i, int rank, const int64_t *dim)
-{
+bool infer_shape(InferCtx *c, int i, int rank, const int64_t *dim) {
   const Type *t = infer_in(c, i);
   Type want = type_make(F32, rank, dim);
   if (type_same_shape(t, &want)) return true;
@@ -78,16 +72,14 @@ bool infer_shape(InferCtx *c, int i, int rank, const int64_t *dim)
                      shape_text(t->rank, t->dim), shape_text(rank, dim));
 }
 
-bool infer_elem(InferCtx *c, int i, Elem e)
-{
+bool infer_elem(InferCtx *c, int i, Elem e) {
   Elem found = infer_in(c, i)->elem;
   if (found == e) return true;
   return infer_error(c, "%s has element type %s, expected %s",
                      operand_name(c, i), elem_name(found), elem_name(e));
 }
 
-bool infer_out(InferCtx *c, int rank, const int64_t *dim)
-{
+bool infer_out(InferCtx *c, int rank, const int64_t *dim) {
   if (rank > MAX_RANK)
     return infer_error(c, "the result has rank %d, at most %d is supported",
                        rank, MAX_RANK);
@@ -97,8 +89,7 @@ bool infer_out(InferCtx *c, int rank, const int64_t *dim)
 }
 
 bool infer_list(InferCtx *c, const char *name, int n, int64_t lo, int64_t hi,
-                const int64_t **out)
-{
+                const int64_t **out) {
   int count;
   const int64_t *v = attr_ints(c->n, name, &count);
   if (count != n)
@@ -117,8 +108,7 @@ bool infer_list(InferCtx *c, const char *name, int n, int64_t lo, int64_t hi,
   return true;
 }
 
-bool infer_axis(InferCtx *c, int64_t axis, int rank, int *out)
-{
+bool infer_axis(InferCtx *c, int64_t axis, int rank, int *out) {
   if (axis < -rank || axis >= rank) {
     if (rank == 0)
       return infer_error(c, "axis %lld of a scalar, which has none",
@@ -132,8 +122,7 @@ bool infer_axis(InferCtx *c, int64_t axis, int rank, int *out)
 
 /* ---- node_infer ----------------------------------------------------- */
 
-static bool elem_check(InferCtx *c, int i)
-{
+static bool elem_check(InferCtx *c, int i) {
   const OpInfo *info = op_info(c->n->op);
   Elem e = infer_in(c, i)->elem;
   if (info->elems >> e & 1) return true;
@@ -147,8 +136,7 @@ static bool elem_check(InferCtx *c, int i)
   return false;
 }
 
-static bool operands_check(InferCtx *c)
-{
+static bool operands_check(InferCtx *c) {
   const OpInfo *info = op_info(c->n->op);
   if (!info->variadic && c->n->nin > info->noperands)
     return infer_error(c, "%d operands, expected at most %d", c->n->nin,
@@ -163,8 +151,7 @@ static bool operands_check(InferCtx *c)
   return true;
 }
 
-static bool attrs_check(InferCtx *c)
-{
+static bool attrs_check(InferCtx *c) {
   const OpInfo *info = op_info(c->n->op);
   for (int i = 0; i < info->nattrs; i++)
     if (!c->n->attr[i].set)
@@ -172,8 +159,7 @@ static bool attrs_check(InferCtx *c)
   return true;
 }
 
-static bool size_check(InferCtx *c)
-{
+static bool size_check(InferCtx *c) {
   for (int i = 0; i < c->out.rank; i++)
     if (c->out.dim[i] < 0)
       return infer_error(c, "the result has shape %s, a negative size",
@@ -184,8 +170,7 @@ static bool size_check(InferCtx *c)
                      shape_text(c->out.rank, c->out.dim));
 }
 
-bool node_infer(Module *m, Node *n, Diags *d)
-{
+bool node_infer(Module *m, Node *n, Diags *d) {
   (void)m;
   const OpInfo *info = op_info(n->op);
   InferCtx c = {.op = info->name, .n = n, .d = d};
@@ -198,8 +183,7 @@ bool node_infer(Module *m, Node *n, Diags *d)
 
 /* Inputs keep the type they were made with, encodings included, as do
  * params, whose type is their Param's. */
-bool infer_leaf(InferCtx *c)
-{
+bool infer_leaf(InferCtx *c) {
   const Node *n = c->n;
   c->out = n->op == OP_PARAM ? n->param->type : n->type;
   if (n->op == OP_INPUT) c->op = n->name ? n->name : c->op;

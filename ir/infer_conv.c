@@ -5,9 +5,8 @@
 #include <string.h>
 
 bool infer_window(InferCtx *c, const char *axis, int64_t in, int64_t before,
-                  int64_t after, int64_t k, int64_t stride,
-                  int64_t dilation, int64_t *out)
-{
+                  int64_t after, int64_t k, int64_t stride, int64_t dilation,
+                  int64_t *out) {
   int64_t padded = in + before + after, reach;
   if (__builtin_mul_overflow(k - 1, dilation, &reach)) reach = INT64_MAX - 1;
   reach++;
@@ -28,8 +27,7 @@ bool infer_window(InferCtx *c, const char *axis, int64_t in, int64_t before,
 
 /* Ops that act= may name: unary ones without attributes, and those whose
  * attributes lo and hi stand for. */
-static bool act_known(const char *s)
-{
+static bool act_known(const char *s) {
   Op op;
   if (!*s || strcmp(s, "clip") == 0 || strcmp(s, "leaky_relu") == 0)
     return true;
@@ -37,8 +35,7 @@ static bool act_known(const char *s)
          op_info(op)->nattrs == 0;
 }
 
-static bool act_error(InferCtx *c, const char *act)
-{
+static bool act_error(InferCtx *c, const char *act) {
   const char *known[OP_COUNT];
   size_t n = 0;
   for (int i = 0; i < OP_COUNT; i++) {
@@ -51,8 +48,7 @@ static bool act_error(InferCtx *c, const char *act)
                      near ? "\"?" : "");
 }
 
-bool infer_epilogue(InferCtx *c)
-{
+bool infer_epilogue(InferCtx *c) {
   const char *act = attr_str(c->n, "act");
   if (!act_known(act)) return act_error(c, act);
   if (strcmp(act, "clip") == 0 &&
@@ -64,8 +60,7 @@ bool infer_epilogue(InferCtx *c)
 }
 
 static bool conv_channels(InferCtx *c, const Type *x, const Type *w,
-                          int64_t groups)
-{
+                          int64_t groups) {
   if (groups < 1)
     return infer_error(c, "groups=%lld, expected at least 1",
                        (long long)groups);
@@ -82,8 +77,7 @@ static bool conv_channels(InferCtx *c, const Type *x, const Type *w,
                      (long long)x->dim[1], (long long)groups);
 }
 
-bool infer_conv2d(InferCtx *c)
-{
+bool infer_conv2d(InferCtx *c) {
   if (!infer_rank(c, 0, 4) || !infer_rank(c, 1, 4)) return false;
   const Type *x = infer_in(c, 0), *w = infer_in(c, 1);
   const int64_t *s, *p, *dil;
@@ -103,8 +97,53 @@ bool infer_conv2d(InferCtx *c)
   return infer_out(c, 4, y) && infer_epilogue(c);
 }
 
-bool infer_linear(InferCtx *c)
-{
+/* Size of the result along one axis (0 h, 1 w). */
+static bool transpose_size(InferCtx *c, int i, int64_t stride, int64_t before,
+                           int64_t after, int64_t more, int64_t dilation,
+                           int64_t *out) {
+  int64_t in = infer_in(c, 0)->dim[i + 2], k = infer_in(c, 1)->dim[i + 2];
+  const char *axis = i ? "w" : "h";
+  if (k < 1 || k > MAX_WINDOW || in > MAX_WINDOW)
+    return infer_error(c, "size %lld, kernel %lld along %s, expected at most "
+                       "2^30 and a kernel of 1 or more", (long long)in,
+                       (long long)k, axis);
+  *out = 0;
+  if (in == 0) return true;
+  *out = (in - 1) * stride + (k - 1) * dilation + 1 + more - before - after;
+  if (*out >= 0) return true;
+  return infer_error(c, "the padding cuts %lld off along %s, there are only "
+                     "%lld", (long long)(before + after), axis,
+                     (long long)(*out + before + after));
+}
+
+bool infer_conv2d_transpose(InferCtx *c) {
+  if (!infer_rank(c, 0, 4) || !infer_rank(c, 1, 4)) return false;
+  const Type *x = infer_in(c, 0), *w = infer_in(c, 1);
+  const int64_t *s, *p, *more, *dil;
+  int64_t groups = attr_int(c->n, "groups");
+  /* The code has a part for each phase of the stride. */
+  if (!infer_list(c, "stride", 2, 1, 16, &s) ||
+      !infer_list(c, "pad", 4, 0, MAX_WINDOW, &p) ||
+      !infer_list(c, "out_pad", 2, 0, MAX_WINDOW, &more) ||
+      !infer_list(c, "dilation", 2, 1, MAX_WINDOW, &dil))
+    return false;
+  if (groups < 1 || x->dim[1] % groups)
+    return infer_error(c, "groups=%lld does not divide input channels %lld",
+                       (long long)groups, (long long)x->dim[1]);
+  if (w->dim[0] != x->dim[1])
+    return infer_error(c, "weight has %lld input channels, expected %lld",
+                       (long long)w->dim[0], (long long)x->dim[1]);
+  int64_t y[4] = {x->dim[0], 0, 0, 0};
+  if (__builtin_mul_overflow(w->dim[1], groups, &y[1])) y[1] = -1;
+  for (int i = 0; i < 2; i++)
+    if (!transpose_size(c, i, s[i], p[i], p[i + 2], more[i], dil[i],
+                        &y[i + 2]))
+      return false;
+  if (node_operand(c->n, "b") && !infer_shape(c, 2, 1, &y[1])) return false;
+  return infer_out(c, 4, y) && infer_epilogue(c);
+}
+
+bool infer_linear(InferCtx *c) {
   const Type *x = infer_in(c, 0), *w = infer_in(c, 1);
   if (x->rank < 1)
     return infer_error(c, "x is a scalar, expected rank 1 or more");
@@ -122,8 +161,7 @@ bool infer_linear(InferCtx *c)
   return infer_out(c, x->rank, y) && infer_epilogue(c);
 }
 
-bool infer_batch_norm(InferCtx *c)
-{
+bool infer_batch_norm(InferCtx *c) {
   const Type *x = infer_in(c, 0);
   if (x->rank < 2)
     return infer_error(c, "x has rank %d, expected 2 or more", x->rank);
@@ -135,8 +173,7 @@ bool infer_batch_norm(InferCtx *c)
   return infer_out(c, x->rank, x->dim);
 }
 
-bool infer_scale_shift(InferCtx *c)
-{
+bool infer_scale_shift(InferCtx *c) {
   const Type *x = infer_in(c, 0);
   int axis;
   if (!infer_axis(c, attr_int(c->n, "axis"), x->rank, &axis)) return false;
@@ -145,10 +182,43 @@ bool infer_scale_shift(InferCtx *c)
   return infer_out(c, x->rank, x->dim);
 }
 
+static bool one_of(InferCtx *c, const char *name, const char *const *known,
+                   size_t n) {
+  const char *s = attr_str(c->n, name);
+  Text all = {0};
+  for (size_t i = 0; i < n; i++) {
+    if (strcmp(s, known[i]) == 0) {
+      text_free(&all);
+      return true;
+    }
+    text_printf(&all, "%s\"%s\"", i ? i + 1 < n ? ", " : " or " : "",
+                known[i]);
+  }
+  infer_error(c, "%s=\"%s\", expected %s", name, s, all.s);
+  text_free(&all);
+  return false;
+}
+
+bool infer_resize(InferCtx *c) {
+  static const char *const modes[] = {"nearest", "bilinear"};
+  static const char *const coords[] = {"half_pixel", "align_corners",
+                                       "asymmetric"};
+  const int64_t *size;
+  if (!infer_rank(c, 0, 4) || !one_of(c, "mode", modes, 2) ||
+      !one_of(c, "coord", coords, 3) ||
+      !infer_list(c, "size", 2, 0, MAX_WINDOW, &size))
+    return false;
+  const Type *x = infer_in(c, 0);
+  for (int i = 0; i < 2; i++)
+    if (x->dim[i + 2] > MAX_WINDOW || (size[i] > 0 && x->dim[i + 2] == 0))
+      return infer_error(c, "size %lld along %s, expected 1 to 2^30",
+                         (long long)x->dim[i + 2], i ? "w" : "h");
+  return infer_out(c, 4, (int64_t[]){x->dim[0], x->dim[1], size[0], size[1]});
+}
+
 /* Every window has to meet the tensor: a maximum over padding alone, or an
  * average that counts none, has no value. */
-bool infer_pool(InferCtx *c)
-{
+bool infer_pool(InferCtx *c) {
   if (!infer_rank(c, 0, 4)) return false;
   const Type *x = infer_in(c, 0);
   const int64_t *k, *s, *p;

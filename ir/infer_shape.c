@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-bool infer_same(InferCtx *c)
-{
+bool infer_same(InferCtx *c) {
   const Type *x = infer_in(c, 0);
   if (c->n->op == OP_CLIP &&
       !(attr_float(c->n, "lo") <= attr_float(c->n, "hi")))
@@ -15,8 +14,7 @@ bool infer_same(InferCtx *c)
 }
 
 /* Shapes aligned at the last axis; a size of 1 stretches. */
-bool infer_binary(InferCtx *c)
-{
+bool infer_binary(InferCtx *c) {
   const Type *a = infer_in(c, 0), *b = infer_in(c, 1);
   if (!infer_elem(c, 1, a->elem)) return false;
   int rank = a->rank > b->rank ? a->rank : b->rank;
@@ -35,15 +33,13 @@ bool infer_binary(InferCtx *c)
   return infer_out(c, rank, y);
 }
 
-bool infer_mask(InferCtx *c)
-{
+bool infer_mask(InferCtx *c) {
   const Type *w = infer_in(c, 0);
   return infer_elem(c, 0, F32) && infer_shape(c, 1, w->rank, w->dim) &&
          infer_out(c, w->rank, w->dim);
 }
 
-bool infer_reduce(InferCtx *c)
-{
+bool infer_reduce(InferCtx *c) {
   const Type *x = infer_in(c, 0);
   int n;
   const int64_t *axes = attr_ints(c->n, "axes", &n);
@@ -66,8 +62,7 @@ bool infer_reduce(InferCtx *c)
   return infer_out(c, rank, y);
 }
 
-bool infer_softmax(InferCtx *c)
-{
+bool infer_softmax(InferCtx *c) {
   const Type *x = infer_in(c, 0);
   int axis;
   return infer_axis(c, attr_int(c->n, "axis"), x->rank, &axis) &&
@@ -76,8 +71,7 @@ bool infer_softmax(InferCtx *c)
 
 /* The size that stands for the one -1 of a reshape. */
 static bool reshape_rest(InferCtx *c, int64_t have, int n, int64_t *y,
-                         int rest)
-{
+                         int rest) {
   y[rest] = 1;
   Type t = type_make(F32, n, y);
   int64_t others = type_elems(&t);
@@ -90,8 +84,7 @@ static bool reshape_rest(InferCtx *c, int64_t have, int n, int64_t *y,
   return true;
 }
 
-bool infer_reshape(InferCtx *c)
-{
+bool infer_reshape(InferCtx *c) {
   const Type *x = infer_in(c, 0);
   int n, rest = -1;
   const int64_t *shape = attr_ints(c->n, "shape", &n);
@@ -113,8 +106,7 @@ bool infer_reshape(InferCtx *c)
   return infer_out(c, n, y);
 }
 
-bool infer_permute(InferCtx *c)
-{
+bool infer_permute(InferCtx *c) {
   const Type *x = infer_in(c, 0);
   const int64_t *order;
   int64_t y[MAX_RANK];
@@ -130,8 +122,7 @@ bool infer_permute(InferCtx *c)
   return infer_out(c, x->rank, y);
 }
 
-bool infer_expand(InferCtx *c)
-{
+bool infer_expand(InferCtx *c) {
   const Type *x = infer_in(c, 0);
   int n;
   const int64_t *shape = attr_ints(c->n, "shape", &n);
@@ -151,8 +142,7 @@ bool infer_expand(InferCtx *c)
   return infer_out(c, n, shape);
 }
 
-bool infer_concat(InferCtx *c)
-{
+bool infer_concat(InferCtx *c) {
   const Type *first = infer_in(c, 0);
   int axis;
   if (!infer_axis(c, attr_int(c->n, "axis"), first->rank, &axis))
@@ -177,8 +167,7 @@ bool infer_concat(InferCtx *c)
   return infer_out(c, first->rank, y);
 }
 
-bool infer_slice(InferCtx *c)
-{
+bool infer_slice(InferCtx *c) {
   const Type *x = infer_in(c, 0);
   int axis;
   if (!infer_axis(c, attr_int(c->n, "axis"), x->rank, &axis)) return false;
@@ -198,8 +187,7 @@ bool infer_slice(InferCtx *c)
   return infer_out(c, x->rank, y);
 }
 
-bool infer_select(InferCtx *c)
-{
+bool infer_select(InferCtx *c) {
   const Type *x = infer_in(c, 0);
   int axis;
   if (!infer_axis(c, attr_int(c->n, "axis"), x->rank, &axis)) return false;
@@ -214,8 +202,7 @@ bool infer_select(InferCtx *c)
   return infer_out(c, rank, y);
 }
 
-bool infer_pad(InferCtx *c)
-{
+bool infer_pad(InferCtx *c) {
   const Type *x = infer_in(c, 0);
   const int64_t *before, *after;
   int64_t y[MAX_RANK];

@@ -344,6 +344,11 @@ void node_eval(Module *m, const Node *n, const Tensor *const *in,
 Tensor *func_eval(Arena *a, Module *m, Func *f, const Tensor *in,
                   const EvalOpts *o, bool keep, Diags *d);
 
+/* What pixel i of a resize's result is along axis 2 or 3: pixel lo of x, and
+ * in bilinear mode (1 - part) of it and part of pixel hi. */
+typedef struct Sample { int64_t lo, hi; double part; } Sample;
+Sample resize_sample(const Node *n, int axis, int64_t i);
+
 /* ---- cost.c --------------------------------------------------------- */
 
 typedef struct Cost {

@@ -9,14 +9,12 @@ static const KernelInfo kernels[] = {
 #undef KERNEL
 };
 
-const KernelInfo *kernel_table(size_t *n)
-{
+const KernelInfo *kernel_table(size_t *n) {
   *n = sizeof kernels / sizeof *kernels;
   return kernels;
 }
 
-const KernelInfo *kernel_info(const char *name)
-{
+const KernelInfo *kernel_info(const char *name) {
   for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
     if (strcmp(kernels[i].name, name) == 0) return &kernels[i];
   return NULL;

@@ -5,8 +5,7 @@
 #include <ctype.h>
 #include <string.h>
 
-void strides_dense(const Type *t, int64_t stride[MAX_RANK])
-{
+void strides_dense(const Type *t, int64_t stride[MAX_RANK]) {
   int64_t s = 1;
   for (int i = t->rank - 1; i >= 0; i--) {
     stride[i] = s;
@@ -14,8 +13,7 @@ void strides_dense(const Type *t, int64_t stride[MAX_RANK])
   }
 }
 
-bool layout_strides(const Type *t, int64_t stride[MAX_RANK], int64_t *origin)
-{
+bool layout_strides(const Type *t, int64_t stride[MAX_RANK], int64_t *origin) {
   *origin = t->layout ? t->layout->origin : 0;
   if (!t->layout) {
     strides_dense(t, stride);
@@ -34,8 +32,7 @@ bool layout_strides(const Type *t, int64_t stride[MAX_RANK], int64_t *origin)
 }
 
 /* Number of index values of a term; -1 on overflow. */
-static int64_t term_extent(const LayoutTerm *e, const Type *t)
-{
+static int64_t term_extent(const LayoutTerm *e, const Type *t) {
   if (e->inner) return e->block;
   Type axes = type_make(t->elem, e->naxes, t->dim + e->axis);
   int64_t n = type_elems(&axes);
@@ -45,8 +42,7 @@ static int64_t term_extent(const LayoutTerm *e, const Type *t)
 /* ---- making --------------------------------------------------------- */
 
 Layout *layout_strided(Arena *a, const Type *t, const int64_t *stride,
-                       int64_t origin, int64_t size, const int32_t halo[4])
-{
+                       int64_t origin, int64_t size, const int32_t halo[4]) {
   Layout *l = arena_new_of(a, Layout);
   l->nterms = t->rank;
   for (int i = 0; i < t->rank; i++)
@@ -57,15 +53,13 @@ Layout *layout_strided(Arena *a, const Type *t, const int64_t *stride,
   return l;
 }
 
-static int64_t mul_checked(int64_t a, int64_t b)
-{
+static int64_t mul_checked(int64_t a, int64_t b) {
   int64_t c;
   ensure(!__builtin_mul_overflow(a, b, &c));
   return c;
 }
 
-static int64_t round_up(int64_t n, int64_t to)
-{
+static int64_t round_up(int64_t n, int64_t to) {
   return (n + to - 1) / to * to;
 }
 
@@ -74,8 +68,7 @@ static int64_t round_up(int64_t n, int64_t to)
  * number of vectors, so that equal pixels of neighbouring channels fall into
  * different cache sets; planes share no element, halo included. */
 Layout *layout_planes(Arena *a, const Type *t, int lanes,
-                      const int32_t halo[4])
-{
+                      const int32_t halo[4]) {
   ensure(t->rank == 4 && lanes > 0);
   int64_t top = halo[0], bottom = halo[1], left = halo[2], right = halo[3];
   int64_t pitch = t->dim[3] + (left > right ? left : right);
@@ -93,8 +86,7 @@ Layout *layout_planes(Arena *a, const Type *t, int lanes,
 
 /* Every axis stands in exactly one unblocked term, or in an outer and an
  * inner term of the same axes and block, the outer first. */
-static bool terms_cover(const Layout *l, int rank)
-{
+static bool terms_cover(const Layout *l, int rank) {
   int seen[MAX_RANK] = {0}, block[MAX_RANK] = {0}, group[MAX_RANK] = {0};
   for (int i = 0; i < l->nterms; i++) {
     const LayoutTerm *e = &l->term[i];
@@ -116,8 +108,7 @@ static bool terms_cover(const Layout *l, int rank)
 
 /* Largest index that an element has, relative to the origin; -1 when there
  * is none; false on overflow. */
-static bool layout_reach(const Layout *l, const Type *t, int64_t *out)
-{
+static bool layout_reach(const Layout *l, const Type *t, int64_t *out) {
   int64_t reach = 0;
   for (int i = 0; i < l->nterms; i++) {
     int64_t n = term_extent(&l->term[i], t), step;
@@ -133,8 +124,7 @@ static bool layout_reach(const Layout *l, const Type *t, int64_t *out)
   return true;
 }
 
-bool layout_complete(Layout *l, const Type *t)
-{
+bool layout_complete(Layout *l, const Type *t) {
   if (!terms_cover(l, t->rank)) return false;
   int64_t next = 1, reach;
   for (int i = l->nterms - 1; i >= 0; i--) {
@@ -148,8 +138,7 @@ bool layout_complete(Layout *l, const Type *t)
   return true;
 }
 
-bool layout_check(const Layout *l, const Type *t, Text *why)
-{
+bool layout_check(const Layout *l, const Type *t, Text *why) {
   int64_t reach;
   for (int i = 0; i < l->nterms; i++)
     if (l->term[i].stride < 0) {
@@ -191,8 +180,7 @@ bool layout_check(const Layout *l, const Type *t, Text *why)
   return false;
 }
 
-bool layout_equal(const Layout *a, const Layout *b)
-{
+bool layout_equal(const Layout *a, const Layout *b) {
   if (!a || !b) return a == b;
   if (a->nterms != b->nterms || a->origin != b->origin ||
       a->size != b->size || memcmp(a->halo, b->halo, sizeof a->halo))
@@ -211,8 +199,7 @@ bool layout_equal(const Layout *a, const Layout *b)
 
 static const char letters[] = "nchw";
 
-void layout_print(Text *out, const Layout *l, const Type *t)
-{
+void layout_print(Text *out, const Layout *l, const Type *t) {
   int64_t fallback[2 * MAX_RANK], next = 1;
   for (int i = l->nterms - 1; i >= 0; i--) {
     fallback[i] = next;
@@ -236,8 +223,7 @@ void layout_print(Text *out, const Layout *l, const Type *t)
 }
 
 /* A number of at most `max`; false when there is none. */
-static bool number_parse(const char **s, int64_t max, int64_t *out)
-{
+static bool number_parse(const char **s, int64_t max, int64_t *out) {
   int64_t v = 0;
   if (!isdigit((unsigned char)**s)) return false;
   while (isdigit((unsigned char)**s)) {
@@ -250,8 +236,7 @@ static bool number_parse(const char **s, int64_t max, int64_t *out)
 }
 
 /* An axis: a letter of nchw at rank 4, or a0 to a7. */
-static int axis_parse(const char **s, int rank)
-{
+static int axis_parse(const char **s, int rank) {
   const char *at = **s ? strchr(letters, **s) : NULL;
   int axis = -1;
   if (rank == 4 && at) {
@@ -264,8 +249,7 @@ static int axis_parse(const char **s, int rank)
   return axis < rank ? axis : -1;
 }
 
-static bool term_parse(const char **s, int rank, LayoutTerm *e)
-{
+static bool term_parse(const char **s, int rank, LayoutTerm *e) {
   int64_t block = 0;
   *e = (LayoutTerm){.stride = -1};
   if (isdigit((unsigned char)**s)) {
@@ -291,8 +275,7 @@ static bool term_parse(const char **s, int rank, LayoutTerm *e)
   return number_parse(s, INT64_MAX, &e->stride);
 }
 
-bool layout_parse(Arena *a, const char *s, int rank, Layout *out)
-{
+bool layout_parse(Arena *a, const char *s, int rank, Layout *out) {
   (void)a;
   Layout l = {0};
   if (strcmp(s, "nhwc") == 0) s = "n,h,w,c";

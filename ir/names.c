@@ -21,8 +21,7 @@ static const char *const keywords[] = {
   "repeat", "state", "then", "true", "weights", "where", "with"
 };
 
-static size_t ident_len(const char *s)
-{
+static size_t ident_len(const char *s) {
   size_t n = 0;
   if (isdigit((unsigned char)*s)) return 0;
   while (isalnum((unsigned char)s[n]) || s[n] == '_') n++;
@@ -30,8 +29,7 @@ static size_t ident_len(const char *s)
 }
 
 /* Whether the first n letters of s are a word of the language. */
-static bool is_reserved(const char *s, size_t n)
-{
+static bool is_reserved(const char *s, size_t n) {
   for (size_t i = 0; i < sizeof keywords / sizeof *keywords; i++)
     if (strncmp(s, keywords[i], n) == 0 && keywords[i][n] == 0) return true;
   for (int i = 0; i < ELEM_COUNT; i++) {
@@ -41,14 +39,12 @@ static bool is_reserved(const char *s, size_t n)
   return false;
 }
 
-bool name_is_valid(const char *s)
-{
+bool name_is_valid(const char *s) {
   size_t n = ident_len(s);
   return n > 0 && s[n] == 0 && !is_reserved(s, n);
 }
 
-bool path_is_valid(const char *s)
-{
+bool path_is_valid(const char *s) {
   for (;;) {
     size_t n = ident_len(s);
     if (n == 0 || is_reserved(s, n)) return false;
@@ -65,16 +61,14 @@ bool path_is_valid(const char *s)
 
 /* ---- the set -------------------------------------------------------- */
 
-static Slot *slot_find(const Names *s, const char *name)
-{
+static Slot *slot_find(const Names *s, const char *name) {
   size_t i = hash_bytes(name, strlen(name)) & (s->nslots - 1);
   while (s->slot[i].name && strcmp(s->slot[i].name, name))
     i = (i + 1) & (s->nslots - 1);
   return &s->slot[i];
 }
 
-static void slots_grow(Names *s)
-{
+static void slots_grow(Names *s) {
   Slot *old = s->slot;
   size_t n = s->nslots;
   s->nslots = n ? 2 * n : 64;
@@ -84,8 +78,7 @@ static void slots_grow(Names *s)
 }
 
 /* Take a name; what is taken already stays so. */
-static void name_take(Names *s, const char *name)
-{
+static void name_take(Names *s, const char *name) {
   if (2 * (s->used + 1) > s->nslots) slots_grow(s);
   Slot *at = slot_find(s, name);
   if (at->name) return;
@@ -93,8 +86,7 @@ static void name_take(Names *s, const char *name)
   s->used++;
 }
 
-const char *names_fresh(Names *s, const char *wish)
-{
+const char *names_fresh(Names *s, const char *wish) {
   Slot *at = slot_find(s, wish);
   const char *name = wish;
   if (at->name) {
@@ -112,8 +104,7 @@ const char *names_fresh(Names *s, const char *wish)
 
 /* Names that a value must not have: those of the language, of ops, of
  * inputs, and the first words of params' paths. */
-static void names_reserve(Names *s, const Module *m, const Func *f)
-{
+static void names_reserve(Names *s, const Module *m, const Func *f) {
   size_t n;
   const char *const *ops = op_names(&n);
   for (size_t i = 0; i < n; i++) name_take(s, ops[i]);
@@ -130,8 +121,7 @@ static void names_reserve(Names *s, const Module *m, const Func *f)
 
 /* The author's name with everything strange made `_`; without one the last
  * word of the layer path, else "v". */
-static const char *name_wish(Arena *a, const Node *n)
-{
+static const char *name_wish(Arena *a, const Node *n) {
   const char *from = n->name;
   if (!from && n->path) {
     const char *dot = strrchr(n->path, '.');
@@ -149,8 +139,7 @@ static const char *name_wish(Arena *a, const Node *n)
 
 /* An output whose name is an input's or a param's is bound last, when
  * nothing needs that any more; all names of outputs are taken. */
-static void outputs_bind(Names *s, const Module *m, const Func *f)
-{
+static void outputs_bind(Names *s, const Module *m, const Func *f) {
   s->binds = arena_array(s->arena, bool, f->outputs.n);
   for (size_t i = 0; i < f->outputs.n; i++) {
     const Output *o = &f->outputs.at[i];
@@ -166,8 +155,7 @@ static void outputs_bind(Names *s, const Module *m, const Func *f)
   }
 }
 
-Names *names_new(const Module *m, const Func *f)
-{
+Names *names_new(const Module *m, const Func *f) {
   Arena *a = arena_new();
   Names *s = arena_new_of(a, Names);
   s->arena = a;
@@ -186,19 +174,16 @@ Names *names_new(const Module *m, const Func *f)
   return s;
 }
 
-void names_free(Names *s)
-{
+void names_free(Names *s) {
   if (s) arena_free(s->arena);
 }
 
-const char *names_of(const Names *s, const Node *n)
-{
+const char *names_of(const Names *s, const Node *n) {
   ensure(s->of[n->id]);
   return s->of[n->id];
 }
 
-bool names_binds_output(const Names *s, const Func *f, size_t i)
-{
+bool names_binds_output(const Names *s, const Func *f, size_t i) {
   ensure(i < f->outputs.n);
   return s->binds[i];
 }

@@ -41,8 +41,7 @@ static size_t words_used;
 static int64_t ints[128];
 static size_t ints_used;
 
-static const char *word_save(const char *s, size_t n)
-{
+static const char *word_save(const char *s, size_t n) {
   ensure(words_used + n + 1 <= sizeof words);
   char *p = words + words_used;
   memcpy(p, s, n);
@@ -51,15 +50,13 @@ static const char *word_save(const char *s, size_t n)
   return p;
 }
 
-static size_t ident_len(const char *s)
-{
+static size_t ident_len(const char *s) {
   size_t n = 0;
   while (isalnum((unsigned char)s[n]) || s[n] == '_') n++;
   return n;
 }
 
-static void operands_parse(OpInfo *info, const char *s)
-{
+static void operands_parse(OpInfo *info, const char *s) {
   while (*s) {
     size_t n = ident_len(s);
     ensure(n > 0 && info->noperands < MAX_OPERANDS && !info->variadic);
@@ -79,8 +76,7 @@ static void operands_parse(OpInfo *info, const char *s)
   }
 }
 
-static const char *ints_parse(Attr *a, const char *s)
-{
+static const char *ints_parse(Attr *a, const char *s) {
   ensure(*s == '[');
   s++;
   a->ints = ints + ints_used;
@@ -96,8 +92,7 @@ static const char *ints_parse(Attr *a, const char *s)
 }
 
 /* The default behind `=`; returns what follows it. */
-static const char *default_parse(Attr *a, const char *s)
-{
+static const char *default_parse(Attr *a, const char *s) {
   char *end = NULL;
   a->set = true;
   switch (a->kind) {
@@ -122,8 +117,7 @@ static const char *default_parse(Attr *a, const char *s)
   unreachable();
 }
 
-static AttrKind kind_parse(char c)
-{
+static AttrKind kind_parse(char c) {
   switch (c) {
   case 'i': return ATTR_INT;
   case 'I': return ATTR_INTS;
@@ -134,8 +128,7 @@ static AttrKind kind_parse(char c)
   unreachable();
 }
 
-static void attrs_parse(OpInfo *info, const char *s)
-{
+static void attrs_parse(OpInfo *info, const char *s) {
   while (*s) {
     size_t n = ident_len(s);
     ensure(n > 0 && s[n] == ':' && info->nattrs < MAX_ATTRS);
@@ -150,8 +143,7 @@ static void attrs_parse(OpInfo *info, const char *s)
 }
 
 /* "F32 | F16": names of the enum, so the column stays readable in C. */
-static uint32_t elems_parse(const char *s)
-{
+static uint32_t elems_parse(const char *s) {
   uint32_t mask = 0;
   while (*s) {
     size_t n = ident_len(s), k = 0;
@@ -167,8 +159,7 @@ static uint32_t elems_parse(const char *s)
   return mask;
 }
 
-static void table_parse(void)
-{
+static void table_parse(void) {
   parsed = true;
   for (int i = 0; i < OP_COUNT; i++) {
     OpInfo *info = &infos[i];
@@ -180,15 +171,13 @@ static void table_parse(void)
   }
 }
 
-const OpInfo *op_info(Op op)
-{
+const OpInfo *op_info(Op op) {
   if (!parsed) table_parse();
   ensure((unsigned)op < OP_COUNT);
   return &infos[op];
 }
 
-bool op_parse(const char *name, Op *out)
-{
+bool op_parse(const char *name, Op *out) {
   for (int i = 0; i < OP_COUNT; i++) {
     if (strcmp(rows[i].name, name) == 0) {
       *out = (Op)i;
@@ -198,8 +187,7 @@ bool op_parse(const char *name, Op *out)
   return false;
 }
 
-const char *const *op_names(size_t *n)
-{
+const char *const *op_names(size_t *n) {
   if (!parsed) table_parse();
   *n = OP_COUNT;
   return names;

@@ -3,13 +3,11 @@
 
 #include <string.h>
 
-Param *module_param(Module *m, const char *path)
-{
+Param *module_param(Module *m, const char *path) {
   return map_get(&m->param_of, path);
 }
 
-Param *module_add_param(Module *m, const char *path, Type t, Buffer *data)
-{
+Param *module_add_param(Module *m, const char *path, Type t, Buffer *data) {
   ensure(!module_param(m, path));
   Param *p = arena_new_of(m->arena, Param);
   p->path = arena_strdup(m->arena, path);
@@ -21,8 +19,7 @@ Param *module_add_param(Module *m, const char *path, Type t, Buffer *data)
   return p;
 }
 
-const char *module_fresh_path(Module *m, const char *wish)
-{
+const char *module_fresh_path(Module *m, const char *wish) {
   if (!module_param(m, wish)) return arena_strdup(m->arena, wish);
   size_t n = strlen(wish);
   /* A path may end in an index, behind which no letter may stand. */
@@ -41,8 +38,7 @@ const char *module_fresh_path(Module *m, const char *wish)
   return path;
 }
 
-void param_set_data(Param *p, Buffer *data)
-{
+void param_set_data(Param *p, Buffer *data) {
   buffer_unref(p->wide);
   p->wide = NULL;
   if (p->data != data) {
@@ -56,8 +52,7 @@ void param_set_data(Param *p, Buffer *data)
   }
 }
 
-int64_t param_bytes(const Param *p)
-{
+int64_t param_bytes(const Param *p) {
   if (p->type.sparse) {
     int64_t n = 0;
     if (p->values) n += (int64_t)p->values->size;
@@ -69,8 +64,7 @@ int64_t param_bytes(const Param *p)
 
 /* IEEE half to float; the mantissa of a subnormal is shifted up until its
  * leading one shows. */
-static float half_to_float(uint16_t h)
-{
+static float half_to_float(uint16_t h) {
   uint32_t sign = (uint32_t)(h & 0x8000) << 16;
   uint32_t exp = (h >> 10) & 31, man = h & 0x3ff, bits;
   if (exp == 31) {
@@ -93,8 +87,7 @@ static float half_to_float(uint16_t h)
 }
 
 /* Element i of row-major data, little endian in memory as in files. */
-static float elem_widen(Elem e, const uint8_t *at, size_t i)
-{
+static float elem_widen(Elem e, const uint8_t *at, size_t i) {
   uint16_t h;
   uint32_t w;
   float f;
@@ -121,8 +114,7 @@ static float elem_widen(Elem e, const uint8_t *at, size_t i)
   }
 }
 
-static Buffer *data_widen(const Param *p, size_t n)
-{
+static Buffer *data_widen(const Param *p, size_t n) {
   Buffer *b = buffer_new(n * sizeof(float));
   float *to = (float *)(void *)b->data;
   for (size_t i = 0; i < n; i++)
@@ -130,8 +122,7 @@ static Buffer *data_widen(const Param *p, size_t n)
   return b;
 }
 
-const float *param_values(Module *m, const Param *p)
-{
+const float *param_values(Module *m, const Param *p) {
   (void)m;
   if (p->trainable) return NULL;
   if (p->wide) return (const float *)(const void *)p->wide->data;

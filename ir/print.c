@@ -7,16 +7,14 @@
 
 /* ---- literals ------------------------------------------------------- */
 
-static void ints_print(Text *out, const int64_t *v, int n)
-{
+static void ints_print(Text *out, const int64_t *v, int n) {
   text_putc(out, '[');
   for (int i = 0; i < n; i++)
     text_printf(out, "%s%lld", i ? "," : "", (long long)v[i]);
   text_putc(out, ']');
 }
 
-static void attr_print(Text *out, const Attr *a)
-{
+static void attr_print(Text *out, const Attr *a) {
   switch (a->kind) {
   case ATTR_INT:
     text_printf(out, "%lld", (long long)a->i);
@@ -40,8 +38,7 @@ static void attr_print(Text *out, const Attr *a)
 /* ---- values --------------------------------------------------------- */
 
 /* What stands for a node where it is used. */
-static void ref_print(Text *out, const Names *names, const Node *n)
-{
+static void ref_print(Text *out, const Names *names, const Node *n) {
   if (n->op == OP_CONST)
     text_float(out, n->value, false);
   else if (n->op == OP_PARAM)
@@ -50,8 +47,7 @@ static void ref_print(Text *out, const Names *names, const Node *n)
     text_puts(out, names_of(names, n));
 }
 
-static void operands_print(Text *out, const Names *names, const Node *n)
-{
+static void operands_print(Text *out, const Names *names, const Node *n) {
   const OpInfo *info = op_info(n->op);
   const char *sep = "";
   for (int i = 0; i < n->nin; i++) {
@@ -64,8 +60,7 @@ static void operands_print(Text *out, const Names *names, const Node *n)
   }
 }
 
-static void attrs_print(Text *out, const Node *n)
-{
+static void attrs_print(Text *out, const Node *n) {
   const OpInfo *info = op_info(n->op);
   for (int i = 0; i < info->nattrs; i++) {
     if (!n->attr[i].set || attr_equal(&n->attr[i], &info->def[i])) continue;
@@ -80,8 +75,7 @@ static void attrs_print(Text *out, const Node *n)
     text_printf(out, ", tile=[%d,%d]", n->tile[0], n->tile[1]);
 }
 
-static void places_print(Text *out, const Node *n)
-{
+static void places_print(Text *out, const Node *n) {
   for (int i = 0; i < n->nfrom; i++) {
     const Place *p = &n->from[i];
     text_puts(out, i ? ", " : " from ");
@@ -95,15 +89,13 @@ static void places_print(Text *out, const Node *n)
   }
 }
 
-static void binding_print(Text *out, const char *name, const Type *t)
-{
+static void binding_print(Text *out, const char *name, const Type *t) {
   text_printf(out, "%s: ", name);
   type_print(out, t);
   text_puts(out, " = ");
 }
 
-static void statement_print(Text *out, const Names *names, const Node *n)
-{
+static void statement_print(Text *out, const Names *names, const Node *n) {
   binding_print(out, names_of(names, n), &n->type);
   text_printf(out, "%s(", op_info(n->op)->name);
   operands_print(out, names, n);
@@ -116,8 +108,7 @@ static void statement_print(Text *out, const Names *names, const Node *n)
 
 /* Outputs that no statement of their own binds are bound at the end; first
  * those values whose name such a binding takes away get another one. */
-static void aliases_print(Text *out, Names *names, const Func *f)
-{
+static void aliases_print(Text *out, Names *names, const Func *f) {
   Arena *a = arena_new();
   const char **from = arena_array(a, const char *, f->outputs.n);
   for (size_t i = 0; i < f->outputs.n; i++) {
@@ -149,8 +140,7 @@ static void aliases_print(Text *out, Names *names, const Func *f)
 
 /* ---- the whole ------------------------------------------------------ */
 
-static void dump_print(Text *out, const DumpInfo *d)
-{
+static void dump_print(Text *out, const DumpInfo *d) {
   if (!d->after) return;
   const struct { const char *key, *value; } words[] = {
     {"target", d->target}, {"cpu", d->cpu}, {"features", d->features}
@@ -172,8 +162,7 @@ static void dump_print(Text *out, const DumpInfo *d)
   text_puts(out, ";\n");
 }
 
-static void signature_print(Text *out, const Func *f)
-{
+static void signature_print(Text *out, const Func *f) {
   text_printf(out, "%s(", f->name);
   for (size_t i = 0; i < f->inputs.n; i++) {
     const Node *n = f->inputs.at[i];
@@ -191,8 +180,7 @@ static void signature_print(Text *out, const Func *f)
 }
 
 static void func_print(Text *out, const Module *m, const Func *f,
-                       const char *weights)
-{
+                       const char *weights) {
   bool model = f == m->funcs.at[0];
   text_puts(out, model ? "model " : "func ");
   signature_print(out, f);
@@ -220,8 +208,7 @@ static void func_print(Text *out, const Module *m, const Func *f,
 }
 
 /* Words, 4x1 and 2:4 stand without quotes in a recipe. */
-static bool word_is_bare(const char *s)
-{
+static bool word_is_bare(const char *s) {
   size_t digits = strspn(s, "0123456789");
   if (digits && (s[digits] == 'x' || s[digits] == ':')) {
     const char *rest = s + digits + 1;
@@ -230,8 +217,7 @@ static bool word_is_bare(const char *s)
   return name_is_valid(s);
 }
 
-static void step_print(Text *out, const RecipeStep *s)
-{
+static void step_print(Text *out, const RecipeStep *s) {
   text_printf(out, "  %s ", s->verb);
   for (size_t i = 0; i < s->params.n; i++)
     text_printf(out, "%s%s", i ? ", " : "", s->params.at[i]->path);
@@ -246,8 +232,7 @@ static void step_print(Text *out, const RecipeStep *s)
   text_puts(out, ";\n");
 }
 
-void module_print(Text *out, const Module *m, const char *weights)
-{
+void module_print(Text *out, const Module *m, const char *weights) {
   dump_print(out, &m->dump);
   for (size_t i = 0; i < m->funcs.n; i++)
     func_print(out, m, m->funcs.at[i], weights);
@@ -258,8 +243,7 @@ void module_print(Text *out, const Module *m, const char *weights)
   text_puts(out, "}\n");
 }
 
-void node_print(Text *out, const Module *m, const Func *f, const Node *n)
-{
+void node_print(Text *out, const Module *m, const Func *f, const Node *n) {
   if (op_info(n->op)->flags & FLAG_LEAF) {
     text_printf(out, "%s ", op_info(n->op)->name);
     if (n->op == OP_CONST)

@@ -4,8 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-double random_unit(const char *path, uint64_t seed, uint64_t i)
-{
+double random_unit(const char *path, uint64_t seed, uint64_t i) {
   uint64_t z = hash_bytes(path, strlen(path)) ^ hash_mix(seed);
   z = hash_mix(z + (i + 1) * UINT64_C(0x9E3779B97F4A7C15));
   return (double)(z >> 40) * 0x1p-24;
@@ -13,15 +12,13 @@ double random_unit(const char *path, uint64_t seed, uint64_t i)
 
 /* Float to bfloat16 and to IEEE half, nearest, ties to even. Draws are
  * finite and far from overflow; below 2^-14 a half is subnormal. */
-static uint16_t float_to_bf16(float f)
-{
+static uint16_t float_to_bf16(float f) {
   uint32_t bits;
   memcpy(&bits, &f, sizeof bits);
   return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-static uint16_t float_to_half(float f)
-{
+static uint16_t float_to_half(float f) {
   uint16_t sign = signbit(f) ? 0x8000 : 0;
   int exp;
   double m = frexp(fabs((double)f), &exp);   /* m in [1/2, 1) */
@@ -32,8 +29,7 @@ static uint16_t float_to_half(float f)
   return sign | (uint16_t)(((exp + 13) << 10) + (int)rint(ldexp(m, 11)));
 }
 
-static void elem_narrow(Elem e, uint8_t *at, size_t i, double v)
-{
+static void elem_narrow(Elem e, uint8_t *at, size_t i, double v) {
   float f = (float)v;
   uint16_t h;
   switch (e) {
@@ -59,8 +55,7 @@ static void elem_narrow(Elem e, uint8_t *at, size_t i, double v)
   }
 }
 
-Buffer *param_random(const Param *p, uint64_t seed)
-{
+Buffer *param_random(const Param *p, uint64_t seed) {
   int64_t n = type_elems(&p->type), fan_in = 1;
   ensure(n >= 0);
   for (int i = 1; i < p->type.rank; i++) fan_in *= p->type.dim[i];

@@ -7,8 +7,7 @@
 /* A weight as a matrix of rows = dim 0 and cols = the others' product. */
 typedef struct Matrix { int64_t rows, cols; } Matrix;
 
-static Matrix matrix_of(const Type *t)
-{
+static Matrix matrix_of(const Type *t) {
   ensure(t->rank >= 1);
   Matrix m = {t->dim[0], 1};
   for (int i = 1; i < t->rank; i++) m.cols *= t->dim[i];
@@ -16,16 +15,14 @@ static Matrix matrix_of(const Type *t)
 }
 
 static bool block_is_zero(const float *w, Matrix m, int64_t row, int64_t col,
-                          int br, int bc)
-{
+                          int br, int bc) {
   for (int r = 0; r < br; r++)
     for (int c = 0; c < bc; c++)
       if (w[(row + r) * m.cols + col + c] != 0.0f) return false;
   return true;
 }
 
-static int64_t blocks_count(const float *w, Matrix m, int br, int bc)
-{
+static int64_t blocks_count(const float *w, Matrix m, int br, int bc) {
   int64_t n = 0;
   for (int64_t i = 0; i < m.rows; i += br)
     for (int64_t k = 0; k < m.cols; k += bc)
@@ -34,20 +31,17 @@ static int64_t blocks_count(const float *w, Matrix m, int br, int bc)
 }
 
 /* The smallest word that holds every block column. */
-static Elem index_elem(int64_t ncols)
-{
+static Elem index_elem(int64_t ncols) {
   return ncols <= 1 << 8 ? U8 : ncols <= 1 << 16 ? I16 : I32;
 }
 
-static void index_put(uint8_t *at, Elem e, int64_t i, uint32_t v)
-{
+static void index_put(uint8_t *at, Elem e, int64_t i, uint32_t v) {
   size_t size = elem_size(e);
   for (size_t k = 0; k < size; k++)
     at[(size_t)i * size + k] = (uint8_t)(v >> (8 * k));
 }
 
-static uint32_t index_get(const uint8_t *at, Elem e, int64_t i)
-{
+static uint32_t index_get(const uint8_t *at, Elem e, int64_t i) {
   size_t size = elem_size(e);
   uint32_t v = 0;
   for (size_t k = 0; k < size; k++)
@@ -58,8 +52,7 @@ static uint32_t index_get(const uint8_t *at, Elem e, int64_t i)
 /* One row of blocks; `b` blocks lie before it.  Returns how many it has. */
 static uint32_t row_pack(const float *w, Matrix m, int64_t row,
                          const Sparse *s, int64_t b, float *values,
-                         uint8_t *cols)
-{
+                         uint8_t *cols) {
   uint32_t count = 0;
   for (int64_t k = 0; k < m.cols; k += s->bc) {
     if (block_is_zero(w, m, row, k, s->br, s->bc)) continue;
@@ -74,24 +67,21 @@ static uint32_t row_pack(const float *w, Matrix m, int64_t row,
 }
 
 /* PARAM nodes carry their param's type. */
-static void nodes_retype(Module *m, const Param *p)
-{
+static void nodes_retype(Module *m, const Param *p) {
   for (size_t i = 0; i < m->funcs.n; i++) {
     Node *n = func_param_node(m->funcs.at[i], p);
     if (n) n->type = p->type;
   }
 }
 
-bool sparse_fits(const Type *t, int br, int bc)
-{
+bool sparse_fits(const Type *t, int br, int bc) {
   if (t->elem != F32 || t->rank < 2 || br < 1 || bc < 1) return false;
   if (type_elems(t) < 0) return false;
   Matrix m = matrix_of(t);
   return m.rows % br == 0 && m.cols % bc == 0 && m.cols / bc <= UINT32_MAX;
 }
 
-void sparse_pack(Module *m, Param *p, int br, int bc)
-{
+void sparse_pack(Module *m, Param *p, int br, int bc) {
   ensure(!p->type.sparse && sparse_fits(&p->type, br, bc));
   const float *w = param_values(m, p);
   ensure(w);
@@ -117,27 +107,23 @@ void sparse_pack(Module *m, Param *p, int br, int bc)
   nodes_retype(m, p);
 }
 
-int64_t sparse_blocks(const Param *p)
-{
+int64_t sparse_blocks(const Param *p) {
   const Sparse *s = p->type.sparse;
   return s->nnz / ((int64_t)s->br * s->bc);
 }
 
-uint32_t sparse_row_count(const Param *p, int64_t block_row)
-{
+uint32_t sparse_row_count(const Param *p, int64_t block_row) {
   return index_get(p->index->data, I32, block_row);
 }
 
-uint32_t sparse_col(const Param *p, int64_t block)
-{
+uint32_t sparse_col(const Param *p, int64_t block) {
   Matrix m = matrix_of(&p->type);
   const Sparse *s = p->type.sparse;
   const uint8_t *cols = p->index->data + m.rows / s->br * 4;
   return index_get(cols, s->index, block);
 }
 
-bool sparse_check(const Param *p, Text *why)
-{
+bool sparse_check(const Param *p, Text *why) {
   const Sparse *s = p->type.sparse;
   if (!sparse_fits(&p->type, s->br, s->bc) ||
       (s->index != U8 && s->index != I16 && s->index != I32)) {
@@ -174,8 +160,7 @@ bool sparse_check(const Param *p, Text *why)
   return false;
 }
 
-Buffer *sparse_expand(const Param *p)
-{
+Buffer *sparse_expand(const Param *p) {
   const Sparse *s = p->type.sparse;
   Matrix m = matrix_of(&p->type);
   Buffer *out = buffer_new((size_t)(m.rows * m.cols) * sizeof(float));
@@ -194,8 +179,7 @@ Buffer *sparse_expand(const Param *p)
   return out;
 }
 
-void sparse_unpack(Module *m, Param *p)
-{
+void sparse_unpack(Module *m, Param *p) {
   ensure(p->type.sparse && p->values && p->index);
   Buffer *data = sparse_expand(p);
   param_set_data(p, NULL);

@@ -17,13 +17,11 @@ typedef struct Tidy {
   Vec(Node *) consts;
 } Tidy;
 
-static void ids_set(const Func *f)
-{
+static void ids_set(const Func *f) {
   for (size_t i = 0; i < f->nodes.n; i++) f->nodes.at[i]->id = (uint32_t)i;
 }
 
-static void node_reach(Tidy *t, Node *n)
-{
+static void node_reach(Tidy *t, Node *n) {
   if (!n) return;
   ensure(n->id < t->f->nodes.n && t->f->nodes.at[n->id] == n);
   if (t->live[n->id]) return;
@@ -31,8 +29,7 @@ static void node_reach(Tidy *t, Node *n)
   vec_push(t->a, &t->stack, n);
 }
 
-static void live_mark(Tidy *t)
-{
+static void live_mark(Tidy *t) {
   for (size_t i = 0; i < t->f->inputs.n; i++)
     node_reach(t, t->f->inputs.at[i]);
   for (size_t i = 0; i < t->f->outputs.n; i++)
@@ -45,8 +42,7 @@ static void live_mark(Tidy *t)
 
 /* Push the operands that are not placed yet, the first on top; true when
  * there are none. */
-static bool operands_placed(Tidy *t, const Node *n)
-{
+static bool operands_placed(Tidy *t, const Node *n) {
   bool all = true;
   for (int k = n->nin - 1; k >= 0; k--) {
     Node *x = n->in[k];
@@ -57,8 +53,7 @@ static bool operands_placed(Tidy *t, const Node *n)
   return all;
 }
 
-static void node_place(Tidy *t, Node *root)
-{
+static void node_place(Tidy *t, Node *root) {
   vec_push(t->a, &t->stack, root);
   while (t->stack.n) {
     Node *n = t->stack.at[t->stack.n - 1];
@@ -75,16 +70,14 @@ static void node_place(Tidy *t, Node *root)
   }
 }
 
-static uint64_t const_bits(const Node *n)
-{
+static uint64_t const_bits(const Node *n) {
   uint64_t bits;
   memcpy(&bits, &n->value, sizeof bits);
   return bits;
 }
 
 /* The node that stands for the value of `c` from now on. */
-static Node *const_unique(Tidy *t, Node *c)
-{
+static Node *const_unique(Tidy *t, Node *c) {
   if (!c || c->op != OP_CONST) return c;
   for (size_t i = 0; i < t->consts.n; i++)
     if (const_bits(t->consts.at[i]) == const_bits(c)) return t->consts.at[i];
@@ -92,8 +85,7 @@ static Node *const_unique(Tidy *t, Node *c)
   return c;
 }
 
-static void consts_merge(Tidy *t)
-{
+static void consts_merge(Tidy *t) {
   for (size_t i = 0; i < t->order.n; i++) {
     Node *n = t->order.at[i];
     for (int k = 0; k < n->nin; k++) n->in[k] = const_unique(t, n->in[k]);
@@ -112,15 +104,13 @@ typedef struct ParamList {
   Vec(Param *) list;
 } ParamList;
 
-static void param_see(ParamList *l, const Node *n)
-{
+static void param_see(ParamList *l, const Node *n) {
   if (!n || n->op != OP_PARAM || l->used[n->param->order]) return;
   l->used[n->param->order] = true;
   vec_push(l->a, &l->list, n->param);
 }
 
-static void recipe_trim(Module *m, const bool *used)
-{
+static void recipe_trim(Module *m, const bool *used) {
   for (size_t i = 0; i < m->recipe.n; i++) {
     RecipeStep *s = &m->recipe.at[i];
     size_t kept = 0;
@@ -131,8 +121,7 @@ static void recipe_trim(Module *m, const bool *used)
   }
 }
 
-static void params_order(Module *m, Arena *a)
-{
+static void params_order(Module *m, Arena *a) {
   ParamList l = {.a = a, .used = arena_array(a, bool, m->params.n)};
   for (size_t i = 0; i < m->params.n; i++)
     m->params.at[i]->order = (uint32_t)i;
@@ -160,16 +149,14 @@ static void params_order(Module *m, Arena *a)
   m->params.n = l.list.n;
 }
 
-static int param_order(const void *a, const void *b)
-{
+static int param_order(const void *a, const void *b) {
   const Node *x = *(Node *const *)a, *y = *(Node *const *)b;
   return (x->param->order > y->param->order) -
          (x->param->order < y->param->order);
 }
 
 /* Write the new order into f->nodes (never more nodes than there were). */
-static void order_store(Tidy *t, Module *m)
-{
+static void order_store(Tidy *t, Module *m) {
   Func *f = t->f;
   Vec(Node *) params = {0};
   for (size_t i = 0; i < f->nodes.n; i++) {
@@ -193,8 +180,7 @@ static void order_store(Tidy *t, Module *m)
           param_order);
 }
 
-void func_tidy(Module *m, Func *f)
-{
+void func_tidy(Module *m, Func *f) {
   Tidy t = {.f = f, .a = arena_new()};
   ids_set(f);
   t.live = arena_array(t.a, bool, f->nodes.n);

@@ -9,14 +9,12 @@ static const struct { const char *name; int bits; } elems[ELEM_COUNT] = {
 #undef ELEM
 };
 
-const char *elem_name(Elem e)
-{
+const char *elem_name(Elem e) {
   ensure((unsigned)e < ELEM_COUNT);
   return elems[e].name;
 }
 
-bool elem_parse(const char *s, Elem *out)
-{
+bool elem_parse(const char *s, Elem *out) {
   for (int i = 0; i < ELEM_COUNT; i++) {
     if (strcmp(elems[i].name, s) == 0) {
       *out = (Elem)i;
@@ -26,57 +24,49 @@ bool elem_parse(const char *s, Elem *out)
   return false;
 }
 
-int elem_bits(Elem e)
-{
+int elem_bits(Elem e) {
   ensure((unsigned)e < ELEM_COUNT);
   return elems[e].bits;
 }
 
-size_t elem_size(Elem e)
-{
+size_t elem_size(Elem e) {
   return (size_t)(elem_bits(e) + 7) / 8;
 }
 
-Type type_make(Elem e, int rank, const int64_t *dim)
-{
+Type type_make(Elem e, int rank, const int64_t *dim) {
   ensure(rank >= 0 && rank <= MAX_RANK);
   Type t = {.elem = e, .rank = rank, .at = -1};
   for (int i = 0; i < rank; i++) t.dim[i] = dim[i];
   return t;
 }
 
-bool type_same_shape(const Type *a, const Type *b)
-{
+bool type_same_shape(const Type *a, const Type *b) {
   if (a->rank != b->rank) return false;
   for (int i = 0; i < a->rank; i++)
     if (a->dim[i] != b->dim[i]) return false;
   return true;
 }
 
-static bool sparse_equal(const Sparse *a, const Sparse *b)
-{
+static bool sparse_equal(const Sparse *a, const Sparse *b) {
   if (!a || !b) return a == b;
   return a->br == b->br && a->bc == b->bc && a->nnz == b->nnz &&
          a->index == b->index;
 }
 
-static bool quant_equal(const Quant *a, const Quant *b)
-{
+static bool quant_equal(const Quant *a, const Quant *b) {
   if (!a || !b) return a == b;
   return memcmp(&a->scale, &b->scale, sizeof a->scale) == 0 &&
          a->zero == b->zero && a->axis == b->axis;
 }
 
-bool type_equal(const Type *a, const Type *b)
-{
+bool type_equal(const Type *a, const Type *b) {
   return a->elem == b->elem && type_same_shape(a, b) &&
          layout_equal(a->layout, b->layout) &&
          sparse_equal(a->sparse, b->sparse) &&
          quant_equal(a->quant, b->quant) && a->at == b->at;
 }
 
-int64_t type_elems(const Type *t)
-{
+int64_t type_elems(const Type *t) {
   int64_t n = 1;
   bool overflow = false, zero = false;
   for (int i = 0; i < t->rank; i++) {
@@ -87,16 +77,14 @@ int64_t type_elems(const Type *t)
   return zero ? 0 : overflow ? -1 : n;
 }
 
-int64_t type_bytes(const Type *t)
-{
+int64_t type_bytes(const Type *t) {
   int64_t n = t->layout ? t->layout->size : type_elems(t), bytes;
   if (n < 0 || __builtin_mul_overflow(n, (int64_t)elem_size(t->elem), &bytes))
     return -1;
   return bytes;
 }
 
-static void shape_print(Text *out, const Type *t)
-{
+static void shape_print(Text *out, const Type *t) {
   text_puts(out, elem_name(t->elem));
   text_putc(out, '[');
   for (int i = 0; i < t->rank; i++) {
@@ -109,8 +97,7 @@ static void shape_print(Text *out, const Type *t)
   text_putc(out, ']');
 }
 
-static void sparse_print(Text *out, const Sparse *s)
-{
+static void sparse_print(Text *out, const Sparse *s) {
   if (s->br == 1 && s->bc == 1)
     text_puts(out, "csr");
   else
@@ -120,16 +107,14 @@ static void sparse_print(Text *out, const Sparse *s)
   text_puts(out, elem_name(s->index));
 }
 
-static void quant_print(Text *out, const Quant *q)
-{
+static void quant_print(Text *out, const Quant *q) {
   text_puts(out, "scale=");
   text_float(out, q->scale, false);
   text_printf(out, ", zero=%lld", (long long)q->zero);
   if (q->axis >= 0) text_printf(out, ", axis=%d", q->axis);
 }
 
-static void layout_enc_print(Text *out, const Layout *l, const Type *t)
-{
+static void layout_enc_print(Text *out, const Layout *l, const Type *t) {
   text_puts(out, "layout=\"");
   layout_print(out, l, t);
   text_putc(out, '"');
@@ -140,8 +125,7 @@ static void layout_enc_print(Text *out, const Layout *l, const Type *t)
                 l->halo[2], l->halo[3]);
 }
 
-void type_print(Text *out, const Type *t)
-{
+void type_print(Text *out, const Type *t) {
   shape_print(out, t);
   const char *sep = " <";
   if (t->sparse) {

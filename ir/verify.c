@@ -13,8 +13,7 @@ typedef struct Check {
 } Check;
 
 static bool fault(Check *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
-static bool fault(Check *c, const char *fmt, ...)
-{
+static bool fault(Check *c, const char *fmt, ...) {
   va_list ap;
   va_start(ap, fmt);
   text_vprintf(c->why, fmt, ap);
@@ -32,8 +31,7 @@ static bool fault(Check *c, const char *fmt, ...)
 /* ---- nodes ---------------------------------------------------------- */
 
 /* Arity, and operands before their users. */
-static bool operands_verify(Check *c)
-{
+static bool operands_verify(Check *c) {
   const Node *n = c->n;
   const OpInfo *info = op_info(n->op);
   if (n->nin < info->noperands || (n->nin > info->noperands &&
@@ -53,8 +51,7 @@ static bool operands_verify(Check *c)
   return true;
 }
 
-static bool attrs_verify(Check *c)
-{
+static bool attrs_verify(Check *c) {
   const OpInfo *info = op_info(c->n->op);
   for (int i = 0; i < info->nattrs; i++) {
     const Attr *a = &c->n->attr[i];
@@ -69,8 +66,7 @@ static bool attrs_verify(Check *c)
 }
 
 /* Infer a copy of the node and compare. */
-static bool type_verify(Check *c)
-{
+static bool type_verify(Check *c) {
   Node copy = *c->n;
   Diags *d = diags_new();
   bool ok = node_infer(c->m, &copy, d);
@@ -99,8 +95,7 @@ static bool type_verify(Check *c)
   return false;
 }
 
-static bool encoding_verify(Check *c)
-{
+static bool encoding_verify(Check *c) {
   const Type *t = &c->n->type;
   Text why = {0};
   bool ok = true;
@@ -121,8 +116,7 @@ static bool encoding_verify(Check *c)
 }
 
 /* Whether a name is among those of a list with blanks between. */
-static bool list_has(const char *list, const char *name)
-{
+static bool list_has(const char *list, const char *name) {
   size_t n = strlen(name);
   for (const char *s = list; (s = strstr(s, name)) != NULL; s += n)
     if ((s == list || s[-1] == ' ') && (s[n] == ' ' || s[n] == 0))
@@ -130,8 +124,7 @@ static bool list_has(const char *list, const char *name)
   return false;
 }
 
-static bool kernel_verify(Check *c)
-{
+static bool kernel_verify(Check *c) {
   const Node *n = c->n;
   if (n->tile[0] < 0 || n->tile[1] < 0)
     return fault(c, "tile [%d,%d]", n->tile[0], n->tile[1]);
@@ -143,8 +136,7 @@ static bool kernel_verify(Check *c)
   return true;
 }
 
-static bool node_verify(Check *c)
-{
+static bool node_verify(Check *c) {
   const Node *n = c->n;
   if (n->op == OP_PARAM && !n->param) return fault(c, "no param");
   if (n->op != OP_PARAM && n->param) return fault(c, "a param");
@@ -158,8 +150,7 @@ static bool node_verify(Check *c)
 
 /* ---- functions and params ------------------------------------------- */
 
-static bool outputs_verify(Check *c)
-{
+static bool outputs_verify(Check *c) {
   const Func *f = c->f;
   for (size_t i = 0; i < f->outputs.n; i++) {
     const Output *o = &f->outputs.at[i];
@@ -176,8 +167,7 @@ static bool outputs_verify(Check *c)
   return fault(c, "function %s has no output", f->name);
 }
 
-static bool inputs_verify(Check *c)
-{
+static bool inputs_verify(Check *c) {
   const Func *f = c->f;
   for (size_t i = 0; i < f->inputs.n; i++) {
     c->n = f->inputs.at[i];
@@ -195,8 +185,7 @@ static bool inputs_verify(Check *c)
 }
 
 /* One PARAM node a param, one INPUT node an input. */
-static bool leaves_verify(Check *c)
-{
+static bool leaves_verify(Check *c) {
   size_t inputs = 0;
   Arena *a = arena_new();
   bool *seen = arena_array(a, bool, c->m->params.n);
@@ -223,8 +212,7 @@ static bool leaves_verify(Check *c)
   return ok;
 }
 
-static bool func_verify(Check *c)
-{
+static bool func_verify(Check *c) {
   Func *f = c->f;
   c->n = NULL;
   for (size_t i = 0; i < f->nodes.n; i++)
@@ -241,8 +229,7 @@ static bool func_verify(Check *c)
   return c->m->dump.arena_bytes == 0 || arena_verify(f, c->why);
 }
 
-static bool param_verify(Check *c, const Param *p)
-{
+static bool param_verify(Check *c, const Param *p) {
   int64_t n = type_elems(&p->type);
   if (!path_is_valid(p->path))
     return fault(c, "'%s' is no path of a param", p->path);
@@ -268,8 +255,7 @@ static bool param_verify(Check *c, const Param *p)
 }
 
 /* Each path stands once, and module_param finds it. */
-static bool params_verify(Check *c)
-{
+static bool params_verify(Check *c) {
   Module *m = c->m;
   Arena *a = arena_new();
   Map seen = {0};
@@ -288,8 +274,7 @@ static bool params_verify(Check *c)
   return ok;
 }
 
-bool module_verify(Module *m, Text *why)
-{
+bool module_verify(Module *m, Text *why) {
   Check c = {.m = m, .why = why};
   if (m->funcs.n == 0) return fault(&c, "the module has no function");
   if (!params_verify(&c)) return false;

@@ -12,19 +12,16 @@ typedef struct Lives {
   uint32_t *group;   /* by id: values that views join, by their first */
 } Lives;
 
-static bool is_alias(const Node *n)
-{
+static bool is_alias(const Node *n) {
   return n->kernel && strcmp(n->kernel, "alias") == 0;
 }
 
-static uint32_t group_of(Lives *l, uint32_t i)
-{
+static uint32_t group_of(Lives *l, uint32_t i) {
   while (l->group[i] != i) i = l->group[i] = l->group[l->group[i]];
   return i;
 }
 
-static void lives_find(Lives *l, Arena *a)
-{
+static void lives_find(Lives *l, Arena *a) {
   size_t n = l->f->nodes.n;
   l->last = arena_array(a, uint32_t, n);
   l->group = arena_array(a, uint32_t, n);
@@ -44,8 +41,7 @@ static void lives_find(Lives *l, Arena *a)
 }
 
 /* Whether m, the last reader of x's bytes, may write its result there. */
-static bool in_place(Lives *l, const Node *x, const Node *m)
-{
+static bool in_place(Lives *l, const Node *x, const Node *m) {
   if (l->last[x->id] != m->id) return false;
   for (int k = 0; k < m->nin; k++) {
     const Node *y = m->in[k];
@@ -56,14 +52,12 @@ static bool in_place(Lives *l, const Node *x, const Node *m)
   return false;
 }
 
-static bool overlap(const Type *a, const Type *b)
-{
+static bool overlap(const Type *a, const Type *b) {
   return a->at >= 0 && b->at >= 0 && a->at < b->at + type_bytes(b) &&
          b->at < a->at + type_bytes(a);
 }
 
-bool arena_verify(const Func *f, Text *why)
-{
+bool arena_verify(const Func *f, Text *why) {
   Arena *a = arena_new();
   Lives l = {.f = f};
   bool ok = true;

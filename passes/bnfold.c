@@ -19,18 +19,15 @@ typedef struct Affine {
   double *scale, *shift;
 } Affine;
 
-static int channel_axis(const Node *product)
-{
+static int channel_axis(const Node *product) {
   return product->op == OP_CONV2D ? 1 : product->type.rank - 1;
 }
 
-static bool is_product(const Node *n)
-{
+static bool is_product(const Node *n) {
   return n->op == OP_CONV2D || n->op == OP_LINEAR;
 }
 
-static void affine_init(PassCtx *c, Affine *a, int64_t n)
-{
+static void affine_init(PassCtx *c, Affine *a, int64_t n) {
   a->n = n;
   a->scale = arena_array(c->scratch, double, n ? n : 1);
   a->shift = arena_array(c->scratch, double, n ? n : 1);
@@ -38,8 +35,7 @@ static void affine_init(PassCtx *c, Affine *a, int64_t n)
 }
 
 /* One constant operand v of an elementwise op, the other one being x. */
-static bool affine_step(Affine *a, Op op, bool x_first, int64_t i, double v)
-{
+static bool affine_step(Affine *a, Op op, bool x_first, int64_t i, double v) {
   switch (op) {
   case OP_ADD:
     a->shift[i] = v;
@@ -60,8 +56,7 @@ static bool affine_step(Affine *a, Op op, bool x_first, int64_t i, double v)
 }
 
 static bool affine_binary(PassCtx *c, const Node *u, const Node *x, int axis,
-                          Affine *a)
-{
+                          Affine *a) {
   const float *v;
   int step;
   bool first = u->in[0] == x;
@@ -76,8 +71,7 @@ static bool affine_binary(PassCtx *c, const Node *u, const Node *x, int axis,
 
 /* Is u an affine map of its operand x along `axis`? */
 static bool affine_of(PassCtx *c, const Node *u, const Node *x, int axis,
-                      Affine *a)
-{
+                      Affine *a) {
   if (op_info(u->op)->flags & FLAG_BINARY)
     return affine_binary(c, u, x, axis, a);
   if (u->op == OP_NEG) {
@@ -107,8 +101,7 @@ static bool affine_of(PassCtx *c, const Node *u, const Node *x, int axis,
  * and no other gets more uses. */
 typedef struct Uses { int *of; size_t n; } Uses;
 
-static bool used_once(const Uses *u, const Node *n)
-{
+static bool used_once(const Uses *u, const Node *n) {
   return n->id < u->n && u->of[n->id] == 1;
 }
 
@@ -120,8 +113,7 @@ typedef struct Product {
   int64_t rows, cols;
 } Product;
 
-static bool product_known(PassCtx *c, const Uses *u, Node *n, Product *p)
-{
+static bool product_known(PassCtx *c, const Uses *u, Node *n, Product *p) {
   if (!is_product(n) || !node_is_const(c->m, n->in[1])) return false;
   Node *b = node_in(n, 2);
   if (b && !node_is_const(c->m, b)) return false;
@@ -135,8 +127,7 @@ static bool product_known(PassCtx *c, const Uses *u, Node *n, Product *p)
   return true;
 }
 
-static bool shifts(const Affine *a)
-{
+static bool shifts(const Affine *a) {
   for (int64_t i = 0; i < a->n; i++)
     if (a->shift[i] != 0) return true;
   return false;
@@ -144,8 +135,7 @@ static bool shifts(const Affine *a)
 
 /* New w and b (NULL: none is needed) for the product p, which is n now. */
 static void product_write(PassCtx *c, Func *f, const Product *p, Node *n,
-                          Buffer *w, Buffer *b)
-{
+                          Buffer *w, Buffer *b) {
   Node *old_w = n->in[1], *old_b = node_in(n, 2), *new_b;
   const char *wpath = old_w->op == OP_PARAM ? old_w->param->path : "weight";
   Type t = type_make(F32, 1, &old_w->type.dim[0]);
@@ -158,8 +148,7 @@ static void product_write(PassCtx *c, Func *f, const Product *p, Node *n,
 
 /* u = affine(product): scale rows of w, and b. */
 static void fold_behind(PassCtx *c, Func *f, Node *u, const Product *p,
-                        const Affine *a)
-{
+                        const Affine *a) {
   Buffer *w = buffer_new(checked_mul(p->rows * p->cols, sizeof(float)));
   Buffer *b = NULL;
   float *to = (float *)w->data;
@@ -179,9 +168,8 @@ static void fold_behind(PassCtx *c, Func *f, Node *u, const Product *p,
 
 /* product(affine(x)): scale columns of w by input channel; what the shift
  * gives goes to b. */
-static void fold_before(PassCtx *c, Func *f, const Product *p,
-                        const Affine *a, Node *x)
-{
+static void fold_before(PassCtx *c, Func *f, const Product *p, const Affine *a,
+                        Node *x) {
   Node *n = p->n;
   int64_t groups = n->op == OP_CONV2D ? attr_int(n, "groups") : 1;
   int64_t in_group = n->in[1]->type.dim[1], each = p->cols / in_group;
@@ -211,8 +199,7 @@ static void fold_before(PassCtx *c, Func *f, const Product *p,
   n->path = path ? path : u->path;
 }
 
-static bool pads_nothing(const Node *n)
-{
+static bool pads_nothing(const Node *n) {
   if (n->op != OP_CONV2D) return true;
   int count;
   const int64_t *pad = attr_ints(n, "pad", &count);
@@ -222,20 +209,17 @@ static bool pads_nothing(const Node *n)
 }
 
 /* The operand of an affine op that is not a constant. */
-static Node *varying(PassCtx *c, const Node *u)
-{
+static Node *varying(PassCtx *c, const Node *u) {
   bool binary = op_info(u->op)->flags & FLAG_BINARY;
   if (!binary && u->op != OP_SCALE_SHIFT && u->op != OP_NEG) return NULL;
   return u->in[binary && node_is_const(c->m, u->in[0])];
 }
 
-static bool has_epilogue(const Node *n)
-{
+static bool has_epilogue(const Node *n) {
   return node_in(n, 3) || attr_str(n, "act")[0];
 }
 
-static void bnfold_func(PassCtx *c, Func *f)
-{
+static void bnfold_func(PassCtx *c, Func *f) {
   func_tidy(c->m, f);
   /* A folded node takes over its operand's uses: the counts stay right. */
   Uses uses = {func_uses(c->scratch, f), f->nodes.n};
@@ -259,8 +243,7 @@ static void bnfold_func(PassCtx *c, Func *f)
   func_tidy(c->m, f);
 }
 
-bool pass_bnfold(PassCtx *c)
-{
+bool pass_bnfold(PassCtx *c) {
   if (c->opt == 0) return true;
   for (size_t i = 0; i < c->m->funcs.n; i++)
     bnfold_func(c, c->m->funcs.at[i]);

@@ -22,8 +22,7 @@ typedef struct Canon {
   bool changed;
 } Canon;
 
-static Node *become(Canon *k, Node *n, Op op, Node *const *in, int nin)
-{
+static Node *become(Canon *k, Node *n, Op op, Node *const *in, int nin) {
   node_reset(k->m, n, op, in, nin);
   node_retype(k->c, n);
   k->changed = true;
@@ -35,15 +34,13 @@ static Node *become(Canon *k, Node *n, Op op, Node *const *in, int nin)
 /* Where the new params of a node go: beside its layer path or, without
  * one, beside the param `like`. */
 static const char *param_wish(Canon *k, const Node *n, const Node *like,
-                              const char *leaf)
-{
+                              const char *leaf) {
   if (n->path) return arena_printf(k->m->arena, "%s.%s", n->path, leaf);
   const char *p = like->op == OP_PARAM ? like->param->path : "const";
   return path_beside(k->m, p, leaf);
 }
 
-static Node *canon_batch_norm(Canon *k, Node *n)
-{
+static Node *canon_batch_norm(Canon *k, Node *n) {
   const float *v[4];   /* gamma, beta, mean, var */
   if (n->op != OP_BATCH_NORM) return n;
   for (int i = 0; i < 4; i++) {
@@ -70,8 +67,7 @@ static Node *canon_batch_norm(Canon *k, Node *n)
 
 /* ---- views ---------------------------------------------------------- */
 
-static bool order_is_identity(const Node *n)
-{
+static bool order_is_identity(const Node *n) {
   int r;
   const int64_t *order = attr_ints(n, "order", &r);
   for (int i = 0; i < r; i++)
@@ -80,8 +76,7 @@ static bool order_is_identity(const Node *n)
 }
 
 /* Do only axes of one element change their place among the others? */
-static bool order_keeps_rows(const Node *n)
-{
+static bool order_keeps_rows(const Node *n) {
   int r, last = -1;
   const int64_t *order = attr_ints(n, "order", &r);
   for (int i = 0; i < r; i++) {
@@ -92,8 +87,7 @@ static bool order_keeps_rows(const Node *n)
   return true;
 }
 
-static bool view_is_identity(const Node *n)
-{
+static bool view_is_identity(const Node *n) {
   switch (n->op) {
   case OP_CONVERT:
     return type_equal(&n->type, &n->in[0]->type);
@@ -111,8 +105,7 @@ static bool view_is_identity(const Node *n)
   }
 }
 
-static Node *to_reshape(Canon *k, Node *n, Node *x)
-{
+static Node *to_reshape(Canon *k, Node *n, Node *x) {
   Type t = n->type;
   node_reset(k->m, n, OP_RESHAPE, &x, 1);
   attr_set_ints(k->m, n, "shape", t.dim, t.rank);
@@ -121,8 +114,7 @@ static Node *to_reshape(Canon *k, Node *n, Node *x)
   return n;
 }
 
-static Node *canon_view(Canon *k, Node *n)
-{
+static Node *canon_view(Canon *k, Node *n) {
   if (n->nin < 1 || !(op_info(n->op)->flags & FLAG_VIEW)) return n;
   Node *x = n->in[0];
   if (view_is_identity(n)) {
@@ -148,8 +140,7 @@ static Node *canon_view(Canon *k, Node *n)
 
 /* ---- activations ---------------------------------------------------- */
 
-static Node *canon_activation(Canon *k, Node *n)
-{
+static Node *canon_activation(Canon *k, Node *n) {
   double v;
   if (n->op == OP_CLIP && attr_float(n, "lo") == 0) {
     double hi = attr_float(n, "hi");
@@ -168,8 +159,7 @@ static Node *canon_activation(Canon *k, Node *n)
 }
 
 /* x * sigmoid(x) is silu, x * hardsigmoid(x) is hardswish. */
-static Node *canon_gate(Canon *k, Node *n)
-{
+static Node *canon_gate(Canon *k, Node *n) {
   if (n->op != OP_MUL) return n;
   for (int i = 0; i < 2; i++) {
     Node *x = n->in[i], *gate = n->in[1 - i];
@@ -183,15 +173,17 @@ static Node *canon_gate(Canon *k, Node *n)
 
 /* ---- arithmetic ----------------------------------------------------- */
 
-static Node *canon_neutral(Canon *k, Node *n)
-{
+static Node *canon_neutral(Canon *k, Node *n) {
   double v;
   if (!(op_info(n->op)->flags & FLAG_BINARY)) return n;
   Node *x = n->in[0];
   if (!node_scalar(k->m, n->in[1], &v)) return n;
   bool none = v == 0 ? n->op == OP_ADD || n->op == OP_SUB
                      : v == 1 && (n->op == OP_MUL || n->op == OP_DIV);
-  if (!none || !type_same_shape(&n->type, &x->type)) return n;
+  none = none || (v == 1 && n->op == OP_POW);
+  if (!type_same_shape(&n->type, &x->type)) return n;
+  if (n->op == OP_POW && v == 2) return become(k, n, OP_SQUARE, &x, 1);
+  if (!none) return n;
   k->changed = true;
   return x;
 }
@@ -199,8 +191,7 @@ static Node *canon_neutral(Canon *k, Node *n)
 /* x - c is x + -c, exactly; constants stand second where they may (not in
  * maximum and minimum, of which a NaN is the result only when it stands
  * first). */
-static Node *canon_order(Canon *k, Node *n)
-{
+static Node *canon_order(Canon *k, Node *n) {
   if (n->op == OP_SUB && n->in[1]->op == OP_CONST) {
     Node *in[2] = {n->in[0], func_const(k->m, k->f, -n->in[1]->value)};
     return become(k, n, OP_ADD, in, 2);
@@ -218,14 +209,12 @@ static Node *canon_order(Canon *k, Node *n)
 
 /* ---- axes and reductions -------------------------------------------- */
 
-static int axis_compare(const void *a, const void *b)
-{
+static int axis_compare(const void *a, const void *b) {
   int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
   return (x > y) - (x < y);
 }
 
-static Node *canon_reduce(Canon *k, Node *n)
-{
+static Node *canon_reduce(Canon *k, Node *n) {
   if (!(op_info(n->op)->flags & FLAG_REDUCE)) return n;
   int count, rank = n->in[0]->type.rank;
   const int64_t *axes = attr_ints(n, "axes", &count);
@@ -244,8 +233,7 @@ static Node *canon_reduce(Canon *k, Node *n)
   return n;
 }
 
-static Node *canon_axis(Canon *k, Node *n)
-{
+static Node *canon_axis(Canon *k, Node *n) {
   if (attr_index(n->op, "axis") < 0) return n;
   int64_t axis = attr_int(n, "axis");
   if (axis >= 0) return n;
@@ -255,8 +243,7 @@ static Node *canon_axis(Canon *k, Node *n)
 }
 
 /* An average over the whole map is a mean that keeps its axes. */
-static Node *canon_pool(Canon *k, Node *n)
-{
+static Node *canon_pool(Canon *k, Node *n) {
   if (n->op != OP_AVG_POOL || n->type.dim[2] != 1 || n->type.dim[3] != 1)
     return n;
   int count, npad;
@@ -275,8 +262,7 @@ static Node *canon_pool(Canon *k, Node *n)
   return n;
 }
 
-static Node *literal_param(Canon *k, const Node *n)
-{
+static Node *literal_param(Canon *k, const Node *n) {
   Buffer *b = buffer_new(sizeof(float));
   *(float *)b->data = (float)n->value;
   k->changed = true;
@@ -285,8 +271,7 @@ static Node *literal_param(Canon *k, const Node *n)
 
 /* Kernels take a literal only as an operand of a binary op; elsewhere it
  * becomes a param of one value. */
-static Node *canon_literal(Canon *k, Node *n)
-{
+static Node *canon_literal(Canon *k, Node *n) {
   if (op_info(n->op)->flags & FLAG_BINARY) return n;
   for (int i = 0; i < n->nin; i++)
     if (n->in[i] && n->in[i]->op == OP_CONST)
@@ -299,8 +284,7 @@ static Node *(*const rules[])(Canon *, Node *) = {
   canon_activation, canon_gate, canon_neutral, canon_pool, canon_literal,
 };
 
-static void canon_func(Canon *k)
-{
+static void canon_func(Canon *k) {
   do {
     k->changed = false;
     /* New leaves are appended behind; they need no visit. */
@@ -322,8 +306,7 @@ static void canon_func(Canon *k)
   } while (k->changed);
 }
 
-bool pass_canon(PassCtx *c)
-{
+bool pass_canon(PassCtx *c) {
   for (size_t i = 0; i < c->m->funcs.n; i++) {
     Canon k = {c, c->m, c->m->funcs.at[i], false};
     canon_func(&k);

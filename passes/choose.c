@@ -28,14 +28,12 @@ static const struct FormatCost {
  * maps pay more for the table than these averages. */
 static const double block_limit = 0.65;
 
-static Kind weight_kind(const Weight *w)
-{
+static Kind weight_kind(const Weight *w) {
   if (w->op == OP_LINEAR) return w->rows <= 2 ? VECTOR : MATRIX;
   return w->taps == 1 ? POINTWISE : SPATIAL;
 }
 
-Format format_choose(const Weight *w)
-{
+Format format_choose(const Weight *w) {
   const struct FormatCost *cost = &costs[weight_kind(w)];
   int wide = w->lanes >= 16;
   double dense = (double)w->all;
@@ -53,21 +51,18 @@ Format format_choose(const Weight *w)
  * can be added to; in 32nds of a cycle, on top something for each load and
  * for each vector of x, which often comes from L2 (bench/kernels --tile:
  * 9x3, 14x2 and 6x4 are best by turns, 3x7 takes 1.5 times their time). */
-static int64_t tile_step(int64_t r, int64_t t, int xloads)
-{
+static int64_t tile_step(int64_t r, int64_t t, int xloads) {
   int64_t products = r * t, loads = r + t * xloads;
   int64_t most = products > loads ? products : loads;
   return 16 * (most > 8 ? most : 8) + 4 * loads + 13 * t;
 }
 
-static int64_t ceil_div(int64_t a, int64_t b)
-{
+static int64_t ceil_div(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
 
 /* Time of all tiles of the product; rows are cut evenly. */
-static int64_t tile_time(const TileWork *w, int64_t r, int64_t t)
-{
+static int64_t tile_time(const TileWork *w, int64_t r, int64_t t) {
   int64_t panels = ceil_div(w->rows, r), each = ceil_div(w->rows, panels);
   int64_t rest = w->vectors % t;
   int64_t time = w->vectors / t * tile_step(each, t, w->xloads);
@@ -75,8 +70,7 @@ static int64_t tile_time(const TileWork *w, int64_t r, int64_t t)
   return panels * time;
 }
 
-void tile_choose(const TileWork *w, int vregs, int tile[2])
-{
+void tile_choose(const TileWork *w, int vregs, int tile[2]) {
   int64_t best = -1;
   for (int t = 1; t <= 8 && t <= w->vectors; t++) {
     /* Sums, a vector of x for each column and one weight at a time. */
@@ -91,8 +85,7 @@ void tile_choose(const TileWork *w, int vregs, int tile[2])
   }
 }
 
-int tile_split(int64_t vectors, int most)
-{
+int tile_split(int64_t vectors, int most) {
   if (vectors < 1) return 1;
   return (int)ceil_div(vectors, ceil_div(vectors, most));
 }

@@ -12,8 +12,7 @@
 
 #include "passes/passes.h"
 
-static bool node_equal(const Node *a, const Node *b)
-{
+static bool node_equal(const Node *a, const Node *b) {
   if (a->op != b->op || a->nin != b->nin) return false;
   if (a->op == OP_CONST)
     return memcmp(&a->value, &b->value, sizeof a->value) == 0;
@@ -26,8 +25,7 @@ static bool node_equal(const Node *a, const Node *b)
 }
 
 /* Attributes are left to node_equal: few nodes share op and operands. */
-static uint64_t node_hash(const Node *n)
-{
+static uint64_t node_hash(const Node *n) {
   uint64_t h = hash_mix((uint64_t)n->op + 1);
   if (n->op == OP_CONST) h = hash_mix(h ^ hash_bytes(&n->value, 8));
   for (int i = 0; i < n->nin; i++)
@@ -37,8 +35,7 @@ static uint64_t node_hash(const Node *n)
 
 /* stands[id] is the first of the nodes equal to a node; operands come
  * before their users, so theirs is known. */
-static void cse_func(PassCtx *c, Func *f)
-{
+static void cse_func(PassCtx *c, Func *f) {
   func_tidy(c->m, f);   /* ids are what is hashed */
   size_t room = 64;
   while (room < 2 * f->nodes.n) room *= 2;
@@ -64,8 +61,7 @@ static void cse_func(PassCtx *c, Func *f)
   func_tidy(c->m, f);
 }
 
-bool pass_cse(PassCtx *c)
-{
+bool pass_cse(PassCtx *c) {
   for (size_t i = 0; i < c->m->funcs.n; i++) cse_func(c, c->m->funcs.at[i]);
   return true;
 }

@@ -7,8 +7,7 @@
  * source     reachability from the outputs, in func_tidy of ir/graph.c */
 #include "passes/passes.h"
 
-bool pass_dce(PassCtx *c)
-{
+bool pass_dce(PassCtx *c) {
   for (size_t i = 0; i < c->m->funcs.n; i++)
     func_tidy(c->m, c->m->funcs.at[i]);
   return true;

@@ -11,8 +11,7 @@
 
 enum { GROWTH = 4, FREE_BYTES = 1 << 20 };
 
-static bool operands_const(Module *m, const Node *n, int64_t *bytes)
-{
+static bool operands_const(Module *m, const Node *n, int64_t *bytes) {
   *bytes = 0;
   for (int i = 0; i < n->nin; i++) {
     if (!n->in[i]) continue;
@@ -23,14 +22,12 @@ static bool operands_const(Module *m, const Node *n, int64_t *bytes)
 }
 
 /* Stored bytes stay within GROWTH times what they were, or are few. */
-static bool grows_little(const Node *n, int64_t in_bytes)
-{
+static bool grows_little(const Node *n, int64_t in_bytes) {
   int64_t out = type_bytes(&n->type);
   return out <= FREE_BYTES || out / GROWTH <= in_bytes;
 }
 
-static Tensor *operand_tensor(PassCtx *c, const Node *n)
-{
+static Tensor *operand_tensor(PassCtx *c, const Node *n) {
   int64_t count = type_elems(&n->type);
   const float *v = node_values(c->m, n);
   Tensor *t = arena_new_of(c->scratch, Tensor);
@@ -41,15 +38,13 @@ static Tensor *operand_tensor(PassCtx *c, const Node *n)
 }
 
 /* The new param is named for the first param below the node. */
-static Node *first_param(const Node *n)
-{
+static Node *first_param(const Node *n) {
   for (int i = 0; i < n->nin; i++)
     if (n->in[i] && n->in[i]->op == OP_PARAM) return n->in[i];
   return NULL;
 }
 
-static Node *fold_node(PassCtx *c, Func *f, Node *n, int *uses, size_t known)
-{
+static Node *fold_node(PassCtx *c, Func *f, Node *n, int *uses, size_t known) {
   const Tensor **in = arena_array(c->scratch, const Tensor *, n->nin);
   for (int i = 0; i < n->nin; i++)
     if (n->in[i]) in[i] = operand_tensor(c, n->in[i]);
@@ -74,8 +69,7 @@ static Node *fold_node(PassCtx *c, Func *f, Node *n, int *uses, size_t known)
 }
 
 /* Counts of uses never are too low: one means that it is the only one. */
-static void fold_func(PassCtx *c, Func *f)
-{
+static void fold_func(PassCtx *c, Func *f) {
   int *uses = func_uses(c->scratch, f);
   for (size_t i = 0, n = f->nodes.n; i < n; i++) {
     Node *old = f->nodes.at[i];
@@ -87,8 +81,7 @@ static void fold_func(PassCtx *c, Func *f)
   func_tidy(c->m, f);
 }
 
-bool pass_fold(PassCtx *c)
-{
+bool pass_fold(PassCtx *c) {
   for (size_t i = 0; i < c->m->funcs.n; i++) fold_func(c, c->m->funcs.at[i]);
   return true;
 }

@@ -19,19 +19,17 @@ typedef struct Fuse {
   int *uses;
 } Fuse;
 
-static bool is_product(const Node *n)
-{
-  return n->op == OP_CONV2D || n->op == OP_LINEAR;
+static bool is_product(const Node *n) {
+  return n->op == OP_CONV2D || n->op == OP_CONV2D_TRANSPOSE ||
+         n->op == OP_LINEAR;
 }
 
 /* May n's computation move into its only user? */
-static bool movable(const Fuse *k, const Node *n)
-{
+static bool movable(const Fuse *k, const Node *n) {
   return is_product(n) && k->uses[n->id] == 1;
 }
 
-static bool fuse_activation(Fuse *k, Node *u)
-{
+static bool fuse_activation(Fuse *k, Node *u) {
   if (!(op_info(u->op)->flags & FLAG_UNARY)) return false;
   Node *p = u->in[0];
   bool limits = u->op == OP_CLIP, slope = u->op == OP_LEAKY_RELU;
@@ -51,8 +49,7 @@ static bool fuse_activation(Fuse *k, Node *u)
 
 /* linear(x, w) + b where b is [M]; constants went into b before, what is
  * left is computed or trainable. */
-static bool fuse_bias(Fuse *k, Node *u)
-{
+static bool fuse_bias(Fuse *k, Node *u) {
   if (u->op != OP_ADD) return false;
   for (int i = 0; i < 2; i++) {
     Node *p = u->in[i], *b = u->in[1 - i];
@@ -70,19 +67,17 @@ static bool fuse_bias(Fuse *k, Node *u)
 }
 
 static bool residual_fits(Fuse *k, const Node *u, const Node *p,
-                          const Node *r)
-{
+                          const Node *r) {
   if (!movable(k, p) || node_in(p, 3) || r == p) return false;
   /* A stored residual would have to be laid out anew at each call. */
-  if (node_is_leaf(r) && r->op != OP_INPUT && p->op == OP_CONV2D)
+  if (node_is_leaf(r) && r->op != OP_INPUT && p->op != OP_LINEAR)
     return false;
   return r->op != OP_CONST && type_same_shape(&u->type, &p->type) &&
          type_same_shape(&u->type, &r->type);
 }
 
 /* Of two products the later one moves: it has less far to go. */
-static bool fuse_residual(Fuse *k, Node *u)
-{
+static bool fuse_residual(Fuse *k, Node *u) {
   if (u->op != OP_ADD) return false;
   int late = u->in[1]->id > u->in[0]->id;
   for (int i = 0; i < 2; i++) {
@@ -98,8 +93,7 @@ static bool fuse_residual(Fuse *k, Node *u)
 }
 
 /* Zeros padded in front of a convolution are its own padding. */
-static bool fuse_pad(Fuse *k, Node *u)
-{
+static bool fuse_pad(Fuse *k, Node *u) {
   Node *p = u->in[0];
   if (u->op != OP_CONV2D || p->op != OP_PAD || k->uses[p->id] != 1)
     return false;
@@ -120,8 +114,7 @@ static bool fuse_pad(Fuse *k, Node *u)
   return true;
 }
 
-static void fuse_func(PassCtx *c, Func *f)
-{
+static void fuse_func(PassCtx *c, Func *f) {
   func_tidy(c->m, f);
   /* A fused node takes over its operand's uses: the counts stay right. */
   Fuse k = {c, f, func_uses(c->scratch, f)};
@@ -135,8 +128,7 @@ static void fuse_func(PassCtx *c, Func *f)
   func_tidy(c->m, f);
 }
 
-bool pass_fuse(PassCtx *c)
-{
+bool pass_fuse(PassCtx *c) {
   if (c->opt == 0) return true;
   for (size_t i = 0; i < c->m->funcs.n; i++) fuse_func(c, c->m->funcs.at[i]);
   return true;

@@ -10,21 +10,18 @@ static const PassInfo passes[] = {
 #undef PASS
 };
 
-const PassInfo *pass_table(size_t *n)
-{
+const PassInfo *pass_table(size_t *n) {
   *n = sizeof passes / sizeof *passes;
   return passes;
 }
 
-const PassInfo *pass_find(const char *name)
-{
+const PassInfo *pass_find(const char *name) {
   for (size_t i = 0; i < sizeof passes / sizeof *passes; i++)
     if (strcmp(passes[i].name, name) == 0) return &passes[i];
   return NULL;
 }
 
-static double seconds_now(void)
-{
+static double seconds_now(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
@@ -34,8 +31,7 @@ static double seconds_now(void)
  * from then on it cannot be chosen otherwise.  (The driver has compared the
  * options with the line of a dump that it read.) */
 static void dump_fill(DumpInfo *d, const PassInfo *p, const PipelineOpts *o,
-                      Arena *a)
-{
+                      Arena *a) {
   if (strcmp(p->name, "bnfold") == 0) d->opt = o->opt;
   if (strcmp(p->name, "sparse") != 0) return;
   d->sparsity = o->sparsity_off ? "off" : "auto";
@@ -46,8 +42,7 @@ static void dump_fill(DumpInfo *d, const PassInfo *p, const PipelineOpts *o,
 }
 
 /* Passes write well-formed modules; anything else is our own error. */
-static void module_expect(Module *m, const char *pass)
-{
+static void module_expect(Module *m, const char *pass) {
   Text why = {0};
   if (!module_verify(m, &why))
     internal_error(__FILE__, __LINE__, "after pass %s: %s", pass,
@@ -56,8 +51,7 @@ static void module_expect(Module *m, const char *pass)
 }
 
 /* What was read may have been written by hand. */
-static bool module_accept(Module *m, Diags *d)
-{
+static bool module_accept(Module *m, Diags *d) {
   Text why = {0};
   bool ok = module_verify(m, &why);
   if (!ok)
@@ -68,8 +62,7 @@ static bool module_accept(Module *m, Diags *d)
 }
 
 static bool pass_run(Module *m, const PassInfo *p, const PipelineOpts *o,
-                     Diags *d)
-{
+                     Diags *d) {
   PassCtx c = {
     .m = m, .d = d, .scratch = arena_new(), .target = o->target,
     .sparsity_off = o->sparsity_off, .opt = o->opt,
@@ -84,8 +77,7 @@ static bool pass_run(Module *m, const PassInfo *p, const PipelineOpts *o,
 }
 
 /* A dump by hand may say that it comes behind anything. */
-static bool after_known(const Module *m, Diags *d)
-{
+static bool after_known(const Module *m, Diags *d) {
   enum { N = sizeof passes / sizeof *passes };
   const char *names[N + 1] = {"parse"}, *after = m->dump.after;
   if (!after || strcmp(after, "parse") == 0 || pass_find(after)) return true;
@@ -98,19 +90,16 @@ static bool after_known(const Module *m, Diags *d)
 }
 
 /* Index of the first pass to run, behind the one a dump came from. */
-static size_t pipeline_start(const Module *m)
-{
+static size_t pipeline_start(const Module *m) {
   const PassInfo *last = pass_find(m->dump.after);
   return last ? (size_t)(last - passes) + 1 : 0;
 }
 
-static bool name_is(const char *a, const char *b)
-{
+static bool name_is(const char *a, const char *b) {
   return a && strcmp(a, b) == 0;
 }
 
-static bool passes_run(Module **m, const PipelineOpts *o, Diags *d)
-{
+static bool passes_run(Module **m, const PipelineOpts *o, Diags *d) {
   size_t i = pipeline_start(*m);
   if (name_is(o->stop_after, "parse") ||     /* as it was read */
       name_is(o->stop_after, (*m)->dump.after))
@@ -127,8 +116,7 @@ static bool passes_run(Module **m, const PipelineOpts *o, Diags *d)
   return true;
 }
 
-bool pipeline_run(Module **m, const PipelineOpts *o, Diags *d)
-{
+bool pipeline_run(Module **m, const PipelineOpts *o, Diags *d) {
   if (!after_known(*m, d) || !module_accept(*m, d)) return false;
   if (!(*m)->dump.after) (*m)->dump.after = "parse";
   if (o->after && !o->after(o->ctx, (*m)->dump.after, m, 0)) return false;

@@ -42,21 +42,18 @@ typedef struct Planner {
   Vec(Unit) units;
 } Planner;
 
-static bool is_alias(const Node *n)
-{
+static bool is_alias(const Node *n) {
   return n->kernel && strcmp(n->kernel, "alias") == 0;
 }
 
 /* ---- lives ---------------------------------------------------------- */
 
-static Node *root_of(Node *n)
-{
+static Node *root_of(Node *n) {
   while (is_alias(n) && n->op == OP_RESHAPE) n = n->in[0];
   return n;
 }
 
-static void lives_find(Planner *p)
-{
+static void lives_find(Planner *p) {
   for (size_t i = 0; i < p->f->nodes.n; i++) {
     const Node *n = p->f->nodes.at[i];
     p->last[i] = (int64_t)i;
@@ -74,8 +71,7 @@ static void lives_find(Planner *p)
 /* ---- concat without a copy ------------------------------------------ */
 
 /* Does operand k lie in the result as it would lie alone? */
-static bool part_fits(const Planner *p, const Node *n, int k, int64_t index)
-{
+static bool part_fits(const Planner *p, const Node *n, int k, int64_t index) {
   const Node *x = n->in[k];
   int axis = (int)attr_int(n, "axis");
   int64_t ns[MAX_RANK], xs[MAX_RANK], at, from;
@@ -94,8 +90,7 @@ static bool part_fits(const Planner *p, const Node *n, int k, int64_t index)
   return index * ns[axis] * (int64_t)elem_size(n->type.elem) % align == 0;
 }
 
-static void concat_place(Planner *p, Node *n)
-{
+static void concat_place(Planner *p, Node *n) {
   int axis = (int)attr_int(n, "axis");
   if (p->outside[n->id]) return;
   for (int i = 0; i < axis; i++)
@@ -119,16 +114,14 @@ static void concat_place(Planner *p, Node *n)
 
 /* ---- units ---------------------------------------------------------- */
 
-static void unit_join(Planner *p, const Node *n, int unit, int64_t offset)
-{
+static void unit_join(Planner *p, const Node *n, int unit, int64_t offset) {
   Unit *u = &p->units.at[unit];
   p->unit[n->id] = unit;
   p->offset[n->id] = offset;
   if (p->last[n->id] > u->last) u->last = p->last[n->id];
 }
 
-static void unit_add(Planner *p, const Node *n, int64_t first)
-{
+static void unit_add(Planner *p, const Node *n, int64_t first) {
   int64_t bytes = (type_bytes(&n->type) + ALIGN - 1) / ALIGN * ALIGN;
   Unit u = {bytes, 0, first, p->last[n->id]};
   vec_push(p->c->scratch, &p->units, u);
@@ -137,23 +130,20 @@ static void unit_add(Planner *p, const Node *n, int64_t first)
 
 /* Does the kernel read element i of operand k, and no later one at i or
  * before, when it writes element i of the result? */
-static bool reads_in_step(const Node *n, int k)
-{
+static bool reads_in_step(const Node *n, int k) {
   uint32_t flags = op_info(n->op)->flags;
   if (flags & (FLAG_UNARY | FLAG_BINARY)) return true;
   if (n->op == OP_SCALE_SHIFT || n->op == OP_BATCH_NORM) return k == 0;
   return n->op == OP_CONV2D && k == 3;
 }
 
-static bool layouts_agree(const Type *a, const Type *b)
-{
+static bool layouts_agree(const Type *a, const Type *b) {
   if (!a->layout || !b->layout) return a->layout == b->layout;
   return layout_equal(a->layout, b->layout);
 }
 
 /* May the result take over the bytes of operand k? */
-static bool operand_yields(const Planner *p, const Node *n, int k)
-{
+static bool operand_yields(const Planner *p, const Node *n, int k) {
   const Node *x = n->in[k];
   if (!x || p->unit[x->id] < 0 || !reads_in_step(n, k)) return false;
   const Unit *u = &p->units.at[p->unit[x->id]];
@@ -170,8 +160,7 @@ static bool operand_yields(const Planner *p, const Node *n, int k)
 }
 
 /* A concat's unit lives from its first part on. */
-static int64_t first_part(const Planner *p, const Node *n)
-{
+static int64_t first_part(const Planner *p, const Node *n) {
   int64_t first = n->id;
   if (!is_alias(n) || n->op != OP_CONCAT) return first;
   for (int k = 0; k < n->nin; k++) {
@@ -181,8 +170,7 @@ static int64_t first_part(const Planner *p, const Node *n)
   return first;
 }
 
-static void node_place(Planner *p, Node *n)
-{
+static void node_place(Planner *p, Node *n) {
   if (p->unit[n->id] >= 0 || p->outside[n->id] || node_is_leaf(n)) return;
   if (p->inside[n->id]) {
     Node *whole = p->inside[n->id];
@@ -206,8 +194,7 @@ static void node_place(Planner *p, Node *n)
 
 /* ---- offsets -------------------------------------------------------- */
 
-static int by_size(const void *a, const void *b)
-{
+static int by_size(const void *a, const void *b) {
   const Unit *x = *(Unit *const *)a, *y = *(Unit *const *)b;
   if (x->size != y->size) return x->size > y->size ? -1 : 1;
   if (x->first != y->first) return x->first < y->first ? -1 : 1;
@@ -216,8 +203,7 @@ static int by_size(const void *a, const void *b)
 
 /* Put u into the smallest gap between the placed units (ascending by
  * offset) that are alive with it; returns its end. */
-static int64_t unit_fit(Unit *u, Unit *const *placed, size_t n)
-{
+static int64_t unit_fit(Unit *u, Unit *const *placed, size_t n) {
   int64_t end = 0, best = -1, best_gap = 0;
   for (size_t i = 0; i < n; i++) {
     const Unit *v = placed[i];
@@ -233,8 +219,7 @@ static int64_t unit_fit(Unit *u, Unit *const *placed, size_t n)
   return u->at + u->size;
 }
 
-static int64_t units_fit(Planner *p)
-{
+static int64_t units_fit(Planner *p) {
   size_t n = p->units.n;
   Unit **order = arena_array(p->c->scratch, Unit *, n ? n : 1);
   Unit **placed = arena_array(p->c->scratch, Unit *, n ? n : 1);
@@ -252,8 +237,7 @@ static int64_t units_fit(Planner *p)
   return total;
 }
 
-static int64_t plan_func(PassCtx *c, Func *f)
-{
+static int64_t plan_func(PassCtx *c, Func *f) {
   func_tidy(c->m, f);
   size_t n = f->nodes.n, room = n ? n : 1;
   Planner p = {.c = c, .f = f};
@@ -277,8 +261,7 @@ static int64_t plan_func(PassCtx *c, Func *f)
   return total;
 }
 
-bool pass_plan(PassCtx *c)
-{
+bool pass_plan(PassCtx *c) {
   c->m->dump.arena_bytes = 0;
   for (size_t i = 0; i < c->m->funcs.n; i++) {
     int64_t bytes = plan_func(c, c->m->funcs.at[i]);

@@ -29,8 +29,7 @@ typedef struct Planes {
 
 /* ---- windows -------------------------------------------------------- */
 
-void window_reach(const Node *n, int32_t halo[4])
-{
+void window_reach(const Node *n, int32_t halo[4]) {
   int count;
   const int64_t *pad = attr_ints(n, "pad", &count);
   const int64_t *stride = attr_ints(n, "stride", &count);
@@ -50,16 +49,14 @@ void window_reach(const Node *n, int32_t halo[4])
 
 /* A convolution whose window hardly touches x (a pad far larger than the
  * map) is left to the kernel that needs no halo. */
-static bool halo_is_sane(const Type *x, const int32_t halo[4])
-{
+static bool halo_is_sane(const Type *x, const int32_t halo[4]) {
   int64_t side = halo[2] > halo[3] ? halo[2] : halo[3];
   int64_t area = (x->dim[2] + halo[0] + halo[1]) * (x->dim[3] + side);
   return area <= 4 * x->dim[2] * x->dim[3] + 1024;
 }
 
 /* Kernels on planes pack stored weights when they are built. */
-static bool conv_takes_planes(const Node *n)
-{
+static bool conv_takes_planes(const Node *n) {
   int32_t halo[4];
   if (n->in[1]->op != OP_PARAM) return false;
   window_reach(n, halo);
@@ -68,19 +65,16 @@ static bool conv_takes_planes(const Node *n)
 
 /* ---- what is wanted ------------------------------------------------- */
 
-static bool is_map(const Node *n)
-{
+static bool is_map(const Node *n) {
   return n && n->type.rank == 4 && n->type.elem == F32;
 }
 
-static bool is_pool(const Node *n)
-{
+static bool is_pool(const Node *n) {
   return n->op == OP_MAX_POOL || n->op == OP_AVG_POOL;
 }
 
 /* Ops that walk operand and result in step. */
-static bool in_step(const Node *n)
-{
+static bool in_step(const Node *n) {
   uint32_t fl = op_info(n->op)->flags;
   return fl & (FLAG_UNARY | FLAG_BINARY) || n->op == OP_SCALE_SHIFT ||
          n->op == OP_BATCH_NORM || (n->op == OP_CONCAT &&
@@ -88,8 +82,7 @@ static bool in_step(const Node *n)
 }
 
 /* Operand k wants the layout of the result. */
-static bool follows(const Node *n, int k)
-{
+static bool follows(const Node *n, int k) {
   const Node *x = n->in[k];
   if (!is_map(n) || !is_map(x)) return false;
   if (is_pool(n)) return k == 0;
@@ -97,30 +90,25 @@ static bool follows(const Node *n, int k)
   return x->type.dim[2] == n->type.dim[2] && x->type.dim[3] == n->type.dim[3];
 }
 
-static bool wants_rows(const Node *n, int k)
-{
+static bool wants_rows(const Node *n, int k) {
   return n->op == OP_RESHAPE || n->op == OP_LINEAR ||
          (n->op == OP_CONV2D && (k == 1 || k == 2));
 }
 
-static bool wants_planes(const Node *n, int k)
-{
+static bool wants_planes(const Node *n, int k) {
   return n->op == OP_CONV2D && (k == 0 || k == 3) && conv_takes_planes(n);
 }
 
-static bool writes_rows_only(const Node *n)
-{
+static bool writes_rows_only(const Node *n) {
   return !is_map(n) || node_is_leaf(n) || n->op == OP_RESHAPE ||
          n->op == OP_LINEAR || n->op == OP_MASK;
 }
 
-static bool is_conv_planes(const Node *n)
-{
+static bool is_conv_planes(const Node *n) {
   return n->op == OP_CONV2D && conv_takes_planes(n);
 }
 
-static void wants_collect(Planes *p)
-{
+static void wants_collect(Planes *p) {
   for (size_t i = 0; i < p->f->outputs.n; i++)
     p->want_rows[p->f->outputs.at[i].node->id] = true;
   for (size_t i = p->n; i-- > 0;) {
@@ -140,13 +128,11 @@ static void wants_collect(Planes *p)
 /* A mark until the layouts are known. */
 static const Layout planes_mark;
 
-static bool has_planes(const Node *n)
-{
+static bool has_planes(const Node *n) {
   return n->type.layout == &planes_mark;
 }
 
-static void wants_decide(Planes *p)
-{
+static void wants_decide(Planes *p) {
   for (size_t i = 0; i < p->n; i++) {
     Node *n = p->f->nodes.at[i];
     if (writes_rows_only(n)) continue;
@@ -160,8 +146,7 @@ static void wants_decide(Planes *p)
 
 /* ---- converts ------------------------------------------------------- */
 
-static Node *convert_before(Planes *p, Node *at, Node *x, bool planes)
-{
+static Node *convert_before(Planes *p, Node *at, Node *x, bool planes) {
   Node **known = planes ? p->as_planes : p->as_rows;
   if (known[x->id]) return known[x->id];
   Node *n = at ? func_insert(p->m, p->f, at, OP_CONVERT, &x, 1)
@@ -172,8 +157,7 @@ static Node *convert_before(Planes *p, Node *at, Node *x, bool planes)
   return known[x->id] = n;
 }
 
-static void operands_convert(Planes *p, Node *n)
-{
+static void operands_convert(Planes *p, Node *n) {
   for (int k = 0; k < n->nin; k++) {
     Node *x = n->in[k];
     if (!x) continue;
@@ -185,16 +169,14 @@ static void operands_convert(Planes *p, Node *n)
 }
 
 /* The value that a reshape shows in another shape. */
-static Node *root_of(Node *n)
-{
+static Node *root_of(Node *n) {
   while (n->op == OP_RESHAPE) n = n->in[0];
   return n;
 }
 
 /* Can output i lie in the caller's buffer, or does it need a copy?  A value
  * may lie in one place only, and a reshape has none of its own. */
-static bool output_owns(const Planes *p, size_t i)
-{
+static bool output_owns(const Planes *p, size_t i) {
   Node *n = p->f->outputs.at[i].node, *root = root_of(n);
   if (node_is_leaf(root)) return false;
   for (size_t k = 0; k < i; k++)
@@ -208,8 +190,7 @@ static bool output_owns(const Planes *p, size_t i)
 }
 
 /* Each output is a value that a kernel writes as rows. */
-static void outputs_convert(Planes *p)
-{
+static void outputs_convert(Planes *p) {
   for (size_t i = 0; i < p->f->outputs.n; i++) {
     Output *o = &p->f->outputs.at[i];
     if (has_planes(o->node))
@@ -222,8 +203,7 @@ static void outputs_convert(Planes *p)
   }
 }
 
-static void converts_insert(Planes *p)
-{
+static void converts_insert(Planes *p) {
   Node **old = arena_array(p->c->scratch, Node *, p->n ? p->n : 1);
   for (size_t i = 0; i < p->n; i++) old[i] = p->f->nodes.at[i];
   p->as_planes = arena_array(p->c->scratch, Node *, p->n ? p->n : 1);
@@ -234,37 +214,32 @@ static void converts_insert(Planes *p)
 
 /* ---- classes of values with one pitch ------------------------------- */
 
-static uint32_t class_find(uint32_t *up, uint32_t i)
-{
+static uint32_t class_find(uint32_t *up, uint32_t i) {
   while (up[i] != i) i = up[i] = up[up[i]];
   return i;
 }
 
 /* The smaller id leads: the same classes come of the same text. */
-static void class_join(uint32_t *up, const Node *a, const Node *b)
-{
+static void class_join(uint32_t *up, const Node *a, const Node *b) {
   if (!has_planes(a) || !has_planes(b)) return;
   uint32_t x = class_find(up, a->id), y = class_find(up, b->id);
   if (x < y) up[y] = x;
   else up[x] = y;
 }
 
-static bool same_map(const Node *a, const Node *b)
-{
+static bool same_map(const Node *a, const Node *b) {
   return a->type.dim[2] == b->type.dim[2] && a->type.dim[3] == b->type.dim[3];
 }
 
 /* Does the op step through x with stride 1, map to map? */
-static bool strides_one(const Node *n)
-{
+static bool strides_one(const Node *n) {
   if (n->op != OP_CONV2D && !is_pool(n)) return false;
   int count;
   const int64_t *s = attr_ints(n, "stride", &count);
   return s[0] == 1 && s[1] == 1 && same_map(n, n->in[0]);
 }
 
-static uint32_t *classes_make(Planes *p)
-{
+static uint32_t *classes_make(Planes *p) {
   size_t n = p->f->nodes.n;
   uint32_t *up = arena_array(p->c->scratch, uint32_t, n ? n : 1);
   for (size_t i = 0; i < n; i++) up[i] = (uint32_t)i;
@@ -278,14 +253,12 @@ static uint32_t *classes_make(Planes *p)
   return up;
 }
 
-static void halo_widen(int32_t to[4], const int32_t by[4])
-{
+static void halo_widen(int32_t to[4], const int32_t by[4]) {
   for (int i = 0; i < 4; i++)
     if (by[i] > to[i]) to[i] = by[i];
 }
 
-static void layouts_set(Planes *p)
-{
+static void layouts_set(Planes *p) {
   size_t n = p->f->nodes.n;
   uint32_t *up = classes_make(p);
   int32_t (*halo)[4] =
@@ -307,8 +280,7 @@ static void layouts_set(Planes *p)
   }
 }
 
-static void layout_func(PassCtx *c, Func *f)
-{
+static void layout_func(PassCtx *c, Func *f) {
   func_tidy(c->m, f);
   size_t n = f->nodes.n;
   Planes p = {.c = c, .m = c->m, .f = f, .n = n};
@@ -321,8 +293,7 @@ static void layout_func(PassCtx *c, Func *f)
   layouts_set(&p);
 }
 
-bool pass_layout(PassCtx *c)
-{
+bool pass_layout(PassCtx *c) {
   for (size_t i = 0; i < c->m->funcs.n; i++)
     layout_func(c, c->m->funcs.at[i]);
   return true;

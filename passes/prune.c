@@ -23,8 +23,7 @@ typedef struct Prune {
 
 /* ---- arguments ------------------------------------------------------ */
 
-static bool pattern_parse(const Attr *v, Pattern *p)
-{
+static bool pattern_parse(const Attr *v, Pattern *p) {
   char sep, rest;
   *p = (Pattern){PATTERN_UNSTRUCTURED, 1, 1};
   if (v->kind != ATTR_STR) return false;
@@ -39,15 +38,13 @@ static bool pattern_parse(const Attr *v, Pattern *p)
 
 /* One of two words. */
 static bool word_parse(const Attr *v, const char *no, const char *yes,
-                       bool *out)
-{
+                       bool *out) {
   if (v->kind != ATTR_STR) return false;
   *out = strcmp(v->s, yes) == 0;
   return *out || strcmp(v->s, no) == 0;
 }
 
-static bool sparsity_parse(const Attr *v, double *out)
-{
+static bool sparsity_parse(const Attr *v, double *out) {
   if (v->kind == ATTR_FLOAT) *out = v->f;
   else if (v->kind == ATTR_INT) *out = (double)v->i;
   else return false;
@@ -55,8 +52,7 @@ static bool sparsity_parse(const Attr *v, double *out)
 }
 
 /* NULL when the argument is right, else what was expected. */
-static const char *arg_parse(const RecipeArg *a, Prune *p)
-{
+static const char *arg_parse(const RecipeArg *a, Prune *p) {
   const Attr *v = &a->value;
   if (strcmp(a->name, "sparsity") == 0)
     return sparsity_parse(v, &p->sparsity) ? NULL : "a number from 0 to 1";
@@ -74,8 +70,7 @@ static const char *arg_parse(const RecipeArg *a, Prune *p)
   return NULL;
 }
 
-static void value_print(Text *out, const Attr *v)
-{
+static void value_print(Text *out, const Attr *v) {
   if (v->kind == ATTR_FLOAT) text_float(out, v->f, false);
   else if (v->kind == ATTR_STR) text_puts(out, v->s);
   else if (v->kind == ATTR_BOOL) text_puts(out, v->i ? "true" : "false");
@@ -84,8 +79,7 @@ static void value_print(Text *out, const Attr *v)
 }
 
 static void arg_wrong(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
-                      const char *expected)
-{
+                      const char *expected) {
   Text found = {0};
   value_print(&found, &a->value);
   diag_error(c->d, EXIT_MODEL, s->span, "prune: %s: expected %s, found %s",
@@ -93,8 +87,7 @@ static void arg_wrong(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
   text_free(&found);
 }
 
-static bool args_parse(PassCtx *c, const RecipeStep *s, Prune *p)
-{
+static bool args_parse(PassCtx *c, const RecipeStep *s, Prune *p) {
   static const char *const names[] = {
     "sparsity", "pattern", "method", "scope", "seed"
   };
@@ -134,27 +127,23 @@ static bool args_parse(PassCtx *c, const RecipeStep *s, Prune *p)
 
 /* ---- units ---------------------------------------------------------- */
 
-static int64_t rows_of(const Param *p)
-{
+static int64_t rows_of(const Param *p) {
   return p->type.rank ? p->type.dim[0] : 1;
 }
 
-static int64_t cols_of(const Param *p)
-{
+static int64_t cols_of(const Param *p) {
   int64_t rows = rows_of(p);
   return rows ? type_elems(&p->type) / rows : 0;
 }
 
 /* Rows and columns of a unit; an N:M run is a unit of 1 x M here. */
-static void unit_size(const Pattern *t, int64_t *r, int64_t *c)
-{
+static void unit_size(const Pattern *t, int64_t *r, int64_t *c) {
   *r = t->kind == PATTERN_BLOCK ? t->a : 1;
   *c = t->kind == PATTERN_UNSTRUCTURED ? 1 : t->b;
 }
 
 static bool param_fits(PassCtx *c, const RecipeStep *s, const Param *p,
-                       const Pattern *t)
-{
+                       const Pattern *t) {
   int64_t r, w;
   unit_size(t, &r, &w);
   if (!param_values(c->m, p))
@@ -171,8 +160,7 @@ static bool param_fits(PassCtx *c, const RecipeStep *s, const Param *p,
 }
 
 static float unit_score(const Prune *o, const Param *p, const float *v,
-                         int64_t r, int64_t w, int64_t index)
-{
+                        int64_t r, int64_t w, int64_t index) {
   if (o->random) return (float)random_unit(p->path, o->seed, index);
   int64_t cols = cols_of(p), across = cols / w;
   const float *at = v + index / across * r * cols + index % across * w;
@@ -183,8 +171,7 @@ static float unit_score(const Prune *o, const Param *p, const float *v,
 }
 
 static void unit_clear(const Prune *o, const Param *p, float *v,
-                       int64_t index)
-{
+                       int64_t index) {
   int64_t r, w;
   unit_size(&o->pattern, &r, &w);
   int64_t cols = cols_of(p), across = cols / w;
@@ -196,8 +183,7 @@ static void unit_clear(const Prune *o, const Param *p, float *v,
 /* ---- the least of many ---------------------------------------------- */
 
 /* Scores are not negative, so their bits are ordered as they are. */
-static uint32_t score_bits(float f)
-{
+static uint32_t score_bits(float f) {
   uint32_t bits;
   memcpy(&bits, &f, sizeof bits);
   return bits;
@@ -205,8 +191,7 @@ static uint32_t score_bits(float f)
 
 /* Index of the bucket in which number k (from 0) falls; *k becomes its
  * number inside the bucket. */
-static uint32_t bucket_find(const int64_t *count, int64_t *k)
-{
+static uint32_t bucket_find(const int64_t *count, int64_t *k) {
   uint32_t i = 0;
   for (; *k >= count[i]; i++) *k -= count[i];
   return i;
@@ -214,8 +199,7 @@ static uint32_t bucket_find(const int64_t *count, int64_t *k)
 
 /* Bits of the score number k of n in ascending order, found by halves of
  * 16 bits; *k becomes its number among equal ones. */
-static uint32_t score_number(Arena *a, const float *s, int64_t n, int64_t *k)
-{
+static uint32_t score_number(Arena *a, const float *s, int64_t n, int64_t *k) {
   int64_t *high = arena_array(a, int64_t, 1 << 16);
   int64_t *low = arena_array(a, int64_t, 1 << 16);
   for (int64_t i = 0; i < n; i++) high[score_bits(s[i]) >> 16]++;
@@ -230,8 +214,7 @@ static uint32_t score_number(Arena *a, const float *s, int64_t n, int64_t *k)
 /* ---- carrying it out ------------------------------------------------ */
 
 /* A copy of the values that may be written. */
-static float *param_copy(PassCtx *c, const Param *p, Buffer **b)
-{
+static float *param_copy(PassCtx *c, const Param *p, Buffer **b) {
   size_t bytes = checked_mul(type_elems(&p->type), sizeof(float));
   *b = buffer_new(bytes);
   if (bytes) memcpy((*b)->data, param_values(c->m, p), bytes);
@@ -239,8 +222,7 @@ static float *param_copy(PassCtx *c, const Param *p, Buffer **b)
 }
 
 /* Units of a param. */
-static int64_t unit_count(const Prune *o, const Param *p)
-{
+static int64_t unit_count(const Prune *o, const Param *p) {
   int64_t r, w;
   unit_size(&o->pattern, &r, &w);
   return type_elems(&p->type) / (r * w);
@@ -248,8 +230,7 @@ static int64_t unit_count(const Prune *o, const Param *p)
 
 /* Drop the least of the units of params [lo, hi) of the step. */
 static void prune_units(PassCtx *c, const RecipeStep *s, const Prune *o,
-                        Buffer **to, size_t lo, size_t hi)
-{
+                        Buffer **to, size_t lo, size_t hi) {
   int64_t r, w, n = 0, at = 0;
   unit_size(&o->pattern, &r, &w);
   for (size_t i = lo; i < hi; i++) n += unit_count(o, s->params.at[i]);
@@ -279,8 +260,7 @@ static void prune_units(PassCtx *c, const RecipeStep *s, const Prune *o,
 
 /* How many of the run of `of` values around `at` go before it does? */
 static int run_number(const Prune *o, const Param *p, const float *old,
-                      int64_t at)
-{
+                      int64_t at) {
   int of = o->pattern.b, less = 0;
   int64_t first = at / of * of;
   float own = unit_score(o, p, old, 1, 1, at);
@@ -292,16 +272,14 @@ static int run_number(const Prune *o, const Param *p, const float *old,
 }
 
 /* Keep a of each b values along the columns. */
-static void prune_nm(PassCtx *c, const Param *p, const Prune *o, float *v)
-{
+static void prune_nm(PassCtx *c, const Param *p, const Prune *o, float *v) {
   const float *old = param_values(c->m, p);
   int64_t n = type_elems(&p->type);
   for (int64_t at = 0; at < n; at++)
     if (run_number(o, p, old, at) < o->pattern.b - o->pattern.a) v[at] = 0;
 }
 
-bool verb_prune(PassCtx *c, const RecipeStep *s)
-{
+bool verb_prune(PassCtx *c, const RecipeStep *s) {
   Prune o;
   if (!args_parse(c, s, &o)) return false;
   bool ok = true;

@@ -14,15 +14,13 @@ static const Verb verbs[] = {
   {"prune", verb_prune},
 };
 
-const Verb *verb_find(const char *name)
-{
+const Verb *verb_find(const char *name) {
   for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
     if (strcmp(verbs[i].name, name) == 0) return &verbs[i];
   return NULL;
 }
 
-static bool verb_unknown(PassCtx *c, const RecipeStep *s)
-{
+static bool verb_unknown(PassCtx *c, const RecipeStep *s) {
   const char *names[sizeof verbs / sizeof *verbs];
   size_t n = sizeof verbs / sizeof *verbs;
   for (size_t i = 0; i < n; i++) names[i] = verbs[i].name;
@@ -33,8 +31,7 @@ static bool verb_unknown(PassCtx *c, const RecipeStep *s)
   return false;
 }
 
-bool pass_recipe(PassCtx *c)
-{
+bool pass_recipe(PassCtx *c) {
   bool ok = true;
   for (size_t i = 0; i < c->m->recipe.n; i++) {
     const RecipeStep *s = &c->m->recipe.at[i];

@@ -3,14 +3,12 @@
 
 #include "passes/passes.h"
 
-bool node_is_const(Module *m, const Node *n)
-{
+bool node_is_const(Module *m, const Node *n) {
   if (n->op == OP_CONST) return true;
   return n->op == OP_PARAM && param_values(m, n->param);
 }
 
-const float *node_values(Module *m, const Node *n)
-{
+const float *node_values(Module *m, const Node *n) {
   if (n->op == OP_PARAM) return param_values(m, n->param);
   if (n->op != OP_CONST) return NULL;
   float *v = arena_new_of(m->arena, float);
@@ -18,8 +16,7 @@ const float *node_values(Module *m, const Node *n)
   return v;
 }
 
-bool node_scalar(Module *m, const Node *n, double *v)
-{
+bool node_scalar(Module *m, const Node *n, double *v) {
   if (n->op == OP_CONST) {
     *v = n->value;
     return true;
@@ -30,8 +27,7 @@ bool node_scalar(Module *m, const Node *n, double *v)
   return p;
 }
 
-Node *func_values(Module *m, Func *f, const char *wish, Type t, Buffer *data)
-{
+Node *func_values(Module *m, Func *f, const char *wish, Type t, Buffer *data) {
   t.layout = NULL;
   t.sparse = NULL;
   t.quant = NULL;
@@ -41,8 +37,7 @@ Node *func_values(Module *m, Func *f, const char *wish, Type t, Buffer *data)
 }
 
 /* Uses in all functions; nodes that were replaced use nothing any more. */
-static int param_uses(const Module *m, const Param *p)
-{
+static int param_uses(const Module *m, const Param *p) {
   int uses = 0;
   for (size_t i = 0; i < m->funcs.n; i++) {
     const Func *f = m->funcs.at[i];
@@ -58,8 +53,7 @@ static int param_uses(const Module *m, const Param *p)
 }
 
 Node *func_derive(Module *m, Func *f, Node *from, bool once, Type t,
-                  Buffer *data)
-{
+                  Buffer *data) {
   const char *path = from->op == OP_PARAM ? from->param->path : "constant";
   once &= m->funcs.n == 1;   /* others may use the param as well */
   if (from->op != OP_PARAM ||
@@ -76,15 +70,13 @@ Node *func_derive(Module *m, Func *f, Node *from, bool once, Type t,
   return from;
 }
 
-const char *path_beside(Module *m, const char *path, const char *leaf)
-{
+const char *path_beside(Module *m, const char *path, const char *leaf) {
   const char *dot = strrchr(path, '.');
   int len = dot ? (int)(dot - path) + 1 : 0;
   return arena_printf(m->arena, "%.*s%s", len, path, leaf);
 }
 
-void node_reset(Module *m, Node *n, Op op, Node *const *in, int nin)
-{
+void node_reset(Module *m, Node *n, Op op, Node *const *in, int nin) {
   const OpInfo *info = op_info(op);
   int room = nin > info->noperands ? nin : info->noperands;
   Node **to = arena_array(m->arena, Node *, room ? room : 1);
@@ -96,13 +88,11 @@ void node_reset(Module *m, Node *n, Op op, Node *const *in, int nin)
   for (int i = 0; i < info->nattrs; i++) n->attr[i] = info->def[i];
 }
 
-void node_drop(Node *n)
-{
+void node_drop(Node *n) {
   n->nin = 0;
 }
 
-void node_absorb(Module *m, Node *n, Node *p)
-{
+void node_absorb(Module *m, Node *n, Node *p) {
   Node own = *n;
   node_reset(m, n, p->op, p->in, p->nin);
   for (int i = 0; i < op_info(p->op)->nattrs; i++) n->attr[i] = p->attr[i];
@@ -115,8 +105,7 @@ void node_absorb(Module *m, Node *n, Node *p)
   node_drop(p);
 }
 
-void node_set_in(Module *m, Node *n, int i, Node *x)
-{
+void node_set_in(Module *m, Node *n, int i, Node *x) {
   if (i >= n->nin) {
     int room = op_info(n->op)->noperands;
     ensure(i < room);
@@ -129,8 +118,7 @@ void node_set_in(Module *m, Node *n, int i, Node *x)
 }
 
 Node *func_insert(Module *m, Func *f, Node *at, Op op, Node *const *in,
-                  int nin)
-{
+                  int nin) {
   Node *n = func_add(m, f, op, in, nin);
   size_t i = f->nodes.n - 1;
   ensure(f->nodes.at[i] == n);
@@ -141,15 +129,13 @@ Node *func_insert(Module *m, Func *f, Node *at, Op op, Node *const *in,
   return n;
 }
 
-void node_retype(PassCtx *c, Node *n)
-{
+void node_retype(PassCtx *c, Node *n) {
   bool ok = node_infer(c->m, n, c->d);
   ensure(ok);
 }
 
 bool node_per_axis(Module *m, const Node *n, const Type *t, int axis,
-                   const float **v, int *step)
-{
+                   const float **v, int *step) {
   if (!node_is_const(m, n) || n->type.rank > t->rank) return false;
   int skip = t->rank - n->type.rank;   /* operands align at the last axis */
   *step = 0;

@@ -14,8 +14,7 @@
 
 /* Vectors that cover an output plane: along the whole plane when x and y
  * have one pitch and stride is 1, else row by row. */
-static int64_t plane_vectors(const PassCtx *c, const Node *n)
-{
+static int64_t plane_vectors(const PassCtx *c, const Node *n) {
   int64_t ys[MAX_RANK], xs[MAX_RANK], at;
   int count, lanes = c->target->lanes;
   const int64_t *s = attr_ints(n, "stride", &count);
@@ -27,15 +26,13 @@ static int64_t plane_vectors(const PassCtx *c, const Node *n)
   return h * ((w + lanes - 1) / lanes);
 }
 
-static int64_t column_step(const Node *n)
-{
+static int64_t column_step(const Node *n) {
   int count;
   return attr_ints(n, "stride", &count)[1];
 }
 
 /* Planes throughout, and zeros wherever a window reaches outside x. */
-static bool on_planes(const Node *n)
-{
+static bool on_planes(const Node *n) {
   const Node *r = node_in(n, 3);
   const Layout *x = n->in[0]->type.layout;
   int32_t reach[4];
@@ -48,8 +45,7 @@ static bool on_planes(const Node *n)
   return true;
 }
 
-static void select_conv(PassCtx *c, Node *n)
-{
+static void select_conv(PassCtx *c, Node *n) {
   const Sparse *w = n->in[1]->type.sparse;
   int64_t groups = attr_int(n, "groups"), o = n->type.dim[1];
   int most = c->target->vregs >= 32 ? 4 : 3;
@@ -76,8 +72,7 @@ static void select_conv(PassCtx *c, Node *n)
   }
 }
 
-static const char *linear_kernel(const Node *n)
-{
+static const char *linear_kernel(const Node *n) {
   const Sparse *w = n->in[1]->type.sparse;
   return w ? w->br > 1 ? "linear_bsr" : "linear_csr" : "linear_dense";
 }
@@ -85,8 +80,7 @@ static const char *linear_kernel(const Node *n)
 /* ---- the others ----------------------------------------------------- */
 
 /* A reshape of rows is another look at the same memory. */
-static const char *kernel_of(const Node *n)
-{
+static const char *kernel_of(const Node *n) {
   uint32_t flags = op_info(n->op)->flags;
   if (n->op == OP_RESHAPE && !n->type.layout && !n->in[0]->type.layout)
     return "alias";
@@ -100,8 +94,12 @@ static const char *kernel_of(const Node *n)
     return "scale_shift";
   case OP_MASK:
     return "mask";
+  case OP_CONV2D_TRANSPOSE:
+    return "conv2d_transpose";
   case OP_SOFTMAX:
     return "softmax";
+  case OP_RESIZE:
+    return "resize";
   case OP_MAX_POOL:
   case OP_AVG_POOL:
     return "pool";
@@ -110,8 +108,7 @@ static const char *kernel_of(const Node *n)
   }
 }
 
-static void select_node(PassCtx *c, Node *n)
-{
+static void select_node(PassCtx *c, Node *n) {
   n->kernel = NULL;
   n->tile[0] = n->tile[1] = 0;
   if (node_is_leaf(n)) return;
@@ -120,8 +117,7 @@ static void select_node(PassCtx *c, Node *n)
   else n->kernel = kernel_of(n);
 }
 
-bool pass_select(PassCtx *c)
-{
+bool pass_select(PassCtx *c) {
   for (size_t i = 0; i < c->m->funcs.n; i++) {
     Func *f = c->m->funcs.at[i];
     for (size_t k = 0; k < f->nodes.n; k++) select_node(c, f->nodes.at[k]);
@@ -131,8 +127,7 @@ bool pass_select(PassCtx *c)
 
 /* ---- why ------------------------------------------------------------ */
 
-static const char *density_text(Module *m, const Param *p)
-{
+static const char *density_text(Module *m, const Param *p) {
   int64_t all = type_elems(&p->type), set = param_nonzeros(m, p);
   double part = all ? 100.0 * (double)set / (double)all : 0;
   const Sparse *s = p->type.sparse;
@@ -147,8 +142,7 @@ static const char *density_text(Module *m, const Param *p)
                       s->br, s->bc, kept);
 }
 
-static const char *node_why(Module *m, const Node *n)
-{
+static const char *node_why(Module *m, const Node *n) {
   if (n->op != OP_CONV2D && n->op != OP_LINEAR) return NULL;
   if (n->in[1]->op != OP_PARAM) return "the weight is computed";
   if (strcmp(n->kernel, "conv2d_plain") == 0)
@@ -160,8 +154,7 @@ static const char *node_why(Module *m, const Node *n)
   return density_text(m, n->in[1]->param);
 }
 
-void module_why(Module *m)
-{
+void module_why(Module *m) {
   for (size_t i = 0; i < m->funcs.n; i++) {
     Func *f = m->funcs.at[i];
     for (size_t k = 0; k < f->nodes.n; k++) {

@@ -13,8 +13,7 @@
 enum { BLOCK_ROWS = 4 };   /* R of the kernels conv2d_bsr and linear_bsr */
 
 /* Is operand k of n a weight that has sparse kernels? */
-static bool weight_use(const Node *n, int k)
-{
+static bool weight_use(const Node *n, int k) {
   if (k != 1) return false;
   return n->op == OP_LINEAR ||
          (n->op == OP_CONV2D && attr_int(n, "groups") == 1);
@@ -27,8 +26,7 @@ typedef struct Use {
   bool plain;              /* a use wants plain values */
 } Use;
 
-static void use_add(Use *u, const Node *n)
-{
+static void use_add(Use *u, const Node *n) {
   int64_t outputs = n->in[1]->type.dim[0];
   int64_t rows = outputs ? type_elems(&n->type) / outputs : 0;
   u->op = n->op;
@@ -36,8 +34,7 @@ static void use_add(Use *u, const Node *n)
 }
 
 /* Note the uses in f, by the params' order. */
-static void uses_find(const Func *f, Use *use)
-{
+static void uses_find(const Func *f, Use *use) {
   for (size_t i = 0; i < f->nodes.n; i++) {
     const Node *n = f->nodes.at[i];
     for (int k = 0; k < n->nin; k++) {
@@ -55,8 +52,7 @@ static void uses_find(const Func *f, Use *use)
 
 /* Nonzero values, and the values in R x 1 blocks that are not empty. */
 static void weight_count(const Param *p, const float *w, int64_t *nonzero,
-                         int64_t *blocked)
-{
+                         int64_t *blocked) {
   int64_t rows = p->type.dim[0], cols = type_elems(&p->type) / rows;
   *nonzero = *blocked = 0;
   for (int64_t k = 0; k < cols; k++) {
@@ -70,8 +66,7 @@ static void weight_count(const Param *p, const float *w, int64_t *nonzero,
   }
 }
 
-static void weight_pack(PassCtx *c, const Use *u, Param *p)
-{
+static void weight_pack(PassCtx *c, const Use *u, Param *p) {
   const float *v = param_values(c->m, p);
   const Type *t = &p->type;
   if (!v || t->sparse || type_elems(t) <= 0 || !sparse_fits(t, 1, 1)) return;
@@ -91,8 +86,7 @@ static void weight_pack(PassCtx *c, const Use *u, Param *p)
   }
 }
 
-bool pass_sparse(PassCtx *c)
-{
+bool pass_sparse(PassCtx *c) {
   if (c->sparsity_off) return true;
   size_t n = c->m->params.n;
   Use *use = arena_array(c->scratch, Use, n ? n : 1);

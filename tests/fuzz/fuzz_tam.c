@@ -6,9 +6,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static Module *
-load(const char *text, size_t size, Diags *d)
-{
+static Module *load(const char *text, size_t size, Diags *d) {
   static const DimArg n = {"N", 2};
   LoadOpts o = {.no_weights = true, .dims = &n};
 
@@ -20,9 +18,7 @@ load(const char *text, size_t size, Diags *d)
   return tam_load_text(d, "fuzz.tam", text, size, &o);
 }
 
-static void
-check_module(Module *m)
-{
+static void check_module(Module *m) {
   Diags *d = diags_new();
   Text why = {0}, first = {0}, second = {0};
   Module *again;
@@ -54,9 +50,7 @@ check_module(Module *m)
   diags_free(d);
 }
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   Arena *a = arena_new();
   Diags *d = diags_new();
   /* A text ends with a NUL, and has none inside (source_read sees to it). */

@@ -141,6 +141,7 @@ static const Choice choices[] = {
     {gen_expand, 3},     {gen_concat, 7},   {gen_slice, 5},
     {gen_select, 3},     {gen_pad, 5},      {gen_convert, 1},
     {gen_constant, 2},   {gen_idiom, 6},   {gen_layers, 8},
+    {gen_resize, 4},     {gen_transpose, 5},
 };
 
 static void add_op(GraphGen *g) {

@@ -26,6 +26,15 @@ static const UnaryForm unaries[] = {
     {"clip(%s, lo=0.0, hi=3.0)", true, 0, 3, 1e30},
     {"sqrt(abs(%s))", false, 1, 1, 1e30},
     {"sqrt(%s)", false, 1, 1, 1e30},
+    {"rsqrt(abs(%s) + 0.25)", false, 0, 2, 1e30},
+    {"rsqrt(%s)", false, 0, 1e6, 1e30},
+    {"floor(%s)", true, 1, 1, 1e30},
+    {"ceil(%s)", true, 1, 1, 1e30},
+    {"round(%s)", true, 1, 1, 1e30},
+    {"pow(%s, 2.0)", false, 0, 900, 30},
+    {"pow(%s, 3.0)", false, 0, 27000, 30},
+    {"pow(abs(%s) + 0.5, -1.25)", false, 0, 2.5, 1e30},
+    {"pow(1.75, clip(%s, lo=-20.0, hi=9.0))", false, 0, 160, 1e30},
     {"exp(%s)", false, 0, 3e6, 15},
     {"exp(clip(%s, lo=-30.0, hi=1.0))", false, 0, 3, 1e30},
     {"log(abs(%s) + 0.25)", false, 1, 2, 1e30},
@@ -64,13 +73,16 @@ bool gen_unary(GraphGen *g) {
 
 /* ---- binary --------------------------------------------------------- */
 
-typedef enum { B_ADD, B_SUB, B_MUL, B_MAX, B_MIN, B_DIV, B_COUNT } Binary;
+typedef enum {
+  B_ADD, B_SUB, B_MUL, B_MAX, B_MIN, B_DIV, B_POW, B_COUNT
+} Binary;
 
 static double binary_bound(Binary op, double a, double b) {
   switch (op) {
     case B_ADD:
     case B_SUB: return a + b;
     case B_MUL: return a * b;
+    case B_POW: return fmax(a + 0.5, 2);
     default: return fmax(a, b);
   }
 }
@@ -121,19 +133,20 @@ static bool binary_right(GraphGen *g, int x, GenValue *b, int *used) {
 bool gen_binary(GraphGen *g) {
   static const char *const call[] = {
       "add(%s, %s)",     "sub(%s, %s)",     "mul(%s, %s)",
-      "maximum(%s, %s)", "minimum(%s, %s)", "%s / (abs(%s) + 1.0)"};
+      "maximum(%s, %s)", "minimum(%s, %s)", "%s / (abs(%s) + 1.0)",
+      "pow(abs(%s) + 0.5, tanh(%s))"};
   static const char *const infix[] = {"%s + %s", "%s - %s", "%s * %s"};
   int x = gen_pick(g, -1, 0), y;
   GenValue a = g->value[x], b, out;
   Binary op = gen_chance(g, 45) ? B_ADD : (Binary)gen_below(g, B_COUNT);
-  if (g->ints && op == B_DIV) op = B_SUB;
+  if (g->ints && op >= B_DIV) op = B_SUB;
   if (!binary_right(g, x, &b, &y)) return false;
   if (!broadcast(g, &a, b.rank, b.dim, &out)) return false;
-  if (op == B_DIV && y < 0) op = B_SUB;      /* abs() wants a tensor */
+  if (op >= B_DIV && y < 0) op = B_SUB;      /* abs() wants a tensor */
   double bound = binary_bound(op, a.bound, b.bound);
   if (!gen_fits(g, bound)) return false;
   const char *left = gen_use(g, x), *right = y < 0 ? b.name : gen_use(g, y);
-  if (op != B_DIV && gen_chance(g, 40)) {
+  if (op < B_DIV && gen_chance(g, 40)) {
     const char *t = left;
     left = right, right = t;
   }

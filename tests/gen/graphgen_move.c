@@ -1,4 +1,4 @@
-/* graphgen_move.c - random ops that only move values. */
+/* graphgen_move.c - random ops that move values, and resize. */
 #include <string.h>
 
 #include "tests/gen/graphgen.h"
@@ -164,6 +164,30 @@ bool gen_pad(GraphGen *g) {
     if (k > bound) bound = k;
   }
   gen_value(g, v.rank, dim, bound, "pad(%s, %s)", gen_use(g, x), t.s);
+  text_free(&t);
+  return true;
+}
+
+/* ---- resize --------------------------------------------------------- */
+
+bool gen_resize(GraphGen *g) {
+  static const char *const coords[] = {"half_pixel", "align_corners",
+                                       "asymmetric"};
+  int x = gen_pick(g, 4, 4);
+  if (x < 0) return false;
+  GenValue v = g->value[x];
+  bool twice = gen_chance(g, 40);
+  int64_t dim[4] = {v.dim[0], v.dim[1]};
+  for (int i = 2; i < 4; i++)
+    dim[i] = twice ? 2 * v.dim[i] : gen_size(g, 40);
+  if (gen_elems(4, dim) > g->max_elems) return false;
+  bool blend = !g->ints && gen_chance(g, 60);
+  Text t = {0};
+  gen_dims(&t, 2, dim + 2);
+  const char *tail = gen_chance(g, 30) ? NULL : coords[gen_below(g, 3)];
+  gen_value(g, 4, dim, v.bound, "resize(%s, size=[%s]%s%s%s%s)",
+            gen_use(g, x), t.s, blend ? ", mode=\"bilinear\"" : "",
+            tail ? ", coord=\"" : "", tail ? tail : "", tail ? "\"" : "");
   text_free(&t);
   return true;
 }

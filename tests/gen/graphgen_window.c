@@ -257,6 +257,50 @@ bool gen_conv(GraphGen *g) {
   return ok;
 }
 
+/* Strides up to more than the kernel, so that some results have no tap. */
+bool gen_transpose(GraphGen *g) {
+  int x = gen_pick(g, 4, 4);
+  if (x < 0 || !room_for_more(g)) return false;
+  GenValue v = g->value[x];
+  WindowDraw w;
+  bool depthwise;
+  int64_t groups = draw_groups(g, v.dim[1], &depthwise), more[2];
+  int64_t wd[4] = {v.dim[1], gen_size(g, groups > 1 ? 3 : 17)};
+  int64_t dim[4] = {v.dim[0], groups * wd[1]};
+  for (int i = 0; i < 2; i++) {
+    wd[2 + i] = w.k[i] = draw_kernel(g);
+    w.stride[i] = gen_chance(g, 60) ? 2 : gen_range(g, 1, 4);
+    w.dil[i] = gen_chance(g, 80) ? 1 : gen_range(g, 2, 3);
+    more[i] = gen_chance(g, 20) ? gen_range(g, 1, 3) : 0;
+    int64_t full = (v.dim[2 + i] - 1) * w.stride[i] +
+                   (w.k[i] - 1) * w.dil[i] + 1 + more[i];
+    for (int side = 0; side < 2; side++)
+      w.pad[2 * side + i] =
+          gen_chance(g, 50) ? gen_range(g, 0, (w.k[i] - 1) * w.dil[i]) : 0;
+    dim[2 + i] = full - w.pad[i] - w.pad[2 + i];
+    if (dim[2 + i] < 1) return false;
+  }
+  int64_t k = v.dim[1] / groups * w.k[0] * w.k[1];
+  double bound = 2 * v.bound * (double)k;
+  if (gen_elems(4, dim) > g->max_elems ||
+      gen_elems(4, dim) * k > g->max_macs || !gen_fits(g, 4 * bound + 16))
+    return false;
+  Text t = {0};
+  bound *= draw_weight(g, &t, 4, wd);
+  print_pair(&t, "stride", w.stride, false);
+  print_pair(&t, "dilation", w.dil, false);
+  print_pad(g, &t, w.pad);
+  if (more[0] || more[1]) print_pair(&t, "out_pad", more, true);
+  if (groups > 1) text_printf(&t, ", groups=%d", (int)groups);
+  bound = draw_epilogue(g, &t, dim[1], 4, dim, bound);
+  bool ok = gen_fits(g, bound);
+  int y = ok ? gen_value(g, 4, dim, bound, "conv2d_transpose(%s, %s)",
+                         gen_use(g, x), t.s) : 0;
+  if (ok) follow(g, y);
+  text_free(&t);
+  return ok;
+}
+
 /* ---- linear --------------------------------------------------------- */
 
 bool gen_linear(GraphGen *g) {

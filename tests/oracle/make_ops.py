@@ -55,6 +55,31 @@ conv("conv_groups", 1, 6, 5, 5, 9, (3, 3), (2, 1), (1, 1, 1, 1), groups=3)
 conv("conv_depthwise", 2, 4, 7, 7, 4, (3, 3), (2, 2), (1, 1, 1, 1), groups=4)
 conv("conv_large", 1, 16, 12, 12, 16, (3, 3), (1, 1), (1, 1, 1, 1))
 
+def transpose(name, n, c, h, w, o, k, stride, pad=(0, 0, 0, 0), more=(0, 0),
+              dil=(1, 1), groups=1):
+    x, wt, b = draw(n, c, h, w), draw(c, o // groups, *k), draw(o)
+    top, left, bottom, right = pad
+    y = F.conv_transpose2d(x, wt, None, stride, 0, 0, groups, dil)
+    y = F.pad(y, (-left, more[1] - right, -top, more[0] - bottom))
+    case(name, "conv2d_transpose(x, w, b=b, stride=%s, pad=%s, out_pad=%s, "
+         "dilation=%s, groups=%d)" % (list(stride), list(pad), list(more),
+                                      list(dil), groups),
+         y + b[:, None, None], x=x, w=wt, b=b)
+
+
+transpose("transpose_s2", 2, 3, 4, 5, 4, (2, 2), (2, 2))
+transpose("transpose_s2_k3", 1, 4, 5, 3, 2, (3, 3), (2, 2), (1, 1, 1, 1),
+          (1, 1))
+transpose("transpose_s3x1", 1, 2, 3, 6, 5, (5, 2), (3, 1), (2, 1, 0, 0))
+transpose("transpose_gaps", 1, 2, 3, 4, 3, (1, 2), (3, 3), more=(2, 0))
+transpose("transpose_dilated", 1, 2, 4, 4, 3, (3, 2), (2, 2), (1, 0, 2, 1),
+          dil=(3, 2))
+transpose("transpose_groups", 2, 6, 3, 4, 9, (3, 3), (2, 1), groups=3)
+x, w = draw(1, 3, 4, 5), draw(3, 2, 4, 4)
+case("transpose_torch", "conv2d_transpose(x, w, stride=[2,2], "
+     "pad=[1,1,1,1], out_pad=[1,1], act=\"relu\")",
+     F.conv_transpose2d(x, w, None, 2, 1, 1).relu(), x=x, w=w)
+
 x, w, b = draw(2, 4, 5, 5), draw(4, 4, 3, 3), draw(4)
 r = draw(2, 4, 5, 5)
 acc = F.conv2d(x, w, b, padding=1)
@@ -81,6 +106,11 @@ x, g, b, m, v = (draw(2, 3, 4, 5), draw(3), draw(3), draw(3),
 case("batch_norm", "batch_norm(x, g, b, m, v, eps=0.001)",
      F.batch_norm(x, m, v, g, b, False, 0.1, 0.001), x=x, g=g, b=b, m=m, v=v)
 
+x = draw(2, 6, 3, 5)
+case("layer_norm", "layer_norm(x, affine=false)", F.layer_norm(x, (5,)), x=x)
+case("group_norm", "group_norm(x, 3, eps=0.01, affine=false)",
+     F.group_norm(x, 3, eps=0.01), x=x)
+
 x = torch.cat([draw(40, lo=-9, hi=9), torch.tensor(
     [0.0, 3.0, -3.0, 6.0, 30.0, -30.0]).double()])
 for name, f in [("tanh", torch.tanh), ("erf", torch.erf),
@@ -95,7 +125,12 @@ case("gelu", "gelu(x)", F.gelu(near), x=near)
 case("leaky_relu", "leaky_relu(x, alpha=0.125)", F.leaky_relu(x, 0.125), x=x)
 case("elu", "elu(x, alpha=1.5)", F.elu(x, 1.5), x=x)
 case("clip", "clip(x, lo=-1.0, hi=4.0)", x.clamp(-1, 4), x=x)
+for name, f in [("floor", torch.floor), ("ceil", torch.ceil),
+                ("round", torch.round)]:
+    z = torch.cat([x, torch.arange(-9, 10) / 2.0])
+    case(name, name + "(x)", f(z.double()), x=z)
 pos = draw(40, lo=0.01, hi=50)
+case("rsqrt", "rsqrt(x)", torch.rsqrt(pos), x=pos)
 case("sqrt", "sqrt(x)", torch.sqrt(pos), x=pos)
 case("log", "log(x)", torch.log(pos), x=pos)
 
@@ -104,6 +139,10 @@ for name, f in [("add", torch.add), ("sub", torch.sub), ("mul", torch.mul),
                 ("div", torch.div), ("maximum", torch.maximum),
                 ("minimum", torch.minimum)]:
     case(name, name + "(a, b)", f(a, b), a=a, b=b)
+p = draw(2, 3, 1, 4, lo=0.1, hi=4)
+case("pow", "pow(a, b)", torch.pow(p, b), a=p, b=b)
+whole = torch.arange(-3, 4).double().reshape(7, 1)
+case("pow_int", "pow(a, b)", torch.pow(a[0, 0], whole), a=a[0, 0], b=whole)
 
 x = draw(2, 3, 4, 5)
 case("sum", "sum(x, axes=[1,-1])", x.sum((1, 3)), x=x)
@@ -120,6 +159,32 @@ case("avg_pool", "avg_pool(x, k=[3,3], stride=[2,2], pad=[1,1,1,1])",
 case("avg_pool_pad",
      "avg_pool(x, k=[3,3], stride=[2,2], pad=[1,1,1,1], count_pad=true)",
      F.avg_pool2d(x, 3, 2, 1, count_include_pad=True), x=x)
+
+for size in [(18, 16), (5, 11), (1, 1), (20, 3)]:
+    for mode, coord, torch_mode, align in [
+            ("nearest", "asymmetric", "nearest", None),
+            ("nearest", "half_pixel", "nearest-exact", None),
+            ("bilinear", "half_pixel", "bilinear", False),
+            ("bilinear", "align_corners", "bilinear", True)]:
+        case("resize_%dx%d_%s_%s" % (size + (mode, coord)),
+             'resize(x, size=%s, mode="%s", coord="%s")'
+             % (list(size), mode, coord),
+             F.interpolate(x, size, mode=torch_mode, align_corners=align),
+             x=x)
+
+case("upsample", 'upsample(x, s=[2,3], mode="bilinear")',
+     F.interpolate(x, scale_factor=(2, 3), mode="bilinear"), x=x)
+x = draw(2, 12, 3, 5)
+case("pixel_shuffle", "pixel_shuffle(x, r=2)", F.pixel_shuffle(x, 2), x=x)
+case("depth_to_space", "depth_to_space(x)",
+     x.reshape(2, 2, 2, 3, 3, 5).permute(0, 3, 4, 1, 5, 2)
+     .reshape(2, 3, 6, 10), x=x)
+x = draw(2, 3, 6, 9)
+case("pixel_unshuffle", "pixel_unshuffle(x, r=3)", F.pixel_unshuffle(x, 3),
+     x=x)
+case("space_to_depth", "space_to_depth(x, r=3)",
+     x.reshape(2, 3, 2, 3, 3, 3).permute(0, 3, 5, 1, 2, 4)
+     .reshape(2, 27, 2, 3), x=x)
 
 x, z = draw(2, 3, 4), draw(2, 2, 4)
 case("reshape", "reshape(x, shape=[4,-1])", x.reshape(4, -1), x=x)

@@ -72,6 +72,9 @@ static double summand(Op op, double x, double f, double p) {
     case OP_LOG: return fabs(f) + 0.5;
     case OP_ABS:
     case OP_NEG:
+    case OP_FLOOR:
+    case OP_CEIL:
+    case OP_ROUND:
     case OP_RELU:
     case OP_RELU6: return 0;
     case OP_CLIP: return f == x ? 0 : fabs(f);  /* lo or hi as a float */
@@ -108,6 +111,21 @@ static double div_error(double x, double ex, double y, double ey) {
   return (ex + fabs(f) * ey) / (fabs(y) - ey) + LOCAL * fabs(f);
 }
 
+/* pow is monotone in each operand where the base is positive or the exponent
+ * an integer: the corners bound it.  Implementations are off by what
+ * rounding does to the exponent of e. */
+static double pow_error(double x, double ex, double y, double ey) {
+  double f = pow(x, y), worst = 0;
+  bool whole = ey == 0 && floor(y) == y;
+  if (x - ex <= 0 && (!whole || (y < 0 && x + ex >= 0))) return INFINITY;
+  for (int i = -1; i <= 1; i++)
+    for (int j = -1; j <= 1; j += 2)
+      worst = fmax(worst, fabs(pow(x + i * ex, y + j * ey) - f));
+  if (x - ex <= 0 && x + ex >= 0) worst = pow(fabs(x) + ex, y) + fabs(f);
+  double power = x == 0 ? 0 : fabs(y * log(fabs(x)));
+  return worst + LOCAL * fabs(f) * (1 + power / 2);
+}
+
 static double binary_error(Op op, double x, double ex, double y, double ey) {
   switch (op) {
     case OP_ADD:
@@ -115,6 +133,7 @@ static double binary_error(Op op, double x, double ex, double y, double ey) {
     case OP_MUL:
       return fabs(x) * ey + fabs(y) * ex + ex * ey + LOCAL * fabs(x * y);
     case OP_DIV: return div_error(x, ex, y, ey);
+    case OP_POW: return pow_error(x, ex, y, ey);
     default: return fmax(ex, ey);
   }
 }
@@ -250,7 +269,8 @@ static Extra extra(const Bounder *b, int i, int64_t at) {
 static void bound_products(Bounder *b) {
   const Bounded *x = operand(b, 0), *w = operand(b, 1);
   const Type *t = &b->n->type;
-  int axis = b->n->op == OP_CONV2D ? 1 : t->rank - 1;
+  bool spread_out = b->n->op == OP_CONV2D_TRANSPOSE;
+  int axis = b->n->op == OP_LINEAR ? t->rank - 1 : 1;
   Node *n = products_only(b, b->n);
   double *ax = combine(b, x, false);
   double *bx = combine(b, x, true), *bw = combine(b, w, true);
@@ -259,10 +279,12 @@ static void bound_products(Bounder *b) {
   double *from_x = apply(b, n, (double *[]){x->e, bw});
   double *from_w = apply(b, n, (double *[]){ax, w->e});
   double *sum = apply(b, n, (double *[]){bx, bw});
-  int64_t count = type_elems(t), rows = w->type.dim[0];
+  int64_t count = type_elems(t);
+  int64_t rows = spread_out ? t->dim[1] : w->type.dim[0];
   double *own = array_new(b, rows);
   for (int64_t i = 0; i < rows; i++)
-    own[i] = products_error(row_nonzeros(w, i));
+    own[i] = products_error(
+        spread_out ? (double)type_elems(&w->type) : row_nonzeros(w, i));
   bool last = attr_bool(b->n, "add_last");
   for (int64_t i = 0; i < count; i++) {
     int64_t c = channel(t, axis, i);
@@ -294,6 +316,17 @@ static void bound_fold(Bounder *b) {
   for (int64_t i = 0; i < count; i++)
     b->out->e[i] =
         e[i] + (size ? products_error((double)k) * size[i] : 0);
+}
+
+/* Weights are none below zero and add up to one. */
+static void bound_resize(Bounder *b) {
+  const Bounded *x = operand(b, 0);
+  int64_t count = type_elems(&b->n->type);
+  double *e = apply(b, b->n, (double *[]){x->e});
+  bool blend = strcmp(attr_str(b->n, "mode"), "bilinear") == 0;
+  double *size = apply(b, b->n, (double *[]){combine(b, x, true)});
+  for (int64_t i = 0; i < count; i++)
+    b->out->e[i] = e[i] + (blend ? LOCAL * size[i] : 0);
 }
 
 /* y changes by a factor within e^(2 worst); exponents are rounded at the
@@ -346,11 +379,13 @@ static void bound_node(Bounder *b) {
   else if (flags & FLAG_BINARY) bound_binary(b);
   else if (flags & FLAG_REDUCE) bound_fold(b);
   else if (op == OP_MAX_POOL || op == OP_AVG_POOL) bound_fold(b);
-  else if (op == OP_CONV2D || op == OP_LINEAR) bound_products(b);
+  else if (op == OP_CONV2D || op == OP_CONV2D_TRANSPOSE || op == OP_LINEAR)
+    bound_products(b);
   else if (op == OP_SCALE_SHIFT) bound_scale_shift(b);
   else if (op == OP_BATCH_NORM) bound_batch_norm(b);
   else if (op == OP_MASK) bound_mask(b);
   else if (op == OP_SOFTMAX) bound_softmax(b);
+  else if (op == OP_RESIZE) bound_resize(b);
   else unreachable();
 }
 

@@ -10,7 +10,7 @@
 #include "frontend/frontend.h"
 #include "passes/passes.h"
 #include "tests/gen/graphgen.h"
-#include "tests/run/random_graphs.h"
+#include "tests/run/remote.h"
 
 double seconds_now(void) {
   struct timespec t;
@@ -152,6 +152,7 @@ static char *link_batch(Builder *b, const bool *built, uint64_t seed,
   const char *cc = getenv("CC");
   Text cmd = {0};
   double t = seconds_now();
+  if (b->o->target) cc = arena_printf(b->a, "%s-gcc", b->target.triple);
   text_printf(&cmd, "cd %s && %s -shared -o batch.so", b->dir,
               cc && *cc ? cc : "cc");
   for (uint64_t i = 0; i < n; i++)
@@ -183,10 +184,20 @@ static bool run_batch(Builder *b, const char *so, const bool *built,
              (unsigned long long)(seed + i));
     const tamis_model *model = dlsym(handle, name);
     if (!model) fprintf(stderr, "random_graphs: no symbol %s\n", name);
-    ok = model && graph_check(b->o, seed + i, model, b->s) && ok;
+    ok = model && graph_check(b->o, seed + i, model, NULL, b->s) && ok;
   }
   dlclose(handle);
   return ok;
+}
+
+/* The same by the runner, until one fails. */
+static bool run_remote(Builder *b, const char *so, const bool *built,
+                       uint64_t seed, uint64_t n) {
+  Remote *r = remote_open(b->a, b->o->runner, so);
+  bool ok = true;
+  for (uint64_t i = 0; ok && i < n; i++)
+    if (built[i]) ok = graph_check(b->o, seed + i, NULL, r, b->s);
+  return remote_close(r) && ok;
 }
 
 bool batch_check(const GraphOpts *o, uint64_t seed, uint64_t n,
@@ -195,7 +206,7 @@ bool batch_check(const GraphOpts *o, uint64_t seed, uint64_t n,
   ensure(mkdtemp(dir));
   Builder b = {.o = o, .s = s, .a = arena_new(), .d = diags_new(),
                .dir = dir};
-  bool ok = target_resolve(b.a, b.d, NULL, o->cpu, NULL, &b.target);
+  bool ok = target_resolve(b.a, b.d, o->target, o->cpu, NULL, &b.target);
   if (!ok) diags_print(b.d, stderr, false);
   bool *built = arena_array(b.a, bool, (size_t)n), any = false;
   for (uint64_t i = 0; ok && i < n; i++) {
@@ -206,7 +217,9 @@ bool batch_check(const GraphOpts *o, uint64_t seed, uint64_t n,
   }
   for (uint64_t i = 0; i < n; i++) ok = ok && built[i];
   char *so = any ? link_batch(&b, built, seed, n) : NULL;
-  ok = so && run_batch(&b, so, built, seed, n) && ok;
+  bool (*run)(Builder *, const char *, const bool *, uint64_t, uint64_t) =
+      o->runner ? run_remote : run_batch;
+  ok = so && run(&b, so, built, seed, n) && ok;
   if (o->keep) {
     fprintf(stderr, "random_graphs: kept %s\n", dir);
   } else {

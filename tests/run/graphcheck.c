@@ -5,7 +5,7 @@
 #include "frontend/frontend.h"
 #include "tests/gen/graphgen.h"
 #include "tests/run/errorbound.h"
-#include "tests/run/random_graphs.h"
+#include "tests/run/remote.h"
 
 static bool says(uint64_t seed, const char *what) {
   fprintf(stderr, "random_graphs: --seed=%llu: %s\n",
@@ -141,24 +141,47 @@ static Tensor *draw_inputs(Arena *a, uint64_t seed, const Func *f) {
   return in;
 }
 
+static void inputs_put(const Func *f, const Tensor *in, void *const *io) {
+  for (size_t i = 0; i < f->inputs.n; i++) {
+    float *to = io[i];
+    int64_t n = type_elems(&in[i].type);
+    for (int64_t k = 0; k < n; k++) to[k] = (float)in[i].v[k];
+  }
+}
+
+/* The runner has fences, checks and the second call of its own. */
+static bool remote_and_compare(Check *c, Arena *a, const Func *f,
+                               const Tensor *in, const Bounded *want,
+                               Remote *remote) {
+  size_t n = f->inputs.n + f->outputs.n;
+  void **io = arena_array(a, void *, n + 1);
+  for (size_t i = 0; i < n; i++) {
+    const Type *t = i < f->inputs.n
+                        ? &in[i].type
+                        : &f->outputs.at[i - f->inputs.n].node->type;
+    io[i] = arena_array(a, float, (size_t)type_elems(t) + 1);
+  }
+  inputs_put(f, in, io);
+  progress(c->seed, "running remotely");
+  if (!remote_call(remote, c->seed, f, io))
+    return says(c->seed, "the runner died");
+  return compare(c, f, io, want);
+}
+
 static bool run_and_compare(Check *c, Arena *a, const Func *f,
                             const Tensor *in, const Bounded *want,
                             const tamis_model *model) {
   if (!interface_fits(model, f))
     return says(c->seed, "descriptor and model disagree");
   Call call = call_new(a, model);
-  for (size_t i = 0; i < f->inputs.n; i++) {
-    float *to = call.io[i];
-    int64_t n = type_elems(&in[i].type);
-    for (int64_t k = 0; k < n; k++) to[k] = (float)in[i].v[k];
-  }
+  inputs_put(f, in, call.io);
   bool ok = call_run(&call, c->seed, model) && compare(c, f, call.io, want);
   call_free(&call);
   return ok;
 }
 
 bool graph_check(const GraphOpts *o, uint64_t seed,
-                 const tamis_model *model, GraphStats *s) {
+                 const tamis_model *model, Remote *remote, GraphStats *s) {
   Arena *a = arena_new();
   Diags *d = diags_new();
   Text text = {0};
@@ -174,7 +197,8 @@ bool graph_check(const GraphOpts *o, uint64_t seed,
   ensure(want);
   double t1 = seconds_now();
   Check c = {o, seed, s, graph_integral(seed)};
-  bool ok = run_and_compare(&c, a, f, in, want, model);
+  bool ok = model ? run_and_compare(&c, a, f, in, want, model)
+                  : remote_and_compare(&c, a, f, in, want, remote);
   s->reference += t1 - t0, s->run += seconds_now() - t1;
   s->models++, s->integral += c.exact;
   if (!ok && o->verbose) fputs(text.s, stderr);

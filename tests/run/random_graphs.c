@@ -1,11 +1,12 @@
 /* random_graphs.c - random models, compiled and run, against the reference
  * evaluator:
  *   random_graphs [--seed=S] [--count=N] [--batch=B] [--cpu=NAME]
- *                 [--jobs=J] [--keep] [-v]
+ *                 [--target=TRIPLE --runner=COMMAND] [--jobs=J] [--keep] [-v]
  * checks the models of seeds S .. S+N-1 (tests/gen).  Each goes through all
  * passes with a round trip through text behind every one; a batch of them
  * is linked into one shared object.  Integral models must agree bit for
- * bit, others within the error bound of errorbound.h. */
+ * bit, others within the error bound of errorbound.h.  Models for another
+ * target are called by the runner (runner.c), which COMMAND starts. */
 #include "tests/run/random_graphs.h"
 
 #include <signal.h>
@@ -16,7 +17,8 @@
 
 static void usage(const char *found) {
   fprintf(stderr, "random_graphs: expected --seed=S, --count=N, --batch=B, "
-          "--cpu=NAME, --jobs=J, --keep or -v, found %s\n", found);
+          "--cpu=NAME, --target=TRIPLE, --runner=COMMAND, --jobs=J, --keep "
+          "or -v, found %s\n", found);
   exit(EXIT_USAGE);
 }
 
@@ -38,11 +40,14 @@ static void options_read(GraphOpts *o, int argc, char **argv) {
         number(arg, "--jobs=", &o->jobs))
       continue;
     if (strncmp(arg, "--cpu=", 6) == 0) o->cpu = arg + 6;
+    else if (strncmp(arg, "--target=", 9) == 0) o->target = arg + 9;
+    else if (strncmp(arg, "--runner=", 9) == 0) o->runner = arg + 9;
     else if (strcmp(arg, "--keep") == 0) o->keep = true;
     else if (strcmp(arg, "-v") == 0) o->verbose = true;
     else usage(arg);
   }
   if (o->batch == 0 || o->jobs == 0) usage("0");
+  if (o->target && !o->runner) usage("--target without --runner");
 }
 
 /* ---- which model failed, when the compiler or its code does ---------- */

@@ -7,7 +7,8 @@
 
 typedef struct GraphOpts {
   uint64_t seed, count, batch, jobs;
-  const char *cpu;     /* NULL: native */
+  const char *cpu;     /* NULL: native, or the target's baseline */
+  const char *target, *runner;    /* NULL: this machine, in this process */
   bool keep, verbose;
 } GraphOpts;
 
@@ -25,10 +26,14 @@ void progress(uint64_t seed, const char *what);
 bool batch_check(const GraphOpts *o, uint64_t seed, uint64_t n,
                  GraphStats *s);
 
-/* graphcheck.c: run one built model on its inputs and compare it with the
- * evaluator; says on standard error what differs. */
+/* A runner on another machine (remote.h). */
+typedef struct Remote Remote;
+
+/* graphcheck.c: run one built model on its inputs, in this process or (model
+ * NULL) on a runner, and compare it with the evaluator; says on standard
+ * error what differs. */
 bool graph_check(const GraphOpts *o, uint64_t seed,
-                 const tamis_model *model, GraphStats *s);
+                 const tamis_model *model, Remote *remote, GraphStats *s);
 
 double seconds_now(void);
 

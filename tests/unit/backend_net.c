@@ -83,6 +83,8 @@ static const char *kernel_of(Op op) {
     case OP_SCALE_SHIFT: case OP_BATCH_NORM: return "scale_shift";
     case OP_MASK: return "mask";
     case OP_SOFTMAX: return "softmax";
+    case OP_RESIZE: return "resize";
+    case OP_CONV2D_TRANSPOSE: return "conv2d_transpose";
     default: return "pool";
   }
 }

@@ -57,11 +57,12 @@ static void layouts_check(Builder build, int variant, Type t, double lo,
 
 /* ---- tests: maps and moves ------------------------------------------- */
 
-enum { UNARY_COUNT = 18 };
+enum { UNARY_COUNT = 22 };
 static const Op unary_ops[UNARY_COUNT] = {
   OP_NEG, OP_ABS, OP_SQUARE, OP_SQRT, OP_EXP, OP_LOG, OP_TANH, OP_ERF,
   OP_SIGMOID, OP_RELU, OP_RELU6, OP_LEAKY_RELU, OP_ELU, OP_HARDSIGMOID,
-  OP_HARDSWISH, OP_SILU, OP_GELU, OP_CLIP
+  OP_HARDSWISH, OP_SILU, OP_GELU, OP_CLIP, OP_RSQRT, OP_FLOOR, OP_CEIL,
+  OP_ROUND
 };
 
 static void attrs_give(Node *x) {
@@ -73,10 +74,10 @@ static void attrs_give(Node *x) {
 
 static void test_unary(void **state) {
   (void)state;
-  for (int first = 0; first < UNARY_COUNT; first += 9) {
+  for (int first = 0; first < UNARY_COUNT; first += 11) {
     Net *n = net_new();
     Node *x = input(n, "x", shape(2, 3, 37, 0, 0));
-    for (int i = first; i < first + 9; i++) {
+    for (int i = first; i < first + 11; i++) {
       Node *y = node(n, unary_ops[i], 1, x, NULL, NULL);
       attrs_give(y);
       func_output(n->m, n->f, arena_printf(n->a, "y%d", i), y);
@@ -334,13 +335,19 @@ static const Accuracy accuracy[] = {
   { OP_EXP, -110, 95, 1.5 },     { OP_LOG, 0, 3e38, 1.5 },
   { OP_TANH, -12, 12, 2.5 },     { OP_ERF, -6, 6, 2.5 },
   { OP_SIGMOID, -110, 110, 3 }, { OP_GELU, -13, 13, 8 },
-  { OP_SILU, -85, 85, 4 },     { OP_ELU, -95, 5, 3 }
+  { OP_SILU, -85, 85, 4 },     { OP_ELU, -95, 5, 3 },
+  { OP_RSQRT, 0, 3e38, 1.5 },    { OP_FLOOR, -9, 9, 0 },
+  { OP_CEIL, -9, 9, 0 },         { OP_ROUND, -8.5, 8.5, 0 }
 };
 
 static double expect(Op op, double x) {
   switch (op) {
     case OP_EXP: return exp(x);
     case OP_LOG: return log(x);
+    case OP_RSQRT: return 1 / sqrt(x);
+    case OP_FLOOR: return floor(x);
+    case OP_CEIL: return ceil(x);
+    case OP_ROUND: return nearbyint(x);
     case OP_TANH: return tanh(x);
     case OP_ERF: return erf(x);
     case OP_SIGMOID: return 1 / (1 + exp(-x));
@@ -393,6 +400,77 @@ static void accuracy_check(const Accuracy *c) {
   net_free(n);
 }
 
+/* Every pair of these, and what C says of it. */
+static const float powers[] = {
+  0.0f, -0.0f, 1, -1, 2, -2, 3, -3, 0.5f, -0.5f, 1.5f, 1e-40f, 1e30f, -1e30f,
+  16777217.0f, INFINITY, -INFINITY, NAN
+};
+
+static void test_pow(void **state) {
+  (void)state;
+  enum { COUNT = sizeof powers / sizeof *powers };
+  Net *n = net_new();
+  Node *x = input(n, "x", shape(2, COUNT, 1, 0, 0));
+  Node *y = input(n, "y", shape(1, COUNT, 0, 0, 0));
+  func_output(n->m, n->f, "p", node(n, OP_POW, 2, x, y, NULL));
+  net_infer(n);
+  net_load(n);
+  Io io = io_new(n->model);
+  memcpy(io.at[0], powers, sizeof powers);
+  memcpy(io.at[1], powers, sizeof powers);
+  assert_int_equal(n->model->run(io.at, io.arena), TAMIS_OK);
+  const float *p = io.at[2];
+  for (int i = 0; i < COUNT * COUNT; i++) {
+    double a = (double)powers[i / COUNT], b = (double)powers[i % COUNT];
+    double r = pow(a, b), most = fabs(b * log(fabs(a)));
+    bool exact = isnan(r) || a == 0 || isinf(a) || isinf(b) || b == 0 ||
+                 fabs(a) == 1;
+    if (!isnan(r) && !signbit(p[i]) != !signbit(r))
+      fail_msg("pow(%g, %g) has the other sign: %g", a, b, (double)p[i]);
+    if (!(ulps(p[i], r) <= (exact ? 0 : 4 + 4 * most)))
+      fail_msg("pow(%g, %g) became %g", a, b, (double)p[i]);
+  }
+  io_free(&io);
+  net_free(n);
+}
+
+static Node *build_transpose(Net *n, Node *x, int v) {
+  int64_t c = x->type.dim[1], groups = v == 2 ? c : 1;
+  Node *w = param(n, "w", shape(4, c, 2, v == 3 ? 1 : 3, 2 + (v & 1)));
+  Node *b = param(n, "b", shape(1, 2 * groups, 0, 0, 0));
+  Node *y = node(n, OP_CONV2D_TRANSPOSE, 3, x, w, b);
+  ints(n, y, "stride", 2, v ? 2 : 1, v == 3 ? 4 : v ? 2 : 1, 0, 0);
+  if (v & 1) ints(n, y, "pad", 4, 1, 0, 0, 2);
+  if (v == 1) ints(n, y, "dilation", 2, 2, 3, 0, 0);
+  if (v == 2) ints(n, y, "out_pad", 2, 1, 0, 0, 0);
+  attr_set_int(y, "groups", groups);
+  attr_set_str(n->m, y, "act", v & 1 ? "relu" : "");
+  return y;
+}
+
+static void test_transpose(void **state) {
+  (void)state;
+  for (int v = 0; v < 4; v++)
+    layouts_check(build_transpose, v, shape(4, 2, 3, 4, 19), -1, 1, 1e-5);
+}
+
+static Node *build_resize(Net *n, Node *x, int v) {
+  static const char *const coords[] = { "half_pixel", "align_corners",
+                                        "asymmetric" };
+  static const int64_t sizes[][2] = { { 8, 38 }, { 3, 7 }, { 9, 33 } };
+  Node *y = node(n, OP_RESIZE, 1, x, NULL, NULL);
+  attr_set_ints(n->m, y, "size", sizes[v / 2 % 3], 2);
+  attr_set_str(n->m, y, "mode", v & 1 ? "bilinear" : "nearest");
+  attr_set_str(n->m, y, "coord", coords[v / 6]);
+  return y;
+}
+
+static void test_resize(void **state) {
+  (void)state;
+  for (int v = 0; v < 18; v++)
+    layouts_check(build_resize, v, shape(4, 2, 3, 4, 19), -2, 2, 1e-6);
+}
+
 static void test_accuracy(void **state) {
   (void)state;
   for (size_t i = 0; i < sizeof accuracy / sizeof *accuracy; i++)
@@ -400,6 +478,8 @@ static void test_accuracy(void **state) {
 }
 
 static const struct CMUnitTest tests[] = {
+  cmocka_unit_test(test_pow),           cmocka_unit_test(test_resize),
+  cmocka_unit_test(test_transpose),
   cmocka_unit_test(test_unary),         cmocka_unit_test(test_unary_layouts),
   cmocka_unit_test(test_binary),        cmocka_unit_test(test_broadcast_grows),
   cmocka_unit_test(test_channel),       cmocka_unit_test(test_mask),

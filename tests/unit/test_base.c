@@ -13,9 +13,7 @@
 
 /* ---- arena ---------------------------------------------------------- */
 
-static void
-test_arena(void **state)
-{
+static void test_arena(void **state) {
   Arena *a = arena_new();
   Vec(int) v = {0};
 
@@ -42,9 +40,7 @@ test_arena(void **state)
 
 /* ---- text ----------------------------------------------------------- */
 
-static void
-check_float(double v, bool f32, const char *expect)
-{
+static void check_float(double v, bool f32, const char *expect) {
   Text t = {0};
 
   text_float(&t, v, f32);
@@ -52,9 +48,7 @@ check_float(double v, bool f32, const char *expect)
   text_free(&t);
 }
 
-static void
-test_float(void **state)
-{
+static void test_float(void **state) {
   (void)state;
   check_float(0, false, "0.0");
   check_float(-0.0, false, "-0.0");
@@ -75,9 +69,7 @@ test_float(void **state)
 }
 
 /* Every double and float reads back, and has digits around its dot. */
-static void
-test_float_reads_back(void **state)
-{
+static void test_float_reads_back(void **state) {
   (void)state;
   for (uint64_t i = 0; i < 20000; i++) {
     uint64_t bits = hash_mix(i);
@@ -105,9 +97,7 @@ test_float_reads_back(void **state)
   }
 }
 
-static void
-test_quote(void **state)
-{
+static void test_quote(void **state) {
   Text t = {0};
 
   (void)state;
@@ -120,9 +110,7 @@ test_quote(void **state)
   text_free(&t);
 }
 
-static void
-test_nearest(void **state)
-{
+static void test_nearest(void **state) {
   static const char *const names[] = {"relu", "relu6", "conv2d", "softmax"};
 
   (void)state;
@@ -134,9 +122,7 @@ test_nearest(void **state)
   assert_null(nearest_name("", names, 4));
 }
 
-static void
-test_hash(void **state)
-{
+static void test_hash(void **state) {
   (void)state;
   assert_true(hash_bytes("", 0) == 0xcbf29ce484222325u);
   assert_true(hash_bytes("a", 1) == 0xaf63dc4c8601ec8cu);
@@ -153,9 +139,7 @@ static const char program[] =
   "}\n";
 static const Source source = {"m.tam", program, sizeof program - 1};
 
-static Span
-span_of(const char *word)
-{
+static Span span_of(const char *word) {
   const char *p = strstr(program, word);
 
   assert_non_null(p);
@@ -163,9 +147,7 @@ span_of(const char *word)
                 (uint32_t)(p - program + (ptrdiff_t)strlen(word))};
 }
 
-static void
-test_line_col(void **state)
-{
+static void test_line_col(void **state) {
   int line, col;
 
   (void)state;
@@ -177,9 +159,7 @@ test_line_col(void **state)
   assert_int_equal(line * 100 + col, 401);
 }
 
-static void
-test_diags(void **state)
-{
+static void test_diags(void **state) {
   Diags *d = diags_new();
   char *s;
 
@@ -220,9 +200,7 @@ test_diags(void **state)
   diags_free(d);
 }
 
-static void
-test_diag_limit(void **state)
-{
+static void test_diag_limit(void **state) {
   Diags *d = diags_new();
   size_t lines = 0;
   char *s;
@@ -243,9 +221,7 @@ test_diag_limit(void **state)
 }
 
 /* Empty spans, spans at the end and past it, very long lines. */
-static void
-test_diag_edges(void **state)
-{
+static void test_diag_edges(void **state) {
   static char text[5000];
   Source s = {"long", text, 4000};
   Source empty = {"empty", "", 0};
@@ -268,9 +244,7 @@ test_diag_edges(void **state)
 
 /* ---- buffers -------------------------------------------------------- */
 
-static void
-test_buffer(void **state)
-{
+static void test_buffer(void **state) {
   Buffer *b = buffer_new(1000), *s;
 
   (void)state;
@@ -295,23 +269,17 @@ test_buffer(void **state)
 /* A directory of the test's own. */
 static char dir[] = "/tmp/tamis-test-base-XXXXXX";
 
-static int
-make_dir(void **state)
-{
+static int make_dir(void **state) {
   (void)state;
   return mkdtemp(dir) ? 0 : -1;
 }
 
-static int
-remove_dir(void **state)
-{
+static int remove_dir(void **state) {
   (void)state;
   return rmdir(dir);
 }
 
-static void
-expect_file_error(Diags *d, const char *part)
-{
+static void expect_file_error(Diags *d, const char *part) {
   char *s = diags_text(d, false);
 
   assert_int_equal(diags_exit_code(d), EXIT_FILE);
@@ -321,9 +289,7 @@ expect_file_error(Diags *d, const char *part)
   diags_free(d);
 }
 
-static void
-test_map(void **state)
-{
+static void test_map(void **state) {
   Arena *a = arena_new();
   const char *path = path_join(a, dir, "x");
   Diags *d = diags_new();
@@ -355,9 +321,7 @@ test_map(void **state)
   arena_free(a);
 }
 
-static void
-test_source_read(void **state)
-{
+static void test_source_read(void **state) {
   Arena *a = arena_new();
   const char *path = path_join(a, dir, "s.tam");
   Diags *d = diags_new();
@@ -381,9 +345,7 @@ test_source_read(void **state)
 }
 
 /* An output appears only when it is committed. */
-static void
-test_outfile(void **state)
-{
+static void test_outfile(void **state) {
   Arena *a = arena_new();
   const char *path = path_join(a, dir, "out");
   Diags *d = diags_new();
@@ -416,9 +378,7 @@ test_outfile(void **state)
   arena_free(a);
 }
 
-static void
-test_paths(void **state)
-{
+static void test_paths(void **state) {
   Arena *a = arena_new();
 
   (void)state;
@@ -437,9 +397,7 @@ test_paths(void **state)
   arena_free(a);
 }
 
-int
-main(void)
-{
+int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_arena),
     cmocka_unit_test(test_float),

@@ -130,6 +130,10 @@ static const Hand hands[] = {
      {2, 4, 6, 8}, {0}, 2, {3, 5}},
     {"x: f32[1,1,2,2]", "avg_pool(x, k=[2,2], pad=[1,0,0,0], "
      "count_pad=true)", {2, 4, 6, 8}, {0}, 2, {1.5, 5}},
+    {"x: f32[1,1,1,2]", "resize(x, size=[1,4], mode=\"bilinear\", "
+     "coord=\"asymmetric\")", {2, 4}, {0}, 4, {2, 3, 4, 4}},
+    {"x: f32[1,1,1,3]", "resize(x, size=[1,5], coord=\"align_corners\")",
+     {1, 2, 3}, {0}, 5, {1, 2, 2, 3, 3}},
     /* 1x1 image, window larger than it: one tap counts. */
     {"x: f32[1,1,1,1], z: f32[1,1,3,3]", "conv2d(x, z, pad=[1,1,1,1])",
      {2}, {1, 2, 3, 4, 5, 6, 7, 8, 9}, 1, {10}},

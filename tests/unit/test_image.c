@@ -17,32 +17,24 @@ enum { WIDTH = 5, HEIGHT = 4 };
 
 static char file[] = "/tmp/tamis-test-image-XXXXXX";
 
-static int
-make_file(void **state)
-{
+static int make_file(void **state) {
   int fd = mkstemp(file);
 
   (void)state;
   return fd < 0 ? -1 : close(fd);
 }
 
-static int
-remove_file(void **state)
-{
+static int remove_file(void **state) {
   (void)state;
   return unlink(file);
 }
 
 /* Channel c of pixel (y, x) of the picture all tests use. */
-static int
-sample(int y, int x, int c)
-{
+static int sample(int y, int x, int c) {
   return c == 0 ? 50 * x : c == 1 ? 80 * y : 255 - 10 * x * y;
 }
 
-static void
-write_png(uint32_t format)
-{
+static void write_png(uint32_t format) {
   png_image image = {.version = PNG_IMAGE_VERSION};
   uint8_t bytes[HEIGHT * WIDTH * 4];
   int n = (int)PNG_IMAGE_SAMPLE_CHANNELS(format);
@@ -58,9 +50,7 @@ write_png(uint32_t format)
 }
 
 /* One colour, which JPEG keeps nearly. */
-static void
-write_jpeg(int red, int green, int blue)
-{
+static void write_jpeg(int red, int green, int blue) {
   tjhandle h = tjInitCompress();
   uint8_t bytes[HEIGHT * WIDTH * 3];
   unsigned char *out = NULL;
@@ -81,15 +71,11 @@ write_jpeg(int red, int green, int blue)
   diags_free(d);
 }
 
-static Type
-input(int channels, int height, int width)
-{
+static Type input(int channels, int height, int width) {
   return type_make(F32, 4, (int64_t[]){1, channels, height, width});
 }
 
-static float *
-read_image(Arena *a, Type t, const ImageOpts *o)
-{
+static float *read_image(Arena *a, Type t, const ImageOpts *o) {
   Diags *d = diags_new();
   float *f = image_read(a, d, file, &t, o);
   char *s = diags_text(d, false);
@@ -101,9 +87,7 @@ read_image(Arena *a, Type t, const ImageOpts *o)
   return f;
 }
 
-static void
-refuse(Type t, const ImageOpts *o, int code, const char *expect)
-{
+static void refuse(Type t, const ImageOpts *o, int code, const char *expect) {
   Arena *a = arena_new();
   Diags *d = diags_new();
   char *s;
@@ -118,16 +102,12 @@ refuse(Type t, const ImageOpts *o, int code, const char *expect)
   arena_free(a);
 }
 
-static void
-close_to(float v, double expect, double tolerance)
-{
+static void close_to(float v, double expect, double tolerance) {
   if (!(fabs(v - expect) <= tolerance))
     fail_msg("expected %g, found %g", expect, v);
 }
 
-static void
-check_rgb(const float *f, bool bgr, double mean, double scale)
-{
+static void check_rgb(const float *f, bool bgr, double mean, double scale) {
   for (int c = 0; c < 3; c++)
     for (int y = 0; y < HEIGHT; y++)
       for (int x = 0; x < WIDTH; x++)
@@ -136,9 +116,7 @@ check_rgb(const float *f, bool bgr, double mean, double scale)
                  1e-6);
 }
 
-static void
-test_png(void **state)
-{
+static void test_png(void **state) {
   Arena *a = arena_new();
   ImageOpts o = {0};
   const float *f;
@@ -163,9 +141,7 @@ test_png(void **state)
   arena_free(a);
 }
 
-static void
-test_jpeg(void **state)
-{
+static void test_jpeg(void **state) {
   Arena *a = arena_new();
   ImageOpts o = {.nmean = 3, .mean = {0.1, 0.2, 0.3}};
   const float *f;
@@ -183,9 +159,7 @@ test_jpeg(void **state)
 
 /* Halving averages with the weights of a triangle, enlarging interpolates
  * between centres. */
-static void
-test_resize(void **state)
-{
+static void test_resize(void **state) {
   static const double weight[] = {0.125, 0.375, 0.375, 0.125};
   Arena *a = arena_new();
   ImageOpts o = {0};
@@ -207,9 +181,7 @@ test_resize(void **state)
   arena_free(a);
 }
 
-static void
-test_refused(void **state)
-{
+static void test_refused(void **state) {
   ImageOpts none = {0};
   ImageOpts size = {.height = 8, .width = 8};
   ImageOpts two = {.nmean = 2}, zero = {.nscale = 1};
@@ -246,9 +218,7 @@ test_refused(void **state)
   diags_free(d);
 }
 
-int
-main(void)
-{
+int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_png),
     cmocka_unit_test(test_jpeg),

@@ -24,8 +24,7 @@ typedef struct Fix {
   Diags *d;
 } Fix;
 
-static int fix_up(void **state)
-{
+static int fix_up(void **state) {
   static Fix x;
   x.m = module_new("m");
   x.f = func_new(x.m, "m");
@@ -34,22 +33,19 @@ static int fix_up(void **state)
   return 0;
 }
 
-static int fix_down(void **state)
-{
+static int fix_down(void **state) {
   Fix *x = *state;
   module_free(x->m);
   diags_free(x->d);
   return 0;
 }
 
-static Node *input(Fix *x, const char *name, const int64_t *dim, int rank)
-{
+static Node *input(Fix *x, const char *name, const int64_t *dim, int rank) {
   return func_input(x->m, x->f, name, type_make(F32, rank, dim));
 }
 
 static Node *param(Fix *x, const char *path, const int64_t *dim, int rank,
-                   const float *v)
-{
+                   const float *v) {
   Type t = type_make(F32, rank, dim);
   size_t n = (size_t)type_elems(&t) * sizeof(float);
   Buffer *b = buffer_new(n);
@@ -57,8 +53,7 @@ static Node *param(Fix *x, const char *path, const int64_t *dim, int rank,
   return func_param(x->m, x->f, module_add_param(x->m, path, t, b));
 }
 
-static Node *add(Fix *x, Op op, int nin, ...)
-{
+static Node *add(Fix *x, Op op, int nin, ...) {
   Node *in[MAX_OPERANDS];
   va_list ap;
   va_start(ap, nin);
@@ -67,8 +62,7 @@ static Node *add(Fix *x, Op op, int nin, ...)
   return func_add(x->m, x->f, op, in, nin);
 }
 
-static void infer_ok(Fix *x, Node *n, const int64_t *dim, int rank)
-{
+static void infer_ok(Fix *x, Node *n, const int64_t *dim, int rank) {
   if (!node_infer(x->m, n, x->d)) {
     diags_print(x->d, stderr, false);
     fail();
@@ -78,8 +72,7 @@ static void infer_ok(Fix *x, Node *n, const int64_t *dim, int rank)
 }
 
 /* Inference fails with exactly one error that has this text. */
-static void infer_bad(Fix *x, Node *n, const char *text)
-{
+static void infer_bad(Fix *x, Node *n, const char *text) {
   Diags *d = diags_new();
   assert_false(node_infer(x->m, n, d));
   assert_int_equal(diags_errors(d), 1);
@@ -91,8 +84,7 @@ static void infer_bad(Fix *x, Node *n, const char *text)
 
 /* ---- the op table --------------------------------------------------- */
 
-static void test_table(void **state)
-{
+static void test_table(void **state) {
   (void)state;
   const OpInfo *c = op_info(OP_CONV2D);
   assert_string_equal(c->name, "conv2d");
@@ -121,8 +113,7 @@ static void test_table(void **state)
 
 /* ---- inference ------------------------------------------------------ */
 
-static void test_infer_conv(void **state)
-{
+static void test_infer_conv(void **state) {
   Fix *x = *state;
   Node *in = input(x, "x", DIMS(1, 144, 10, 10));
   Node *w = param(x, "w", DIMS(64, 144, 3, 3), NULL);
@@ -174,8 +165,7 @@ static void test_infer_conv(void **state)
             "expected 64 (input channels 64 / groups 1)");
 }
 
-static void test_infer_window(void **state)
-{
+static void test_infer_window(void **state) {
   Fix *x = *state;
   Node *in = input(x, "x", DIMS(1, 0, 7, 0));
   Node *w = param(x, "w", DIMS(2, 0, 1, 1), NULL);
@@ -190,8 +180,48 @@ static void test_infer_window(void **state)
   infer_bad(x, add(x, OP_MAX_POOL, 1, w), "attribute k is missing");
 }
 
-static void test_infer_rows(void **state)
-{
+static void test_infer_transpose(void **state) {
+  Fix *x = *state;
+  Node *in = input(x, "x", DIMS(2, 4, 3, 5));
+  Node *w = param(x, "w", DIMS(4, 3, 2, 2), NULL);
+  Node *n = add(x, OP_CONV2D_TRANSPOSE, 2, in, w);
+  infer_ok(x, n, DIMS(2, 3, 4, 6));
+  attr_set_ints(x->m, n, "stride", DIMS(2, 3));
+  attr_set_ints(x->m, n, "out_pad", DIMS(1, 0));
+  attr_set_ints(x->m, n, "pad", DIMS(0, 1, 1, 2));
+  infer_ok(x, n, DIMS(2, 3, 6, 11));
+  attr_set_ints(x->m, n, "pad", DIMS(4, 0, 5, 0));
+  infer_bad(x, n, "the padding cuts 9 off along h, there are only 7");
+  attr_set_ints(x->m, n, "stride", DIMS(17, 1));
+  infer_bad(x, n, "stride=[17,1]: 17 is more than 16");
+  n = add(x, OP_CONV2D_TRANSPOSE, 2, in, param(x, "v", DIMS(5, 3, 2, 2),
+                                               NULL));
+  infer_bad(x, n, "weight has 5 input channels, expected 4");
+  n = add(x, OP_CONV2D_TRANSPOSE, 2, in, w);
+  attr_set_int(n, "groups", 3);
+  infer_bad(x, n, "groups=3 does not divide input channels 4");
+}
+
+static void test_infer_resize(void **state) {
+  Fix *x = *state;
+  Node *r = add(x, OP_RESIZE, 1, input(x, "y", DIMS(2, 3, 7, 8)));
+  infer_bad(x, r, "resize: attribute size is missing");
+  attr_set_ints(x->m, r, "size", DIMS(3, 20));
+  infer_ok(x, r, DIMS(2, 3, 3, 20));
+  attr_set_str(x->m, r, "mode", "cubic");
+  infer_bad(x, r, "mode=\"cubic\", expected \"nearest\" or \"bilinear\"");
+  attr_set_str(x->m, r, "mode", "bilinear");
+  attr_set_str(x->m, r, "coord", "corners");
+  infer_bad(x, r, "coord=\"corners\", expected \"half_pixel\", "
+            "\"align_corners\" or \"asymmetric\"");
+  r = add(x, OP_RESIZE, 1, input(x, "z", DIMS(2, 3, 0, 8)));
+  attr_set_ints(x->m, r, "size", DIMS(1, 8));
+  infer_bad(x, r, "size 0 along h, expected 1 to 2^30");
+  attr_set_ints(x->m, r, "size", DIMS(0, 8));
+  infer_ok(x, r, DIMS(2, 3, 0, 8));
+}
+
+static void test_infer_rows(void **state) {
   Fix *x = *state;
   Node *a = input(x, "a", DIMS(2, 3, 5));
   Node *w = param(x, "w", DIMS(7, 5), NULL);
@@ -230,8 +260,7 @@ static void test_infer_rows(void **state)
   infer_bad(x, ss, "scale has element type f16");
 }
 
-static void test_infer_moves(void **state)
-{
+static void test_infer_moves(void **state) {
   Fix *x = *state;
   Node *a = input(x, "a", DIMS(2, 3, 4));
   Node *n = add(x, OP_RESHAPE, 1, a);
@@ -284,8 +313,7 @@ static void test_infer_moves(void **state)
 
 /* ---- printing ------------------------------------------------------- */
 
-static void prints(Fix *x, const char *weights, const char *want)
-{
+static void prints(Fix *x, const char *weights, const char *want) {
   Text t = {0}, why = {0};
   for (size_t i = 0; i < x->m->funcs.n; i++)
     func_tidy(x->m, x->m->funcs.at[i]);
@@ -295,8 +323,7 @@ static void prints(Fix *x, const char *weights, const char *want)
   text_free(&t);
 }
 
-static void test_print(void **state)
-{
+static void test_print(void **state) {
   Fix *x = *state;
   Node *in = input(x, "x", DIMS(1, 2, 4, 4));
   Node *b = param(x, "c.bias", DIMS(4), NULL);
@@ -342,8 +369,7 @@ static void test_print(void **state)
 
 /* Outputs that are an input, a param, a literal, or one node twice, and
  * names that take one another's place. */
-static void test_print_outputs(void **state)
-{
+static void test_print_outputs(void **state) {
   Fix *x = *state;
   Node *a = input(x, "a", DIMS(2));
   Node *b = input(x, "b", DIMS(2));
@@ -374,8 +400,7 @@ static void test_print_outputs(void **state)
     "}\n");
 }
 
-static void test_print_types(void **state)
-{
+static void test_print_types(void **state) {
   Fix *x = *state;
   Type t = type_make(F32, 4, (const int64_t[]){1, 64, 28, 28});
   Text s = {0};
@@ -404,8 +429,7 @@ static void test_print_types(void **state)
 
 /* ---- graphs --------------------------------------------------------- */
 
-static void test_tidy(void **state)
-{
+static void test_tidy(void **state) {
   Fix *x = *state;
   Node *a = input(x, "a", DIMS(2));
   Node *n = add(x, OP_NEG, 1, a);
@@ -434,8 +458,7 @@ static void test_tidy(void **state)
   assert_ptr_equal(e->in[0], a);
 }
 
-static void test_inherit(void **state)
-{
+static void test_inherit(void **state) {
   Fix *x = *state;
   Node *a = add(x, OP_RELU, 1, input(x, "x", DIMS(1)));
   Node *b = add(x, OP_RELU, 1, a);
@@ -459,8 +482,7 @@ static void test_inherit(void **state)
 
 /* A path that func_tidy drops is free again, its suffixes too, and neither
  * the param nor its node is found any more. */
-static void test_paths(void **state)
-{
+static void test_paths(void **state) {
   Fix *x = *state;
   Node *n = add(x, OP_RELU, 1, input(x, "a", DIMS(1)));
   func_output(x->m, x->f, "y", n);
@@ -479,16 +501,14 @@ static void test_paths(void **state)
   assert_string_equal(module_fresh_path(x->m, "w"), "w_2");
 }
 
-static void faulty(Fix *x, const char *text)
-{
+static void faulty(Fix *x, const char *text) {
   Text why = {0};
   assert_false(module_verify(x->m, &why));
   if (!strstr(why.s, text)) fail_msg("expected '%s' in: %s", text, why.s);
   text_free(&why);
 }
 
-static void test_verify(void **state)
-{
+static void test_verify(void **state) {
   Fix *x = *state;
   Node *a = input(x, "a", DIMS(1, 2, 3, 4));
   faulty(x, "no output");
@@ -532,8 +552,7 @@ static void test_verify(void **state)
 
 /* Offsets of a = relu(x), b = relu(a), c = a + b, d = c + b, y = relu(d):
  * what may share bytes and what may not. */
-static void test_verify_arena(void **state)
-{
+static void test_verify_arena(void **state) {
   Fix *x = *state;
   Node *in = input(x, "x", DIMS(16));
   Node *a = add(x, OP_RELU, 1, in), *b = add(x, OP_RELU, 1, a);
@@ -565,8 +584,7 @@ static void test_verify_arena(void **state)
 /* ---- params --------------------------------------------------------- */
 
 static void sparse_trip(Fix *x, int rows, int cols, int br, int bc,
-                        double density)
-{
+                        double density) {
   char path[64];
   snprintf(path, sizeof path, "w%dx%d_%dx%d_%d", rows, cols, br, bc,
            (int)(density * 1e6));
@@ -607,8 +625,7 @@ static void sparse_trip(Fix *x, int rows, int cols, int br, int bc,
   buffer_unref(keep);
 }
 
-static void test_sparse(void **state)
-{
+static void test_sparse(void **state) {
   Fix *x = *state;
   const double density[] = {0, 0.1, 0.5, 1};
   for (size_t i = 0; i < 4; i++) {
@@ -632,8 +649,7 @@ static void test_sparse(void **state)
   assert_true(sparse_fits(&t, 3, 4));
 }
 
-static void test_values(void **state)
-{
+static void test_values(void **state) {
   Fix *x = *state;
   const uint16_t half[] = {0x3c00, 0xc000, 0x0001, 0x03ff, 0x7c00, 0x8000};
   const float want[] = {1, -2, 0x1p-24f, 0x3ffp-24f, INFINITY, -0.0f};
@@ -651,8 +667,7 @@ static void test_values(void **state)
   assert_true(param_values(x->m, p)[0] == -1.0f);
 }
 
-static void test_random(void **state)
-{
+static void test_random(void **state) {
   Fix *x = *state;
   /* Worked out by another implementation of splitmix64 and FNV-1a. */
   assert_true(random_unit("a.weight", 1, 0) == 14704460 * 0x1p-24);
@@ -678,8 +693,7 @@ static void test_random(void **state)
   n->param->type.elem = F32;
 }
 
-static void test_cost(void **state)
-{
+static void test_cost(void **state) {
   Fix *x = *state;
   Node *in = input(x, "x", DIMS(2, 2, 5, 5));
   const float v[] = {1, 0, 0, 2, 3, 0};
@@ -699,11 +713,11 @@ static void test_cost(void **state)
 
 #define FIXED(f) cmocka_unit_test_setup_teardown(f, fix_up, fix_down)
 
-int main(void)
-{
+int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_table),
     FIXED(test_infer_conv), FIXED(test_infer_window),
+    FIXED(test_infer_resize), FIXED(test_infer_transpose),
     FIXED(test_infer_rows), FIXED(test_infer_moves),
     FIXED(test_print), FIXED(test_print_outputs), FIXED(test_print_types),
     FIXED(test_tidy), FIXED(test_inherit), FIXED(test_paths),

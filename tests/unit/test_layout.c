@@ -11,16 +11,14 @@
 
 #include "ir/ir.h"
 
-static Type type4(int64_t n, int64_t c, int64_t h, int64_t w)
-{
+static Type type4(int64_t n, int64_t c, int64_t h, int64_t w) {
   return type_make(F32, 4, (const int64_t[]){n, c, h, w});
 }
 
 /* ---- text ----------------------------------------------------------- */
 
 /* Parse, complete, print: `want` (NULL: the same text). */
-static void trip(const char *s, const Type *t, const char *want)
-{
+static void trip(const char *s, const Type *t, const char *want) {
   Arena *a = arena_new();
   Layout l, again;
   Text out = {0};
@@ -38,8 +36,7 @@ static void trip(const char *s, const Type *t, const char *want)
   arena_free(a);
 }
 
-static void test_text(void **state)
-{
+static void test_text(void **state) {
   (void)state;
   Type t = type4(1, 32, 7, 9);
   trip("n,c,h,w", &t, NULL);
@@ -62,8 +59,7 @@ static void test_text(void **state)
   trip("n,c:20,h:5,w", &t, NULL);
 }
 
-static void test_text_bad(void **state)
-{
+static void test_text_bad(void **state) {
   (void)state;
   Arena *a = arena_new();
   Layout l;
@@ -92,8 +88,7 @@ static void test_text_bad(void **state)
 
 /* No two elements share a place, halo reads hit no element, and all of it
  * lies inside; marks every place once. */
-static void planes_hold(const Type *t, int lanes, const int32_t halo[4])
-{
+static void planes_hold(const Type *t, int lanes, const int32_t halo[4]) {
   Arena *a = arena_new();
   Type u = *t;
   Layout *l = layout_planes(a, t, lanes, halo);
@@ -132,8 +127,7 @@ static void planes_hold(const Type *t, int lanes, const int32_t halo[4])
   arena_free(a);
 }
 
-static void test_planes(void **state)
-{
+static void test_planes(void **state) {
   (void)state;
   const int64_t shapes[][4] = {
     {1, 1, 1, 1}, {1, 3, 1, 1}, {2, 2, 1, 17}, {1, 4, 17, 1}, {3, 5, 7, 7},
@@ -155,8 +149,7 @@ static void test_planes(void **state)
 
 /* ---- what else there is --------------------------------------------- */
 
-static void test_strides(void **state)
-{
+static void test_strides(void **state) {
   (void)state;
   Arena *a = arena_new();
   Type t = type4(2, 3, 4, 5);
@@ -180,8 +173,7 @@ static void test_strides(void **state)
   arena_free(a);
 }
 
-static void test_check(void **state)
-{
+static void test_check(void **state) {
   (void)state;
   Arena *a = arena_new();
   Type t = type4(1, 2, 3, 4);
@@ -206,8 +198,7 @@ static void test_check(void **state)
   arena_free(a);
 }
 
-int main(void)
-{
+int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_text), cmocka_unit_test(test_text_bad),
     cmocka_unit_test(test_planes), cmocka_unit_test(test_strides),

@@ -19,13 +19,11 @@ static const char net[] =
 
 static const DimArg two = {"N", 2};
 
-static Module *load(Diags *d, const char *text, const LoadOpts *o)
-{
+static Module *load(Diags *d, const char *text, const LoadOpts *o) {
   return tam_load_text(d, "net.tam", text, strlen(text), o);
 }
 
-static Module *load_net(Diags *d, LoadOpts o)
-{
+static Module *load_net(Diags *d, LoadOpts o) {
   o.ndims = 1;
   o.dims = &two;
   Module *m = load(d, net, &o);
@@ -36,8 +34,7 @@ static Module *load_net(Diags *d, LoadOpts o)
   return m;
 }
 
-static const Node *node_of(const Module *m, const char *path)
-{
+static const Node *node_of(const Module *m, const char *path) {
   const Func *f = m->funcs.at[0];
   for (size_t i = 0; i < f->nodes.n; i++)
     if (f->nodes.at[i]->path && !strcmp(f->nodes.at[i]->path, path))
@@ -45,8 +42,7 @@ static const Node *node_of(const Module *m, const char *path)
   return NULL;
 }
 
-static void nodes_know_their_origin(void **state)
-{
+static void nodes_know_their_origin(void **state) {
   (void)state;
   Diags *d = diags_new();
   Module *m = load_net(d, (LoadOpts){.no_weights = true});
@@ -71,8 +67,7 @@ static void nodes_know_their_origin(void **state)
   diags_free(d);
 }
 
-static bool give_ones(void *ctx, Param *p)
-{
+static bool give_ones(void *ctx, Param *p) {
   int *count = ctx;
   Buffer *b = buffer_new((size_t)type_bytes(&p->type));
   float *v = (float *)b->data;
@@ -83,8 +78,7 @@ static bool give_ones(void *ctx, Param *p)
   return true;
 }
 
-static void params_get_values(void **state)
-{
+static void params_get_values(void **state) {
   (void)state;
   Diags *d = diags_new();
   int count = 0;
@@ -106,8 +100,7 @@ static void params_get_values(void **state)
   diags_free(d);
 }
 
-static void recipes_are_resolved(void **state)
-{
+static void recipes_are_resolved(void **state) {
   (void)state;
   Diags *d = diags_new();
   Module *m = load_net(d, (LoadOpts){.no_weights = true, .recipe = "r"});
@@ -124,8 +117,7 @@ static void recipes_are_resolved(void **state)
 }
 
 /* A text may be thrown away before its errors are printed. */
-static void errors_outlive_the_text(void **state)
-{
+static void errors_outlive_the_text(void **state) {
   (void)state;
   Diags *d = diags_new();
   char text[] = "model m(x: f32[1]) -> y: f32[1] { y = rleu(x); }";
@@ -141,8 +133,7 @@ static void errors_outlive_the_text(void **state)
   diags_free(d);
 }
 
-static void nul_is_refused(void **state)
-{
+static void nul_is_refused(void **state) {
   (void)state;
   Diags *d = diags_new();
   static const char text[] = "model m\0(x: f32[1]) -> y { y = x; }";
@@ -155,15 +146,13 @@ static void nul_is_refused(void **state)
 }
 
 typedef struct Seen { char names[4][256]; int n; } Seen;
-static void see_file(void *ctx, const char *path)
-{
+static void see_file(void *ctx, const char *path) {
   Seen *s = ctx;
   assert_true(s->n < 4);
   snprintf(s->names[s->n++], sizeof s->names[0], "%s", path);
 }
 
-static void files_are_reported(void **state)
-{
+static void files_are_reported(void **state) {
   (void)state;
   Diags *d = diags_new();
   Seen seen = {.n = 0};
@@ -178,8 +167,7 @@ static void files_are_reported(void **state)
   diags_free(d);
 }
 
-int main(void)
-{
+int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(nodes_know_their_origin),
     cmocka_unit_test(params_get_values),

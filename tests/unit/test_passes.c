@@ -34,19 +34,16 @@ typedef struct Sim {
   int64_t n;
 } Sim;
 
-static bool is_alias(const Node *n)
-{
+static bool is_alias(const Node *n) {
   return n->kernel && strcmp(n->kernel, "alias") == 0;
 }
 
-static bool in_arena(const Node *n)
-{
+static bool in_arena(const Node *n) {
   return n->type.at >= 0;
 }
 
 /* The element that an element of a view is. */
-static Cell element_of(const Node *n, int64_t index)
-{
+static Cell element_of(const Node *n, int64_t index) {
   while (is_alias(n)) {
     if (n->op == OP_RESHAPE) {
       n = n->in[0];
@@ -62,8 +59,7 @@ static Cell element_of(const Node *n, int64_t index)
 }
 
 /* The cell of an element whose coordinates may lie in the halo. */
-static int64_t cell_of(const Node *n, const int64_t *at)
-{
+static int64_t cell_of(const Node *n, const int64_t *at) {
   int64_t stride[MAX_RANK], origin;
   assert_true(layout_strides(&n->type, stride, &origin));
   int64_t place = n->type.at / 4 + origin;
@@ -74,8 +70,7 @@ static int64_t cell_of(const Node *n, const int64_t *at)
 typedef void EachCell(Sim *s, const Node *n, int64_t cell, int64_t index);
 
 /* All elements, and all cells of the halo with index -1. */
-static void cells_each(Sim *s, const Node *n, EachCell *each)
-{
+static void cells_each(Sim *s, const Node *n, EachCell *each) {
   const Type *t = &n->type;
   int32_t none[4] = {0};
   const int32_t *halo = t->layout ? t->layout->halo : none;
@@ -108,13 +103,11 @@ static void cells_each(Sim *s, const Node *n, EachCell *each)
   }
 }
 
-static void cell_write(Sim *s, const Node *n, int64_t cell, int64_t index)
-{
+static void cell_write(Sim *s, const Node *n, int64_t cell, int64_t index) {
   s->cell[cell] = index < 0 ? (Cell){ZERO, 0} : (Cell){n->id, index};
 }
 
-static void cell_read(Sim *s, const Node *n, int64_t cell, int64_t index)
-{
+static void cell_read(Sim *s, const Node *n, int64_t cell, int64_t index) {
   Cell want = index < 0 ? (Cell){ZERO, 0} : element_of(n, index);
   Cell found = s->cell[cell];
   if (found.node == want.node && found.index == want.index) return;
@@ -123,8 +116,7 @@ static void cell_read(Sim *s, const Node *n, int64_t cell, int64_t index)
            (long long)found.index);
 }
 
-static void plan_simulate(Module *m)
-{
+static void plan_simulate(Module *m) {
   Func *f = m->funcs.at[0];
   Sim s = {f, NULL, m->dump.arena_bytes / 4};
   s.cell = malloc((size_t)s.n * sizeof *s.cell);
@@ -140,8 +132,7 @@ static void plan_simulate(Module *m)
 }
 
 /* Values outside the arena are inputs, params, outputs and their views. */
-static void places_check(const Module *m)
-{
+static void places_check(const Module *m) {
   const Func *f = m->funcs.at[0];
   assert_true(m->dump.arena_bytes > 0 && m->dump.arena_bytes % 64 == 0);
   for (size_t i = 0; i < f->outputs.n; i++) {
@@ -169,8 +160,7 @@ typedef struct Watch {
   const char *pass;
 } Watch;
 
-static void inputs_draw(Watch *w, const Func *f)
-{
+static void inputs_draw(Watch *w, const Func *f) {
   for (size_t i = 0; i < f->inputs.n; i++) {
     int64_t n = type_elems(&f->inputs.at[i]->type);
     float *v = arena_array(w->a, float, n + 1);
@@ -181,16 +171,14 @@ static void inputs_draw(Watch *w, const Func *f)
   }
 }
 
-static Tensor *module_run(Watch *w, Module *m)
-{
+static Tensor *module_run(Watch *w, Module *m) {
   static const EvalOpts o = {false, false};
   Tensor *all = func_eval(w->a, m, m->funcs.at[0], w->in, &o, true, w->d);
   assert_non_null(all);
   return all;
 }
 
-static void outputs_compare(Watch *w, Module *m, const char *pass)
-{
+static void outputs_compare(Watch *w, Module *m, const char *pass) {
   Tensor *all = module_run(w, m);
   const Func *f = m->funcs.at[0];
   for (size_t i = 0; i < f->outputs.n; i++) {
@@ -211,8 +199,7 @@ static void outputs_compare(Watch *w, Module *m, const char *pass)
 }
 
 static bool watch_after(void *ctx, const char *pass, Module **m,
-                        double seconds)
-{
+                        double seconds) {
   Watch *w = ctx;
   assert_true(seconds >= 0);
   if (strcmp(pass, "parse") != 0) {
@@ -226,8 +213,7 @@ static bool watch_after(void *ctx, const char *pass, Module **m,
   return true;
 }
 
-static Module *text_load(Diags *d, const char *text, LoadOpts *lo)
-{
+static Module *text_load(Diags *d, const char *text, LoadOpts *lo) {
   Module *m = tam_load_text(d, "<test>", text, strlen(text), lo);
   if (!m) {
     diags_print(d, stderr, false);
@@ -236,8 +222,7 @@ static Module *text_load(Diags *d, const char *text, LoadOpts *lo)
   return m;
 }
 
-static void graph_check(uint64_t seed, const Target *t, int opt)
-{
+static void graph_check(uint64_t seed, const Target *t, int opt) {
   Text text = {0};
   Watch w = {.seed = seed, .a = arena_new(), .d = diags_new()};
   LoadOpts lo = {.provide = graph_provide, .provide_ctx = &seed};
@@ -253,8 +238,7 @@ static void graph_check(uint64_t seed, const Target *t, int opt)
   arena_free(w.a);
 }
 
-static void random_graphs(void **state)
-{
+static void random_graphs(void **state) {
   (void)state;
   const char *env = getenv("TAMIS_GRAPHS");
   uint64_t n = env ? strtoull(env, NULL, 10) : 400;
@@ -268,8 +252,7 @@ static void random_graphs(void **state)
 
 /* What will still change is neither folded nor packed; a bias that is given
  * by an add may become an operand. */
-static void trainable_stays(void **state)
-{
+static void trainable_stays(void **state) {
   (void)state;
   static const char text[] =
     "model m(x: f32[1,4,4,4]) -> y: f32[1,3] {\n"
@@ -300,8 +283,7 @@ static void trainable_stays(void **state)
 
 /* ---- choices -------------------------------------------------------- */
 
-static void tiles_fit(void **state)
-{
+static void tiles_fit(void **state) {
   (void)state;
   for (int64_t rows = 1; rows < 70; rows++)
     for (int64_t vectors = 1; vectors < 40; vectors++)
@@ -315,20 +297,17 @@ static void tiles_fit(void **state)
       }
 }
 
-static Format format_of(Op op, int64_t nonzero, int64_t blocked)
-{
+static Format format_of(Op op, int64_t nonzero, int64_t blocked) {
   Weight w = {op, 1, 1, 8, 1000, nonzero, blocked};
   return format_choose(&w);
 }
 
-static Format format_of_rows(int64_t rows, int64_t nonzero, int64_t blocked)
-{
+static Format format_of_rows(int64_t rows, int64_t nonzero, int64_t blocked) {
   Weight w = {OP_LINEAR, 1, rows, 8, 1000, nonzero, blocked};
   return format_choose(&w);
 }
 
-static void formats_by_density(void **state)
-{
+static void formats_by_density(void **state) {
   (void)state;
   assert_int_equal(format_of(OP_CONV2D, 1000, 1000), FORMAT_DENSE);
   assert_int_equal(format_of(OP_CONV2D, 500, 1000), FORMAT_DENSE);
@@ -343,8 +322,7 @@ static void formats_by_density(void **state)
   assert_int_equal(format_of_rows(128, 100, 100), FORMAT_BSR);
 }
 
-int main(void)
-{
+int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(tiles_fit),
     cmocka_unit_test(formats_by_density),

@@ -17,8 +17,7 @@ static const Target target = {
 };
 
 /* a.weight [4,4]: 1 -2 3 -4 ... -16; b.weight [4,4]: 0.5 times that. */
-static bool provide(void *ctx, Param *p)
-{
+static bool provide(void *ctx, Param *p) {
   (void)ctx;
   int64_t n = type_elems(&p->type);
   double scale = p->path[0] == 'a' ? 1 : 0.5;
@@ -35,8 +34,7 @@ typedef struct Pruned {
   const float *a, *b;
 } Pruned;
 
-static Pruned prune(const char *step)
-{
+static Pruned prune(const char *step) {
   Text t = {0};
   Pruned p = {.d = diags_new()};
   LoadOpts lo = {.recipe = "r", .provide = provide};
@@ -58,15 +56,13 @@ static Pruned prune(const char *step)
   return p;
 }
 
-static void pruned_free(Pruned *p)
-{
+static void pruned_free(Pruned *p) {
   module_free(p->m);
   diags_free(p->d);
 }
 
 /* Bit i: value i is there; each that is there is unchanged. */
-static unsigned kept(const float *v, double scale)
-{
+static unsigned kept(const float *v, double scale) {
   unsigned mask = 0;
   for (int i = 0; i < 16; i++) {
     if (v[i] == 0) continue;
@@ -76,8 +72,7 @@ static unsigned kept(const float *v, double scale)
   return mask;
 }
 
-static void least_go(void **state)
-{
+static void least_go(void **state) {
   (void)state;
   static const struct { const char *step; unsigned a, b; } cases[] = {
     {"a, b with sparsity=0.5", 0xff00, 0xff00},
@@ -103,24 +98,21 @@ static void least_go(void **state)
   }
 }
 
-static int bits(unsigned mask)
-{
+static int bits(unsigned mask) {
   int n = 0;
   for (; mask; mask >>= 1) n += mask & 1;
   return n;
 }
 
 /* A second step meets the zeros of the first: equal scores. */
-static void steps_follow(void **state)
-{
+static void steps_follow(void **state) {
   (void)state;
   Pruned p = prune("a with sparsity=1.0; prune a with sparsity=0.5");
   assert_int_equal(kept(p.a, 1), 0);
   pruned_free(&p);
 }
 
-static void random_counts(void **state)
-{
+static void random_counts(void **state) {
   (void)state;
   Pruned p = prune("a, b with sparsity=0.75, method=random");
   Pruned q = prune("a, b with sparsity=0.75, method=random, seed=0");
@@ -140,8 +132,7 @@ static void random_counts(void **state)
 
 /* ---- resuming -------------------------------------------------------- */
 
-static bool give(void *ctx, Param *p)
-{
+static bool give(void *ctx, Param *p) {
   const Param *old = module_param(ctx, p->path);
   if (!old) return false;
   p->data = buffer_ref(old->data);
@@ -151,8 +142,7 @@ static bool give(void *ctx, Param *p)
 }
 
 /* Equal but for the names of values: printing names those that had none. */
-static void plans_equal(const Module *a, const Module *b)
-{
+static void plans_equal(const Module *a, const Module *b) {
   const Func *f = a->funcs.at[0], *g = b->funcs.at[0];
   assert_int_equal(a->dump.arena_bytes, b->dump.arena_bytes);
   assert_int_equal(f->nodes.n, g->nodes.n);
@@ -174,8 +164,7 @@ static void plans_equal(const Module *a, const Module *b)
 
 /* Load the text, or the values of `from` into the dump of it, and run. */
 static Module *run_until(Diags *d, const char *text, Module *from,
-                         const char *stop)
-{
+                         const char *stop) {
   LoadOpts lo = {.provide = from ? give : provide, .provide_ctx = from};
   PipelineOpts o = {.target = &target, .opt = 2, .stop_after = stop};
   Module *m = tam_load_text(d, "<test>", text, strlen(text), &lo);
@@ -186,8 +175,7 @@ static Module *run_until(Diags *d, const char *text, Module *from,
 
 /* Stopping behind each pass, printing, reading and going on gives what a
  * run without a stop gives, the reasons of the kernels too. */
-static void resumes_anywhere(void **state)
-{
+static void resumes_anywhere(void **state) {
   (void)state;
   static const char text[] =
     "model m(x: f32[1,4,6,6]) -> y: f32[1,4] {\n"
@@ -213,8 +201,7 @@ static void resumes_anywhere(void **state)
   diags_free(d);
 }
 
-int main(void)
-{
+int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(least_go),
     cmocka_unit_test(steps_follow),

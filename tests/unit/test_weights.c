@@ -19,9 +19,7 @@
 static char dir[] = "/tmp/tamis-test-weights-XXXXXX";
 static char file[sizeof dir + 8];
 
-static int
-make_dir(void **state)
-{
+static int make_dir(void **state) {
   (void)state;
   if (!mkdtemp(dir))
     return -1;
@@ -29,9 +27,7 @@ make_dir(void **state)
   return 0;
 }
 
-static int
-remove_dir(void **state)
-{
+static int remove_dir(void **state) {
   (void)state;
   unlink(file);
   return rmdir(dir);
@@ -39,9 +35,7 @@ remove_dir(void **state)
 
 /* Read the file; with `expect`, the part of the message that says why it
  * can't be. */
-static WeightFile *
-read_file(Arena *a, const char *path, const char *expect)
-{
+static WeightFile *read_file(Arena *a, const char *path, const char *expect) {
   Diags *d = diags_new();
   WeightFile *w = weights_read(a, d, path);
   char *s = diags_text(d, false);
@@ -60,9 +54,7 @@ read_file(Arena *a, const char *path, const char *expect)
   return w;
 }
 
-static void
-refuse(const void *bytes, size_t n, const char *expect)
-{
+static void refuse(const void *bytes, size_t n, const char *expect) {
   Arena *a = arena_new();
   Diags *d = diags_new();
 
@@ -74,9 +66,7 @@ refuse(const void *bytes, size_t n, const char *expect)
 
 /* ---- widening ------------------------------------------------------- */
 
-static float
-widened(Elem elem, const void *bytes)
-{
+static float widened(Elem elem, const void *bytes) {
   WeightTensor t = {.name = "", .type = type_make(elem, 0, NULL)};
   Buffer *f;
   float v;
@@ -92,9 +82,7 @@ widened(Elem elem, const void *bytes)
 }
 
 /* The value of an f16 by its definition. */
-static double
-f16_value(unsigned h)
-{
+static double f16_value(unsigned h) {
   int exponent = (int)(h >> 10 & 31), mantissa = (int)(h & 1023);
   double v = exponent == 0 ? ldexp(mantissa, -24)
              : exponent < 31 ? ldexp(1024 + mantissa, exponent - 25)
@@ -103,9 +91,7 @@ f16_value(unsigned h)
   return h >> 15 ? -v : v;
 }
 
-static void
-test_widen_half(void **state)
-{
+static void test_widen_half(void **state) {
   (void)state;
   for (unsigned h = 0; h < 65536; h++) {
     uint16_t bits = (uint16_t)h;
@@ -124,9 +110,7 @@ test_widen_half(void **state)
   }
 }
 
-static void
-test_widen_others(void **state)
-{
+static void test_widen_others(void **state) {
   int64_t i64 = -((int64_t)1 << 40);
   int32_t i32 = -7;
   int16_t i16 = -300;
@@ -149,9 +133,7 @@ test_widen_others(void **state)
 /* ---- safetensors ---------------------------------------------------- */
 
 /* A safetensors with this header and `n` zero bytes of data. */
-static void
-refuse_header(const char *header, size_t n, const char *expect)
-{
+static void refuse_header(const char *header, size_t n, const char *expect) {
   Text t = {0};
   uint64_t len = strlen(header);
 
@@ -163,9 +145,7 @@ refuse_header(const char *header, size_t n, const char *expect)
   text_free(&t);
 }
 
-static void
-test_safetensors_file(void **state)
-{
+static void test_safetensors_file(void **state) {
 
   (void)state;
   refuse("", 0, "not a weight file: neither safetensors nor npz nor npy");
@@ -192,9 +172,7 @@ test_safetensors_file(void **state)
   ",\"data_offsets\":" offsets "}"
 #define A(dtype, shape, offsets) "{\"a\":" T(dtype, shape, offsets) "}"
 
-static void
-test_safetensors_tensor(void **state)
-{
+static void test_safetensors_tensor(void **state) {
   static const struct { const char *header, *expect; } rows[] = {
     {"{\"a\":3}", "tensor 'a': error: expected an object"},
     {"{\"a\":{}}", "expected a string as \"dtype\""},
@@ -224,9 +202,7 @@ test_safetensors_tensor(void **state)
     refuse_header(rows[i].header, 8, rows[i].expect);
 }
 
-static void
-test_safetensors_nesting(void **state)
-{
+static void test_safetensors_nesting(void **state) {
   Text t = {0};
 
   (void)state;
@@ -237,9 +213,8 @@ test_safetensors_nesting(void **state)
   text_free(&t);
 }
 
-static WeightTensor
-tensor(const char *name, Elem elem, int rank, const int64_t *dim)
-{
+static WeightTensor tensor(const char *name, Elem elem, int rank,
+                           const int64_t *dim) {
   WeightTensor t = {.name = name, .type = type_make(elem, rank, dim)};
 
   t.data = buffer_new((size_t)type_elems(&t.type) * elem_size(elem));
@@ -248,9 +223,7 @@ tensor(const char *name, Elem elem, int rank, const int64_t *dim)
   return t;
 }
 
-static void
-check_tensor(const WeightFile *w, const WeightTensor *t)
-{
+static void check_tensor(const WeightFile *w, const WeightTensor *t) {
   const WeightTensor *r = weights_find(w, t->name);
 
   assert_non_null(r);
@@ -259,9 +232,7 @@ check_tensor(const WeightFile *w, const WeightTensor *t)
   assert_memory_equal(r->data->data, t->data->data, t->data->size);
 }
 
-static void
-test_safetensors_write(void **state)
-{
+static void test_safetensors_write(void **state) {
   static const int64_t dim[] = {2, 3, 0, 5};
   WeightTensor t[] = {
     tensor("f64", F64, 2, dim), tensor("f32", F32, 2, dim),
@@ -301,9 +272,7 @@ test_safetensors_write(void **state)
 }
 
 /* f32 of a mapped file is used where it lies. */
-static void
-test_no_copy(void **state)
-{
+static void test_no_copy(void **state) {
   static const int64_t dim[] = {1 << 18};
   WeightTensor t = tensor("w", F32, 1, dim);
   Arena *a = arena_new();
@@ -327,9 +296,7 @@ test_no_copy(void **state)
 
 /* ---- npy ------------------------------------------------------------ */
 
-static void
-refuse_npy(const char *dict, size_t n, const char *expect)
-{
+static void refuse_npy(const char *dict, size_t n, const char *expect) {
   Text t = {0};
   size_t len = strlen(dict);
 
@@ -346,9 +313,7 @@ refuse_npy(const char *dict, size_t n, const char *expect)
 #define N(descr, order, shape) \
   "{'descr': " descr ", 'fortran_order': " order ", 'shape': " shape ", }\n"
 
-static void
-test_npy_malformed(void **state)
-{
+static void test_npy_malformed(void **state) {
   static const struct { const char *dict, *expect; } rows[] = {
     {"", "expected '{'"},
     {"{}", "'descr', 'fortran_order' or 'shape' is missing"},
@@ -385,9 +350,7 @@ test_npy_malformed(void **state)
   refuse("\x93NUMPY\1\0\2\0{\0", 12, "byte 11: error: npy header: NUL byte");
 }
 
-static void
-test_npy_write(void **state)
-{
+static void test_npy_write(void **state) {
   static const Elem elems[] = {
     F64, F32, F16, BF16, I64, I32, I16, I8, U8, B1
   };
@@ -419,9 +382,8 @@ static const char npy_bytes[] =
   "\1\2\3";
 
 /* Write a zip of one member and read it back as bytes. */
-static void
-make_npz(Text *out, const char *member, bool deflate, size_t keep)
-{
+static void make_npz(Text *out, const char *member, bool deflate,
+                     size_t keep) {
   zip_t *z = zip_open(file, ZIP_CREATE | ZIP_TRUNCATE, NULL);
   zip_source_t *s;
   zip_int64_t i;
@@ -444,9 +406,7 @@ make_npz(Text *out, const char *member, bool deflate, size_t keep)
 }
 
 /* Where the central directory's entry begins. */
-static size_t
-central_entry(const Text *t)
-{
+static size_t central_entry(const Text *t) {
   for (size_t i = 0; i + 4 < t->n; i++)
     if (memcmp(t->s + i, "PK\1\2", 4) == 0)
       return i;
@@ -454,9 +414,7 @@ central_entry(const Text *t)
   return 0;
 }
 
-static void
-test_npz(void **state)
-{
+static void test_npz(void **state) {
   size_t n = sizeof npy_bytes - 1;
   Arena *a = arena_new();
   Text t = {0};
@@ -478,9 +436,7 @@ test_npz(void **state)
   arena_free(a);
 }
 
-static void
-test_npz_malformed(void **state)
-{
+static void test_npz_malformed(void **state) {
   size_t n = sizeof npy_bytes - 1, at;
   Text t = {0};
 
@@ -514,15 +470,11 @@ test_npz_malformed(void **state)
 
 /* ---- files of other tools ------------------------------------------- */
 
-static const char *
-corpus(Arena *a, const char *name)
-{
+static const char *corpus(Arena *a, const char *name) {
   return arena_printf(a, "%s/fuzz/corpus/%s", TEST_SRCDIR, name);
 }
 
-static void
-check_x(Arena *a, const char *path, const char *name, Elem elem)
-{
+static void check_x(Arena *a, const char *path, const char *name, Elem elem) {
   static const float expect[] = {0, -0.0f, 1.5f, 0x1p-24f, 65504, INFINITY};
   WeightFile *w = read_file(a, corpus(a, path), NULL);
   const WeightTensor *t = weights_find(w, name);
@@ -540,9 +492,7 @@ check_x(Arena *a, const char *path, const char *name, Elem elem)
 }
 
 /* By NumPy 2.4 and safetensors 0.8 for Python. */
-static void
-test_foreign(void **state)
-{
+static void test_foreign(void **state) {
   Arena *a = arena_new();
 
   (void)state;
@@ -564,9 +514,7 @@ test_foreign(void **state)
 }
 
 /* The fuzzers' corpora, so that what they found stays found. */
-static void
-test_corpora(void **state)
-{
+static void test_corpora(void **state) {
   static const struct { const char *dir; WeightParser *parse; } kinds[] = {
     {"safetensors", safetensors_parse}, {"npz", npz_parse},
     {"npy", npy_parse}
@@ -600,9 +548,7 @@ test_corpora(void **state)
   arena_free(a);
 }
 
-int
-main(void)
-{
+int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_widen_half),
     cmocka_unit_test(test_widen_others),

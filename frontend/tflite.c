@@ -1,0 +1,257 @@
+/* tflite.c - a TensorFlow Lite file becomes a text of the language and the
+ * weights that the text mentions.  Both come from one run over the graph,
+ * so that they agree. */
+#include "frontend/tflite.h"
+#include "frontend/tflite_name.h"
+
+#include <string.h>
+
+enum { CODE_DEQUANTIZE = 6, CODE_DENSIFY = 124 };
+
+static const char *type_name(int type) {
+  static const char *const names[] = {
+    "float32", "float16", "int32", "uint8", "int64", "string", "bool",
+    "int16", "complex64", "int8", "float64", "complex128", "uint64",
+    "resource", "variant", "uint32", "uint16", "int4", "bfloat16"
+  };
+  size_t n = sizeof names / sizeof *names;
+  return type >= 0 && (size_t)type < n ? names[type] : "an unknown type";
+}
+
+/* ---- operators ------------------------------------------------------ */
+
+static bool is_quantised(int type) {
+  return type == 3 || type == 7 || type == 9 || type == 17;
+}
+
+static bool type_refuse(Tf *t, const char *what, int type) {
+  return tf_refuse(t, "%s of type %s%s", what, type_name(type),
+                   is_quantised(type)
+                     ? " (quantised computation is not supported)" : "");
+}
+
+/* Floats are computed; other numbers only say how. */
+static bool types_ok(Tf *t) {
+  for (int i = 0; i < t->op->nin; i++) {
+    const TfTensor *x = tf_in(t, i);
+    if (x && x->type != TF_FLOAT32 && !tf_const(t, x))
+      return type_refuse(t, "an operand", x->type);
+  }
+  for (int i = 0; i < t->op->nout; i++)
+    if (tf_out(t, i)->type != TF_FLOAT32)
+      return type_refuse(t, "a result", tf_out(t, i)->type);
+  return true;
+}
+
+static void op_write(Tf *t) {
+  int code = t->op->code;
+  TfWriter *w = tf_math_writer(code);
+  if (!w)
+    w = tf_window_writer(code);
+  if (!w)
+    w = tf_shape_writer(code);
+  if (code == CODE_DEQUANTIZE || code == CODE_DENSIFY) {
+    if (t->op->nout != 1 || !tf_const(t, tf_out(t, 0)))
+      tf_refuse(t, "values that are no constant floats (quantised "
+                "computation is not supported)");
+    return;
+  }
+  if (!w)
+    tf_refuse(t, "%s", "");
+  else if (t->op->nout < 1)
+    tf_refuse(t, "no result");
+  else if (types_ok(t))
+    w(t);
+}
+
+/* What no output needs is not written. */
+static void live_mark(Tf *t) {
+  bool *need = arena_array(t->a, bool, t->tensors.n + 1);
+  for (size_t i = 0; i < t->outputs.n; i++)
+    need[t->outputs.at[i]] = true;
+  for (size_t i = t->ops.n; i-- > 0;) {
+    TfOp *o = &t->ops.at[i];
+    for (int k = 0; k < o->nout; k++)
+      o->live |= need[o->out[k]];
+    for (int k = 0; k < o->nin && o->live; k++)
+      if (o->in[k] >= 0)
+        need[o->in[k]] = true;
+  }
+}
+
+static bool refused_report(Tf *t) {
+  Text s = {0};
+  if (!t->refused.n)
+    return true;
+  for (size_t i = 0; i < t->refused.n; i++)
+    text_printf(&s, "%s%s", i ? "; " : "", t->refused.at[i]);
+  diag_error_at(t->d, EXIT_UNSUPPORTED, t->path,
+                "tflite: not supported: %s", s.s);
+  text_free(&s);
+  return false;
+}
+
+/* ---- the model ------------------------------------------------------ */
+
+static void type_write(Text *to, const TfTensor *x) {
+  Type t = type_make(F32, x->rank, x->dim);
+  type_print(to, &t);
+}
+
+static bool inputs_name(Tf *t, Text *head) {
+  for (size_t i = 0; i < t->inputs.n; i++) {
+    TfTensor *x = &t->tensors.at[t->inputs.at[i]];
+    if (x->type != TF_FLOAT32)
+      return diag_error_at(t->d, EXIT_UNSUPPORTED, t->path,
+                           "tflite: input '%s' is of type %s; only float32 "
+                           "is supported", x->name, type_name(x->type));
+    if (x->value[FORM_FILE] || x->data || x->producer >= 0)
+      return tf_error(t, "input '%s' has a value already", x->name);
+    const char *dot = strrchr(x->path, '.');
+    x->value[FORM_FILE] = tf_fresh(t, dot ? dot + 1 : x->path);
+    text_printf(head, "%s%s: ", i ? ", " : "", x->value[FORM_FILE]);
+    type_write(head, x);
+  }
+  return true;
+}
+
+/* Outputs have names of their own, the last word of the tensor's. */
+static void outputs_name(Tf *t, Text *head, const char **names) {
+  for (size_t i = 0; i < t->outputs.n; i++) {
+    const TfTensor *x = &t->tensors.at[t->outputs.at[i]];
+    const char *dot = strrchr(x->path, '.');
+    names[i] = tf_fresh(t, dot ? dot + 1 : x->path);
+    text_printf(head, "%s%s: ", i ? ", " : "", names[i]);
+    type_write(head, x);
+  }
+}
+
+/* A constant or an input that is an output is given as it is. */
+static void outputs_write(Tf *t, const char **names) {
+  for (size_t i = 0; i < t->outputs.n; i++) {
+    TfTensor *x = &t->tensors.at[t->outputs.at[i]];
+    TfOp none = {.code = -1};
+    t->op = x->producer >= 0 ? &t->ops.at[x->producer] : &none;
+    if (t->refused.n)
+      continue;
+    const char *v = tf_value(t, x, FORM_FILE);
+    text_printf(&t->text, "  %s = %s;\n", names[i], v);
+  }
+}
+
+/* A model is called like an op, so that it must not have the name of one. */
+static const char *model_name(Tf *t) {
+  const char *base = path_base(t->path);
+  const char *s = tflite_path(t->a, arena_strndup(t->a, base,
+                                                  strcspn(base, ".;/")));
+  const char *block = arena_printf(t->a, "block %s(", s);
+  Op op;
+  bool taken = op_parse(s, &op) || strstr(prelude_tam, block);
+  return taken ? arena_printf(t->a, "%s_net", s) : s;
+}
+
+static void text_finish(Tf *t, const Text *head, Text *out) {
+  text_printf(out, "model %s(%s {\n", model_name(t), head->s);
+  for (size_t i = 0; i < t->params.n; i++) {
+    text_printf(out, "  param %s: ", t->params.at[i].path);
+    type_print(out, &t->params.at[i].type);
+    text_puts(out, ";\n");
+  }
+  if (t->text.n)
+    text_write(out, t->text.s, t->text.n);
+  if (t->params.n) {
+    text_puts(out, "  weights ");
+    text_quote(out, path_base(t->path));
+    text_puts(out, ";\n");
+  }
+  text_puts(out, "}\n");
+}
+
+static bool model_write(Tf *t, Text *out) {
+  Text head = {0};
+  if (!tf_read(t))
+    return false;
+  tf_names(t);
+  live_mark(t);
+  const char **names = arena_array(t->a, const char *, t->outputs.n);
+  bool ok = inputs_name(t, &head);
+  if (ok) {
+    text_puts(&head, ") -> ");
+    outputs_name(t, &head, names);
+    for (size_t i = 0; i < t->ops.n; i++) {
+      t->op = &t->ops.at[i];
+      if (t->op->live)
+        op_write(t);
+    }
+    outputs_write(t, names);
+    ok = refused_report(t);
+    if (ok && t->flat.bad)
+      ok = tf_error(t, "byte %zu: %s", t->flat.at, t->flat.bad);
+  }
+  if (ok)
+    text_finish(t, &head, out);
+  text_free(&head);
+  return ok;
+}
+
+static Tf tf_open(Arena *a, Diags *d, const char *path, const Buffer *buf) {
+  return (Tf){.a = a, .d = d, .path = path,
+              .flat = {.p = buf->data, .n = buf->size}};
+}
+
+/* ---- what others call ----------------------------------------------- */
+
+bool path_is_tflite(const char *path) {
+  size_t n = strlen(path);
+  return n > 7 && !strcmp(path + n - 7, ".tflite");
+}
+
+bool tflite_text(Diags *d, const char *path, const Buffer *buf, Text *out) {
+  Arena *a = arena_new();
+  Tf t = tf_open(a, d, path, buf);
+  bool ok = model_write(&t, out);
+  text_free(&t.text);
+  arena_free(a);
+  return ok;
+}
+
+Source *tflite_source(Arena *a, Diags *d, const char *path) {
+  Buffer *buf = buffer_map(d, path);
+  Source *s = NULL;
+  Text text = {0};
+  if (buf && tflite_text(d, path, buf, &text)) {
+    s = arena_new_of(a, Source);
+    *s = (Source){arena_strdup(a, path), arena_strndup(a, text.s, text.n),
+                  text.n};
+  }
+  text_free(&text);
+  buffer_unref(buf);
+  return s;
+}
+
+static bool params_add(Tf *t, Arena *a, WeightFile *w) {
+  for (size_t i = 0; i < t->params.n; i++) {
+    const TfParam *p = &t->params.at[i];
+    Buffer *b = tf_param_data(t, p);
+    if (!b)
+      return false;
+    WeightTensor x = {arena_strdup(a, p->path), p->type, b};
+    vec_push(a, &w->tensors, x);
+  }
+  return true;
+}
+
+WeightFile *tflite_parse(Arena *a, Diags *d, const char *path, Buffer *buf) {
+  Arena *own = arena_new();
+  Tf t = tf_open(own, d, path, buf);
+  Text text = {0};
+  WeightFile *w = weight_file_new(a, path);
+  bool ok = model_write(&t, &text) && params_add(&t, a, w);
+  text_free(&text);
+  text_free(&t.text);
+  arena_free(own);
+  if (ok)
+    return w;
+  weights_close(w);
+  return NULL;
+}

@@ -1,0 +1,126 @@
+/* tflite.h - inside frontend/: a TensorFlow Lite file on its way to a text
+ * of the language. */
+#ifndef TAMIS_TFLITE_H
+#define TAMIS_TFLITE_H
+
+#include "frontend/elab.h"
+#include "frontend/flatbuf.h"
+#include "frontend/frontend.h"
+#include "frontend/weights.h"
+
+/* Element types by their numbers in the format. */
+enum {
+  TF_FLOAT32 = 0, TF_FLOAT16 = 1, TF_INT32 = 2, TF_INT64 = 4
+};
+
+/* How a value is held: as the file says, or rank 4 with the last axis
+ * brought behind the first, which is what convolutions work on. */
+typedef enum { FORM_FILE, FORM_PLANES } Form;
+
+typedef struct TfTensor {
+  const char *name;      /* the file's */
+  const char *path;      /* what becomes of it in the language */
+  int type, rank;
+  int64_t dim[MAX_RANK];
+  const uint8_t *data;   /* NULL: computed when the net runs */
+  size_t size;
+  FlatTable sparsity;    /* pos 0: none */
+  int producer;          /* number of its op, -1: none */
+  const char *value[2];  /* by Form; NULL: not held so */
+} TfTensor;
+
+typedef struct TfOp {
+  int code, version;
+  const char *custom;    /* name of a custom op */
+  int nin, nout;
+  const int *in, *out;   /* numbers of tensors, -1: absent */
+  FlatTable options;
+  bool live;
+} TfOp;
+
+/* A tensor of weights that the text mentions: the values of src, seen as
+ * `view`, with axes in the order `order`, and then as the shape `type`. */
+typedef struct TfParam {
+  const char *path;
+  const TfTensor *src;
+  Type view, type;
+  int order[MAX_RANK];
+} TfParam;
+
+typedef struct Tf {
+  Arena *a;
+  Diags *d;
+  const char *path;      /* of the file */
+  FlatBuf flat;
+  size_t errors;         /* of d before */
+  Vec(TfTensor) tensors;
+  Vec(TfOp) ops;
+  Vec(int) inputs;
+  Vec(int) outputs;
+  const TfOp *op;        /* that is being written */
+  Text text;
+  Map names, paths;      /* that are taken */
+  Vec(TfParam) params;
+  Vec(const char *) refused;
+} Tf;
+
+/* ---- tflite_model.c: tables of the file ----------------------------- */
+
+bool tf_read(Tf *t);
+/* An error about the file. */
+bool tf_error(Tf *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
+const char *tf_op_name(const TfOp *o);
+
+/* ---- tflite_data.c: values of constants ----------------------------- */
+
+/* The tensor that holds the values of x, behind DENSIFY and DEQUANTIZE;
+ * NULL when x is computed or is no constant of floats or integers. */
+const TfTensor *tf_const(const Tf *t, const TfTensor *x);
+/* The values, row-major; NULL after an error. */
+float *tf_values(Tf *t, const TfTensor *x);
+/* A constant list of at most `max` integers; -1: it is none. */
+int tf_ints(Tf *t, const TfTensor *x, int64_t *out, int max);
+bool tf_number(Tf *t, const TfTensor *x, double *out);
+Buffer *tf_param_data(Tf *t, const TfParam *p);
+
+/* ---- tflite_write.c: names, statements, params ---------------------- */
+
+/* Paths for all tensors, names kept clear of their first segments. */
+void tf_names(Tf *t);
+/* A name that no value has. */
+const char *tf_fresh(Tf *t, const char *wish);
+TfTensor *tf_in(Tf *t, int i);
+TfTensor *tf_out(Tf *t, int i);
+/* Say why the op is not supported; false. */
+bool tf_refuse(Tf *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Text that stands for a tensor held in a form: a number, a param or a
+ * value, written first where need be. */
+const char *tf_value(Tf *t, TfTensor *x, Form f);
+/* PLANES when an operand of rank 4 is held only so. */
+Form tf_form(Tf *t);
+int64_t tf_elems(const TfTensor *x);
+/* Where axis `i` of the file (may be negative) lies in a form; -1: x has no
+ * such axis. */
+int tf_axis(const TfTensor *x, int64_t i, Form f);
+/* One statement that gives an unnamed value; its name. */
+const char *tf_temp(Tf *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* The statement that gives result `i`. */
+bool tf_give(Tf *t, int i, Form f, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* The same, with a fused activation behind it. */
+bool tf_give_act(Tf *t, Form f, int act, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
+/* "[1,2]" */
+const char *tf_list(Tf *t, const int64_t *v, int n);
+/* A param of the op, "weight", from the values of a constant. */
+const char *tf_param(Tf *t, const char *name, const TfTensor *x,
+                     const Type *view, const int *order, const Type *type);
+
+/* ---- tflite_math.c, tflite_window.c, tflite_shape.c ----------------- */
+
+/* Write an op; false when it is none of theirs, or refused (said so). */
+typedef bool TfWriter(Tf *t);
+TfWriter *tf_math_writer(int code);
+TfWriter *tf_window_writer(int code);
+TfWriter *tf_shape_writer(int code);
+
+#endif

@@ -1,0 +1,308 @@
+/* tflite_data.c - values of constants: float32 and float16, dense or in the
+ * format's sparse encodings, whatever DENSIFY and DEQUANTIZE stand between
+ * them and their use. */
+#include "frontend/tflite.h"
+
+#include <string.h>
+
+enum {
+  CODE_DEQUANTIZE = 6, CODE_DENSIFY = 124,
+  MAX_CHAIN = 4,             /* ops between a constant and its use */
+  MAX_LEVELS = 2 * MAX_RANK  /* dimensions and blocks */
+};
+
+static bool is_float(const TfTensor *x) {
+  return x->type == TF_FLOAT32 || x->type == TF_FLOAT16;
+}
+
+const TfTensor *tf_const(const Tf *t, const TfTensor *x) {
+  for (int i = 0; x && i <= MAX_CHAIN; i++) {
+    if (x->data)
+      return is_float(x) || x->type == TF_INT32 || x->type == TF_INT64
+             ? x : NULL;
+    if (x->producer < 0 || (size_t)x->producer >= t->ops.n)
+      return NULL;
+    const TfOp *o = &t->ops.at[x->producer];
+    if ((o->code != CODE_DEQUANTIZE && o->code != CODE_DENSIFY) ||
+        o->nin != 1 || o->in[0] < 0)
+      return NULL;
+    const TfTensor *from = &t->tensors.at[o->in[0]];
+    if (from->rank != x->rank ||
+        memcmp(from->dim, x->dim, sizeof x->dim) != 0)
+      return NULL;
+    x = from;
+  }
+  return NULL;
+}
+
+/* ---- numbers -------------------------------------------------------- */
+
+static size_t number_size(const TfTensor *x) {
+  return x->type == TF_FLOAT16 ? 2 : x->type == TF_INT64 ? 8 : 4;
+}
+
+/* The first n numbers of the data, widened; the caller has checked that
+ * they are there. */
+static void numbers_widen(const TfTensor *x, size_t n, float *out) {
+  Buffer raw = {.data = (uint8_t *)(uintptr_t)x->data,
+                .size = n * number_size(x), .refs = 1};
+  int64_t dim = (int64_t)n;
+  Elem e = x->type == TF_FLOAT32 ? F32 : x->type == TF_FLOAT16 ? F16
+           : x->type == TF_INT64 ? I64 : I32;
+  WeightTensor w = {"", type_make(e, 1, &dim), &raw};
+  Buffer *b = weights_to_f32(&w);
+  memcpy(out, b->data, n * sizeof *out);
+  buffer_unref(b);
+}
+
+static float *dense_values(Tf *t, const TfTensor *x) {
+  size_t n = (size_t)tf_elems(x);
+  if (x->size != n * number_size(x)) {
+    tf_error(t, "tensor '%s': expected %zu bytes of data, found %zu",
+             x->name, n * number_size(x), x->size);
+    return NULL;
+  }
+  float *v = arena_array(t->a, float, n + 1);
+  if (n)
+    numbers_widen(x, n, v);
+  return v;
+}
+
+/* ---- sparse encodings ----------------------------------------------- */
+
+/* One level of the traversal: which axis it walks along, and the index of
+ * an element of a block is what the levels of its axis make together. */
+typedef struct Level {
+  int axis;
+  bool inner, sparse;
+  int64_t size;            /* of the axis, in blocks; of the block */
+  FlatVec segments, indices;
+} Level;
+typedef struct Walk {
+  Tf *t;
+  const TfTensor *x;
+  int n;
+  Level level[MAX_LEVELS];
+  int64_t block[MAX_RANK];   /* 1: not blocked */
+  int64_t at[MAX_RANK];      /* index of the element reached */
+  const float *from;
+  size_t nfrom;
+  float *to;
+} Walk;
+
+static bool walk_error(Walk *w, const char *what) {
+  return tf_error(w->t, "tensor '%s': sparse: %s", w->x->name, what);
+}
+
+/* An index vector is a table of int32, uint16 or uint8. */
+static FlatVec index_vec(FlatTable tab, int kind_field) {
+  static const int bytes[] = {0, 4, 2, 1};
+  uint64_t kind = flat_uint(tab, kind_field, 1, 0);
+  if (kind < 1 || kind > 3)
+    return (FlatVec){.f = tab.f};
+  return flat_vec(flat_table(tab, kind_field + 1), 0, bytes[kind]);
+}
+
+/* The traversal order names each axis once, then each block once. */
+static bool order_read(Walk *w, FlatVec order, FlatVec map) {
+  const TfTensor *x = w->x;
+  bool seen[MAX_LEVELS] = {false}, blocked[MAX_RANK] = {false};
+  w->n = x->rank + (int)map.n;
+  if (map.n > (size_t)x->rank || order.n != (size_t)w->n)
+    return walk_error(w, "expected one level an axis and block");
+  for (int i = 0; i < w->n; i++) {
+    int64_t k = flat_vec_int(order, (size_t)i);
+    if (k < 0 || k >= w->n || seen[k])
+      return walk_error(w, "the traversal order is no order of the levels");
+    seen[k] = true;
+    w->level[i].inner = k >= x->rank;
+    int64_t axis = k;
+    if (k >= x->rank)
+      axis = flat_vec_int(map, (size_t)(k - x->rank));
+    if (axis < 0 || axis >= x->rank ||
+        (w->level[i].inner && blocked[axis]))
+      return walk_error(w, "the block map names no axis");
+    blocked[axis] |= w->level[i].inner;
+    w->level[i].axis = (int)axis;
+  }
+  return true;
+}
+
+static bool level_read(Walk *w, Level *l, FlatTable meta) {
+  l->sparse = flat_uint(meta, 0, 1, 0) != 0;
+  l->size = flat_int(meta, 1, 4, 0);
+  if (flat_uint(meta, 0, 1, 0) > 1)
+    return walk_error(w, "a dimension is neither dense nor CSR");
+  if (!l->sparse && l->size < 0)
+    return walk_error(w, "a dense dimension has a negative size");
+  if (!l->sparse)
+    return true;
+  l->segments = index_vec(meta, 2);
+  l->indices = index_vec(meta, 4);
+  if (l->segments.n < 1)
+    return walk_error(w, "a CSR dimension has no segments");
+  return true;
+}
+
+/* Sizes of blocks; outer levels count blocks. */
+static bool levels_fit(Walk *w) {
+  const TfTensor *x = w->x;
+  for (int i = 0; i < x->rank; i++)
+    w->block[i] = 1;
+  for (int i = 0; i < w->n; i++) {
+    Level *l = &w->level[i];
+    if (!l->inner)
+      continue;
+    if (l->sparse || l->size < 1 || x->dim[l->axis] % l->size)
+      return walk_error(w, "a block does not divide its axis");
+    w->block[l->axis] = l->size;
+  }
+  for (int i = 0; i < w->n; i++) {
+    Level *l = &w->level[i];
+    if (l->inner)
+      continue;
+    int64_t size = x->dim[l->axis] / w->block[l->axis];
+    if (!l->sparse && l->size != size)
+      return walk_error(w, "a dense dimension differs from the shape");
+    l->size = size;
+  }
+  return true;
+}
+
+static bool walk_leaf(Walk *w, uint64_t pos) {
+  int64_t to = 0;
+  if (pos >= w->nfrom)
+    return walk_error(w, "more indices than values");
+  for (int i = 0; i < w->x->rank; i++)
+    to = to * w->x->dim[i] + w->at[i];
+  w->to[to] = w->from[pos];
+  return true;
+}
+
+/* `pos` numbers the places of the levels before. */
+static bool walk_level(Walk *w, int i, uint64_t pos) {
+  if (i == w->n)
+    return walk_leaf(w, pos);
+  const Level *l = &w->level[i];
+  uint64_t first = pos * (uint64_t)l->size, last = first + (uint64_t)l->size;
+  if (l->sparse) {
+    if (pos + 1 >= l->segments.n)
+      return walk_error(w, "a segment is missing");
+    first = flat_vec_uint(l->segments, pos);
+    last = flat_vec_uint(l->segments, pos + 1);
+    if (first > last || last > l->indices.n)
+      return walk_error(w, "a segment lies outside of the indices");
+  }
+  int64_t step = l->inner ? 1 : w->block[l->axis];
+  int64_t base = w->at[l->axis], before = -1;
+  for (uint64_t k = first; k < last; k++) {
+    int64_t index = l->sparse ? (int64_t)flat_vec_uint(l->indices, k)
+                              : (int64_t)(k - first);
+    if (index <= before || index >= l->size)
+      return walk_error(w, "indices do not ascend within the dimension");
+    before = index;
+    w->at[l->axis] = base + index * step;
+    if (!walk_level(w, i + 1, k))
+      return false;
+  }
+  w->at[l->axis] = base;
+  return true;
+}
+
+static bool walk_setup(Walk *w) {
+  const TfTensor *x = w->x;
+  FlatVec meta = flat_vec(x->sparsity, 2, 4);
+  if (!order_read(w, flat_vec(x->sparsity, 0, 4),
+                  flat_vec(x->sparsity, 1, 4)))
+    return false;
+  if (meta.n != (size_t)w->n)
+    return walk_error(w, "expected metadata of each level");
+  for (int i = 0; i < w->n; i++)
+    if (!level_read(w, &w->level[i], flat_vec_table(meta, (size_t)i)))
+      return false;
+  if (w->t->flat.bad)
+    return walk_error(w, w->t->flat.bad);
+  return levels_fit(w);
+}
+
+static float *sparse_values(Tf *t, const TfTensor *x) {
+  Walk w = {.t = t, .x = x, .nfrom = x->size / number_size(x)};
+  int64_t n = tf_elems(x);
+  /* Few values cannot ask for much memory. */
+  if ((uint64_t)n > ((uint64_t)t->flat.n << 12)) {
+    walk_error(&w, "its shape is too large for the file");
+    return NULL;
+  }
+  if (!walk_setup(&w))
+    return NULL;
+  float *from = arena_array(t->a, float, w.nfrom + 1);
+  numbers_widen(x, w.nfrom, from);
+  w.from = from;
+  w.to = arena_array(t->a, float, (size_t)n + 1);
+  return n == 0 || walk_level(&w, 0, 0) ? w.to : NULL;
+}
+
+float *tf_values(Tf *t, const TfTensor *x) {
+  return x->sparsity.pos ? sparse_values(t, x) : dense_values(t, x);
+}
+
+/* ---- lists and numbers that ops want to know ------------------------ */
+
+int tf_ints(Tf *t, const TfTensor *x, int64_t *out, int max) {
+  const TfTensor *c = x ? tf_const(t, x) : NULL;
+  int64_t n = c ? tf_elems(c) : -1;
+  if (!c || is_float(c) || c->rank > 2 || n > max || c->sparsity.pos ||
+      c->size != (size_t)n * number_size(c))
+    return -1;
+  for (int64_t i = 0; i < n; i++) {
+    int32_t small;
+    if (c->type == TF_INT64) {
+      memcpy(&out[i], c->data + 8 * i, 8);
+    } else {
+      memcpy(&small, c->data + 4 * i, 4);
+      out[i] = small;
+    }
+  }
+  return (int)n;
+}
+
+bool tf_number(Tf *t, const TfTensor *x, double *out) {
+  const TfTensor *c = x ? tf_const(t, x) : NULL;
+  if (!c || !is_float(c) || tf_elems(c) != 1 || c->sparsity.pos ||
+      c->size != number_size(c))
+    return false;
+  float v;
+  numbers_widen(c, 1, &v);
+  *out = v;
+  return true;
+}
+
+/* ---- params --------------------------------------------------------- */
+
+static void permuted(const TfParam *p, const float *from, float *to) {
+  int64_t stride[MAX_RANK], at[MAX_RANK] = {0};
+  int rank = p->view.rank;
+  int64_t n = type_elems(&p->type);
+  strides_dense(&p->view, stride);
+  for (int64_t i = 0; i < n; i++) {
+    int64_t src = 0;
+    for (int k = 0; k < rank; k++)
+      src += at[k] * stride[p->order[k]];
+    to[i] = from[src];
+    for (int k = rank - 1; k >= 0; k--) {
+      if (++at[k] < p->view.dim[p->order[k]])
+        break;
+      at[k] = 0;
+    }
+  }
+}
+
+Buffer *tf_param_data(Tf *t, const TfParam *p) {
+  size_t n = (size_t)type_elems(&p->type);
+  const float *v = tf_values(t, p->src);
+  if (!v)
+    return NULL;
+  Buffer *b = buffer_new(checked_mul(n, sizeof(float)));
+  permuted(p, v, (float *)(void *)b->data);
+  return b;
+}

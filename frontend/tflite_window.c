@@ -1,0 +1,207 @@
+/* tflite_window.c - convolutions, pools, linear layers, resizing. */
+#include "frontend/tflite.h"
+
+typedef struct Window {
+  int64_t in[2], out[2], k[2], stride[2], dilation[2], pad[4];
+} Window;
+
+/* SAME divides what is missing so that the greater half comes behind. */
+static bool window_fit(Tf *t, Window *w, const TfTensor *x, const TfTensor *y,
+                       int64_t padding) {
+  if (padding != 0 && padding != 1)
+    return tf_refuse(t, "padding %lld", (long long)padding);
+  for (int i = 0; i < 2; i++) {
+    w->in[i] = x->dim[1 + i];
+    w->out[i] = y->dim[1 + i];
+    if (w->stride[i] < 1 || w->dilation[i] < 1 || w->k[i] < 1 ||
+        w->stride[i] > 1 << 20 || w->dilation[i] > 1 << 20 ||
+        w->k[i] > 1 << 20)
+      return tf_refuse(t, "a window or step of size 0");
+    w->pad[i] = w->pad[2 + i] = 0;
+    if (padding == 1)
+      continue;
+    int64_t out = (w->in[i] + w->stride[i] - 1) / w->stride[i];
+    int64_t all = (out - 1) * w->stride[i] + (w->k[i] - 1) * w->dilation[i]
+                  + 1 - w->in[i];
+    if (all < 0)
+      all = 0;
+    w->pad[i] = all / 2;
+    w->pad[2 + i] = all - all / 2;
+  }
+  return true;
+}
+
+static bool rank4(Tf *t, const TfTensor *x) {
+  return (x && x->rank == 4) ||
+         tf_refuse(t, "expected operands of rank 4");
+}
+
+/* Arguments that are not what the op takes without them. */
+static const char *window_args(Tf *t, const Window *w, bool dilated) {
+  Text s = {0};
+  text_puts(&s, "");
+  if (w->stride[0] != 1 || w->stride[1] != 1)
+    text_printf(&s, ", stride=%s", tf_list(t, w->stride, 2));
+  if (w->pad[0] || w->pad[1] || w->pad[2] || w->pad[3])
+    text_printf(&s, ", pad=%s", tf_list(t, w->pad, 4));
+  if (dilated && (w->dilation[0] != 1 || w->dilation[1] != 1))
+    text_printf(&s, ", dilation=%s", tf_list(t, w->dilation, 2));
+  const char *r = arena_strdup(t->a, s.s);
+  text_free(&s);
+  return r;
+}
+
+static const char *bias_of(Tf *t, int i) {
+  TfTensor *b = tf_in(t, i);
+  if (!b)
+    return "";
+  if (!tf_const(t, b))
+    return arena_printf(t->a, ", b=%s", tf_value(t, b, FORM_FILE));
+  Type v = type_make(F32, b->rank, b->dim);
+  return arena_printf(t->a, ", b=%s",
+                      tf_param(t, "bias", b, &v, NULL, &v));
+}
+
+/* [O,kh,kw,I], or [1,kh,kw,O] of a depthwise convolution, become
+ * [O,I,kh,kw]. */
+static const char *filter_of(Tf *t, TfTensor *w, bool depthwise) {
+  static const int usual[] = {0, 3, 1, 2}, depth[] = {3, 0, 1, 2};
+  const int *order = depthwise ? depth : usual;
+  Type view = type_make(F32, 4, w->dim), type = view;
+  for (int i = 0; i < 4; i++)
+    type.dim[i] = view.dim[order[i]];
+  if (tf_const(t, w))
+    return tf_param(t, "weight", w, &view, order, &type);
+  return tf_temp(t, "permute(%s, order=%s)", tf_value(t, w, FORM_FILE),
+                 depthwise ? "[3,0,1,2]" : "[0,3,1,2]");
+}
+
+/* Fields: padding, strides w h, [multiplier,] activation, dilations w h. */
+static bool conv_write(Tf *t, bool depthwise) {
+  FlatTable o = t->op->options;
+  TfTensor *x = tf_in(t, 0), *f = tf_in(t, 1), *y = tf_out(t, 0);
+  int k = depthwise ? 4 : 3;
+  if (!rank4(t, x) || !rank4(t, f) || !rank4(t, y))
+    return false;
+  Window w = {
+    .k = {f->dim[1], f->dim[2]},
+    .stride = {flat_int(o, 2, 4, 0), flat_int(o, 1, 4, 0)},
+    .dilation = {flat_int(o, k + 2, 4, 1), flat_int(o, k + 1, 4, 1)},
+  };
+  if (!window_fit(t, &w, x, y, flat_int(o, 0, 1, 0)))
+    return false;
+  int64_t groups = depthwise ? x->dim[3]
+                   : f->dim[3] ? x->dim[3] / f->dim[3] : 0;
+  if (groups < 1 || (depthwise && f->dim[0] != 1))
+    return tf_refuse(t, "a filter that does not fit its input");
+  const char *xs = tf_value(t, x, FORM_PLANES);
+  const char *ws = filter_of(t, f, depthwise), *bs = bias_of(t, 2);
+  const char *gs = groups == 1
+    ? "" : arena_printf(t->a, ", groups=%lld", (long long)groups);
+  return tf_give_act(t, FORM_PLANES, (int)flat_int(o, k, 1, 0),
+                     "conv2d(%s, %s%s%s%s)", xs, ws, bs,
+                     window_args(t, &w, true), gs);
+}
+
+static bool write_conv(Tf *t) {
+  return conv_write(t, false);
+}
+
+static bool write_depthwise(Tf *t) {
+  return conv_write(t, true);
+}
+
+/* Padding does not count in an average. */
+static bool pool_write(Tf *t, const char *op, bool l2) {
+  FlatTable o = t->op->options;
+  TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0);
+  if (!rank4(t, x) || !rank4(t, y))
+    return false;
+  Window w = {
+    .k = {flat_int(o, 4, 4, 0), flat_int(o, 3, 4, 0)},
+    .stride = {flat_int(o, 2, 4, 0), flat_int(o, 1, 4, 0)},
+    .dilation = {1, 1},
+  };
+  if (!window_fit(t, &w, x, y, flat_int(o, 0, 1, 0)))
+    return false;
+  const char *xs = tf_value(t, x, FORM_PLANES);
+  if (l2)
+    xs = tf_temp(t, "square(%s)", xs);
+  const char *call = arena_printf(t->a, "%s(%s, k=%s%s)", op, xs,
+                                  tf_list(t, w.k, 2),
+                                  window_args(t, &w, false));
+  int act = (int)flat_int(o, 5, 1, 0);
+  if (l2)
+    return tf_give_act(t, FORM_PLANES, act, "sqrt(%s)",
+                       tf_temp(t, "%s", call));
+  return tf_give_act(t, FORM_PLANES, act, "%s", call);
+}
+
+static bool write_avg_pool(Tf *t) {
+  return pool_write(t, "avg_pool", false);
+}
+
+static bool write_max_pool(Tf *t) {
+  return pool_write(t, "max_pool", false);
+}
+
+static bool write_l2_pool(Tf *t) {
+  return pool_write(t, "avg_pool", true);
+}
+
+/* Unless asked to keep the rank, the input is a matrix. */
+static bool write_linear(Tf *t) {
+  FlatTable o = t->op->options;
+  TfTensor *x = tf_in(t, 0), *w = tf_in(t, 1), *y = tf_out(t, 0);
+  if (!x || !w || !y || w->rank != 2 || w->dim[1] < 1 || x->rank < 1)
+    return tf_refuse(t, "expected a matrix of weights");
+  if (flat_int(o, 1, 1, 0) != 0)
+    return tf_refuse(t, "shuffled weights");
+  const char *xs = tf_value(t, x, FORM_FILE), *ws;
+  int64_t rows = tf_elems(x) / w->dim[1];
+  if (x->rank != 2 && x->rank != y->rank)
+    xs = tf_temp(t, "reshape(%s, shape=%s)", xs,
+                 tf_list(t, (int64_t[]){rows, w->dim[1]}, 2));
+  Type v = type_make(F32, 2, w->dim);
+  ws = tf_const(t, w) ? tf_param(t, "weight", w, &v, NULL, &v)
+                      : tf_value(t, w, FORM_FILE);
+  return tf_give_act(t, FORM_FILE, (int)flat_int(o, 0, 1, 0),
+                     "linear(%s, %s%s)", xs, ws, bias_of(t, 2));
+}
+
+static bool resize_write(Tf *t, const char *mode, int first) {
+  TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0);
+  if (!rank4(t, x) || !rank4(t, y))
+    return false;
+  bool align = flat_bool(t->op->options, first);
+  bool half = flat_bool(t->op->options, first + 1);
+  if (align && half)
+    return tf_refuse(t, "aligned corners with half pixels");
+  return tf_give(t, 0, FORM_PLANES,
+                 "resize(%s, size=%s, mode=\"%s\", coord=\"%s\")",
+                 tf_value(t, x, FORM_PLANES), tf_list(t, y->dim + 1, 2),
+                 mode, align ? "align_corners"
+                       : half ? "half_pixel" : "asymmetric");
+}
+
+static bool write_resize_bilinear(Tf *t) {
+  return resize_write(t, "bilinear", 2);
+}
+
+static bool write_resize_nearest(Tf *t) {
+  return resize_write(t, "nearest", 0);
+}
+
+TfWriter *tf_window_writer(int code) {
+  switch (code) {
+  case 1: return write_avg_pool;
+  case 3: return write_conv;
+  case 4: return write_depthwise;
+  case 9: return write_linear;
+  case 12: return write_l2_pool;
+  case 17: return write_max_pool;
+  case 23: return write_resize_bilinear;
+  case 97: return write_resize_nearest;
+  default: return NULL;
+  }
+}

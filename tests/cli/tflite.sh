@@ -1,0 +1,48 @@
+#!/bin/sh
+# TensorFlow Lite files: small models of each operator against what the
+# format's own runtime gave (tests/tflite), native and by the reference;
+# what is refused; import and export agree.
+. "$SRCDIR/tests/cli/lib.sh"
+models=$SRCDIR/tests/tflite
+
+for m in "$models"/*.in.npy; do
+  m=${m%.in.npy}
+  n=$(basename "$m")
+  expect "$n" 0 'all within tolerance' "$TAMIS" check "$m.tflite" \
+    --in "$m.in.npy" --expect "$m.out.npy" --rtol 1e-5
+  expect "$n-reference" 0 '' "$TAMIS" run "$m.tflite" --engine=reference \
+    --in "$m.in.npy"
+done
+
+expect unsupported 4 'not supported: SEGMENT_SUM; RFFT2D' "$TAMIS" build \
+  "$models/unsupported.tflite" -o u.so
+absent unsupported-so u.so
+expect quantised 4 'quantised computation is not supported' "$TAMIS" build \
+  "$models/quantised.tflite" -o q.so
+
+cp "$models/net.tflite" "$models/net.in.npy" "$models/net.out.npy" .
+expect import 0 '' "$TAMIS" import net.tflite
+expect import-names 0 'from "net.tflite" "net/mean_3"' cat net.tam
+expect build-file 0 '' "$TAMIS" build net.tflite -o a.so
+expect build-import 0 '' "$TAMIS" build net.tam -o b.so
+same import-same a.so b.so
+expect show 0 'conv2d' "$TAMIS" show net.tflite --stats
+expect bench 0 'median' "$TAMIS" bench net.tflite --runs 2
+expect import-tam 2 'expected a .tflite file' "$TAMIS" import net.tam
+cp net.tflite net.safetensors
+expect import-over 2 'over what is read' "$TAMIS" import net.tflite \
+  -o net.tflite
+
+cat >slim.tam <<'EOF'
+import "net.tflite" as net;
+recipe slim for net {
+  prune **:conv2d with sparsity=0.5, method=magnitude;
+}
+EOF
+expect recipe 0 '' "$TAMIS" build slim.tam --recipe=slim -o slim.so
+
+head -c 1000 net.tflite >short.tflite
+expect truncated 3 'tflite' "$TAMIS" build short.tflite -o t.so
+printf 'no flatbuffer at all' >bad.tflite
+expect no-flatbuffer 3 'identifier of the format' "$TAMIS" build bad.tflite
+finish
