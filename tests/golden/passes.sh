@@ -1,5 +1,5 @@
 #!/bin/sh
-# pass.sh - PASS-what.tam as the pass leaves it: standard output of `tamis
+# passes.sh - PASS-what.tam as the pass leaves it: standard output of `tamis
 # show --after=PASS` is PASS-what.out, or its errors (exit code 1) are
 # PASS-what.err.  The first line may say `# options: ...`.  Passes that look
 # at the target are shown for x86-64-v3.
