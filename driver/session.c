@@ -113,21 +113,11 @@ bool session_load(Session *s) {
   return dump_options(s) && set_target(s);
 }
 
-/* A param of the printed module takes the values of its namesake. */
-static bool provide(void *ctx, Param *p) {
-  const Param *old = module_param(ctx, p->path);
-  if (!old) return false;
-  p->data = buffer_ref(old->data);
-  p->values = buffer_ref(old->values);
-  p->index = buffer_ref(old->index);
-  return true;
-}
-
 /* Print, parse and go on with what was read. */
 static bool roundtrip(Session *s, Module **m) {
   Text t = {0}, again = {0};
   module_print(&t, *m, NULL);
-  LoadOpts l = {.provide = provide, .provide_ctx = *m};
+  LoadOpts l = {.provide = param_provide, .provide_ctx = *m};
   Module *read = tam_load_text(s->diags, (*m)->file, t.s, t.n, &l);
   if (!read) {
     fputs(t.s, stderr);

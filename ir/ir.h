@@ -253,6 +253,10 @@ const char *module_fresh_path(Module *m, const char *wish);
  * NULL when it has no data or is trainable. */
 const float *param_values(Module *m, const Param *p);
 void param_set_data(Param *p, Buffer *data);   /* takes the reference */
+/* Give p the values, dense or packed, of its namesake in `module` (a Module),
+ * shared; false when there is none.  For a module that was printed and read
+ * back. */
+bool param_provide(void *module, Param *p);
 /* Bytes of the stored weights: dense data, or values and index. */
 int64_t param_bytes(const Param *p);
 

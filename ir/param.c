@@ -143,3 +143,12 @@ const float *param_values(Module *m, const Param *p) {
   }
   return (const float *)(const void *)p->wide->data;
 }
+
+bool param_provide(void *module, Param *p) {
+  const Param *old = module_param(module, p->path);
+  if (!old) return false;
+  p->data = buffer_ref(old->data);
+  p->values = buffer_ref(old->values);
+  p->index = buffer_ref(old->index);
+  return true;
+}

@@ -20,21 +20,12 @@ double seconds_now(void) {
 
 /* ---- the round trip -------------------------------------------------- */
 
-static bool namesake(void *ctx, Param *p) {
-  const Param *old = module_param(ctx, p->path);
-  if (!old) return false;
-  p->data = buffer_ref(old->data);
-  p->values = buffer_ref(old->values);
-  p->index = buffer_ref(old->index);
-  return true;
-}
-
 /* Go on with what the printed module reads back as; it must print the same
  * again. */
 static bool round_trip(Diags *d, const char *pass, Module **m) {
   Text t = {0}, again = {0};
   module_print(&t, *m, NULL);
-  LoadOpts lo = {.provide = namesake, .provide_ctx = *m};
+  LoadOpts lo = {.provide = param_provide, .provide_ctx = *m};
   Module *read = tam_load_text(d, "dump", t.s, t.n, &lo);
   if (read) module_print(&again, read, NULL);
   bool ok = read && strcmp(t.s, again.s) == 0;

@@ -132,15 +132,6 @@ static void random_counts(void **state) {
 
 /* ---- resuming -------------------------------------------------------- */
 
-static bool give(void *ctx, Param *p) {
-  const Param *old = module_param(ctx, p->path);
-  if (!old) return false;
-  p->data = buffer_ref(old->data);
-  p->values = buffer_ref(old->values);
-  p->index = buffer_ref(old->index);
-  return true;
-}
-
 /* Equal but for the names of values: printing names those that had none. */
 static void plans_equal(const Module *a, const Module *b) {
   const Func *f = a->funcs.at[0], *g = b->funcs.at[0];
@@ -165,7 +156,8 @@ static void plans_equal(const Module *a, const Module *b) {
 /* Load the text, or the values of `from` into the dump of it, and run. */
 static Module *run_until(Diags *d, const char *text, Module *from,
                          const char *stop) {
-  LoadOpts lo = {.provide = from ? give : provide, .provide_ctx = from};
+  LoadOpts lo = {.provide = from ? param_provide : provide,
+                 .provide_ctx = from};
   PipelineOpts o = {.target = &target, .opt = 2, .stop_after = stop};
   Module *m = tam_load_text(d, "<test>", text, strlen(text), &lo);
   assert_non_null(m);
