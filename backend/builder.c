@@ -19,6 +19,43 @@ Val vzero(Gen *g) { return LLVMConstNull(g->vec); }
 
 Val vsplat(Gen *g, Val scalar) { return splat_n(g, scalar, g->t->lanes); }
 
+LLVMTypeRef elem_type(Gen *g, Elem e) {
+  switch (e) {
+    case F64: return g->f64;
+    case F32: return g->f32;
+    default: return LLVMIntTypeInContext(g->c, (unsigned)elem_size(e) * 8);
+  }
+}
+
+LLVMTypeRef elem_vec(Gen *g, Elem e) {
+  return LLVMVectorType(elem_type(g, e), (unsigned)g->t->lanes);
+}
+
+bool is_vector(Val v) {
+  return LLVMGetTypeKind(LLVMTypeOf(v)) == LLVMVectorTypeKind;
+}
+
+Val const_like(Gen *g, Val like, double v) {
+  LLVMTypeRef t = LLVMTypeOf(like);
+  LLVMTypeRef e = is_vector(like) ? LLVMGetElementType(t) : t;
+  bool real = LLVMGetTypeKind(e) != LLVMIntegerTypeKind;
+  Val k = real ? LLVMConstReal(e, v)
+               : LLVMConstInt(e, (uint64_t)(int64_t)v, true);
+  return is_vector(like) ? splat_n(g, k, (int)LLVMGetVectorSize(t)) : k;
+}
+
+Val const_of(Gen *g, const Node *n) {
+  LLVMTypeRef t = elem_type(g, n->type.elem);
+  ensure(n->op == OP_CONST);
+  if (n->type.elem == B1) return LLVMConstInt(g->i1, n->ivalue != 0, false);
+  if (!elem_is_float(n->type.elem))
+    return LLVMConstInt(t, (uint64_t)n->ivalue, true);
+  if (n->type.elem == F32) return kf(g, n->value);
+  uint16_t bits;
+  elem_store(n->type.elem, &bits, 0, n->value);
+  return LLVMConstInt(t, bits, false);
+}
+
 /* Whether v is the constant k. */
 static bool is_const(Val v, int64_t k) {
   return LLVMIsAConstantInt(v) && LLVMConstIntGetSExtValue(v) == k;
@@ -84,6 +121,14 @@ void store_vec(Gen *g, Val v, Val p, int64_t off, int align) {
   store_as(g, v, p, off, align);
 }
 
+Val load_elem(Gen *g, Elem e, Val p, int64_t off) {
+  return load_as(g, elem_type(g, e), p, off, (int)elem_size(e));
+}
+
+void store_elem(Gen *g, Elem e, Val v, Val p, int64_t off) {
+  store_as(g, v, p, off, (int)elem_size(e));
+}
+
 Val load_index(Gen *g, Val p, int64_t off, int bytes) {
   LLVMTypeRef t = bytes == 1 ? g->i8 : bytes == 2 ? g->i16 : g->i32;
   ensure(bytes == 1 || bytes == 2 || bytes == 4);
@@ -118,9 +163,10 @@ static Val mask_first(Gen *g, int n) {
   return LLVMConstVector(bit, (unsigned)g->t->lanes);
 }
 
-/* `value` for a store, `other` (the lanes that are off) for a load. */
-static Val masked(Gen *g, const char *name, Val value, Val p, int n,
-                  Val other) {
+/* A masked access to a vector of type t: `value` for a store, `other` (the
+ * lanes that are off) for a load. */
+static Val masked(Gen *g, const char *name, LLVMTypeRef t, Val value, Val p,
+                  int n, Val other) {
   Val args[4];
   unsigned nargs = 0;
   ensure(n > 0 && n < g->t->lanes);
@@ -129,16 +175,37 @@ static Val masked(Gen *g, const char *name, Val value, Val p, int n,
   if (MASKED_ALIGN_OPERAND) args[nargs++] = k32(g, 4);
   args[nargs++] = mask_first(g, n);
   if (other) args[nargs++] = other;
-  LLVMTypeRef types[] = { g->vec, g->ptr };
+  LLVMTypeRef types[] = { t, g->ptr };
   return call_overloaded(g, name, types, 2, args, nargs);
 }
 
+static Val load_part_as(Gen *g, LLVMTypeRef t, Val p, int64_t off, int n) {
+  return masked(g, "llvm.masked.load", t, NULL, addrk(g, p, off), n,
+                LLVMConstNull(t));
+}
+
 Val load_part(Gen *g, Val p, int64_t off, int n) {
-  return masked(g, "llvm.masked.load", NULL, addrk(g, p, off), n, vzero(g));
+  return load_part_as(g, g->vec, p, off, n);
 }
 
 void store_part(Gen *g, Val v, Val p, int64_t off, int n) {
-  masked(g, "llvm.masked.store", v, addrk(g, p, off), n, NULL);
+  masked(g, "llvm.masked.store", LLVMTypeOf(v), v, addrk(g, p, off), n, NULL);
+}
+
+Val load_lanes_of(Gen *g, Elem e, Val p, int64_t off, int n) {
+  LLVMTypeRef t = elem_vec(g, e);
+  if (n == g->t->lanes) return load_as(g, t, p, off, (int)elem_size(e));
+  ensure(elem_size(e) == 4);
+  return load_part_as(g, t, p, off, n);
+}
+
+void store_lanes_of(Gen *g, Elem e, Val v, Val p, int64_t off, int n) {
+  if (n == g->t->lanes) {
+    store_as(g, v, p, off, (int)elem_size(e));
+    return;
+  }
+  ensure(elem_size(e) == 4);
+  store_part(g, v, p, off, n);
 }
 
 Val load_veci(Gen *g, Val p) { return load_as(g, g->veci, p, 0, 4); }
@@ -176,7 +243,7 @@ Val zero_n(Gen *g, int n) { return LLVMConstNull(f32_n(g, n)); }
 
 Val splat_n(Gen *g, Val scalar, int n) {
   if (n == 1) return scalar;
-  Val poison = LLVMGetPoison(f32_n(g, n));
+  Val poison = LLVMGetPoison(LLVMVectorType(LLVMTypeOf(scalar), (unsigned)n));
   Val v = LLVMBuildInsertElement(g->b, poison, scalar, k64(g, 0), "");
   LLVMTypeRef mask = LLVMVectorType(g->i32, (unsigned)n);
   return LLVMBuildShuffleVector(g->b, v, poison, LLVMConstNull(mask), "");

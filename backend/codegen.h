@@ -36,7 +36,15 @@ typedef struct Gen {
 Val k32(Gen *g, int64_t v);            /* constants */
 Val k64(Gen *g, int64_t v);
 Val kf(Gen *g, double v);
-Val vsplat(Gen *g, Val scalar);        /* to <lanes x f32> */
+Val vsplat(Gen *g, Val scalar);        /* to <lanes x its type> */
+/* An element as it lies in memory: floats narrower than f32 as words. */
+LLVMTypeRef elem_type(Gen *g, Elem e);
+LLVMTypeRef elem_vec(Gen *g, Elem e);  /* lanes of them */
+bool is_vector(Val v);
+/* A scalar or vector constant of the type of `like`. */
+Val const_like(Gen *g, Val like, double v);
+/* The value of a literal, as elements are computed with: b1 as i1. */
+Val const_of(Gen *g, const Node *n);
 Val add64(Gen *g, Val a, Val b);       /* nsw; folds constants */
 Val mul64(Gen *g, Val a, int64_t k);
 Val addr(Gen *g, Val base, Val byte_offset);        /* i8 gep, inbounds */
@@ -46,6 +54,11 @@ Val load_f32(Gen *g, Val p, int64_t off);
 Val load_vec(Gen *g, Val p, int64_t off, int align);
 void store_f32(Gen *g, Val v, Val p, int64_t off);
 void store_vec(Gen *g, Val v, Val p, int64_t off, int align);
+/* Elements and vectors of any type; fewer than all lanes only of 4 bytes. */
+Val load_elem(Gen *g, Elem e, Val p, int64_t off);
+void store_elem(Gen *g, Elem e, Val v, Val p, int64_t off);
+Val load_lanes_of(Gen *g, Elem e, Val p, int64_t off, int n);
+void store_lanes_of(Gen *g, Elem e, Val v, Val p, int64_t off, int n);
 /* Only the first n lanes (0 < n < lanes), n known now; the others of a
  * load are 0 and nothing behind is touched. */
 Val load_part(Gen *g, Val p, int64_t off, int n);
@@ -63,7 +76,8 @@ void store_lanes(Gen *g, Val v, Val p, int64_t off, int n);
 /* A vector of elements `stride` apart; the first n lanes count.  Stride 1
  * reads `lanes` elements, 2 at most 2*lanes, others only what is wanted. */
 Val load_stride(Gen *g, Val p, int64_t off, int stride, int n);
-/* The same with vectors of n lanes whatever the target has (1: a scalar). */
+/* The same with vectors of n lanes whatever the target has (1: a scalar);
+ * splat_n takes scalars of any type. */
 Val splat_n(Gen *g, Val scalar, int n);
 Val load_n(Gen *g, Val p, int64_t off, int n);
 Val zero_n(Gen *g, int n);
@@ -123,6 +137,11 @@ Val epilogue(Gen *g, const Node *n, Val acc, Val r);
 /* A unary op on a scalar or vector f32 value. */
 Val unary_math(Gen *g, Op op, Val x, double alpha_or_lo, double hi);
 Val binary_math(Gen *g, Op op, Val a, Val b);
+/* intmath.c: the same on elements of a type that is no float. */
+Val unary_int(Gen *g, Op op, Elem e, Val x);
+Val binary_int(Gen *g, Op op, Elem e, Val a, Val b);
+/* cast.c: an element, or a vector of them, as one of another type. */
+Val elem_convert(Gen *g, Val v, Elem from, Elem to);
 /* Zero what lies outside the tensor but inside its halo (pad columns and
  * halo rows of planes), for kernels that do not write it as they go. */
 void clear_halo(Gen *g, const Node *n);

@@ -9,10 +9,14 @@
 static NestArg *copy_begin(Gen *g, Nest *t, const Node *n, const Node *x) {
   nest_over(g, t, n);
   NestArg *a = &t->arg[t->nargs++];
-  a->elem = F32;
-  if (x->op == OP_CONST) a->scalar = kf(g, x->value);
+  a->elem = x->type.elem;
+  if (x->op == OP_CONST) a->scalar = const_of(g, x);
   else a->at = value_ptr(g, x);
   return a;
+}
+
+static int64_t size_of(const Node *n) {
+  return (int64_t)elem_size(n->type.elem);
 }
 
 static int norm_axis(const Node *n, const char *name, int rank) {
@@ -26,8 +30,8 @@ static bool copy_idle(Gen *g, const Node *n, int64_t n_off, const Node *x,
   if (x->op == OP_CONST) return false;
   Spot a = value_spot(g, n), b = value_spot(g, x);
   if (a.kind != b.kind || a.io != b.io) return false;
-  int64_t at = a.offset + 4 * (value_origin(n) + n_off);
-  if (at != b.offset + 4 * value_origin(x)) return false;
+  int64_t at = a.offset + size_of(n) * (value_origin(n) + n_off);
+  if (at != b.offset + size_of(n) * value_origin(x)) return false;
   for (int i = 0; i < t->rank; i++)
     if (t->dim[i] > 1 && t->arg[0].stride[i] != t->arg[1].stride[i])
       return false;
@@ -97,8 +101,10 @@ static void reshape_walk(Gen *g, const Node *n, const Node *x) {
   if (count <= 0) return;
   Loop l;
   loop_begin(g, &l, k64(g, 0), k64(g, count), 1, true, "i");
-  Val v = load_f32(g, addr(g, from, mul64(g, offset_of(g, x, l.iv), 4)), 0);
-  store_f32(g, v, addr(g, to, mul64(g, offset_of(g, n, l.iv), 4)), 0);
+  Val at = mul64(g, offset_of(g, x, l.iv), size_of(n));
+  Val v = load_elem(g, n->type.elem, addr(g, from, at), 0);
+  at = mul64(g, offset_of(g, n, l.iv), size_of(n));
+  store_elem(g, n->type.elem, v, addr(g, to, at), 0);
   loop_end(g, &l);
 }
 
@@ -145,7 +151,7 @@ static void copy_slice(Gen *g, const Node *n) {
   value_strides(x, own);
   for (int i = 0; i < t.rank; i++) a->stride[i] = own[i];
   a->stride[axis] *= attr_int(n, "step");
-  a->at = addrk(g, a->at, 4 * start * own[axis]);
+  a->at = addrk(g, a->at, size_of(n) * start * own[axis]);
   /* In place where the two begin at one element. */
   if (!copy_idle(g, n, -start * own[axis], x, &t)) nest_copy(g, &t);
 }
@@ -159,7 +165,7 @@ static void copy_select(Gen *g, const Node *n) {
   NestArg *a = copy_begin(g, &t, n, x);
   value_strides(x, own);
   for (int i = 0; i < t.rank; i++) a->stride[i] = own[i + (i >= axis)];
-  a->at = addrk(g, a->at, 4 * index * own[axis]);
+  a->at = addrk(g, a->at, size_of(n) * index * own[axis]);
   if (!copy_idle(g, n, -index * own[axis], x, &t)) nest_copy(g, &t);
 }
 
@@ -178,10 +184,10 @@ static void pad_border(Gen *g, const Node *n, const int64_t *before,
   for (int i = 0; i < t.rank; i++) {
     int64_t s = t.arg[0].stride[i], behind = before[i] + dim[i];
     t.dim[i] = before[i];
-    t.arg[0].at = addrk(g, base, 4 * skip);
+    t.arg[0].at = addrk(g, base, size_of(n) * skip);
     nest_fill(g, &t, value);
     t.dim[i] = all[i] - behind;
-    t.arg[0].at = addrk(g, base, 4 * (skip + behind * s));
+    t.arg[0].at = addrk(g, base, size_of(n) * (skip + behind * s));
     nest_fill(g, &t, value);
     t.dim[i] = dim[i];
     skip += before[i] * s;
@@ -200,7 +206,7 @@ static void copy_pad(Gen *g, const Node *n) {
     t.dim[i] = x->type.dim[i];
     off += before[i] * t.arg[0].stride[i];
   }
-  t.arg[0].at = addrk(g, t.arg[0].at, 4 * off);
+  t.arg[0].at = addrk(g, t.arg[0].at, size_of(n) * off);
   if (!copy_idle(g, n, off, x, &t)) nest_copy(g, &t);
   pad_border(g, n, before, x->type.dim, attr_float(n, "value"));
 }
@@ -215,7 +221,7 @@ static void copy_concat(Gen *g, const Node *n) {
     int64_t off = at * t.arg[0].stride[axis];
     value_strides(x, a->stride);
     t.dim[axis] = x->type.dim[axis];
-    t.arg[0].at = addrk(g, t.arg[0].at, 4 * off);
+    t.arg[0].at = addrk(g, t.arg[0].at, size_of(n) * off);
     if (!copy_idle(g, n, off, x, &t)) nest_copy(g, &t);
     at += x->type.dim[axis];
   }

@@ -8,6 +8,8 @@ static Val body_unary(Gen *g, const void *ctx, Val *in) {
   const Node *n = ctx;
   int attrs = op_info(n->op)->nattrs;
   double p = attrs > 0 ? n->attr[0].f : 0, q = attrs > 1 ? n->attr[1].f : 0;
+  if (!elem_is_float(n->type.elem))
+    return unary_int(g, n->op, n->type.elem, in[0]);
   return unary_math(g, n->op, in[0], p, q);
 }
 
@@ -20,7 +22,10 @@ void emit_unary(Gen *g, const Node *n) {
 }
 
 static Val body_binary(Gen *g, const void *ctx, Val *in) {
-  return binary_math(g, ((const Node *)ctx)->op, in[0], in[1]);
+  const Node *n = ctx;
+  Elem e = n->in[0]->type.elem;
+  if (!elem_is_float(e)) return binary_int(g, n->op, e, in[0], in[1]);
+  return binary_math(g, n->op, in[0], in[1]);
 }
 
 void emit_binary(Gen *g, const Node *n) {
@@ -65,8 +70,10 @@ void emit_scale_shift(Gen *g, const Node *n) {
 
 static Val body_mask(Gen *g, const void *ctx, Val *in) {
   (void)ctx;
-  Val zero = const_like(g, in[0], 0);
-  return vm_select(g, LLVMRealUNE, in[1], zero, in[0], zero);
+  Val zero = const_like(g, in[0], 0), set = in[1];
+  if (LLVMTypeOf(set) == LLVMTypeOf(in[0]))
+    set = LLVMBuildFCmp(g->b, LLVMRealUNE, set, zero, "");
+  return LLVMBuildSelect(g->b, set, in[0], zero, "");
 }
 
 void emit_mask(Gen *g, const Node *n) {

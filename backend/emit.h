@@ -29,7 +29,7 @@ enum { NEST_ARGS = 6 };
 typedef struct NestArg {
   Val at;                       /* address at index 0 */
   Val scalar;                   /* a value in place of memory, or NULL */
-  Elem elem;                    /* F32, or B1 read as 0 or 1 */
+  Elem elem;
   int64_t stride[MAX_RANK];
 } NestArg;
 typedef struct Nest {
@@ -37,7 +37,8 @@ typedef struct Nest {
   int64_t dim[MAX_RANK];
   NestArg arg[NEST_ARGS];
 } Nest;
-/* in[0..nargs-2] are scalars or vectors, all of one kind. */
+/* in[0..nargs-2] are scalars or all vectors, of the type that their elements
+ * have in memory, but b1 as i1; the result likewise. */
 typedef Val (*NestBody)(Gen *g, const void *ctx, Val *in);
 /* Build the loops.  Vectors run along the axis where the result is dense. */
 void nest_map(Gen *g, const Nest *nest, NestBody body, const void *ctx);
@@ -51,10 +52,8 @@ void nest_add_axis(Gen *g, Nest *nest, const Node *operand, int axis);
  * every argument allows it. */
 void nest_simplify(Nest *nest);
 void nest_fill(Gen *g, const Nest *nest, double value);
+/* Bytes are copied as they are, whatever they stand for. */
 void nest_copy(Gen *g, const Nest *nest);
-
-/* A scalar or vector constant of the type of `like`. */
-Val const_like(Gen *g, Val like, double v);
 
 /* ---- steps.c: one function a kernel call ---------------------------- */
 

@@ -4,16 +4,10 @@
 
 #include "backend/emit.h"
 
-Val const_like(Gen *g, Val like, double v) {
-  return LLVMTypeOf(like) == g->vec ? vsplat(g, kf(g, v)) : kf(g, v);
-}
-
 /* ---- building a nest ------------------------------------------------ */
 
-static int64_t arg_size(const NestArg *a) { return a->elem == B1 ? 1 : 4; }
-
-static Elem value_elem(const Node *n) {
-  return n->type.elem == B1 ? B1 : F32;
+static int64_t arg_size(const NestArg *a) {
+  return (int64_t)elem_size(a->elem);
 }
 
 void nest_over(Gen *g, Nest *nest, const Node *n) {
@@ -22,7 +16,7 @@ void nest_over(Gen *g, Nest *nest, const Node *n) {
   nest->nargs = 1;
   for (int i = 0; i < nest->rank; i++) nest->dim[i] = n->type.dim[i];
   nest->arg[0].at = value_ptr(g, n);
-  nest->arg[0].elem = value_elem(n);
+  nest->arg[0].elem = n->type.elem;
   value_strides(n, nest->arg[0].stride);
 }
 
@@ -31,9 +25,9 @@ void nest_add(Gen *g, Nest *nest, const Node *x) {
   int64_t own[MAX_RANK];
   int lead = nest->rank - x->type.rank;
   ensure(nest->nargs <= NEST_ARGS && lead >= 0);
-  a->elem = value_elem(x);
+  a->elem = x->type.elem;
   if (x->op == OP_CONST) {
-    a->scalar = kf(g, x->value);
+    a->scalar = const_of(g, x);
     return;
   }
   a->at = value_ptr(g, x);
@@ -47,7 +41,7 @@ void nest_add_axis(Gen *g, Nest *nest, const Node *x, int axis) {
   int64_t own[MAX_RANK];
   ensure(nest->nargs <= NEST_ARGS && x->type.rank == 1);
   a->at = value_ptr(g, x);
-  a->elem = value_elem(x);
+  a->elem = x->type.elem;
   value_strides(x, own);
   a->stride[axis] = own[0];
 }
@@ -97,23 +91,33 @@ void nest_simplify(Nest *n) {
 
 /* ---- elements ------------------------------------------------------- */
 
+/* A b1 in memory is a byte. */
+static Val bit_of(Gen *g, Elem e, Val v) {
+  if (e != B1) return v;
+  return LLVMBuildICmp(g->b, LLVMIntNE, v, const_like(g, v, 0), "");
+}
+
+static Val byte_of(Gen *g, Elem e, Val v) {
+  if (e != B1) return v;
+  LLVMTypeRef t = is_vector(v) ? elem_vec(g, e) : elem_type(g, e);
+  return LLVMBuildZExt(g->b, v, t, "");
+}
+
 static Val load_scalar(Gen *g, const NestArg *a, Val p) {
   if (a->scalar) return a->scalar;
-  if (a->elem != B1) return load_f32(g, p, 0);
-  Val set = LLVMBuildICmp(g->b, LLVMIntNE, load_index(g, p, 0, 1),
-                          k64(g, 0), "");
-  return LLVMBuildSelect(g->b, set, kf(g, 1), kf(g, 0), "");
+  return bit_of(g, a->elem, load_elem(g, a->elem, p, 0));
 }
 
 /* n elements of an argument from p on, along a stride. */
 static Val load_run(Gen *g, const NestArg *a, Val p, int64_t stride, int n) {
-  if (a->elem != B1 && stride == 1) return load_lanes(g, p, 0, n);
-  Val v = vzero(g);
+  if (stride == 1)
+    return bit_of(g, a->elem, load_lanes_of(g, a->elem, p, 0, n));
+  Val v = LLVMConstNull(elem_vec(g, a->elem));
   for (int i = 0; i < n; i++) {
-    Val e = load_scalar(g, a, addrk(g, p, i * stride * arg_size(a)));
+    Val e = load_elem(g, a->elem, p, i * stride * arg_size(a));
     v = vinsert(g, v, e, i);
   }
-  return v;
+  return bit_of(g, a->elem, v);
 }
 
 typedef struct Walk {
@@ -124,7 +128,7 @@ typedef struct Walk {
 
 /* n elements at index i of the last axis; fixed[k] is the value of an
  * argument that does not move along it. */
-static void walk_run(Gen *g, const Walk *w, Val *p, Val *fixed, Val i, int n) {
+static void walk_run(Gen *g, const Walk *w, const Val *p, Val *fixed, Val i, int n) {
   const Nest *t = w->nest;
   int axis = t->rank - 1;
   Val in[NEST_ARGS];
@@ -135,12 +139,48 @@ static void walk_run(Gen *g, const Walk *w, Val *p, Val *fixed, Val i, int n) {
                          : load_run(g, a, addr(g, p[k], mul64(g, i, s *
                                     arg_size(a))), s, n);
   }
-  Val v = w->body(g, w->ctx, in);
-  store_lanes(g, v, addr(g, p[0], mul64(g, i, 4)), 0, n);
+  Val v = byte_of(g, t->arg[0].elem, w->body(g, w->ctx, in));
+  store_lanes_of(g, t->arg[0].elem, v,
+                 addr(g, p[0], mul64(g, i, arg_size(&t->arg[0]))), 0, n);
 }
 
+static void walk_scalar(Gen *g, const Walk *w, const Val *p) {
+  Val in[NEST_ARGS];
+  const NestArg *to = &w->nest->arg[0];
+  for (int k = 1; k < w->nest->nargs; k++)
+    in[k - 1] = load_scalar(g, &w->nest->arg[k], p[k]);
+  store_elem(g, to->elem, byte_of(g, to->elem, w->body(g, w->ctx, in)), p[0],
+             0);
+}
+
+/* Elements [from, to) of the axis, one by one. */
+static void walk_each(Gen *g, const Walk *w, int axis, const Val *base,
+                      int64_t from, int64_t to,
+                      void (*then)(Gen *, const Walk *, int, const Val *)) {
+  const Nest *t = w->nest;
+  Val p[NEST_ARGS];
+  Loop l;
+  loop_begin(g, &l, k64(g, from), k64(g, to), 1, true, "i");
+  for (int k = 0; k < t->nargs; k++)
+    p[k] = t->arg[k].scalar
+             ? base[k]
+             : addr(g, base[k], mul64(g, l.iv, t->arg[k].stride[axis] *
+                                      arg_size(&t->arg[k])));
+  then(g, w, axis + 1, p);
+  loop_end(g, &l);
+}
+
+/* Only vectors of words are accessed in part. */
+static bool all_words(const Nest *t) {
+  for (int k = 0; k < t->nargs; k++)
+    if (!t->arg[k].scalar && arg_size(&t->arg[k]) != 4) return false;
+  return true;
+}
+
+static void walk_axis(Gen *g, const Walk *w, int axis, const Val *base);
+
 /* The last axis in vectors. */
-static void walk_vectors(Gen *g, const Walk *w, Val *p) {
+static void walk_vectors(Gen *g, const Walk *w, const Val *p) {
   const Nest *t = w->nest;
   int axis = t->rank - 1, lanes = g->t->lanes;
   int64_t full = t->dim[axis] / lanes * lanes, rest = t->dim[axis] - full;
@@ -156,43 +196,25 @@ static void walk_vectors(Gen *g, const Walk *w, Val *p) {
   } else if (full) {
     walk_run(g, w, p, fixed, k64(g, 0), lanes);
   }
-  if (rest) walk_run(g, w, p, fixed, k64(g, full), (int)rest);
-}
-
-static void walk_scalar(Gen *g, const Walk *w, Val *p) {
-  Val in[NEST_ARGS];
-  for (int k = 1; k < w->nest->nargs; k++)
-    in[k - 1] = load_scalar(g, &w->nest->arg[k], p[k]);
-  store_f32(g, w->body(g, w->ctx, in), p[0], 0);
+  if (!rest) return;
+  if (all_words(t)) walk_run(g, w, p, fixed, k64(g, full), (int)rest);
+  else walk_each(g, w, axis, p, full, t->dim[axis], walk_axis);
 }
 
 static void walk_axis(Gen *g, const Walk *w, int axis, const Val *base) {
   const Nest *t = w->nest;
-  Val p[NEST_ARGS];
-  for (int k = 0; k < t->nargs; k++) p[k] = base[k];
-  if (axis == t->rank) {
-    walk_scalar(g, w, p);
-    return;
-  }
-  if (axis == t->rank - 1 && t->arg[0].stride[axis] == 1) {
-    walk_vectors(g, w, p);
-    return;
-  }
-  Loop l;
-  loop_begin(g, &l, k64(g, 0), k64(g, t->dim[axis]), 1, true, "i");
-  for (int k = 0; k < t->nargs; k++)
-    if (!t->arg[k].scalar)
-      p[k] = addr(g, base[k], mul64(g, l.iv, t->arg[k].stride[axis] *
-                                    arg_size(&t->arg[k])));
-  walk_axis(g, w, axis + 1, p);
-  loop_end(g, &l);
+  if (axis == t->rank)
+    walk_scalar(g, w, base);
+  else if (axis == t->rank - 1 && t->arg[0].stride[axis] == 1)
+    walk_vectors(g, w, base);
+  else
+    walk_each(g, w, axis, base, 0, t->dim[axis], walk_axis);
 }
 
 void nest_map(Gen *g, const Nest *nest, NestBody body, const void *ctx) {
   Nest t = *nest;
   for (int i = 0; i < t.rank; i++)
     if (t.dim[i] == 0) return;
-  ensure(t.arg[0].elem != B1);
   nest_simplify(&t);
   Walk w = { &t, body, ctx };
   Val base[NEST_ARGS];
@@ -208,13 +230,19 @@ static Val body_copy(Gen *g, const void *ctx, Val *in) {
 }
 
 void nest_copy(Gen *g, const Nest *nest) {
-  ensure(nest->nargs == 2);
-  nest_map(g, nest, body_copy, NULL);
+  Nest t = *nest;
+  ensure(t.nargs == 2 && t.arg[0].elem == t.arg[1].elem);
+  if (t.arg[0].elem == B1 && !t.arg[1].scalar)
+    t.arg[0].elem = t.arg[1].elem = U8;
+  nest_map(g, &t, body_copy, NULL);
 }
 
 void nest_fill(Gen *g, const Nest *nest, double value) {
   Nest t = *nest;
+  Elem e = t.arg[0].elem;
+  Node k = { .op = OP_CONST, .type = type_make(e, 0, NULL), .value = value };
+  if (!elem_is_float(e)) k.ivalue = (int64_t)value;
   t.nargs = 2;
-  t.arg[1] = (NestArg){ .scalar = kf(g, value), .elem = F32 };
+  t.arg[1] = (NestArg){ .scalar = const_of(g, &k), .elem = e };
   nest_map(g, &t, body_copy, NULL);
 }

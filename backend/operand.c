@@ -32,15 +32,11 @@ static int64_t param_offset(Gen *g, const Param *p) {
   size_t i = p->order;
   ensure(i < g->mod->params.n && g->mod->params.at[i] == p);
   if (g->param_at[i] >= 0) return g->param_at[i];
-  int64_t n = type_elems(&p->type);
-  ensure(!p->type.sparse && n >= 0);
-  if (p->type.elem == B1) {
-    g->param_at[i] = blob_add(g, p->data->data, (size_t)n, 64);
-  } else {
-    const float *v = param_values(g->mod, p);
-    ensure(v);
-    g->param_at[i] = blob_add(g, v, (size_t)n * sizeof *v, 64);
-  }
+  ensure(!p->type.sparse);
+  const void *v = p->type.elem == F32 ? param_values(g->mod, p)
+                                      : param_data(p);
+  ensure(v);
+  g->param_at[i] = blob_add(g, v, (size_t)type_bytes(&p->type), 64);
   return g->param_at[i];
 }
 
@@ -81,8 +77,11 @@ Spot value_spot(Gen *g, const Node *n) {
   if (n->op == OP_PARAM)
     return (Spot){ SPOT_WEIGHTS, -1, param_offset(g, n->param) };
   if (n->op == OP_CONST) {
-    float v = (float)n->value;
-    return (Spot){ SPOT_WEIGHTS, -1, blob_add(g, &v, sizeof v, 4) };
+    Elem e = n->type.elem;
+    uint64_t v = 0;
+    if (elem_is_float(e)) elem_store(e, &v, 0, n->value);
+    else elem_store_int(e, &v, 0, n->ivalue);
+    return (Spot){ SPOT_WEIGHTS, -1, blob_add(g, &v, elem_size(e), 8) };
   }
   if (n->type.at >= 0) return (Spot){ SPOT_ARENA, -1, n->type.at };
   int out = output_index(f, n);
@@ -118,8 +117,7 @@ int64_t value_origin(const Node *n) {
 }
 
 Val value_ptr(Gen *g, const Node *n) {
-  int64_t size = n->op == OP_PARAM && n->type.elem != B1
-                     ? 4 : (int64_t)elem_size(n->type.elem);
+  int64_t size = (int64_t)elem_size(n->type.elem);
   return addrk(g, buffer_ptr(g, n), value_origin(n) * size);
 }
 

@@ -9,20 +9,46 @@ enum { CHAINS = 4 };
 
 typedef struct Fold {
   const Node *n;
+  Elem e;
   Nest t;              /* arg 0 the result (stride 0: folded), arg 1 x */
   int kept;            /* axes of t that are kept come first */
   int64_t count;       /* elements folded into one */
 } Fold;
 
-static double fold_start(Op op) {
-  return op == OP_MAX ? -INFINITY : op == OP_MIN ? INFINITY : 0;
+/* What a fold of no elements is. */
+static double fold_start(Op op, Elem e) {
+  bool max = op == OP_MAX;
+  if (op != OP_MAX && op != OP_MIN) return 0;
+  switch (e) {
+    case I64: return max ? -0x1p63 : 0x1p63;
+    case I32: return max ? INT32_MIN : INT32_MAX;
+    case U8: return max ? 0 : UINT8_MAX;
+    case B1: return max ? 0 : 1;
+    default: return max ? -INFINITY : INFINITY;
+  }
 }
 
-/* As the evaluator does it: a NaN never becomes an extreme. */
-static Val fold_step(Gen *g, Op op, Val acc, Val x) {
-  if (op == OP_MAX) return vm_select(g, LLVMRealOLT, acc, x, x, acc);
-  if (op == OP_MIN) return vm_select(g, LLVMRealOLT, x, acc, x, acc);
-  return LLVMBuildFAdd(g->b, acc, x, "");
+static Val start_scalar(Gen *g, Op op, Elem e) {
+  LLVMTypeRef t = elem_type(g, e);
+  double v = fold_start(op, e);
+  if (elem_is_float(e)) return LLVMConstReal(t, v);
+  int64_t k = v == 0x1p63 ? INT64_MAX : (int64_t)v;
+  return LLVMConstInt(t, (uint64_t)k, true);
+}
+
+/* As the evaluator does it: a NaN never becomes an extreme.  A b1 is a byte
+ * of 0 or 1 here. */
+static Val fold_step(Gen *g, Op op, Elem e, Val acc, Val x) {
+  bool real = elem_is_float(e);
+  if (op != OP_MAX && op != OP_MIN)
+    return real ? LLVMBuildFAdd(g->b, acc, x, "")
+                : LLVMBuildAdd(g->b, acc, x, "");
+  Val lo = op == OP_MAX ? acc : x, hi = op == OP_MAX ? x : acc;
+  bool is_unsigned = e == U8 || e == B1;
+  Val less = real ? LLVMBuildFCmp(g->b, LLVMRealOLT, lo, hi, "")
+                  : LLVMBuildICmp(g->b, is_unsigned ? LLVMIntULT : LLVMIntSLT,
+                                  lo, hi, "");
+  return LLVMBuildSelect(g->b, less, x, acc, "");
 }
 
 static Val fold_end(Gen *g, const Fold *f, Val acc) {
@@ -31,26 +57,29 @@ static Val fold_end(Gen *g, const Fold *f, Val acc) {
 }
 
 /* One result from the lanes of a vector. */
-static Val fold_lanes(Gen *g, Op op, Val v) {
+static Val fold_lanes(Gen *g, const Fold *f, Val v) {
   int lane[64];
   for (int w = g->t->lanes / 2; w >= 1; w /= 2) {
     for (int i = 0; i < g->t->lanes; i++) lane[i] = i < w ? i + w : -1;
-    v = fold_step(g, op, v, vshuffle(g, v, v, lane, g->t->lanes));
+    v = fold_step(g, f->n->op, f->e, v,
+                  vshuffle(g, v, v, lane, g->t->lanes));
   }
   return vlane(g, v, 0);
 }
 
 /* The first n lanes from memory, the others without effect. */
-static Val load_neutral(Gen *g, Op op, Val p, int64_t off, int n) {
+static Val load_neutral(Gen *g, const Fold *f, Val p, int64_t off, int n) {
   int lane[64], lanes = g->t->lanes;
-  Val v = load_lanes(g, p, off, n);
-  if (n == lanes || fold_start(op) == 0) return v;
+  Val v = load_lanes_of(g, f->e, p, off, n);
+  if (n == lanes || fold_start(f->n->op, f->e) == 0) return v;
   for (int i = 0; i < lanes; i++) lane[i] = i < n ? i : lanes + i;
-  return vshuffle(g, v, const_like(g, v, fold_start(op)), lane, lanes);
+  Val start = vsplat(g, start_scalar(g, f->n->op, f->e));
+  return vshuffle(g, v, start, lane, lanes);
 }
 
 /* Fold a dense run of `dim` elements at p into the chains. */
-static void fold_run(Gen *g, Op op, Val p, int64_t dim, Val *acc) {
+static void fold_run(Gen *g, const Fold *f, Val p, int64_t dim, Val *acc) {
+  Op op = f->n->op;
   int lanes = g->t->lanes;
   int64_t step = (int64_t)lanes * CHAINS, full = dim / step * step;
   if (full) {
@@ -59,35 +88,43 @@ static void fold_run(Gen *g, Op op, Val p, int64_t dim, Val *acc) {
     for (int c = 0; c < CHAINS; c++) loop_carry(g, &l, &acc[c]);
     Val at = addr(g, p, mul64(g, l.iv, 4));
     for (int c = 0; c < CHAINS; c++)
-      acc[c] = fold_step(g, op, acc[c], load_vec(g, at, 4 * c * lanes, 4));
+      acc[c] = fold_step(g, op, f->e, acc[c],
+                         load_lanes_of(g, f->e, at, 4 * c * lanes, lanes));
     loop_end(g, &l);
   }
   for (int c = 0; full < dim; full += lanes, c++) {
     int n = dim - full < lanes ? (int)(dim - full) : lanes;
-    acc[c % CHAINS] = fold_step(g, op, acc[c % CHAINS],
-                                load_neutral(g, op, p, 4 * full, n));
+    acc[c % CHAINS] = fold_step(g, op, f->e, acc[c % CHAINS],
+                                load_neutral(g, f, p, 4 * full, n));
   }
 }
+
+/* From an index of an axis to the next, in bytes. */
+static int64_t fold_bytes(const Fold *f, int arg, int axis) {
+  return (int64_t)elem_size(f->e) * f->t.arg[arg].stride[axis];
+}
+
+/* Vectors are made of words. */
+static bool fold_in_vectors(const Fold *f) { return elem_size(f->e) == 4; }
 
 /* The folded axes from `axis` on; the last one as a run when `along`, else
  * one load of n lanes (0: a scalar) an element. */
 static void fold_axes(Gen *g, const Fold *f, int axis, Val p, bool along,
                       int n, Val *acc) {
   const Nest *t = &f->t;
-  Op op = f->n->op;
   if (along && axis == t->rank - 1) {
-    fold_run(g, op, p, t->dim[axis], acc);
+    fold_run(g, f, p, t->dim[axis], acc);
     return;
   }
   if (axis == t->rank) {
-    Val x = n ? load_lanes(g, p, 0, n) : load_f32(g, p, 0);
-    acc[0] = fold_step(g, op, acc[0], x);
+    Val x = n ? load_lanes_of(g, f->e, p, 0, n) : load_elem(g, f->e, p, 0);
+    acc[0] = fold_step(g, f->n->op, f->e, acc[0], x);
     return;
   }
   Loop l;
   loop_begin(g, &l, k64(g, 0), k64(g, t->dim[axis]), 1, true, "fold");
   for (int c = 0; c < (along ? CHAINS : 1); c++) loop_carry(g, &l, &acc[c]);
-  Val at = addr(g, p, mul64(g, l.iv, 4 * t->arg[1].stride[axis]));
+  Val at = addr(g, p, mul64(g, l.iv, fold_bytes(f, 1, axis)));
   fold_axes(g, f, axis + 1, at, along, n, acc);
   loop_end(g, &l);
 }
@@ -96,21 +133,21 @@ static void fold_axes(Gen *g, const Fold *f, int axis, Val p, bool along,
 static void fold_results(Gen *g, const Fold *f, Val to, Val x, int n) {
   const Nest *t = &f->t;
   Op op = f->n->op;
-  bool along = n == 0 && t->rank > f->kept &&
+  bool along = n == 0 && t->rank > f->kept && fold_in_vectors(f) &&
                t->arg[1].stride[t->rank - 1] == 1;
-  Val start = kf(g, fold_start(op)), acc[CHAINS];
+  Val start = start_scalar(g, op, f->e), acc[CHAINS];
   for (int c = 0; c < CHAINS; c++)
     acc[c] = n || along ? vsplat(g, start) : start;
   fold_axes(g, f, f->kept, x, along, n, acc);
   if (along) {
     for (int w = CHAINS / 2; w >= 1; w /= 2)
       for (int c = 0; c < w; c++)
-        acc[c] = fold_step(g, op, acc[c], acc[c + w]);
-    acc[0] = fold_lanes(g, op, acc[0]);
+        acc[c] = fold_step(g, op, f->e, acc[c], acc[c + w]);
+    acc[0] = fold_lanes(g, f, acc[0]);
   }
   Val v = fold_end(g, f, acc[0]);
-  if (n) store_lanes(g, v, to, 0, n);
-  else store_f32(g, v, to, 0);
+  if (n) store_lanes_of(g, f->e, v, to, 0, n);
+  else store_elem(g, f->e, v, to, 0);
 }
 
 /* The last kept axis in vectors. */
@@ -136,15 +173,15 @@ static void fold_kept(Gen *g, const Fold *f, int axis, Val to, Val x) {
     return;
   }
   if (axis == f->kept - 1 && t->arg[0].stride[axis] == 1 &&
-      t->arg[1].stride[axis] == 1) {
+      t->arg[1].stride[axis] == 1 && fold_in_vectors(f)) {
     fold_across(g, f, to, x);
     return;
   }
   Loop l;
   loop_begin(g, &l, k64(g, 0), k64(g, t->dim[axis]), 1, true, "i");
   fold_kept(g, f, axis + 1,
-            addr(g, to, mul64(g, l.iv, 4 * t->arg[0].stride[axis])),
-            addr(g, x, mul64(g, l.iv, 4 * t->arg[1].stride[axis])));
+            addr(g, to, mul64(g, l.iv, fold_bytes(f, 0, axis))),
+            addr(g, x, mul64(g, l.iv, fold_bytes(f, 1, axis))));
   loop_end(g, &l);
 }
 
@@ -157,7 +194,8 @@ static void fold_begin(Gen *g, const Node *n, Fold *f) {
   int64_t own[MAX_RANK];
   for (int i = 0; i < count; i++)
     gone[axes[i] < 0 ? axes[i] + rank : axes[i]] = true;
-  *f = (Fold){ .n = n, .count = 1, .t = { .rank = rank, .nargs = 2 } };
+  *f = (Fold){ .n = n, .e = n->type.elem, .count = 1,
+               .t = { .rank = rank, .nargs = 2 } };
   value_strides(n, own);
   value_strides(x, f->t.arg[1].stride);
   for (int i = 0; i < rank; i++) {
@@ -169,7 +207,7 @@ static void fold_begin(Gen *g, const Node *n, Fold *f) {
   }
   f->t.arg[0].at = value_ptr(g, n);
   f->t.arg[1].at = value_ptr(g, x);
-  f->t.arg[0].elem = f->t.arg[1].elem = F32;
+  f->t.arg[0].elem = f->t.arg[1].elem = f->e;
 }
 
 void emit_reduce(Gen *g, const Node *n) {
@@ -179,8 +217,9 @@ void emit_reduce(Gen *g, const Node *n) {
   if (f.count == 0) {
     Nest t;
     nest_over(g, &t, n);
-    double empty = n->op == OP_MEAN ? (double)NAN : fold_start(n->op);
-    nest_fill(g, &t, empty);
+    t.arg[t.nargs++] = (NestArg){ .elem = f.e, .scalar =
+        n->op == OP_MEAN ? kf(g, NAN) : start_scalar(g, n->op, f.e) };
+    nest_copy(g, &t);
     return;
   }
   nest_simplify(&f.t);

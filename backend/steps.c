@@ -171,7 +171,7 @@ static void output_copy(Gen *g, const Step *s) {
   for (int i = 0; i < t.rank; i++) t.dim[i] = s->node->type.dim[i];
   strides_dense(&s->node->type, t.arg[0].stride);
   t.arg[0].at = LLVMBuildLoad2(g->b, g->ptr, slot, "");
-  t.arg[0].elem = F32;
+  t.arg[0].elem = s->node->type.elem;
   nest_add(g, &t, s->node);
   nest_copy(g, &t);
 }

@@ -101,7 +101,7 @@ static bool inputs(Arena *a, Diags *d, const Options *o, const Loaded *l,
                            m->n_inputs);
   for (uint32_t i = 0; ok && i < m->n_inputs; i++) {
     Type t = artifact_type(&m->inputs[i]);
-    ok = tensor_read(a, d, o, names[i], i, m->n_inputs, &t, &seed, l->io[i]);
+    ok = input_read(a, d, o, names[i], i, m->n_inputs, &t, &seed, l->io[i]);
   }
   return ok;
 }

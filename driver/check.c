@@ -24,24 +24,27 @@ static int64_t place(const Type *t, const int64_t *stride, int64_t origin,
   return origin;
 }
 
-static Diff compare(const Type *t, const float *y, const int64_t *stride,
-                    int64_t origin, const double *r, Tolerance tol) {
+/* Integers and bits are to be equal. */
+static Diff compare(const Type *t, const void *y, const int64_t *stride,
+                    int64_t origin, const Tensor *ref, Tolerance tol) {
   Diff d = {0};
   double top = 0;
   int64_t n = type_elems(t);
+  bool real = elem_is_float(t->elem);
   for (int64_t i = 0; i < n; i++) {
-    double v = y[place(t, stride, origin, i)];
-    if (isnan(r[i]) && isnan(v)) continue;
-    if (isinf(r[i]) && v == r[i]) continue;
-    if (isnan(v) || isnan(r[i]) || isinf(r[i]) || isinf(v)) {
+    double v = elem_load(t->elem, y, (size_t)place(t, stride, origin, i));
+    double r = real ? ref->v[i] : (double)ref->i[i];
+    if (isnan(r) && isnan(v)) continue;
+    if (isinf(r) && v == r) continue;
+    if (isnan(v) || isnan(r) || isinf(r) || isinf(v)) {
       d.nan = true;
       continue;
     }
-    if (fabs(r[i]) > top) top = fabs(r[i]);
-    if (fabs(v - r[i]) > d.abs) d.abs = fabs(v - r[i]);
+    if (fabs(r) > top) top = fabs(r);
+    if (fabs(v - r) > d.abs) d.abs = fabs(v - r);
   }
   d.rel = top > 0 ? d.abs / top : d.abs > 0 ? INFINITY : 0;
-  d.limit = tol.atol + tol.rtol * top;
+  d.limit = tol.atol + (real ? tol.rtol * top : 0);
   return d;
 }
 
@@ -74,17 +77,16 @@ static bool check_expected(const Options *o, Diags *d, Arena *a,
                                     m->n_outputs == 1 ? 0 : 1);
     if (!b) continue;
     Type t = artifact_type(&m->outputs[i]);
-    size_t n = (size_t)type_elems(&t);
-    float *want = arena_array(a, float, n + 1);
+    void *want = arena_alloc(a, (size_t)type_bytes(&t) + 8);
     Options file = {0};
     vec_push(a, &file.in, ((Binding){out[i], b->value}));
-    if (!tensor_read(a, d, &file, out[i], 0, 2, &t, NULL, want))
+    if (!input_read(a, d, &file, out[i], 0, 2, &t, NULL, want))
       return false;
-    double *r = arena_array(a, double, n + 1);
-    for (size_t k = 0; k < n; k++) r[k] = want[k];
+    Tensor r = tensor_new(a, &t);
+    tensor_read(&r, want);
     int64_t stride[MAX_RANK];
     strides_dense(&t, stride);
-    Diff diff = compare(&t, l->io[m->n_inputs + i], stride, 0, r, tol);
+    Diff diff = compare(&t, l->io[m->n_inputs + i], stride, 0, &r, tol);
     *same &= report(out[i], "(output)", &diff);
   }
   return true;
@@ -99,15 +101,16 @@ static void check_steps(const Loaded *l, const Func *f, const Tensor *ref,
     s->run(l->io, l->arena, m->weights);
     if (s->value < 0 || (size_t)s->value >= f->nodes.n) continue;
     const Type t = type_make((Elem)s->elem, s->rank, s->dims);
-    if (!type_same_shape(&t, &ref[s->value].type)) {
+    if (!type_same_shape(&t, &ref[s->value].type) ||
+        t.elem != ref[s->value].type.elem) {
       printf("BAD  %-32s shape differs from the model's\n", s->path);
       *same = false;
       continue;
     }
     const char *base = s->out_io >= 0 ? l->io[s->out_io]
                                       : (char *)l->arena + s->out_offset;
-    Diff d = compare(&t, (const float *)base, s->out_strides, s->out_origin,
-                     ref[s->value].v, tol);
+    Diff d = compare(&t, base, s->out_strides, s->out_origin, &ref[s->value],
+                     tol);
     *same &= report(*s->path ? s->path : s->origin, s->kernel, &d);
   }
 }
@@ -122,7 +125,7 @@ static void check_outputs(const Loaded *l, const Func *f, const Tensor *ref,
     const Tensor *r = &ref[f->outputs.at[i].node->id];
     int64_t stride[MAX_RANK];
     strides_dense(&r->type, stride);
-    Diff d = compare(&r->type, l->io[m->n_inputs + i], stride, 0, r->v, tol);
+    Diff d = compare(&r->type, l->io[m->n_inputs + i], stride, 0, r, tol);
     *same &= report(m->outputs[i].name, "(output)", &d);
   }
 }
@@ -138,17 +141,15 @@ static bool check_reference(Session *s, Diags *d, Arena *a, const Loaded *l,
                          f->outputs.n, m->n_inputs, m->n_outputs);
   Tensor *in = arena_array(a, Tensor, f->inputs.n + 1);
   for (size_t i = 0; i < f->inputs.n; i++) {
-    Type t = type_make(F32, f->inputs.at[i]->type.rank,
-                       f->inputs.at[i]->type.dim);
+    const Type *own = &f->inputs.at[i]->type;
+    Type t = type_make(own->elem, own->rank, own->dim);
     Type have = artifact_type(&m->inputs[i]);
-    if (!type_same_shape(&t, &have))
+    if (!type_same_shape(&t, &have) || t.elem != have.elem)
       return diag_error_at(d, EXIT_USAGE, "--so",
-                           "input '%s' has another shape than the model's",
+                           "input '%s' has another type than the model's",
                            m->inputs[i].name);
-    int64_t n = type_elems(&t);
-    in[i] = (Tensor){t, arena_array(a, double, (size_t)n + 1)};
-    for (int64_t k = 0; k < n; k++)
-      in[i].v[k] = ((const float *)l->io[i])[k];
+    in[i] = tensor_new(a, &t);
+    tensor_read(&in[i], l->io[i]);
   }
   EvalOpts e = {.blas = true};
   Tensor *ref = func_eval(a, s->module, f, in, &e, true, d);
@@ -188,7 +189,7 @@ static bool check(const Options *o, Diags *d, Arena *a, Loaded *l,
   uint64_t drawn = (uint64_t)seed;
   for (uint32_t i = 0; i < l->model->n_inputs; i++) {
     Type t = artifact_type(&l->model->inputs[i]);
-    if (!tensor_read(a, d, o, in[i], i, l->model->n_inputs, &t, &drawn,
+    if (!input_read(a, d, o, in[i], i, l->model->n_inputs, &t, &drawn,
                      l->io[i]))
       return false;
   }

@@ -117,11 +117,11 @@ Type artifact_type(const tamis_tensor *t);
 
 /* ---- tensorio.c ----------------------------------------------------- */
 
-/* Fill an input of type t (f32) from --in or, if `seed` is not NULL and
- * there is no binding for it, with uniform numbers in -1..1. */
-bool tensor_read(Arena *a, Diags *d, const Options *o, const char *name,
-                 size_t index, size_t count, const Type *t,
-                 const uint64_t *seed, float *to);
+/* Fill an input of type t from --in or, if `seed` is not NULL and there is
+ * no binding for it, with random numbers: floats in -1..1, integers 0..9. */
+bool input_read(Arena *a, Diags *d, const Options *o, const char *name,
+                size_t index, size_t count, const Type *t,
+                const uint64_t *seed, void *to);
 /* Every --in must name an input; likewise --out and --expect outputs. */
 bool bindings_check(Diags *d, const char *opt, const Binding *b, size_t nb,
                     const char *const *names, size_t n);

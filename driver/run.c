@@ -9,13 +9,13 @@ typedef struct Io {
   size_t nin, nout;
   const char **name;     /* inputs, then outputs */
   Type *type;
-  float **data;
+  void **data;
 } Io;
 
 static Io io_new(Arena *a, size_t nin, size_t nout) {
   size_t n = nin + nout;
   return (Io){nin, nout, arena_array(a, const char *, n),
-              arena_array(a, Type, n), arena_array(a, float *, n)};
+              arena_array(a, Type, n), arena_array(a, void *, n)};
 }
 
 static bool io_read(Arena *a, Diags *d, const Options *o, Io *io) {
@@ -25,35 +25,43 @@ static bool io_read(Arena *a, Diags *d, const Options *o, Io *io) {
     return false;
   bool ok = true;
   for (size_t i = 0; i < io->nin; i++)
-    ok &= tensor_read(a, d, o, io->name[i], i, io->nin, &io->type[i], NULL,
+    ok &= input_read(a, d, o, io->name[i], i, io->nin, &io->type[i], NULL,
                       io->data[i]);
   return ok;
 }
 
 enum { SHOWN = 10 };
 
+static void print_element(Elem e, const void *data, int64_t i) {
+  printf("  [%lld] ", (long long)i);
+  if (elem_is_float(e)) printf("%g\n", elem_load(e, data, (size_t)i));
+  else printf("%lld\n", (long long)elem_load_int(e, data, (size_t)i));
+}
+
 /* Outputs that no --out takes are printed, the largest values first. */
-static void print_output(const char *name, const Type *t, const float *v) {
+static void print_output(const char *name, const Type *t, const void *data) {
   int64_t n = type_elems(t);
   Text x = {0};
   type_print(&x, t);
   printf("%s: %s\n", name, x.s);
   text_free(&x);
-  double last = INFINITY;
+  double last = INFINITY, v, top;
   int64_t last_at = -1;
   for (int k = 0; k < SHOWN && k < n; k++) {
     int64_t best = -1;
     for (int64_t i = 0; i < n; i++) {
-      bool after = v[i] < last || (v[i] == last && i > last_at);
-      if (after && (best < 0 || v[i] > v[best])) best = i;
+      v = elem_load(t->elem, data, (size_t)i);
+      bool after = v < last || (v == last && i > last_at);
+      if (after && (best < 0 || v > top)) best = i, top = v;
     }
     if (best < 0) break;
-    printf("  [%lld] %g\n", (long long)best, v[best]);
-    last = v[best];
+    print_element(t->elem, data, best);
+    last = top;
     last_at = best;
   }
   for (int64_t i = 0, k = 0; k < SHOWN && i < n; i++)
-    if (isnan(v[i])) printf("  [%lld] nan\n", (long long)i), k++;
+    if (isnan(elem_load(t->elem, data, (size_t)i)))
+      printf("  [%lld] nan\n", (long long)i), k++;
   if (n > SHOWN) printf("  ... of %lld values\n", (long long)n);
 }
 
@@ -97,26 +105,18 @@ static bool run_native(const Options *o, Diags *d, Arena *a) {
   return ok;
 }
 
-static void widen(Arena *a, const Type *t, const float *from, Tensor *to) {
-  int64_t n = type_elems(t);
-  *to = (Tensor){*t, arena_array(a, double, (size_t)n + 1)};
-  for (int64_t i = 0; i < n; i++) to->v[i] = from[i];
-}
-
 static bool evaluate(Session *s, Io *io) {
   Func *f = s->module->funcs.at[0];
   Tensor *in = arena_array(s->arena, Tensor, io->nin + 1);
-  for (size_t i = 0; i < io->nin; i++)
-    widen(s->arena, &io->type[i], io->data[i], &in[i]);
+  for (size_t i = 0; i < io->nin; i++) {
+    in[i] = tensor_new(s->arena, &io->type[i]);
+    tensor_read(&in[i], io->data[i]);
+  }
   EvalOpts e = {.blas = true};
   Tensor *v = func_eval(s->arena, s->module, f, in, &e, false, s->diags);
   if (!v) return false;
-  for (size_t i = 0; i < io->nout; i++) {
-    const double *from = v[f->outputs.at[i].node->id].v;
-    int64_t n = type_elems(&io->type[io->nin + i]);
-    for (int64_t k = 0; k < n; k++)
-      io->data[io->nin + i][k] = (float)from[k];
-  }
+  for (size_t i = 0; i < io->nout; i++)
+    tensor_write(&v[f->outputs.at[i].node->id], io->data[io->nin + i]);
   return true;
 }
 
@@ -138,7 +138,7 @@ static bool run_reference(const Options *o, Diags *d, Arena *a) {
                                  : f->outputs.at[i - io.nin].node;
       io.name[i] = i < io.nin ? n->name : f->outputs.at[i - io.nin].name;
       io.type[i] = type_make(n->type.elem, n->type.rank, n->type.dim);
-      io.data[i] = arena_array(a, float, (size_t)type_elems(&n->type) + 1);
+      io.data[i] = arena_alloc(a, (size_t)type_bytes(&io.type[i]) + 8);
     }
     ok = io_read(a, d, o, &io) && evaluate(&s, &io) && io_write(d, o, &io);
   }

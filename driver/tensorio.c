@@ -2,6 +2,7 @@
  * numbers. */
 #include "driver/driver.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -88,20 +89,44 @@ static bool has_ext(const char *path, const char *ext) {
 }
 
 static bool image_in(Arena *a, Diags *d, const char *path, char *opts,
-                     const Type *t, float *to) {
+                     const Type *t, void *to) {
   ImageOpts io = {0};
+  if (t->elem != F32)
+    return diag_error_at(d, EXIT_USAGE, "--in", "'%s': an image goes to an "
+                         "input of f32, found one of %s", path,
+                         elem_name(t->elem));
   for (char *save, *kv = opts ? strtok_r(opts, ",", &save) : NULL; kv;
        kv = strtok_r(NULL, ",", &save))
     if (!image_opt(d, kv, &io)) return false;
   const float *v = image_read(a, d, path, t, &io);
   if (!v) return false;
-  memcpy(to, v, (size_t)type_elems(t) * sizeof *to);
+  memcpy(to, v, (size_t)type_elems(t) * sizeof *v);
+  return true;
+}
+
+/* Numbers of a file as elements of another type: floats are rounded,
+ * integers have to be in range. */
+static bool elems_convert(Diags *d, const char *path, const WeightTensor *from,
+                          Elem to, void *out) {
+  size_t n = (size_t)type_elems(&from->type);
+  Elem e = from->type.elem;
+  for (size_t i = 0; i < n; i++) {
+    if (elem_is_float(to)) {
+      elem_store(to, out, i, elem_load(e, from->data->data, i));
+      continue;
+    }
+    int64_t v = elem_load_int(e, from->data->data, i);
+    elem_store_int(to, out, i, v);
+    if (elem_load_int(to, out, i) != v)
+      return diag_error_at(d, EXIT_FILE, path, "element %zu: %lld is no %s",
+                           i, (long long)v, elem_name(to));
+  }
   return true;
 }
 
 /* The file's tensor of that name, or its only one. */
 static bool npy_in(Arena *a, Diags *d, const char *path, const char *name,
-                   const Type *t, float *to) {
+                   const Type *t, void *to) {
   WeightFile *w = weights_read(a, d, path);
   if (!w) return false;
   const WeightTensor *from = weights_find(w, name);
@@ -111,7 +136,8 @@ static bool npy_in(Arena *a, Diags *d, const char *path, const char *name,
     diag_error_at(d, EXIT_FILE, path,
                   "expected one tensor, or one named '%s', found %zu", name,
                   w->tensors.n);
-  } else if (!type_same_shape(&from->type, t)) {
+  } else if (!type_same_shape(&from->type, t) ||
+             (elem_is_float(from->type.elem) && !elem_is_float(t->elem))) {
     Text x = {0}, y = {0};
     Type want = type_make(t->elem, t->rank, t->dim);
     type_print(&x, &want);
@@ -121,16 +147,14 @@ static bool npy_in(Arena *a, Diags *d, const char *path, const char *name,
     text_free(&x);
     text_free(&y);
   }
-  Buffer *b = ok ? weights_to_f32(from) : NULL;
-  if (b) memcpy(to, b->data, (size_t)type_elems(t) * sizeof *to);
-  buffer_unref(b);
+  ok = ok && elems_convert(d, path, from, t->elem, to);
   weights_close(w);
   return ok;
 }
 
-bool tensor_read(Arena *a, Diags *d, const Options *o, const char *name,
-                 size_t index, size_t count, const Type *t,
-                 const uint64_t *seed, float *to) {
+bool input_read(Arena *a, Diags *d, const Options *o, const char *name,
+                size_t index, size_t count, const Type *t,
+                const uint64_t *seed, void *to) {
   const Binding *b = binding_find(o->in.at, o->in.n, name,
                                   count == 1 ? index : 1);
   if (!b) {
@@ -143,9 +167,12 @@ bool tensor_read(Arena *a, Diags *d, const Options *o, const char *name,
                     name, name, x.s);
     text_free(&x);
     if (!seed) return false;
-    int64_t n = type_elems(t);
-    for (int64_t i = 0; i < n; i++)
-      to[i] = (float)(2 * random_unit(name, *seed, (uint64_t)i) - 1);
+    size_t n = (size_t)type_elems(t);
+    for (size_t i = 0; i < n; i++) {
+      double u = random_unit(name, *seed, i);
+      elem_store(t->elem, to, i, elem_is_float(t->elem) ? 2 * u - 1
+                                 : t->elem == B1 ? u < 0.5 : floor(10 * u));
+    }
     return true;
   }
   char *path = arena_strdup(a, b->value);

@@ -118,6 +118,13 @@ Expr *expr_path(ParseCtx *p, Path *path, Loc l) {
   return e;
 }
 
+Expr *expr_typed(ParseCtx *p, Elem elem, Expr *number, Loc l) {
+  Expr *e = expr_new(p, EXPR_TYPED, l);
+  e->elem = elem;
+  expr_adopt(p, e, number);
+  return e;
+}
+
 Expr *expr_items(ParseCtx *p, ExprKind kind, Exprs items, Loc l) {
   Expr *e = expr_new(p, kind, l);
   for (size_t i = 0; i < items.n; i++)

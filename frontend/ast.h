@@ -34,7 +34,7 @@ typedef Vec(Arg) Args;
 typedef enum ExprKind {
   EXPR_INT, EXPR_FLOAT, EXPR_BOOL, EXPR_STR, EXPR_TILE, EXPR_RATIO,
   EXPR_ELEM, EXPR_PATH, EXPR_CALL, EXPR_TUPLE, EXPR_LIST, EXPR_UNARY,
-  EXPR_BINARY, EXPR_PIPE, EXPR_IF, EXPR_BAD
+  EXPR_BINARY, EXPR_PIPE, EXPR_IF, EXPR_TYPED, EXPR_BAD
 } ExprKind;
 
 /* Binary operators by precedence; NEG and NOT are the unary ones. */
@@ -59,7 +59,7 @@ struct Expr {
   Oper oper;        /* UNARY, BINARY */
   Span oper_span;
   /* items of LIST and TUPLE; operands of UNARY and BINARY; left side and
-   * call of PIPE; condition, then and else of IF */
+   * call of PIPE; condition, then and else of IF; number of TYPED */
   Exprs sub;
 };
 
@@ -189,6 +189,7 @@ Expr *expr_if(ParseCtx *p, Expr *c, Expr *a, Expr *b, Loc l);
 Expr *expr_pipe(ParseCtx *p, Expr *x, Expr *call, Loc l);
 Expr *expr_call(ParseCtx *p, Name name, Args args, Loc l);
 Expr *expr_path(ParseCtx *p, Path *path, Loc l);
+Expr *expr_typed(ParseCtx *p, Elem elem, Expr *number, Loc l);
 Expr *expr_items(ParseCtx *p, ExprKind kind, Exprs items, Loc l);
 Path *path_new(ParseCtx *p, Seg first, Loc l);
 Path *path_append(ParseCtx *p, Path *path, Seg seg, Loc l);

@@ -40,6 +40,7 @@ Value value_bool(bool b);
 Value value_node(Node *n);
 Value value_list(ValueKind kind, Value *at, size_t n);
 bool value_is_number(const Value *v);
+bool value_is_literal(const Value *v);    /* a number or a boolean */
 double value_number(const Value *v);
 /* "list of int", "f32[1,8]": for messages. */
 const char *value_describe(Arena *a, const Value *v);
@@ -175,7 +176,9 @@ bool elab_int(Elab *e, const Expr *x, int64_t *out);
 /* A path as text, indices evaluated; NULL after an error. */
 const char *elab_path(Elab *e, const Path *p);
 const char *path_join_scope(Arena *a, const char *scope, const char *name);
-Node *elab_const(Elab *e, double v);
+/* A scalar literal of type `to` from a number, or for b1 from a boolean;
+ * NULL, with an error, when it is none. */
+Node *elab_const(Elab *e, Elem to, const Value *v, Span at);
 
 /* ---- elab_call.c, elab_op.c, elab_builtin.c ------------------------- */
 

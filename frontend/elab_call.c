@@ -72,8 +72,12 @@ static bool par_check(Elab *e, const Par *p, const char *what, Span at,
     return true;
   if (p->type->is_kind)
     return elab_kind_check(e, p->type, v, what, at);
-  if (value_is_number(v))
-    *v = value_node(elab_const(e, value_number(v)));
+  if (value_is_literal(v)) {
+    Node *n = elab_const(e, p->type->elem, v, at);
+    if (!n)
+      return false;
+    *v = value_node(n);
+  }
   if (v->kind == VAL_NODE)
     return elab_type_match(e, p->type, &v->node->type, what, at);
   elab_error(e, at, "%s: expected a tensor, found %s", what,

@@ -38,14 +38,38 @@ const char *elab_path(Elab *e, const Path *p) {
   return path;
 }
 
+static bool literal_fits(Elem to, const Value *v) {
+  uint8_t room[8] = {0};
+  if (v->kind == VAL_BOOL || to == B1) return v->kind == VAL_BOOL && to == B1;
+  if (elem_is_float(to)) return true;
+  if (v->kind != VAL_INT) return false;
+  elem_store_int(to, room, 0, v->i);
+  return elem_load_int(to, room, 0) == v->i;
+}
+
 /* One node for equal numbers, so that a dump, in which they stand as
  * literals, gives the graph it was printed from. */
-Node *elab_const(Elab *e, double v) {
+Node *elab_const(Elab *e, Elem to, const Value *v, Span at) {
   Text t = {0};
-  text_float(&t, v, false);
+  if (!literal_fits(to, v)) {
+    elab_error(e, at, "expected a number of type %s, found %s",
+               elem_name(to), value_describe(e->a, v));
+    return NULL;
+  }
+  bool real = elem_is_float(to);
+  text_puts(&t, elem_name(to));
+  if (real)
+    text_float(&t, value_number(v), false);
+  else
+    text_printf(&t, "%lld", (long long)v->i);
   Node *n = map_get(&e->consts, t.s);
   if (!n) {
-    n = func_const(e->m, e->f, v);
+    if (real) {
+      n = func_const(e->m, e->f, value_number(v));
+      n->type.elem = to;
+    } else {
+      n = func_const_int(e->m, e->f, to, v->i);
+    }
     map_put(e->a, &e->consts, arena_strdup(e->a, t.s), n);
   }
   text_free(&t);
@@ -206,6 +230,22 @@ static Value eval_items(Elab *e, const Expr *x) {
   return v;
 }
 
+/* i32(3), b1(true): a literal of that type. */
+static Value eval_typed(Elab *e, const Expr *x) {
+  Value v = elab_expr(e, x->sub.at[0]);
+  if (v.kind == VAL_NONE)
+    return v;
+  if (v.kind == VAL_NODE)
+    return elab_error(e, x->span, "%s(...) makes a literal of a number; "
+                      "cast(x, %s) converts a tensor", elem_name(x->elem),
+                      elem_name(x->elem));
+  if (!(op_info(OP_CONST)->elems >> x->elem & 1))
+    return elab_error(e, x->span, "there are no literals of type %s",
+                      elem_name(x->elem));
+  Node *n = elab_const(e, x->elem, &v, x->sub.at[0]->span);
+  return n ? value_node(n) : none;
+}
+
 static Value eval_pipe(Elab *e, const Expr *x) {
   Value left = elab_expr(e, x->sub.at[0]);
   return elab_call(e, x->sub.at[1], &left, x->sub.at[0]->span);
@@ -222,6 +262,7 @@ static Value eval_kind(Elab *e, const Expr *x) {
   case EXPR_ELEM: return (Value){.kind = VAL_ELEM, .i = x->elem};
   case EXPR_PATH: return eval_path(e, x);
   case EXPR_CALL: return elab_call(e, x, NULL, x->span);
+  case EXPR_TYPED: return eval_typed(e, x);
   case EXPR_TUPLE: case EXPR_LIST: return eval_items(e, x);
   case EXPR_UNARY: return eval_unary(e, x);
   case EXPR_BINARY: return eval_binary(e, x);

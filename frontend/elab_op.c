@@ -12,18 +12,13 @@ typedef struct OpCall {
   Op op;
   const OpInfo *info;
   Vec(Node *) in;
+  Vec(const CallArg *) literal;   /* by operand: a number in its place */
   int nattrs;            /* given by position */
   Attr attr[MAX_ATTRS];
   bool given[MAX_ATTRS];
   const char *kernel;
   int tile[2];
 } OpCall;
-
-static Node *operand_node(Elab *e, const Value *v) {
-  if (v->kind == VAL_NODE)
-    return v->node;
-  return elab_const(e, value_number(v));
-}
 
 static bool operand_error(Elab *e, const OpCall *c, int slot,
                           const CallArg *arg) {
@@ -33,11 +28,65 @@ static bool operand_error(Elab *e, const OpCall *c, int slot,
   return false;
 }
 
+static bool is_operand(const Value *v) {
+  return v->kind == VAL_NODE || value_is_literal(v);
+}
+
+/* Operand number k, the next one or one whose place is free; what a literal
+ * becomes depends on the others. */
+static void operand_give(Elab *e, OpCall *c, int k, const CallArg *arg) {
+  while (c->in.n <= (size_t)k) {
+    vec_push(e->a, &c->in, NULL);
+    vec_push(e->a, &c->literal, NULL);
+  }
+  if (arg->v.kind == VAL_NODE)
+    c->in.at[k] = arg->v.node;
+  else
+    c->literal.at[k] = arg;
+}
+
+static bool operand_given(const OpCall *c, int k) {
+  return c->in.n > (size_t)k && (c->in.at[k] || c->literal.at[k]);
+}
+
+/* The type of a literal among the operands: that of the tensors of class T,
+ * an index's or b1 where the op wants one. */
+static Elem literal_elem(const OpCall *c, int k) {
+  const Value *v = &c->literal.at[k]->v;
+  bool wide = v->kind == VAL_INT && (v->i > INT32_MAX || v->i < INT32_MIN);
+  if (op_class(c->info, k) == 'b')
+    return B1;
+  if (op_class(c->info, k) != 'T')
+    return op_class(c->info, k) == 'i' ? wide ? I64 : I32
+           : op_class(c->info, k) == 'k' ? I32 : F32;
+  for (size_t i = 0; i < c->in.n; i++)
+    if (c->in.at[i] && op_class(c->info, (int)i) == 'T')
+      return c->in.at[i]->type.elem;
+  return v->kind == VAL_BOOL ? B1 : F32;
+}
+
+static bool literals_place(Elab *e, OpCall *c) {
+  Elem *to = arena_array(e->a, Elem, c->in.n + 1);
+  for (size_t k = 0; k < c->in.n; k++)
+    if (c->literal.at[k])
+      to[k] = literal_elem(c, (int)k);
+  for (size_t k = 0; k < c->in.n; k++) {
+    const CallArg *arg = c->literal.at[k];
+    if (!arg)
+      continue;
+    c->in.at[k] = elab_const(e, to[k], &arg->v, arg->span);
+    if (!c->in.at[k])
+      return false;
+  }
+  return true;
+}
+
 /* ---- attributes ------------------------------------------------------ */
 
 static const char *attr_kind_text(AttrKind k) {
   static const char *const text[] = {
-    "an int", "a list of ints", "a number", "a string", "true or false"
+    "an int", "a list of ints", "a number", "a string", "true or false",
+    "an element type"
   };
   return text[k];
 }
@@ -49,6 +98,7 @@ static bool attr_convert(Elab *e, AttrKind kind, const Value *v, Attr *out) {
   case ATTR_INT: out->i = v->i; return v->kind == VAL_INT;
   case ATTR_BOOL: out->i = v->i; return v->kind == VAL_BOOL;
   case ATTR_STR: out->s = v->s; return v->kind == VAL_STR;
+  case ATTR_ELEM: out->i = v->i; return v->kind == VAL_ELEM;
   case ATTR_INTS: return value_ints(e->a, v, &out->ints, &out->n);
   case ATTR_FLOAT:
     out->f = value_is_number(v) ? value_number(v) : 0.0;
@@ -120,16 +170,14 @@ static bool give_named(Elab *e, OpCall *c, const CallArg *arg) {
   for (int k = 0; k < c->info->noperands; k++) {
     if (strcmp(c->info->operand[k], arg->name.s))
       continue;
-    while (c->in.n <= (size_t)k)
-      vec_push(e->a, &c->in, NULL);
-    if (c->in.at[k]) {
+    if (operand_given(c, k)) {
       elab_error(e, arg->span, "%s: '%s' is given twice", c->info->name,
                  arg->name.s);
       return false;
     }
-    if (arg->v.kind != VAL_NODE && !value_is_number(&arg->v))
+    if (!is_operand(&arg->v))
       return operand_error(e, c, k, arg);
-    c->in.at[k] = operand_node(e, &arg->v);
+    operand_give(e, c, k, arg);
     return true;
   }
   if (e->dump && (!strcmp(arg->name.s, "kernel") ||
@@ -141,13 +189,14 @@ static bool give_named(Elab *e, OpCall *c, const CallArg *arg) {
 static bool give_variadic(Elab *e, OpCall *c, const CallArg *arg) {
   int64_t n = value_len(&arg->v);
   for (int64_t i = 0; i < n; i++) {
-    Value item = value_item(&arg->v, i);
-    if (item.kind != VAL_NODE)
+    CallArg *item = arena_new_of(e->a, CallArg);
+    *item = (CallArg){{0}, value_item(&arg->v, i), arg->span};
+    if (item->v.kind != VAL_NODE)
       return operand_error(e, c, c->info->noperands - 1, arg);
-    vec_push(e->a, &c->in, item.node);
+    operand_give(e, c, (int)c->in.n, item);
   }
   if (n < 0)
-    vec_push(e->a, &c->in, operand_node(e, &arg->v));
+    operand_give(e, c, (int)c->in.n, arg);
   return true;
 }
 
@@ -165,13 +214,13 @@ static bool give_positional(Elab *e, OpCall *c, const CallArg *arg) {
       holds_nodes(&arg->v))
     return give_variadic(e, c, arg);
   if (c->nattrs == 0 && slot < info->nrequired) {
-    if (!tensor && !value_is_number(&arg->v))
+    if (!is_operand(&arg->v))
       return operand_error(e, c, slot, arg);
-    vec_push(e->a, &c->in, operand_node(e, &arg->v));
+    operand_give(e, c, slot, arg);
     return true;
   }
   if (c->nattrs == 0 && tensor && slot < info->noperands) {
-    vec_push(e->a, &c->in, arg->v.node);
+    operand_give(e, c, slot, arg);
     return true;
   }
   if (c->nattrs < info->nattrs)
@@ -184,7 +233,7 @@ static bool give_positional(Elab *e, OpCall *c, const CallArg *arg) {
 static bool call_complete(Elab *e, const OpCall *c, Span at) {
   bool ok = true;
   for (int i = 0; i < c->info->nrequired; i++)
-    if (c->in.n <= (size_t)i || !c->in.at[i]) {
+    if (!operand_given(c, i)) {
       elab_error(e, at, "%s needs an operand '%s'", c->info->name,
                  c->info->operand[i]);
       ok = false;
@@ -311,7 +360,7 @@ Value elab_op(Elab *e, Op op, const CallArgs *args, const Expr *call,
   for (size_t i = 0; i < args->n; i++)
     ok &= args->at[i].name.s ? give_named(e, &c, &args->at[i])
                              : give_positional(e, &c, &args->at[i]);
-  if (!ok || !call_complete(e, &c, at))
+  if (!ok || !call_complete(e, &c, at) || !literals_place(e, &c))
     return none;
   Node *n = func_add(e->m, e->f, op, c.in.at, (int)c.in.n);
   for (int i = 0; i < c.info->nattrs; i++)

@@ -56,6 +56,8 @@ static bool init_read(Elab *e, const Expr *x, Init *out) {
 }
 
 static Init init_default(const Type *t) {
+  if (!elem_is_float(t->elem))
+    return (Init){INIT_UNIFORM, 0, 1};
   if (t->rank >= 2)
     return (Init){INIT_HE, 0, 0};
   return (Init){INIT_UNIFORM, -0.1, 0.1};

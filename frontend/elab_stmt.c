@@ -31,8 +31,12 @@ static bool bind_type(Elab *e, const Bind *b, Value *v, bool fresh, Span at) {
   Type want;
   if (!elab_type(e, b->type, &want))
     return false;
-  if (value_is_number(v))
-    *v = value_node(elab_const(e, value_number(v)));
+  if (value_is_literal(v)) {
+    Node *n = elab_const(e, want.elem, v, at);
+    if (!n)
+      return false;
+    *v = value_node(n);
+  }
   if (v->kind != VAL_NODE) {
     elab_error(e, at, "'%s': expected a tensor, found %s", b->name.s,
                value_describe(e->a, v));
@@ -201,8 +205,12 @@ static Value result_get(Elab *e, const Bind *b) {
     return v;
   if (!elab_type(e, b->type, &want))
     return (Value){.kind = VAL_NONE};
-  if (value_is_number(&v))
-    v = value_node(elab_const(e, value_number(&v)));
+  if (value_is_literal(&v)) {
+    Node *n = elab_const(e, want.elem, &v, b->name.span);
+    if (!n)
+      return (Value){.kind = VAL_NONE};
+    v = value_node(n);
+  }
   if (v.kind == VAL_NODE && same_shape_elem(&want, &v.node->type))
     return v;
   Text t = {0};

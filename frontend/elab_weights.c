@@ -308,12 +308,12 @@ static void param_load(Loader *l, Param *p) {
 }
 
 static void param_draw(Loader *l, Param *p) {
-  if (p->type.elem == F32 && !p->type.sparse) {
+  if (!p->type.sparse) {
     param_set_data(p, param_random(p, l->e->o->seed));
     return;
   }
   diag_error(l->e->d, EXIT_USAGE, p->span,
-             "--random-weights cannot draw %s: expected a dense f32 param",
+             "--random-weights cannot draw %s: expected a dense param",
              p->path);
   l->ok = false;
 }

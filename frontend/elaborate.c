@@ -194,7 +194,7 @@ static void model_outputs(Elab *e, const Decl *d, const Value *v) {
     const Bind *b = &d->sig.results.at[i];
     Value item = d->sig.results.n == 1 ? *v : v->at[i];
     if (value_is_number(&item))
-      item = value_node(elab_const(e, value_number(&item)));
+      item = value_node(elab_const(e, F32, &item, b->name.span));
     if (item.kind == VAL_NODE)
       func_output(e->m, e->f, b->name.s, item.node);
     else

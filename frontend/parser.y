@@ -365,6 +365,7 @@ prim:
   | TILE  { $$ = expr_pair(p, EXPR_TILE, $TILE, 'x', @$); }
   | RATIO { $$ = expr_pair(p, EXPR_RATIO, $RATIO, ':', @$); }
   | ELEM  { $$ = expr_new(p, EXPR_ELEM, @$); $$->elem = $ELEM; }
+  | ELEM '(' expr ')' { $$ = expr_typed(p, $ELEM, $expr, @$); }
   | ipath { $$ = expr_path(p, $ipath, @$); }
   | callas
   | '(' exprs ')' {

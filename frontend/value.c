@@ -20,6 +20,10 @@ bool value_is_number(const Value *v) {
   return v->kind == VAL_INT || v->kind == VAL_FLOAT;
 }
 
+bool value_is_literal(const Value *v) {
+  return value_is_number(v) || v->kind == VAL_BOOL;
+}
+
 double value_number(const Value *v) {
   return v->kind == VAL_INT ? (double)v->i : v->f;
 }

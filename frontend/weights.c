@@ -98,56 +98,6 @@ WeightFile *weights_read(Arena *a, Diags *d, const char *path) {
 
 /* ---- widening ------------------------------------------------------- */
 
-static float f32_of_bits(uint32_t bits) {
-  float f;
-
-  memcpy(&f, &bits, sizeof f);
-  return f;
-}
-
-/* Every f16 is an f32: sign, exponent and mantissa are moved; a subnormal
- * is its mantissa times 2^-24. */
-static float widen_f16(uint16_t h) {
-  uint32_t sign = (uint32_t)(h & 0x8000) << 16;
-  uint32_t exponent = h >> 10 & 31, mantissa = h & 1023;
-
-  if (exponent == 0) {
-    float f = (float)mantissa * 0x1p-24f;
-
-    return sign ? -f : f;
-  }
-  exponent = exponent == 31 ? 255 : exponent + 112;
-  return f32_of_bits(sign | exponent << 23 | mantissa << 13);
-}
-
-static float widen_bf16(uint16_t h) {
-  return f32_of_bits((uint32_t)h << 16);
-}
-
-/* One loop a type; memcpy because the data of a file may be unaligned. */
-#define WIDEN(T, expr)                               \
-  for (size_t i = 0; i < n; i++) {                   \
-    T v;                                             \
-    memcpy(&v, p + i * sizeof v, sizeof v);          \
-    out[i] = (expr);                                 \
-  }                                                  \
-  break
-
-static void widen(Elem elem, const uint8_t *p, size_t n, float *out) {
-  switch (elem) {
-  case F64: WIDEN(double, (float)v);
-  case F32: WIDEN(float, v);
-  case F16: WIDEN(uint16_t, widen_f16(v));
-  case BF16: WIDEN(uint16_t, widen_bf16(v));
-  case I64: WIDEN(int64_t, (float)v);
-  case I32: WIDEN(int32_t, (float)v);
-  case I16: WIDEN(int16_t, (float)v);
-  case I8: case I4: WIDEN(int8_t, (float)v);
-  case U8: case U4: case B1: WIDEN(uint8_t, (float)v);
-  default: unreachable();
-  }
-}
-
 Buffer *weights_to_f32(const WeightTensor *t) {
   size_t n = t->data->size / elem_size(t->type.elem);
   Buffer *b;
@@ -155,6 +105,6 @@ Buffer *weights_to_f32(const WeightTensor *t) {
   if (t->type.elem == F32 && (uintptr_t)t->data->data % sizeof(float) == 0)
     return buffer_ref(t->data);
   b = buffer_new(checked_mul(n, sizeof(float)));
-  widen(t->type.elem, t->data->data, n, (float *)(void *)b->data);
+  elems_widen(t->type.elem, t->data->data, n, (float *)(void *)b->data);
   return b;
 }

@@ -39,6 +39,16 @@ const int64_t *attr_ints(const Node *n, const char *name, int *count) {
   return a->ints;
 }
 
+Elem attr_elem(const Node *n, const char *name) {
+  return (Elem)attr_of(n, name, ATTR_ELEM)->i;
+}
+
+void attr_set_elem(Node *n, const char *name, Elem e) {
+  Attr *a = attr_of(n, name, ATTR_ELEM);
+  a->set = true;
+  a->i = e;
+}
+
 void attr_set_int(Node *n, const char *name, int64_t v) {
   Attr *a = attr_of(n, name, ATTR_INT);
   a->set = true;
@@ -77,6 +87,7 @@ bool attr_equal(const Attr *a, const Attr *b) {
   if (a->kind != b->kind || a->set != b->set) return false;
   switch (a->kind) {
   case ATTR_INT:
+  case ATTR_ELEM:
     return a->i == b->i;
   case ATTR_BOOL:
     return !a->i == !b->i;

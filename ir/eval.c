@@ -3,7 +3,6 @@
  * to be read: double arithmetic, one element after the other. */
 #include "ir/eval.h"
 
-#include <math.h>
 #include <string.h>
 
 typedef void EvalFn(EvalCtx *);
@@ -30,41 +29,17 @@ int eval_axis(int64_t axis, int rank) {
 
 /* ---- rounding ------------------------------------------------------- */
 
-/* To `bits` significant bits with exponents from emin to emax (of the
- * leading bit), nearest, ties to even, subnormals kept. */
-static double float_round(double v, int bits, int emin, int emax) {
-  if (v == 0 || !isfinite(v)) return v;
-  int e;
-  frexp(v, &e);                      /* |v| in [2^(e-1), 2^e) */
-  int lead = e - 1 < emin ? emin : e - 1;
-  int ulp = lead - (bits - 1);
-  double r = ldexp(nearbyint(ldexp(v, -ulp)), ulp);
-  return fabs(r) >= ldexp(1, emax + 1) ? copysign(INFINITY, v) : r;
-}
-
-static double int_round(double v, double lo, double hi) {
-  if (isnan(v)) return 0;
-  v = nearbyint(v);
-  return v < lo ? lo : v > hi ? hi : v;
-}
-
 double elem_round(Elem e, double v) {
-  switch (e) {
-    case F64: return v;
-    case F32: return (double)(float)v;
-    case F16: return float_round(v, 11, -14, 15);
-    case BF16: return float_round(v, 8, -126, 127);
-    case I64: return int_round(v, -0x1p63, 0x1p63);
-    case I32: return int_round(v, -0x1p31, 0x1p31 - 1);
-    case I16: return int_round(v, -32768, 32767);
-    case I8: return int_round(v, -128, 127);
-    case I4: return int_round(v, -8, 7);
-    case U8: return int_round(v, 0, 255);
-    case U4: return int_round(v, 0, 15);
-    case B1: return v != 0;
-    case ELEM_COUNT: break;
-  }
-  unreachable();
+  double at;
+  if (e == F64) return v;
+  elem_store(e, &at, 0, v);
+  return elem_load(e, &at, 0);
+}
+
+int64_t elem_wrap(Elem e, int64_t v) {
+  int64_t at;
+  elem_store_int(e, &at, 0, v);
+  return elem_load_int(e, &at, 0);
 }
 
 /* ---- one node ------------------------------------------------------- */
@@ -74,7 +49,15 @@ void eval_leaf(EvalCtx *c) {
   int64_t count = type_elems(&n->type);
   ensure(n->op != OP_INPUT);
   if (n->op == OP_CONST) {
-    for (int64_t i = 0; i < count; i++) c->out->v[i] = n->value;
+    for (int64_t i = 0; i < count; i++)
+      if (elem_is_float(n->type.elem)) c->out->v[i] = n->value;
+      else c->out->i[i] = n->ivalue;
+    return;
+  }
+  if (!elem_is_float(n->type.elem)) {
+    const void *data = param_data(n->param);
+    ensure(data);
+    tensor_read(c->out, data);
     return;
   }
   const float *v = param_values(c->m, n->param);
@@ -96,9 +79,12 @@ void node_eval(Module *m, const Node *n, const Tensor *const *in,
   ensure(count >= 0);
   out->type = n->type;
   eval_table[n->op](&c);
-  if (o->round)
+  Elem e = n->type.elem;
+  if (!elem_is_float(e))
+    for (int64_t i = 0; i < count; i++) out->i[i] = elem_wrap(e, out->i[i]);
+  else if (o->round || elem_size(e) < elem_size(F32))
     for (int64_t i = 0; i < count; i++)
-      out->v[i] = elem_round(n->type.elem, out->v[i]);
+      out->v[i] = elem_round(e, out->v[i]);
 }
 
 /* ---- a function ----------------------------------------------------- */
@@ -120,7 +106,9 @@ static bool params_present(Run *r, Diags *d) {
   bool ok = true;
   for (size_t i = 0; i < r->f->nodes.n; i++) {
     const Node *n = r->f->nodes.at[i];
-    if (n->op != OP_PARAM || param_values(r->m, n->param)) continue;
+    if (n->op != OP_PARAM || param_values(r->m, n->param) ||
+        param_data(n->param))
+      continue;
     ok = diag_error(d, EXIT_MODEL, n->param->span,
                     "param %s has no values to evaluate with",
                     n->param->path);
@@ -156,7 +144,9 @@ static void bind_inputs(Run *r, const Tensor *in) {
   for (size_t i = 0; i < r->f->inputs.n; i++) {
     const Node *n = r->f->inputs.at[i];
     ensure(type_elems(&in[i].type) == type_elems(&n->type));
-    r->value[n->id] = (Tensor){n->type, in[i].v};
+    ensure(elem_is_float(in[i].type.elem) == elem_is_float(n->type.elem));
+    r->value[n->id] = in[i];
+    r->value[n->id].type = n->type;
   }
 }
 

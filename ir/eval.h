@@ -32,21 +32,28 @@ typedef struct EvalCtx {
  * attributes in order (alpha; lo and hi), 0 where it has none. */
 double unary_eval(Op op, double x, double p, double q);
 double binary_eval(Op op, double a, double b);
+/* The same on integers, in 64 bits: what overflows wraps. */
+int64_t unary_eval_int(Op op, int64_t x);
+int64_t binary_eval_int(Op op, int64_t a, int64_t b);
 /* The epilogue of a conv2d or linear node: y from the sum of products with
  * bias in it, and the residual operand's element (0 when there is none). */
 double epilogue_eval(const Node *n, double acc, double r);
 
-/* eval.c: v as an element of type e holds it (nearest, ties to even;
- * integers saturate). */
+/* eval_reduce.c: what a max or min of no integers is. */
+int64_t reduce_start_int(Op op, Elem e);
+/* eval.c: v as an element of type e holds it: nearest, ties to even; modulo
+ * 2^bits. */
 double elem_round(Elem e, double v);
+int64_t elem_wrap(Elem e, int64_t v);
 /* The operand's tensor by its name in ops.def, NULL when absent. */
 const Tensor *eval_operand(const EvalCtx *c, const char *name);
 /* An axis attribute, counted from the front. */
 int eval_axis(int64_t axis, int rank);
 
-/* eval_shape.c: to[sum i*ts] = from[sum i*fs] for all i below dim. */
-void strided_move(int rank, const int64_t *dim, double *to,
-                  const int64_t *ts, const double *from, const int64_t *fs);
+/* eval_shape.c: to[sum i*ts] = from[sum i*fs] for all i below dim, elements
+ * of 8 bytes. */
+void strided_move(int rank, const int64_t *dim, void *to, const int64_t *ts,
+                  const void *from, const int64_t *fs);
 
 /* eval_conv.c: sizes of a conv2d or pool node, read off its types. */
 typedef struct Window {

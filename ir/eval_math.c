@@ -56,6 +56,28 @@ double binary_eval(Op op, double a, double b) {
   }
 }
 
+/* Sums and products wrap as those of unsigned words do. */
+int64_t unary_eval_int(Op op, int64_t x) {
+  switch (op) {
+    case OP_NEG: return (int64_t)(0 - (uint64_t)x);
+    case OP_ABS: return x < 0 ? (int64_t)(0 - (uint64_t)x) : x;
+    case OP_SQUARE: return (int64_t)((uint64_t)x * (uint64_t)x);
+    default: unreachable();
+  }
+}
+
+int64_t binary_eval_int(Op op, int64_t a, int64_t b) {
+  uint64_t x = (uint64_t)a, y = (uint64_t)b;
+  switch (op) {
+    case OP_ADD: return (int64_t)(x + y);
+    case OP_SUB: return (int64_t)(x - y);
+    case OP_MUL: return (int64_t)(x * y);
+    case OP_MAXIMUM: return a < b ? b : a;
+    case OP_MINIMUM: return b < a ? b : a;
+    default: unreachable();
+  }
+}
+
 double epilogue_eval(const Node *n, double acc, double r) {
   const char *act = attr_str(n, "act");
   bool last = attr_bool(n, "add_last");
@@ -74,7 +96,33 @@ void eval_unary(EvalCtx *c) {
   int nattrs = op_info(n->op)->nattrs;
   double p = nattrs > 0 ? n->attr[0].f : 0, q = nattrs > 1 ? n->attr[1].f : 0;
   for (int64_t i = 0; i < count; i++)
-    c->out->v[i] = unary_eval(n->op, c->in[0]->v[i], p, q);
+    if (elem_is_float(n->type.elem))
+      c->out->v[i] = unary_eval(n->op, c->in[0]->v[i], p, q);
+    else
+      c->out->i[i] = unary_eval_int(n->op, c->in[0]->i[i]);
+}
+
+/* ---- element types --------------------------------------------------- */
+
+static double int_to_float(Elem to, int64_t k) {
+  return to == F32 ? (double)(float)k : (double)k;   /* rounded once */
+}
+
+static int64_t float_to_int(Elem to, double v) {
+  int64_t at;
+  elem_store(to, &at, 0, v);
+  return elem_load_int(to, &at, 0);
+}
+
+void eval_cast(EvalCtx *c) {
+  const Tensor *x = c->in[0];
+  Elem from = x->type.elem, to = c->n->type.elem;
+  int64_t count = type_elems(&c->n->type);
+  for (int64_t i = 0; i < count; i++)
+    if (elem_is_float(from) && elem_is_float(to)) c->out->v[i] = x->v[i];
+    else if (elem_is_float(from)) c->out->i[i] = float_to_int(to, x->v[i]);
+    else if (elem_is_float(to)) c->out->v[i] = int_to_float(to, x->i[i]);
+    else c->out->i[i] = to == B1 ? x->i[i] != 0 : x->i[i];
 }
 
 /* ---- binary --------------------------------------------------------- */
@@ -93,26 +141,29 @@ static void broadcast_strides(const Type *t, const Type *out,
   }
 }
 
-static double *binary_walk(Op op, int rank, const int64_t *dim, double *to,
-                           const double *a, const int64_t *sa,
-                           const double *b, const int64_t *sb) {
-  if (rank == 0) {
-    *to = binary_eval(op, *a, *b);
-    return to + 1;
-  }
-  for (int64_t i = 0; i < dim[0]; i++)
-    to = binary_walk(op, rank - 1, dim + 1, to, a + i * sa[0], sa + 1,
-                     b + i * sb[0], sb + 1);
-  return to;
+static void binary_one(const Node *n, Tensor *y, int64_t i, const Tensor *a,
+                       int64_t ia, const Tensor *b, int64_t ib) {
+  if (elem_is_float(a->type.elem))
+    y->v[i] = binary_eval(n->op, a->v[ia], b->v[ib]);
+  else
+    y->i[i] = binary_eval_int(n->op, a->i[ia], b->i[ib]);
 }
 
 void eval_binary(EvalCtx *c) {
   const Type *t = &c->n->type;
-  int64_t sa[MAX_RANK], sb[MAX_RANK];
+  int64_t sa[MAX_RANK], sb[MAX_RANK], at[MAX_RANK] = {0};
+  int64_t count = type_elems(t), ia = 0, ib = 0;
   broadcast_strides(&c->in[0]->type, t, sa);
   broadcast_strides(&c->in[1]->type, t, sb);
-  binary_walk(c->n->op, t->rank, t->dim, c->out->v, c->in[0]->v, sa,
-              c->in[1]->v, sb);
+  for (int64_t i = 0; i < count; i++) {
+    binary_one(c->n, c->out, i, c->in[0], ia, c->in[1], ib);
+    for (int k = t->rank - 1; k >= 0; k--) {
+      ia += sa[k], ib += sb[k];
+      if (++at[k] < t->dim[k]) break;
+      ia -= at[k] * sa[k], ib -= at[k] * sb[k];
+      at[k] = 0;
+    }
+  }
 }
 
 /* ---- per channel ---------------------------------------------------- */
@@ -149,6 +200,10 @@ void eval_scale_shift(EvalCtx *c) {
 
 void eval_mask(EvalCtx *c) {
   int64_t count = type_elems(&c->n->type);
-  for (int64_t i = 0; i < count; i++)
-    c->out->v[i] = c->in[1]->v[i] != 0 ? c->in[0]->v[i] : 0;
+  const Tensor *m = c->in[1];
+  bool b1 = m->type.elem == B1;
+  for (int64_t i = 0; i < count; i++) {
+    bool set = b1 ? m->i[i] != 0 : m->v[i] != 0;
+    c->out->v[i] = set ? c->in[0]->v[i] : 0;
+  }
 }

@@ -14,6 +14,19 @@ static double reduce_start(Op op) {
   }
 }
 
+/* Of no elements: the least and the greatest that the type has. */
+int64_t reduce_start_int(Op op, Elem e) {
+  int64_t least = e == I64 ? INT64_MIN : e == I32 ? INT32_MIN : 0;
+  int64_t most = e == I64 ? INT64_MAX : e == I32 ? INT32_MAX
+                 : e == U8 ? UINT8_MAX : 1;
+  switch (op) {
+    case OP_SUM: return 0;
+    case OP_MAX: return least;
+    case OP_MIN: return most;
+    default: unreachable();
+  }
+}
+
 static double reduce_step(Op op, double acc, double x) {
   switch (op) {
     case OP_SUM:
@@ -24,22 +37,35 @@ static double reduce_step(Op op, double acc, double x) {
   }
 }
 
-/* Fold the elements behind x, in order, into *to at strides ts, which are 0
- * along reduced axes; returns the end of x. */
-static const double *reduce_walk(Op op, int rank, const int64_t *dim,
-                                 double *to, const int64_t *ts,
-                                 const double *x) {
+static int64_t reduce_step_int(Op op, int64_t acc, int64_t x) {
+  switch (op) {
+    case OP_SUM: return binary_eval_int(OP_ADD, acc, x);
+    case OP_MAX: return acc < x ? x : acc;
+    case OP_MIN: return x < acc ? x : acc;
+    default: unreachable();
+  }
+}
+
+/* Fold the elements of x from number `at` on, in order, into those of y at
+ * strides ts, which are 0 along reduced axes; returns the next number. */
+static int64_t reduce_walk(Op op, int rank, const int64_t *dim, Tensor *y,
+                           int64_t to, const int64_t *ts, const Tensor *x,
+                           int64_t at) {
   if (rank == 0) {
-    *to = reduce_step(op, *to, *x);
-    return x + 1;
+    if (elem_is_float(x->type.elem))
+      y->v[to] = reduce_step(op, y->v[to], x->v[at]);
+    else
+      y->i[to] = reduce_step_int(op, y->i[to], x->i[at]);
+    return at + 1;
   }
   for (int64_t i = 0; i < dim[0]; i++)
-    x = reduce_walk(op, rank - 1, dim + 1, to + i * ts[0], ts + 1, x);
-  return x;
+    at = reduce_walk(op, rank - 1, dim + 1, y, to + i * ts[0], ts + 1, x, at);
+  return at;
 }
 
 void eval_reduce(EvalCtx *c) {
   const Type *x = &c->in[0]->type;
+  Op op = c->n->op;
   int naxes;
   const int64_t *axes = attr_ints(c->n, "axes", &naxes);
   bool reduced[MAX_RANK] = {false};
@@ -53,9 +79,12 @@ void eval_reduce(EvalCtx *c) {
   }
   int64_t count = type_elems(&c->n->type);
   ensure(count == run);
-  for (int64_t i = 0; i < count; i++) c->out->v[i] = reduce_start(c->n->op);
-  reduce_walk(c->n->op, x->rank, x->dim, c->out->v, stride, c->in[0]->v);
-  if (c->n->op == OP_MEAN)
+  for (int64_t i = 0; i < count; i++)
+    if (elem_is_float(x->elem)) c->out->v[i] = reduce_start(op);
+    else c->out->i[i] = reduce_start_int(op, x->elem);
+  if (type_elems(x) > 0)
+    reduce_walk(op, x->rank, x->dim, c->out, 0, stride, c->in[0], 0);
+  if (op == OP_MEAN)
     for (int64_t i = 0; i < count; i++) c->out->v[i] /= (double)folded;
 }
 

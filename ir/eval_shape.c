@@ -2,15 +2,17 @@
  * is one or two strided copies. */
 #include "ir/eval.h"
 
-void strided_move(int rank, const int64_t *dim, double *to,
-                  const int64_t *ts, const double *from, const int64_t *fs) {
+#include <string.h>
+
+void strided_move(int rank, const int64_t *dim, void *to, const int64_t *ts,
+                  const void *from, const int64_t *fs) {
   if (rank == 0) {
-    *to = *from;
+    memcpy(to, from, sizeof(double));
     return;
   }
   for (int64_t i = 0; i < dim[0]; i++)
-    strided_move(rank - 1, dim + 1, to + i * ts[0], ts + 1, from + i * fs[0],
-                 fs + 1);
+    strided_move(rank - 1, dim + 1, (double *)to + i * ts[0], ts + 1,
+                 (const double *)from + i * fs[0], fs + 1);
 }
 
 /* Fill the result from elements `base` + strides of the operand. */
@@ -90,7 +92,9 @@ void eval_pad(EvalCtx *c) {
   int64_t to[MAX_RANK], from[MAX_RANK], base = 0, total = type_elems(t);
   double value = attr_float(c->n, "value");
   ensure(count == t->rank);
-  for (int64_t i = 0; i < total; i++) c->out->v[i] = value;
+  for (int64_t i = 0; i < total; i++)
+    if (elem_is_float(t->elem)) c->out->v[i] = value;
+    else c->out->i[i] = (int64_t)value;
   strides_dense(t, to);
   strides_dense(x, from);
   for (int i = 0; i < t->rank; i++) base += before[i] * to[i];

@@ -85,6 +85,14 @@ Node *func_const(Module *m, Func *f, double v) {
   return n;
 }
 
+Node *func_const_int(Module *m, Func *f, Elem e, int64_t v) {
+  ensure(!elem_is_float(e));
+  Node *n = node_new(m, f, OP_CONST, 0);
+  n->type.elem = e;
+  n->ivalue = v;
+  return n;
+}
+
 void func_output(Module *m, Func *f, const char *name, Node *n) {
   Output o = {arena_strdup(m->arena, name), n};
   vec_push(m->arena, &f->outputs, o);

@@ -79,12 +79,18 @@ bool infer_elem(InferCtx *c, int i, Elem e) {
                      operand_name(c, i), elem_name(found), elem_name(e));
 }
 
+Elem infer_elem_of(const InferCtx *c) {
+  const OpInfo *info = op_info(c->n->op);
+  for (int i = 0; i < c->n->nin; i++)
+    if (c->n->in[i] && op_class(info, i) == 'T') return infer_in(c, i)->elem;
+  return F32;
+}
+
 bool infer_out(InferCtx *c, int rank, const int64_t *dim) {
   if (rank > MAX_RANK)
     return infer_error(c, "the result has rank %d, at most %d is supported",
                        rank, MAX_RANK);
-  Elem e = c->n->nin ? infer_in(c, 0)->elem : F32;
-  c->out = type_make(e, rank, dim);
+  c->out = type_make(infer_elem_of(c), rank, dim);
   return true;
 }
 
@@ -122,18 +128,28 @@ bool infer_axis(InferCtx *c, int64_t axis, int rank, int *out) {
 
 /* ---- node_infer ----------------------------------------------------- */
 
+const char *elems_text(uint32_t mask) {
+  static char buf[128];
+  size_t n = 0;
+  buf[0] = 0;
+  for (int k = 0; k < ELEM_COUNT; k++) {
+    if (!(mask >> k & 1)) continue;
+    bool last = mask >> k == 1;
+    n += (size_t)snprintf(buf + n, sizeof buf - n, "%s%s",
+                          !n ? "" : last ? " or " : ", ",
+                          elem_name((Elem)k));
+  }
+  return buf;
+}
+
 static bool elem_check(InferCtx *c, int i) {
   const OpInfo *info = op_info(c->n->op);
   Elem e = infer_in(c, i)->elem;
-  if (info->elems >> e & 1) return true;
-  Text want = {0};
-  for (int k = 0; k < ELEM_COUNT; k++)
-    if (info->elems >> k & 1)
-      text_printf(&want, "%s%s", want.n ? " or " : "", elem_name((Elem)k));
-  infer_error(c, "%s has element type %s, expected %s", operand_name(c, i),
-              elem_name(e), want.s);
-  text_free(&want);
-  return false;
+  uint32_t mask = op_elems(info, i);
+  if (!(mask >> e & 1))
+    return infer_error(c, "%s has element type %s, expected %s",
+                       operand_name(c, i), elem_name(e), elems_text(mask));
+  return op_class(info, i) != 'T' || infer_elem(c, i, infer_elem_of(c));
 }
 
 static bool operands_check(InferCtx *c) {
@@ -191,8 +207,9 @@ bool infer_leaf(InferCtx *c) {
   for (int i = 0; i < c->out.rank; i++)
     if (c->out.dim[i] < 0)
       return infer_error(c, "dimension %d is not fixed, expected --dim", i);
-  if (op_info(n->op)->elems >> c->out.elem & 1) return true;
-  return infer_error(c, "expected element type %s, found %s",
-                     n->op == OP_PARAM ? "f32, f16, bf16 or b1" : "f32",
-                     elem_name(c->out.elem));
+  uint32_t mask = op_info(n->op)->elems;
+  if (mask >> c->out.elem & 1) return true;
+  return diag_error(c->d, EXIT_UNSUPPORTED, n->span, "%s: expected element "
+                    "type %s, found %s", c->op, elems_text(mask),
+                    elem_name(c->out.elem));
 }

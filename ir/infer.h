@@ -23,7 +23,9 @@ const Type *infer_in(const InferCtx *c, int i);
 bool infer_rank(InferCtx *c, int i, int rank);
 bool infer_shape(InferCtx *c, int i, int rank, const int64_t *dim);
 bool infer_elem(InferCtx *c, int i, Elem e);
-/* out = shape, with the element type of operand 0. */
+/* The element type that all operands of class T have; F32 without any. */
+Elem infer_elem_of(const InferCtx *c);
+/* out = shape, with that element type. */
 bool infer_out(InferCtx *c, int rank, const int64_t *dim);
 /* A list attribute of n elements, each in lo..hi. */
 bool infer_list(InferCtx *c, const char *name, int n, int64_t lo, int64_t hi,
@@ -36,6 +38,8 @@ bool infer_window(InferCtx *c, const char *axis, int64_t in, int64_t before,
                   int64_t dilation, int64_t *out);
 /* act, lo, hi and operand r of conv2d and linear. */
 bool infer_epilogue(InferCtx *c);
+/* "f32, i64 or i32", for messages. */
+const char *elems_text(uint32_t mask);
 /* "[1,2]" in a rotating buffer, for messages. */
 const char *shape_text(int rank, const int64_t *dim);
 

@@ -16,7 +16,6 @@ bool infer_same(InferCtx *c) {
 /* Shapes aligned at the last axis; a size of 1 stretches. */
 bool infer_binary(InferCtx *c) {
   const Type *a = infer_in(c, 0), *b = infer_in(c, 1);
-  if (!infer_elem(c, 1, a->elem)) return false;
   int rank = a->rank > b->rank ? a->rank : b->rank;
   int64_t y[MAX_RANK];
   for (int i = 0; i < rank; i++) {
@@ -35,8 +34,17 @@ bool infer_binary(InferCtx *c) {
 
 bool infer_mask(InferCtx *c) {
   const Type *w = infer_in(c, 0);
-  return infer_elem(c, 0, F32) && infer_shape(c, 1, w->rank, w->dim) &&
-         infer_out(c, w->rank, w->dim);
+  return infer_shape(c, 1, w->rank, w->dim) && infer_out(c, w->rank, w->dim);
+}
+
+bool infer_cast(InferCtx *c) {
+  const Type *x = infer_in(c, 0);
+  Elem to = attr_elem(c->n, "to");
+  if (!(op_info(OP_CAST)->elems >> to & 1))
+    return infer_error(c, "to=%s, expected %s", elem_name(to),
+                       elems_text(op_info(OP_CAST)->elems));
+  c->out = type_make(to, x->rank, x->dim);
+  return true;
 }
 
 bool infer_reduce(InferCtx *c) {
@@ -151,8 +159,7 @@ bool infer_concat(InferCtx *c) {
   memcpy(y, first->dim, sizeof y);
   for (int i = 1; i < c->n->nin; i++) {
     const Type *t = infer_in(c, i);
-    if (!infer_elem(c, i, first->elem) || !infer_rank(c, i, first->rank))
-      return false;
+    if (!infer_rank(c, i, first->rank)) return false;
     for (int k = 0; k < t->rank; k++) {
       if (k == axis || t->dim[k] == y[k]) continue;
       return infer_error(c, "operand %d has shape %s, the first %s: axis %d "
@@ -210,5 +217,10 @@ bool infer_pad(InferCtx *c) {
       !infer_list(c, "after", x->rank, 0, MAX_WINDOW, &after))
     return false;
   for (int i = 0; i < x->rank; i++) y[i] = x->dim[i] + before[i] + after[i];
+  double v = attr_float(c->n, "value");
+  uint8_t room[8] = {0};
+  elem_store(x->elem, room, 0, v);
+  if (!elem_is_float(x->elem) && elem_load(x->elem, room, 0) != v)
+    return infer_error(c, "value=%g is no %s", v, elem_name(x->elem));
   return infer_out(c, x->rank, y);
 }

@@ -21,6 +21,19 @@ const char *elem_name(Elem e);
 bool elem_parse(const char *s, Elem *out);
 int elem_bits(Elem e);
 size_t elem_size(Elem e);  /* bytes in memory; i4 and u4 count 1 */
+bool elem_is_float(Elem e);
+/* Element i of row-major memory as a number; floats exactly, integers of
+ * magnitude up to 2^53. */
+double elem_load(Elem e, const void *at, size_t i);
+/* Store a number as element i: floats to nearest, ties to even; integers of
+ * a fraction towards zero, those out of range the nearest in it, NaN 0; b1
+ * is v != 0. */
+void elem_store(Elem e, void *at, size_t i, double v);
+/* n elements as f32. */
+void elems_widen(Elem e, const void *from, size_t n, float *to);
+/* elem_load and elem_store for integers, which wrap; not for elements that are floats. */
+int64_t elem_load_int(Elem e, const void *at, size_t i);
+void elem_store_int(Elem e, void *at, size_t i, int64_t v);
 
 /* A layout is data: where each element of a tensor lies.  Terms go from the
  * outermost to the innermost.  A term speaks of axes [axis, axis+naxes),
@@ -123,11 +136,13 @@ enum {
   FLAG_REDUCE = 16, FLAG_LEAF = 32
 };
 
-typedef enum { ATTR_INT, ATTR_INTS, ATTR_FLOAT, ATTR_STR, ATTR_BOOL } AttrKind;
+typedef enum {
+  ATTR_INT, ATTR_INTS, ATTR_FLOAT, ATTR_STR, ATTR_BOOL, ATTR_ELEM
+} AttrKind;
 typedef struct Attr {
   AttrKind kind;
   bool set;          /* given or defaulted */
-  int64_t i;         /* INT, BOOL */
+  int64_t i;         /* INT, BOOL; ELEM: an Elem */
   double f;
   const char *s;
   int n;             /* INTS */
@@ -140,16 +155,20 @@ typedef struct OpInfo {
   int noperands, nrequired;
   bool variadic;     /* the last operand repeats */
   const char *operand[MAX_OPERANDS];
+  char operand_class[MAX_OPERANDS];   /* see ops.def; 'T' by default */
   int nattrs;
   const char *attr[MAX_ATTRS];
   Attr def[MAX_ATTRS];   /* kind, and the default where .set */
-  uint32_t elems;        /* mask of 1u << Elem */
+  uint32_t elems;        /* of operands of class T: mask of 1u << Elem */
   uint32_t flags;
 } OpInfo;
 
 const OpInfo *op_info(Op op);
 bool op_parse(const char *name, Op *out);
 const char *const *op_names(size_t *n);
+/* Class of operand number i, and the element types it may have. */
+char op_class(const OpInfo *info, int i);
+uint32_t op_elems(const OpInfo *info, int i);
 
 /* ---- graph.c: nodes, functions, modules ----------------------------- */
 
@@ -195,7 +214,8 @@ struct Node {
   int tile[2];         /* rows x vectors of the kernel, 0 when it has none */
   const char *why;     /* why this kernel; for reports, not printed */
   Param *param;        /* OP_PARAM */
-  double value;        /* OP_CONST: a scalar literal */
+  double value;        /* OP_CONST: a scalar literal, of a float type */
+  int64_t ivalue;      /* of any other type */
 };
 
 typedef struct Output { const char *name; Node *node; } Output;
@@ -250,8 +270,11 @@ Param *module_add_param(Module *m, const char *path, Type t, Buffer *data);
 const char *module_fresh_path(Module *m, const char *wish);
 /* The one way to a param's values: row-major f32 (unpacked where sparse,
  * widened where narrow), from the module's arena or the buffer itself.
- * NULL when it has no data or is trainable. */
+ * NULL when it has no data, is trainable or holds integers. */
 const float *param_values(Module *m, const Param *p);
+/* Values of any element type, row-major, as type.elem lies in memory; NULL
+ * when there are none, the param is trainable or its values are packed. */
+const void *param_data(const Param *p);
 void param_set_data(Param *p, Buffer *data);   /* takes the reference */
 /* Give p the values, dense or packed, of its namesake in `module` (a Module),
  * shared; false when there is none.  For a module that was printed and read
@@ -282,7 +305,9 @@ Node *func_add(Module *m, Func *f, Op op, Node *const *in, int nin);
 Node *func_input(Module *m, Func *f, const char *name, Type t);
 Node *func_param(Module *m, Func *f, Param *p);   /* existing or new */
 Node *func_param_node(const Func *f, const Param *p);   /* or NULL */
-Node *func_const(Module *m, Func *f, double v);
+Node *func_const(Module *m, Func *f, double v);   /* of type f32 */
+/* A literal of any type that is no float. */
+Node *func_const_int(Module *m, Func *f, Elem e, int64_t v);
 void func_output(Module *m, Func *f, const char *name, Node *n);
 /* Every use of `old` (outputs too) becomes `to`. */
 void func_replace(Func *f, Node *old, Node *to);
@@ -300,6 +325,8 @@ bool attr_bool(const Node *n, const char *name);
 double attr_float(const Node *n, const char *name);
 const char *attr_str(const Node *n, const char *name);
 const int64_t *attr_ints(const Node *n, const char *name, int *count);
+Elem attr_elem(const Node *n, const char *name);
+void attr_set_elem(Node *n, const char *name, Elem e);
 void attr_set_int(Node *n, const char *name, int64_t v);
 void attr_set_bool(Node *n, const char *name, bool v);
 void attr_set_float(Node *n, const char *name, double v);
@@ -331,15 +358,25 @@ void node_print(Text *out, const Module *m, const Func *f, const Node *n);
 
 /* ---- eval.c: the reference evaluator -------------------------------- */
 
-/* A tensor of the evaluator: row-major doubles in logical order. */
-typedef struct Tensor { Type type; double *v; } Tensor;
+/* A tensor of the evaluator, row-major in logical order: doubles, or where
+ * the element type is no float integers in `i` (b1: 0 or 1). */
+typedef struct Tensor {
+  Type type;
+  union { double *v; int64_t *i; };
+} Tensor;
+/* Room for all elements, zeroed. */
+Tensor tensor_new(Arena *a, const Type *t);
+/* From and to row-major memory as type.elem lies there. */
+void tensor_read(Tensor *t, const void *from);
+void tensor_write(const Tensor *t, void *to);
 typedef struct EvalOpts {
-  bool round;    /* round each op's result to its element type (folding) */
+  bool round;    /* round each op's result to its element type (folding);
+                    f16 and bf16 always are */
   bool blas;     /* OpenBLAS for large products; never when folding */
 } EvalOpts;
-/* One node from its operands' tensors (NULL where absent) into out->v,
- * which the caller allocated; out->type is n->type. Double arithmetic,
- * plain loops in a fixed order. */
+/* One node from its operands' tensors (NULL where absent) into `out`, which
+ * the caller allocated; out->type is n->type. Double arithmetic (integers:
+ * modulo 2^bits), plain loops in a fixed order. */
 void node_eval(Module *m, const Node *n, const Tensor *const *in,
                Tensor *out, const EvalOpts *o);
 /* Run a function; `in` one tensor per input.  Results: one per node, by

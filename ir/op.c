@@ -60,8 +60,14 @@ static void operands_parse(OpInfo *info, const char *s) {
   while (*s) {
     size_t n = ident_len(s);
     ensure(n > 0 && info->noperands < MAX_OPERANDS && !info->variadic);
-    info->operand[info->noperands++] = word_save(s, n);
+    info->operand_class[info->noperands] = 'T';
+    info->operand[info->noperands] = word_save(s, n);
     s += n;
+    if (*s == ':') {
+      info->operand_class[info->noperands] = s[1];
+      s += 2;
+    }
+    info->noperands++;
     if (*s == '?') {
       s++;
     } else {
@@ -105,6 +111,8 @@ static const char *default_parse(Attr *a, const char *s) {
   case ATTR_BOOL:
     a->i = strncmp(s, "true", 4) == 0;
     return s + (a->i ? 4 : 5);
+  case ATTR_ELEM:
+    break;   /* the table has no default of this kind */
   case ATTR_INTS:
     return ints_parse(a, s);
   case ATTR_STR: {
@@ -124,6 +132,7 @@ static AttrKind kind_parse(char c) {
   case 'f': return ATTR_FLOAT;
   case 's': return ATTR_STR;
   case 'b': return ATTR_BOOL;
+  case 'e': return ATTR_ELEM;
   }
   unreachable();
 }
@@ -142,17 +151,27 @@ static void attrs_parse(OpInfo *info, const char *s) {
   }
 }
 
-/* "F32 | F16": names of the enum, so the column stays readable in C. */
+enum {
+  NUM_MASK = 1u << F32 | 1u << I64 | 1u << I32,
+  ANY_MASK = NUM_MASK | 1u << F16 | 1u << BF16 | 1u << U8 | 1u << B1
+};
+
+static uint32_t elem_mask(const char *s, size_t n) {
+  if (n == 3 && strncmp(s, "NUM", n) == 0) return NUM_MASK;
+  if (n == 3 && strncmp(s, "ANY", n) == 0) return ANY_MASK;
+  for (size_t k = 0; k < ELEM_COUNT; k++)
+    if (strncmp(elem_enums[k].name, s, n) == 0 && !elem_enums[k].name[n])
+      return 1u << elem_enums[k].elem;
+  unreachable();
+}
+
+/* "NUM | U8": names, so that the column stays readable. */
 static uint32_t elems_parse(const char *s) {
   uint32_t mask = 0;
   while (*s) {
-    size_t n = ident_len(s), k = 0;
+    size_t n = ident_len(s);
     ensure(n > 0);
-    while (strncmp(elem_enums[k].name, s, n) || elem_enums[k].name[n]) {
-      k++;
-      ensure(k < ELEM_COUNT);
-    }
-    mask |= 1u << elem_enums[k].elem;
+    mask |= elem_mask(s, n);
     s += n;
     while (*s == ' ' || *s == '|') s++;
   }
@@ -191,4 +210,20 @@ const char *const *op_names(size_t *n) {
   if (!parsed) table_parse();
   *n = OP_COUNT;
   return names;
+}
+
+char op_class(const OpInfo *info, int i) {
+  int last = info->noperands - 1;
+  return info->operand_class[i < last ? i : last];
+}
+
+uint32_t op_elems(const OpInfo *info, int i) {
+  switch (op_class(info, i)) {
+  case 'T': return info->elems;
+  case 'i': return 1u << I32 | 1u << I64;
+  case 'k': return 1u << I32;
+  case 'b': return 1u << B1;
+  case 'm': return 1u << F32 | 1u << B1;
+  default: unreachable();
+  }
 }

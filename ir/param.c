@@ -62,69 +62,16 @@ int64_t param_bytes(const Param *p) {
   return type_bytes(&p->type);
 }
 
-/* IEEE half to float; the mantissa of a subnormal is shifted up until its
- * leading one shows. */
-static float half_to_float(uint16_t h) {
-  uint32_t sign = (uint32_t)(h & 0x8000) << 16;
-  uint32_t exp = (h >> 10) & 31, man = h & 0x3ff, bits;
-  if (exp == 31) {
-    bits = sign | 0x7f800000 | man << 13;
-  } else if (exp) {
-    bits = sign | (exp + 112) << 23 | man << 13;
-  } else if (man) {
-    uint32_t e = 113;
-    while (!(man & 0x400)) {
-      man <<= 1;
-      e--;
-    }
-    bits = sign | e << 23 | (man & 0x3ff) << 13;
-  } else {
-    bits = sign;
-  }
-  float f;
-  memcpy(&f, &bits, sizeof f);
-  return f;
-}
-
-/* Element i of row-major data, little endian in memory as in files. */
-static float elem_widen(Elem e, const uint8_t *at, size_t i) {
-  uint16_t h;
-  uint32_t w;
-  float f;
-  double d;
-  switch (e) {
-  case F32:
-    memcpy(&f, at + 4 * i, 4);
-    return f;
-  case F64:
-    memcpy(&d, at + 8 * i, 8);
-    return (float)d;
-  case F16:
-    memcpy(&h, at + 2 * i, 2);
-    return half_to_float(h);
-  case BF16:
-    memcpy(&h, at + 2 * i, 2);
-    w = (uint32_t)h << 16;
-    memcpy(&f, &w, 4);
-    return f;
-  case B1:
-    return at[i] ? 1.0f : 0.0f;
-  default:
-    unreachable();
-  }
-}
-
 static Buffer *data_widen(const Param *p, size_t n) {
   Buffer *b = buffer_new(n * sizeof(float));
-  float *to = (float *)(void *)b->data;
-  for (size_t i = 0; i < n; i++)
-    to[i] = elem_widen(p->type.elem, p->data->data, i);
+  elems_widen(p->type.elem, p->data->data, n, (float *)(void *)b->data);
   return b;
 }
 
 const float *param_values(Module *m, const Param *p) {
   (void)m;
-  if (p->trainable) return NULL;
+  if (p->trainable || !(elem_is_float(p->type.elem) || p->type.elem == B1))
+    return NULL;
   if (p->wide) return (const float *)(const void *)p->wide->data;
   int64_t n = type_elems(&p->type);
   ensure(n >= 0);
@@ -142,6 +89,12 @@ const float *param_values(Module *m, const Param *p) {
     own->wide = data_widen(p, (size_t)n);
   }
   return (const float *)(const void *)p->wide->data;
+}
+
+const void *param_data(const Param *p) {
+  if (p->trainable || p->type.sparse || !p->data) return NULL;
+  ensure(p->data->size >= (size_t)type_bytes(&p->type));
+  return p->data->data;
 }
 
 bool param_provide(void *module, Param *p) {

@@ -31,16 +31,29 @@ static void attr_print(Text *out, const Attr *a) {
   case ATTR_BOOL:
     text_puts(out, a->i ? "true" : "false");
     return;
+  case ATTR_ELEM:
+    text_puts(out, elem_name((Elem)a->i));
+    return;
   }
   unreachable();
 }
 
 /* ---- values --------------------------------------------------------- */
 
+/* A literal: 0.5, i32(3), b1(true). */
+static void const_print(Text *out, const Node *n) {
+  Elem e = n->type.elem;
+  if (e != F32) text_printf(out, "%s(", elem_name(e));
+  if (elem_is_float(e)) text_float(out, n->value, false);
+  else if (e == B1) text_puts(out, n->ivalue ? "true" : "false");
+  else text_printf(out, "%lld", (long long)n->ivalue);
+  if (e != F32) text_putc(out, ')');
+}
+
 /* What stands for a node where it is used. */
 static void ref_print(Text *out, const Names *names, const Node *n) {
   if (n->op == OP_CONST)
-    text_float(out, n->value, false);
+    const_print(out, n);
   else if (n->op == OP_PARAM)
     text_puts(out, n->param->path);
   else
@@ -247,7 +260,7 @@ void node_print(Text *out, const Module *m, const Func *f, const Node *n) {
   if (op_info(n->op)->flags & FLAG_LEAF) {
     text_printf(out, "%s ", op_info(n->op)->name);
     if (n->op == OP_CONST)
-      text_float(out, n->value, false);
+      const_print(out, n);
     else
       text_puts(out, n->op == OP_PARAM ? n->param->path : n->name);
     text_puts(out, ": ");

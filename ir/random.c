@@ -10,49 +10,12 @@ double random_unit(const char *path, uint64_t seed, uint64_t i) {
   return (double)(z >> 40) * 0x1p-24;
 }
 
-/* Float to bfloat16 and to IEEE half, nearest, ties to even. Draws are
- * finite and far from overflow; below 2^-14 a half is subnormal. */
-static uint16_t float_to_bf16(float f) {
-  uint32_t bits;
-  memcpy(&bits, &f, sizeof bits);
-  return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-static uint16_t float_to_half(float f) {
-  uint16_t sign = signbit(f) ? 0x8000 : 0;
-  int exp;
-  double m = frexp(fabs((double)f), &exp);   /* m in [1/2, 1) */
-  if (m == 0) return sign;
-  if (exp > 16) return sign | 0x7c00;
-  if (exp < -13) return sign | (uint16_t)rint(ldexp(m, exp + 24));
-  /* A carry out of the mantissa goes into the exponent, as it should. */
-  return sign | (uint16_t)(((exp + 13) << 10) + (int)rint(ldexp(m, 11)));
-}
-
-static void elem_narrow(Elem e, uint8_t *at, size_t i, double v) {
-  float f = (float)v;
-  uint16_t h;
-  switch (e) {
-  case F32:
-    memcpy(at + 4 * i, &f, 4);
-    return;
-  case F64:
-    memcpy(at + 8 * i, &v, 8);
-    return;
-  case F16:
-    h = float_to_half(f);
-    memcpy(at + 2 * i, &h, 2);
-    return;
-  case BF16:
-    h = float_to_bf16(f);
-    memcpy(at + 2 * i, &h, 2);
-    return;
-  case B1:
-    at[i] = v >= 0.5;
-    return;
-  default:
-    unreachable();
-  }
+/* A draw u of [0,1) between lo and hi; of integers, hi is one of them. */
+static void draw_store(Elem e, void *at, size_t i, double u, double lo,
+                       double hi) {
+  if (elem_is_float(e)) elem_store(e, at, i, (float)(lo + u * (hi - lo)));
+  else if (e == B1) elem_store(e, at, i, lo + u * (hi - lo) >= 0.5);
+  else elem_store(e, at, i, floor(lo + u * (hi - lo + 1)));
 }
 
 Buffer *param_random(const Param *p, uint64_t seed) {
@@ -67,7 +30,7 @@ Buffer *param_random(const Param *p, uint64_t seed) {
   Buffer *b = buffer_new(checked_mul((size_t)n, elem_size(p->type.elem)));
   for (int64_t i = 0; i < n; i++) {
     double u = random_unit(p->path, seed, (uint64_t)i);
-    elem_narrow(p->type.elem, b->data, (size_t)i, lo + u * (hi - lo));
+    draw_store(p->type.elem, b->data, (size_t)i, u, lo, hi);
   }
   return b;
 }

@@ -70,17 +70,16 @@ static void node_place(Tidy *t, Node *root) {
   }
 }
 
-static uint64_t const_bits(const Node *n) {
-  uint64_t bits;
-  memcpy(&bits, &n->value, sizeof bits);
-  return bits;
+static bool const_same(const Node *a, const Node *b) {
+  return a->type.elem == b->type.elem && a->ivalue == b->ivalue &&
+         memcmp(&a->value, &b->value, sizeof a->value) == 0;
 }
 
 /* The node that stands for the value of `c` from now on. */
 static Node *const_unique(Tidy *t, Node *c) {
   if (!c || c->op != OP_CONST) return c;
   for (size_t i = 0; i < t->consts.n; i++)
-    if (const_bits(t->consts.at[i]) == const_bits(c)) return t->consts.at[i];
+    if (const_same(t->consts.at[i], c)) return t->consts.at[i];
   vec_push(t->a, &t->consts, c);
   return c;
 }

@@ -89,6 +89,8 @@ static bool order_keeps_rows(const Node *n) {
 
 static bool view_is_identity(const Node *n) {
   switch (n->op) {
+  case OP_CAST:
+    return n->type.elem == n->in[0]->type.elem;
   case OP_CONVERT:
     return type_equal(&n->type, &n->in[0]->type);
   case OP_RESHAPE:
@@ -115,7 +117,8 @@ static Node *to_reshape(Canon *k, Node *n, Node *x) {
 }
 
 static Node *canon_view(Canon *k, Node *n) {
-  if (n->nin < 1 || !(op_info(n->op)->flags & FLAG_VIEW)) return n;
+  bool moves = op_info(n->op)->flags & FLAG_VIEW || n->op == OP_CAST;
+  if (n->nin < 1 || !moves) return n;
   Node *x = n->in[0];
   if (view_is_identity(n)) {
     k->changed = true;
@@ -147,7 +150,7 @@ static Node *canon_activation(Canon *k, Node *n) {
     if (hi == 6) return become(k, n, OP_RELU6, n->in, 1);
     if (isinf(hi) && hi > 0) return become(k, n, OP_RELU, n->in, 1);
   }
-  if (n->op == OP_MAXIMUM && node_scalar(k->m, n->in[1], &v) && v == 0 &&
+  if (n->op == OP_MAXIMUM && n->type.elem == F32 && node_scalar(k->m, n->in[1], &v) && v == 0 &&
       type_same_shape(&n->type, &n->in[0]->type))
     return become(k, n, OP_RELU, n->in, 1);
   bool twice = n->op == OP_RELU || n->op == OP_RELU6 || n->op == OP_ABS;
@@ -188,12 +191,23 @@ static Node *canon_neutral(Canon *k, Node *n) {
   return x;
 }
 
+/* Modulo 2^bits. */
+static int64_t negated(Elem e, int64_t v) {
+  int64_t at;
+  elem_store_int(e, &at, 0, (int64_t)(0 - (uint64_t)v));
+  return elem_load_int(e, &at, 0);
+}
+
 /* x - c is x + -c, exactly; constants stand second where they may (not in
  * maximum and minimum, of which a NaN is the result only when it stands
  * first). */
 static Node *canon_order(Canon *k, Node *n) {
   if (n->op == OP_SUB && n->in[1]->op == OP_CONST) {
-    Node *in[2] = {n->in[0], func_const(k->m, k->f, -n->in[1]->value)};
+    const Node *c = n->in[1];
+    Elem e = c->type.elem;
+    Node *in[2] = {n->in[0]};
+    in[1] = e == F32 ? func_const(k->m, k->f, -c->value)
+                     : func_const_int(k->m, k->f, e, negated(e, c->ivalue));
     return become(k, n, OP_ADD, in, 2);
   }
   if (n->op != OP_ADD && n->op != OP_MUL) return n;
@@ -263,8 +277,10 @@ static Node *canon_pool(Canon *k, Node *n) {
 }
 
 static Node *literal_param(Canon *k, const Node *n) {
-  Buffer *b = buffer_new(sizeof(float));
-  *(float *)b->data = (float)n->value;
+  Elem e = n->type.elem;
+  Buffer *b = buffer_new(elem_size(e));
+  if (elem_is_float(e)) elem_store(e, b->data, 0, n->value);
+  else elem_store_int(e, b->data, 0, n->ivalue);
   k->changed = true;
   return func_values(k->m, k->f, "literal", n->type, b);
 }

@@ -15,7 +15,8 @@
 static bool node_equal(const Node *a, const Node *b) {
   if (a->op != b->op || a->nin != b->nin) return false;
   if (a->op == OP_CONST)
-    return memcmp(&a->value, &b->value, sizeof a->value) == 0;
+    return a->type.elem == b->type.elem && a->ivalue == b->ivalue &&
+           memcmp(&a->value, &b->value, sizeof a->value) == 0;
   if (node_is_leaf(a)) return false;
   for (int i = 0; i < a->nin; i++)
     if (a->in[i] != b->in[i]) return false;
@@ -27,7 +28,8 @@ static bool node_equal(const Node *a, const Node *b) {
 /* Attributes are left to node_equal: few nodes share op and operands. */
 static uint64_t node_hash(const Node *n) {
   uint64_t h = hash_mix((uint64_t)n->op + 1);
-  if (n->op == OP_CONST) h = hash_mix(h ^ hash_bytes(&n->value, 8));
+  if (n->op == OP_CONST)
+    h = hash_mix(h ^ hash_bytes(&n->value, 8) ^ (uint64_t)n->ivalue);
   for (int i = 0; i < n->nin; i++)
     h = hash_mix(h ^ (n->in[i] ? n->in[i]->id + 1 : 0));
   return h;

@@ -28,12 +28,9 @@ static bool grows_little(const Node *n, int64_t in_bytes) {
 }
 
 static Tensor *operand_tensor(PassCtx *c, const Node *n) {
-  int64_t count = type_elems(&n->type);
-  const float *v = node_values(c->m, n);
   Tensor *t = arena_new_of(c->scratch, Tensor);
-  t->type = n->type;
-  t->v = arena_array(c->scratch, double, count ? count : 1);
-  for (int64_t i = 0; i < count; i++) t->v[i] = v[i];
+  *t = tensor_new(c->scratch, &n->type);
+  node_eval(c->m, n, NULL, t, &(EvalOpts){.round = true});
   return t;
 }
 
@@ -48,16 +45,12 @@ static Node *fold_node(PassCtx *c, Func *f, Node *n, int *uses, size_t known) {
   const Tensor **in = arena_array(c->scratch, const Tensor *, n->nin);
   for (int i = 0; i < n->nin; i++)
     if (n->in[i]) in[i] = operand_tensor(c, n->in[i]);
-  int64_t count = type_elems(&n->type);
-  Tensor out = {n->type, NULL};
-  out.v = arena_array(c->scratch, double, count ? count : 1);
+  Tensor out = tensor_new(c->scratch, &n->type);
   EvalOpts o = {.round = true, .blas = false};
   node_eval(c->m, n, in, &out, &o);
-  Buffer *b = buffer_new(checked_mul(count, sizeof(float)));
-  float *to = (float *)b->data;
-  for (int64_t i = 0; i < count; i++) to[i] = (float)out.v[i];
+  Buffer *b = buffer_new((size_t)type_bytes(&n->type));
+  tensor_write(&out, b->data);
   Type t = n->type;
-  t.elem = F32;
   Node *first = first_param(n);
   bool once = first && first->id < known && uses[first->id] == 1;
   Node *made =

@@ -78,7 +78,7 @@ static inline Node *node_in(const Node *n, int i)
 }
 /* A param whose values passes may read, or a literal. */
 bool node_is_const(Module *m, const Node *n);
-/* Row-major values of a constant, NULL when it is none. */
+/* Row-major values of a constant of floats, NULL when it is none. */
 const float *node_values(Module *m, const Node *n);
 /* The one value of a literal or of a constant with a single element. */
 bool node_scalar(Module *m, const Node *n, double *v);

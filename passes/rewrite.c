@@ -5,26 +5,30 @@
 
 bool node_is_const(Module *m, const Node *n) {
   if (n->op == OP_CONST) return true;
-  return n->op == OP_PARAM && param_values(m, n->param);
+  return n->op == OP_PARAM &&
+         (param_values(m, n->param) || param_data(n->param));
 }
 
 const float *node_values(Module *m, const Node *n) {
   if (n->op == OP_PARAM) return param_values(m, n->param);
-  if (n->op != OP_CONST) return NULL;
+  if (n->op != OP_CONST || !elem_is_float(n->type.elem)) return NULL;
   float *v = arena_new_of(m->arena, float);
   *v = (float)n->value;
   return v;
 }
 
 bool node_scalar(Module *m, const Node *n, double *v) {
+  Elem e = n->type.elem;
   if (n->op == OP_CONST) {
-    *v = n->value;
+    *v = elem_is_float(e) ? n->value : (double)n->ivalue;
     return true;
   }
   if (n->op != OP_PARAM || type_elems(&n->type) != 1) return false;
   const float *p = param_values(m, n->param);
+  const void *data = param_data(n->param);
   if (p) *v = *p;
-  return p;
+  else if (data) *v = elem_load(e, data, 0);
+  return p || data;
 }
 
 Node *func_values(Module *m, Func *f, const char *wish, Type t, Buffer *data) {
@@ -145,5 +149,5 @@ bool node_per_axis(Module *m, const Node *n, const Type *t, int axis,
     *step = 1;
   }
   *v = node_values(m, n);
-  return true;
+  return *v != NULL;
 }

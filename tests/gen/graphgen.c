@@ -53,9 +53,14 @@ bool gen_fits(const GraphGen *g, double bound) {
 /* ---- values --------------------------------------------------------- */
 
 int gen_pick(GraphGen *g, int rank, int min_rank) {
+  return gen_pick_of(g, 1u << F32, rank, min_rank);
+}
+
+int gen_pick_of(GraphGen *g, uint32_t elems, int rank, int min_rank) {
   int fit[GEN_MAX_VALUES], n = 0;
   for (int i = 0; i < g->nvalues; i++) {
     int r = g->value[i].rank;
+    if (!(elems >> g->value[i].elem & 1)) continue;
     if ((rank < 0 || r == rank) && r >= min_rank) fit[n++] = i;
   }
   if (n == 0) return -1;
@@ -73,8 +78,8 @@ void gen_dims(Text *t, int rank, const int64_t *dim) {
     text_printf(t, "%s%lld", i ? "," : "", (long long)dim[i]);
 }
 
-static void print_type(Text *t, int rank, const int64_t *dim) {
-  text_puts(t, "f32[");
+static void print_type(Text *t, Elem e, int rank, const int64_t *dim) {
+  text_printf(t, "%s[", elem_name(e));
   gen_dims(t, rank, dim);
   text_puts(t, "]");
 }
@@ -87,38 +92,54 @@ void gen_param(GraphGen *g, char name[16], const char *elem, char role,
   text_puts(&g->params, "];\n");
 }
 
-static GenValue *value_add(GraphGen *g, int rank, const int64_t *dim,
+static GenValue *value_add(GraphGen *g, Elem e, int rank, const int64_t *dim,
                            double bound) {
   ensure(g->nvalues < GEN_MAX_VALUES && rank <= MAX_RANK);
   GenValue *v = &g->value[g->nvalues++];
-  *v = (GenValue){.rank = rank, .bound = bound};
+  *v = (GenValue){.elem = e, .rank = rank, .bound = bound};
   for (int i = 0; i < rank; i++) v->dim[i] = dim[i];
   return v;
 }
 
-int gen_input(GraphGen *g, int rank, const int64_t *dim) {
-  GenValue *v = value_add(g, rank, dim, g->ints ? 3 : 2);
+int gen_input(GraphGen *g, Elem e, int rank, const int64_t *dim) {
+  double bound = e == F32 ? g->ints ? 3 : 2 : e == B1 ? 1 : 6;
+  GenValue *v = value_add(g, e, rank, dim, bound);
   v->leaf = true;
   snprintf(v->name, sizeof v->name, "x%d", g->nvalues - 1);
   return g->nvalues - 1;
 }
 
-int gen_value(GraphGen *g, int rank, const int64_t *dim, double bound,
-              const char *fmt, ...) {
-  GenValue *v = value_add(g, rank, dim, bound);
+static int value_write(GraphGen *g, Elem e, int rank, const int64_t *dim,
+                       double bound, const char *fmt, va_list ap) {
+  GenValue *v = value_add(g, e, rank, dim, bound);
   snprintf(v->name, sizeof v->name, "v%d", g->nvalues - 1);
   text_printf(&g->body, "  %s", v->name);
   if (gen_chance(g, 70)) {         /* else inference alone says it */
     text_puts(&g->body, ": ");
-    print_type(&g->body, rank, v->dim);
+    print_type(&g->body, e, rank, v->dim);
   }
   text_puts(&g->body, " = ");
-  va_list ap;
-  va_start(ap, fmt);
   text_vprintf(&g->body, fmt, ap);
-  va_end(ap);
   text_puts(&g->body, ";\n");
   return g->nvalues - 1;
+}
+
+int gen_value(GraphGen *g, int rank, const int64_t *dim, double bound,
+              const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  int v = value_write(g, F32, rank, dim, bound, fmt, ap);
+  va_end(ap);
+  return v;
+}
+
+int gen_value_of(GraphGen *g, Elem e, int rank, const int64_t *dim,
+                 double bound, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  int v = value_write(g, e, rank, dim, bound, fmt, ap);
+  va_end(ap);
+  return v;
 }
 
 const char *gen_use(GraphGen *g, int v) {
@@ -141,7 +162,8 @@ static const Choice choices[] = {
     {gen_expand, 3},     {gen_concat, 7},   {gen_slice, 5},
     {gen_select, 3},     {gen_pad, 5},      {gen_convert, 1},
     {gen_constant, 2},   {gen_idiom, 6},   {gen_layers, 8},
-    {gen_resize, 4},     {gen_transpose, 5},
+    {gen_resize, 4},     {gen_transpose, 5}, {gen_cast, 8},
+    {gen_int_unary, 4},  {gen_int_binary, 6}, {gen_typed_input, 2},
 };
 
 static void add_op(GraphGen *g) {
@@ -174,7 +196,7 @@ static void add_input(GraphGen *g, bool image) {
     if (g->big) dim[rank - 1] = gen_size(g, gen_chance(g, 20) ? 70000 : 900);
   }
   shrink(rank, dim, g->max_elems / 2);
-  gen_input(g, rank, dim);
+  gen_input(g, F32, rank, dim);
 }
 
 /* The last value, most others that nothing uses, some in the middle; now
@@ -204,7 +226,7 @@ static void print_outputs(GraphGen *g, Text *out, Text *aliases) {
     text_printf(out, "%s%s", i ? ", " : "", own ? v->name : name);
     if (gen_chance(g, 50)) {
       text_puts(out, ": ");
-      print_type(out, v->rank, v->dim);
+      print_type(out, v->elem, v->rank, v->dim);
     }
   }
 }
@@ -225,7 +247,7 @@ static void print_inputs(const GraphGen *g, Text *out) {
     const GenValue *v = &g->value[i];
     if (!v->leaf) continue;
     text_printf(out, "%s%s: ", between, v->name);
-    print_type(out, v->rank, v->dim);
+    print_type(out, v->elem, v->rank, v->dim);
     between = ", ";
   }
 }

@@ -14,8 +14,11 @@ bool graph_integral(uint64_t seed);
  * a pointer to the seed.  Density goes from none to all, in rows, 4x1 blocks
  * or scattered. */
 bool graph_provide(void *seed, Param *p);
-/* Values of input number `index`, row-major. */
-void graph_input(uint64_t seed, size_t index, int64_t n, float *v);
+/* Values of input number `index`, row-major, as t->elem lies in memory. */
+void graph_input(uint64_t seed, size_t index, const Type *t, void *to);
+/* The same as the evaluator takes them. */
+Tensor graph_input_tensor(Arena *a, uint64_t seed, size_t index,
+                          const Type *t);
 
 /* ---- inside the generator ------------------------------------------- */
 
@@ -24,6 +27,7 @@ enum { GEN_MAX_VALUES = 64, GEN_MAX_OUTPUTS = 6 };
 /* A value of the model being written.  bound: no element is larger. */
 typedef struct GenValue {
   char name[16];
+  Elem elem;
   int rank;
   int64_t dim[MAX_RANK];
   double bound;
@@ -47,19 +51,23 @@ int64_t gen_range(GraphGen *g, int64_t lo, int64_t hi); /* lo .. hi */
 bool gen_chance(GraphGen *g, int percent);
 /* A dimension up to max: often 1, or near a multiple of a vector. */
 int64_t gen_size(GraphGen *g, int64_t max);
-/* A value of `rank` (-1: any) and at least `min_rank`, mostly a late one;
- * -1 when there is none. */
+/* An f32 value of `rank` (-1: any) and at least `min_rank`, mostly a late
+ * one; -1 when there is none. */
 int gen_pick(GraphGen *g, int rank, int min_rank);
+/* One of any of the element types in a mask of 1u << Elem. */
+int gen_pick_of(GraphGen *g, uint32_t elems, int rank, int min_rank);
 int64_t gen_elems(int rank, const int64_t *dim);
 void gen_dims(Text *t, int rank, const int64_t *dim);   /* "3,4" */
 /* Declare a param p<i>_<role>; its name goes to `name`. */
 void gen_param(GraphGen *g, char name[16], const char *elem, char role,
                int rank, const int64_t *dim);
 /* Declare one more input; its index. */
-int gen_input(GraphGen *g, int rank, const int64_t *dim);
+int gen_input(GraphGen *g, Elem e, int rank, const int64_t *dim);
 /* Append `v<i> = expr;` and return the value's index. */
 int gen_value(GraphGen *g, int rank, const int64_t *dim, double bound,
               const char *fmt, ...) PRINTF_LIKE(5, 6);
+int gen_value_of(GraphGen *g, Elem e, int rank, const int64_t *dim,
+                 double bound, const char *fmt, ...) PRINTF_LIKE(6, 7);
 /* Name of a value, counted as used. */
 const char *gen_use(GraphGen *g, int v);
 /* A number that is an integer in integral models; its magnitude. */
@@ -67,8 +75,12 @@ double gen_number(GraphGen *g, char text[32]);
 /* Whether a value of this bound may go on. */
 bool gen_fits(const GraphGen *g, double bound);
 
-/* graphgen_math.c, graphgen_idiom.c, graphgen_window.c, graphgen_move.c:
+/* graphgen_types.c, graphgen_math.c, graphgen_idiom.c, graphgen_window.c, graphgen_move.c:
  * append one or a few ops; false when the values there are do not suit. */
+bool gen_cast(GraphGen *g);
+bool gen_int_unary(GraphGen *g);
+bool gen_int_binary(GraphGen *g);
+bool gen_typed_input(GraphGen *g);
 bool gen_unary(GraphGen *g);
 bool gen_binary(GraphGen *g);
 bool gen_affine(GraphGen *g);

@@ -59,7 +59,7 @@ bool graph_provide(void *ctx, Param *p) {
   double density = densities[(int)(9 * random_unit(p->path, ~seed, 0))];
   Pattern pattern = (Pattern)(PATTERNS * random_unit(p->path, ~seed, 1));
   double reach = role == 'w' && cols > 0 ? sqrt(3 / (double)cols) : 1;
-  bool b1 = p->type.elem == B1;
+  Elem e = p->type.elem;
   if (role == 'v' || role == 'g') density = 1;
   Stream s = {p->path, seed, 0};
   Buffer *data = buffer_new((size_t)n * elem_size(p->type.elem));
@@ -67,19 +67,35 @@ bool graph_provide(void *ctx, Param *p) {
     double v = value_of(&s, graph_integral(seed), role, reach);
     if (!kept(p->path, seed, pattern, density, i / cols, i % cols, cols))
       v = 0;
-    if (b1) data->data[i] = v > 0;
-    else ((float *)(void *)data->data)[i] = (float)v;
+    if (e == B1) v = v > 0;
+    else if (!elem_is_float(e)) v = nearbyint(6 * v);
+    elem_store(e, data->data, (size_t)i, v);
   }
   param_set_data(p, data);
   return true;
 }
 
-void graph_input(uint64_t seed, size_t index, int64_t n, float *v) {
+void graph_input(uint64_t seed, size_t index, const Type *t, void *to) {
   char name[32];
   snprintf(name, sizeof name, "input %zu", index);
   Stream s = {name, seed, 0};
-  for (int64_t i = 0; i < n; i++) {
+  size_t n = (size_t)type_elems(t);
+  for (size_t i = 0; i < n; i++) {
     double u = 2 * draw(&s) - 1;
-    v[i] = (float)(graph_integral(seed) ? nearbyint(u * 3.4) : 2 * u);
+    if (t->elem == B1) elem_store(B1, to, i, u > 0);
+    else if (!elem_is_float(t->elem))
+      elem_store(t->elem, to, i, nearbyint(u * 6.4));
+    else
+      elem_store(t->elem, to, i,
+                 graph_integral(seed) ? nearbyint(u * 3.4) : 2 * u);
   }
+}
+
+Tensor graph_input_tensor(Arena *a, uint64_t seed, size_t index,
+                          const Type *t) {
+  Tensor x = tensor_new(a, t);
+  void *data = arena_alloc(a, (size_t)type_bytes(t) + 8);
+  graph_input(seed, index, t, data);
+  tensor_read(&x, data);
+  return x;
 }

@@ -122,6 +122,7 @@ static bool binary_right(GraphGen *g, int x, GenValue *b, int *used) {
   GenValue ignored;
   for (int tries = 0; tries < 12; tries++) {
     int y = (int)gen_below(g, g->nvalues);
+    if (g->value[y].elem != F32) continue;
     if (kind < 80 && tries < 8 && y == x) continue;
     *b = g->value[y];
     *used = y;
@@ -172,7 +173,7 @@ bool gen_affine(GraphGen *g) {
   gen_param(g, shift, "f32", 'b', 1, &v.dim[axis]);
   if (gen_chance(g, 10) && gen_fits(g, 3 * v.bound + 2)) {
     bound = 3 * v.bound + 2;
-    strcpy(scale, gen_use(g, gen_input(g, 1, &v.dim[axis])));
+    strcpy(scale, gen_use(g, gen_input(g, F32, 1, &v.dim[axis])));
   } else {
     gen_param(g, scale, "f32", 's', 1, &v.dim[axis]);
   }
@@ -234,10 +235,11 @@ bool gen_constant(GraphGen *g) {
 
 bool gen_reduce(GraphGen *g) {
   static const char *const name[] = {"max", "min", "sum", "mean"};
-  int x = gen_pick(g, -1, 1);
+  int x = gen_pick_of(g, op_info(OP_MAX)->elems, -1, 1);
   if (x < 0) return false;
   GenValue v = g->value[x], out = {0};
-  int64_t op = gen_below(g, g->ints ? 3 : 4);
+  bool sums = op_info(OP_SUM)->elems >> v.elem & 1;
+  int64_t op = gen_below(g, !sums ? 2 : g->ints || v.elem != F32 ? 3 : 4);
   bool all = gen_chance(g, 10), keep = gen_chance(g, 40);
   Text axes = {0};
   text_puts(&axes, "");
@@ -253,7 +255,7 @@ bool gen_reduce(GraphGen *g) {
   double bound = op == 2 ? v.bound * (double)folded : v.bound;
   bool ok = (all || axes.n > 0) && gen_fits(g, bound);
   if (ok)
-    gen_value(g, out.rank, out.dim, bound, "%s(%s, axes=[%s]%s)", name[op],
+    gen_value_of(g, v.elem, out.rank, out.dim, bound, "%s(%s, axes=[%s]%s)", name[op],
               gen_use(g, x), axes.s, keep ? ", keep=true" : "");
   text_free(&axes);
   return ok;

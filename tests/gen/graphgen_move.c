@@ -3,16 +3,18 @@
 
 #include "tests/gen/graphgen.h"
 
+#define ELEM_ANY (op_info(OP_RESHAPE)->elems)
+
 bool gen_convert(GraphGen *g) {
-  int x = gen_pick(g, -1, 0);
+  int x = gen_pick_of(g, ELEM_ANY, -1, 0);
   GenValue v = g->value[x];
-  gen_value(g, v.rank, v.dim, v.bound, "convert(%s)", gen_use(g, x));
+  gen_value_of(g, v.elem, v.rank, v.dim, v.bound, "convert(%s)", gen_use(g, x));
   return true;
 }
 
 /* Any factors of the number of elements; one of them written as -1. */
 bool gen_reshape(GraphGen *g) {
-  int x = gen_pick(g, -1, 0);
+  int x = gen_pick_of(g, ELEM_ANY, -1, 0);
   GenValue v = g->value[x];
   int64_t rest = gen_elems(v.rank, v.dim), dim[MAX_RANK];
   int rank = (int)gen_range(g, 1, 4);
@@ -28,14 +30,14 @@ bool gen_reshape(GraphGen *g) {
   if (gen_chance(g, 40)) said[gen_below(g, rank)] = -1;
   Text t = {0};
   gen_dims(&t, rank, said);
-  gen_value(g, rank, dim, v.bound, "reshape(%s, shape=[%s])", gen_use(g, x),
+  gen_value_of(g, v.elem, rank, dim, v.bound, "reshape(%s, shape=[%s])", gen_use(g, x),
             t.s);
   text_free(&t);
   return true;
 }
 
 bool gen_permute(GraphGen *g) {
-  int x = gen_pick(g, -1, 2);
+  int x = gen_pick_of(g, ELEM_ANY, -1, 2);
   if (x < 0) return false;
   GenValue v = g->value[x];
   int64_t order[MAX_RANK], dim[MAX_RANK];
@@ -47,14 +49,14 @@ bool gen_permute(GraphGen *g) {
   for (int i = 0; i < v.rank; i++) dim[i] = v.dim[order[i]];
   Text t = {0};
   gen_dims(&t, v.rank, order);
-  gen_value(g, v.rank, dim, v.bound, "permute(%s, order=[%s])",
+  gen_value_of(g, v.elem, v.rank, dim, v.bound, "permute(%s, order=[%s])",
             gen_use(g, x), t.s);
   text_free(&t);
   return true;
 }
 
 bool gen_expand(GraphGen *g) {
-  int x = gen_pick(g, -1, 0);
+  int x = gen_pick_of(g, ELEM_ANY, -1, 0);
   GenValue v = g->value[x];
   int lead = v.rank < 4 && gen_chance(g, 50) ? 1 : 0;
   int64_t dim[MAX_RANK] = {gen_range(g, 1, 4)};
@@ -64,7 +66,7 @@ bool gen_expand(GraphGen *g) {
     return false;
   Text t = {0};
   gen_dims(&t, lead + v.rank, dim);
-  gen_value(g, lead + v.rank, dim, v.bound, "expand(%s, shape=[%s])",
+  gen_value_of(g, v.elem, lead + v.rank, dim, v.bound, "expand(%s, shape=[%s])",
             gen_use(g, x), t.s);
   text_free(&t);
   return true;
@@ -72,14 +74,14 @@ bool gen_expand(GraphGen *g) {
 
 /* Equal but along the axis. */
 static bool joins(const GenValue *a, const GenValue *b, int axis) {
-  if (a->rank != b->rank) return false;
+  if (a->rank != b->rank || a->elem != b->elem) return false;
   for (int i = 0; i < a->rank; i++)
     if (i != axis && a->dim[i] != b->dim[i]) return false;
   return true;
 }
 
 bool gen_concat(GraphGen *g) {
-  int x = gen_pick(g, -1, 1), parts = 1;
+  int x = gen_pick_of(g, ELEM_ANY, -1, 1), parts = 1;
   if (x < 0) return false;
   GenValue out = g->value[x];
   int axis = out.rank > 1 && gen_chance(g, 60) ? 1
@@ -100,14 +102,14 @@ bool gen_concat(GraphGen *g) {
   ok = ok && (parts > 1 || gen_chance(g, 5));
   for (int i = 0; ok && i < parts; i++) gen_use(g, used[i]);
   if (ok)
-    gen_value(g, out.rank, out.dim, out.bound, "concat(%s, axis=%d)", t.s,
+    gen_value_of(g, out.elem, out.rank, out.dim, out.bound, "concat(%s, axis=%d)", t.s,
               axis);
   text_free(&t);
   return ok;
 }
 
 bool gen_slice(GraphGen *g) {
-  int x = gen_pick(g, -1, 1);
+  int x = gen_pick_of(g, ELEM_ANY, -1, 1);
   if (x < 0) return false;
   GenValue v = g->value[x];
   int axis = (int)gen_below(g, v.rank);
@@ -121,26 +123,26 @@ bool gen_slice(GraphGen *g) {
   if (stop < d && gen_chance(g, 25)) stop -= d;
   char tail[32] = "";
   if (step > 1) snprintf(tail, sizeof tail, ", step=%d", (int)step);
-  gen_value(g, v.rank, dim, v.bound, "slice(%s, axis=%d, start=%d, stop=%d%s)",
+  gen_value_of(g, v.elem, v.rank, dim, v.bound, "slice(%s, axis=%d, start=%d, stop=%d%s)",
             gen_use(g, x), axis, (int)start, (int)stop, tail);
   return true;
 }
 
 bool gen_select(GraphGen *g) {
-  int x = gen_pick(g, -1, 1);
+  int x = gen_pick_of(g, ELEM_ANY, -1, 1);
   if (x < 0) return false;
   GenValue v = g->value[x];
   int axis = (int)gen_below(g, v.rank);
   int64_t index = gen_below(g, v.dim[axis]), dim[MAX_RANK];
   for (int i = 0, to = 0; i < v.rank; i++)
     if (i != axis) dim[to++] = v.dim[i];
-  gen_value(g, v.rank - 1, dim, v.bound, "select(%s, index=%d, axis=%d)",
+  gen_value_of(g, v.elem, v.rank - 1, dim, v.bound, "select(%s, index=%d, axis=%d)",
             gen_use(g, x), (int)index, axis);
   return true;
 }
 
 bool gen_pad(GraphGen *g) {
-  int x = gen_pick(g, -1, 1);
+  int x = gen_pick_of(g, ELEM_ANY, -1, 1);
   if (x < 0) return false;
   GenValue v = g->value[x];
   int64_t before[MAX_RANK], after[MAX_RANK], dim[MAX_RANK];
@@ -159,11 +161,11 @@ bool gen_pad(GraphGen *g) {
   double bound = v.bound;
   if (gen_chance(g, 30)) {
     char number[32];
-    double k = gen_number(g, number);
-    text_printf(&t, ", value=%s", number);
+    double k = v.elem == F32 ? gen_number(g, number) : 1;
+    text_printf(&t, ", value=%s", v.elem == F32 ? number : "1.0");
     if (k > bound) bound = k;
   }
-  gen_value(g, v.rank, dim, bound, "pad(%s, %s)", gen_use(g, x), t.s);
+  gen_value_of(g, v.elem, v.rank, dim, bound, "pad(%s, %s)", gen_use(g, x), t.s);
   text_free(&t);
   return true;
 }

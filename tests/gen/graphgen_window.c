@@ -73,7 +73,7 @@ static double draw_weight(GraphGen *g, Text *t, int rank,
   char w[16], m[16];
   int64_t cols = gen_elems(rank, dim) / dim[0];
   if (gen_chance(g, 5)) {
-    text_puts(t, gen_use(g, gen_input(g, rank, dim)));
+    text_puts(t, gen_use(g, gen_input(g, F32, rank, dim)));
     return g->ints ? 1.5 : 2 / sqrt(3 / (double)cols);
   }
   gen_param(g, w, "f32", 'w', rank, dim);
@@ -109,7 +109,8 @@ static const ActForm acts[] = {
 static int same_shape(GraphGen *g, int rank, const int64_t *dim) {
   for (int i = g->nvalues - 1; i >= 0; i--) {
     const GenValue *v = &g->value[i];
-    if (v->rank != rank || (rank && gen_chance(g, 20))) continue;
+    if (v->elem != F32 || v->rank != rank) continue;
+    if (rank && gen_chance(g, 20)) continue;
     if (memcmp(v->dim, dim, (size_t)rank * sizeof *dim) == 0) return i;
   }
   return -1;

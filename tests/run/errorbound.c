@@ -15,6 +15,7 @@ typedef struct Bounder {
   Arena *a;
   Module *m;
   const Node *n;
+  const Tensor *exact;   /* by id */
   Bounded *all;
   Bounded *out;
 } Bounder;
@@ -30,20 +31,32 @@ static double *array_new(Bounder *b, int64_t n) {
   return arena_array(b->a, double, (size_t)n + 1);
 }
 
-/* node_eval on other operand values than the exact ones. */
+/* As a type of doubles, whatever the elements are. */
+static Type real_type(const Type *t) { return type_make(F32, t->rank, t->dim); }
+
+/* node_eval on other operand values than the exact ones, numbers of any
+ * type being doubles; indices, conditions and keys stay what they are. */
 static double *apply(Bounder *b, const Node *n, double *const *values) {
   Tensor t[MAX_OPERANDS], out;
   const Tensor **in = arena_array(b->a, const Tensor *, (size_t)n->nin + 1);
   Tensor *many = n->nin <= MAX_OPERANDS
                      ? t
                      : arena_array(b->a, Tensor, (size_t)n->nin);
+  Node real = *n;
+  real.type = real_type(&n->type);
   for (int i = 0; i < n->nin; i++) {
     if (!n->in[i]) continue;
-    many[i] = (Tensor){n->in[i]->type, values[i]};
+    char class = op_class(op_info(n->op), i);
+    if (class != 'T' && class != 'm') {
+      in[i] = &b->exact[n->in[i]->id];
+      continue;
+    }
+    many[i].type = real_type(&n->in[i]->type);
+    many[i].v = values[i];
     in[i] = &many[i];
   }
-  out.v = array_new(b, type_elems(&n->type));
-  node_eval(b->m, n, in, &out, &(EvalOpts){0});
+  out = tensor_new(b->a, &real.type);
+  node_eval(b->m, &real, in, &out, &(EvalOpts){0});
   return out.v;
 }
 
@@ -95,10 +108,21 @@ static double unary_error(Op op, double p, double q, double v, double e) {
   return out + LOCAL * summand(op, v, f, p);
 }
 
+/* Integers: an error of none is none; of any other nothing is known. */
+static void bound_ints(Bounder *b, const double *ex, const double *ey) {
+  int64_t count = type_elems(&b->n->type);
+  for (int64_t i = 0; i < count; i++)
+    b->out->e[i] = ex[i] > 0 || (ey && ey[i] > 0) ? INFINITY : 0;
+}
+
 static void bound_unary(Bounder *b) {
   const Node *n = b->n;
   const Bounded *x = operand(b, 0);
   int64_t count = type_elems(&n->type);
+  if (!elem_is_float(n->type.elem)) {
+    bound_ints(b, x->e, NULL);
+    return;
+  }
   int nattrs = op_info(n->op)->nattrs;
   double p = nattrs > 0 ? n->attr[0].f : 0, q = nattrs > 1 ? n->attr[1].f : 0;
   for (int64_t i = 0; i < count; i++)
@@ -157,8 +181,32 @@ static void bound_binary(Bounder *b) {
   int64_t count = type_elems(&b->n->type);
   double *xv = spread(b, x, x->v), *xe = spread(b, x, x->e);
   double *yv = spread(b, y, y->v), *ye = spread(b, y, y->e);
+  if (!elem_is_float(x->type.elem)) {
+    bound_ints(b, xe, ye);
+    return;
+  }
   for (int64_t i = 0; i < count; i++)
     b->out->e[i] = binary_error(b->n->op, xv[i], xe[i], yv[i], ye[i]);
+}
+
+/* What lies within the error of a float may become another integer. */
+static void bound_cast(Bounder *b) {
+  const Bounded *x = operand(b, 0);
+  Elem from = x->type.elem, to = b->n->type.elem;
+  int64_t count = type_elems(&b->n->type);
+  for (int64_t i = 0; i < count; i++) {
+    double v = x->v[i], e = x->e[i], up, down, at;
+    if (!elem_is_float(from) || isinf(e)) {
+      b->out->e[i] = e > 0 ? INFINITY : to == F32 ? EPS * fabs(v) : 0;
+      continue;
+    }
+    elem_store(to, &at, 0, v + e), up = elem_load(to, &at, 0);
+    elem_store(to, &at, 0, v - e), down = elem_load(to, &at, 0);
+    bool crosses = to == B1 && e > 0 && fabs(v) <= e;
+    b->out->e[i] = fmax(fabs(up - b->out->v[i]), fabs(down - b->out->v[i]));
+    if (crosses) b->out->e[i] = 1;
+    if (isnan(b->out->e[i])) b->out->e[i] = INFINITY;
+  }
 }
 
 /* ---- per channel ---------------------------------------------------- */
@@ -372,7 +420,8 @@ static void bound_move(Bounder *b) {
 static void bound_node(Bounder *b) {
   uint32_t flags = op_info(b->n->op)->flags;
   Op op = b->n->op;
-  if (op == OP_CONST) b->out->e[0] = EPS * fabs(b->n->value);
+  if (op == OP_CONST && elem_is_float(b->n->type.elem))
+    b->out->e[0] = EPS * fabs(b->n->value);
   if (flags & FLAG_LEAF) return;       /* the others are exact */
   if (flags & FLAG_VIEW) bound_move(b);
   else if (flags & FLAG_UNARY) bound_unary(b);
@@ -383,10 +432,20 @@ static void bound_node(Bounder *b) {
     bound_products(b);
   else if (op == OP_SCALE_SHIFT) bound_scale_shift(b);
   else if (op == OP_BATCH_NORM) bound_batch_norm(b);
+  else if (op == OP_CAST) bound_cast(b);
   else if (op == OP_MASK) bound_mask(b);
   else if (op == OP_SOFTMAX) bound_softmax(b);
   else if (op == OP_RESIZE) bound_resize(b);
   else unreachable();
+}
+
+/* The values as doubles. */
+static const double *numbers(Bounder *b, const Tensor *t) {
+  if (elem_is_float(t->type.elem)) return t->v;
+  int64_t n = type_elems(&t->type);
+  double *v = array_new(b, n);
+  for (int64_t i = 0; i < n; i++) v[i] = (double)t->i[i];
+  return v;
 }
 
 Bounded *bound_eval(Arena *a, Module *m, Func *f, const Tensor *in,
@@ -397,13 +456,15 @@ Bounded *bound_eval(Arena *a, Module *m, Func *f, const Tensor *in,
   for (size_t i = 0; i < f->nodes.n; i++) {
     const Node *n = f->nodes.at[i];
     int64_t count = type_elems(&n->type);
-    Bounder b = {a, m, n, all, &all[i]};
-    all[i] = (Bounded){n->type, exact[i].v, array_new(&b, count)};
+    Bounder b = {a, m, n, exact, all, &all[i]};
+    all[i] = (Bounded){n->type, numbers(&b, &exact[i]),
+                       array_new(&b, count)};
     bound_node(&b);
     for (int64_t k = 0; k < count; k++) {
       double v = fabs(all[i].v[k]);
       if (!(v <= FLT_MAX) || isnan(all[i].e[k])) all[i].e[k] = INFINITY;
-      else if (!(op_info(n->op)->flags & (FLAG_LEAF | FLAG_VIEW)))
+      else if (elem_is_float(n->type.elem) &&
+               !(op_info(n->op)->flags & (FLAG_LEAF | FLAG_VIEW)))
         all[i].e[k] += TINY;
     }
   }

@@ -22,7 +22,7 @@ static bool interface_fits(const tamis_model *m, const Func *f) {
     const Type *want = i < f->inputs.n
                            ? &f->inputs.at[i]->type
                            : &f->outputs.at[i - f->inputs.n].node->type;
-    if (t->rank != want->rank || t->elem != TAMIS_F32) return false;
+    if (t->rank != want->rank || t->elem != (int)want->elem) return false;
     for (int k = 0; k < t->rank; k++)
       if (t->dims[k] != want->dim[k]) return false;
   }
@@ -81,26 +81,30 @@ typedef struct Check {
   bool exact;
 } Check;
 
-static bool element_ok(Check *c, float y, double want, double bound) {
-  if (c->exact) return (double)y == want;
+static bool element_ok(Check *c, bool real, double y, double want,
+                       double bound) {
+  if (c->exact || (bound == 0 && y == want)) return y == want;
   c->s->elements++;
   if (isinf(bound)) {
     c->s->unbounded++;
     return true;
   }
-  double off = fabs((double)y - want);
+  double off = fabs(y - want);
   if (!(off <= bound)) return false;
-  if (bound > 0 && off / bound > c->s->worst) c->s->worst = off / bound;
+  if (real && bound > 0 && off / bound > c->s->worst)
+    c->s->worst = off / bound;
   return true;
 }
 
-static bool output_ok(Check *c, const char *name, const float *y,
+static bool output_ok(Check *c, const char *name, const void *data,
                       const Bounded *r) {
+  Elem e = r->type.elem;
   int64_t n = type_elems(&r->type), bad = 0, first = -1, worst = -1;
   double most = 0;
   for (int64_t i = 0; i < n; i++) {
-    if (element_ok(c, y[i], r->v[i], r->e[i])) continue;
-    double off = fabs((double)y[i] - r->v[i]) / (r->e[i] + 1e-300);
+    double y = elem_load(e, data, (size_t)i);
+    if (element_ok(c, elem_is_float(e), y, r->v[i], r->e[i])) continue;
+    double off = fabs(y - r->v[i]) / (r->e[i] + 1e-300);
     if (bad++ == 0) first = i;
     if (worst < 0 || off > most || isnan(off)) most = off, worst = i;
   }
@@ -112,8 +116,8 @@ static bool output_ok(Check *c, const char *name, const float *y,
   int64_t show[] = {first, worst};
   for (int k = 0; k < 2; k++)
     fprintf(stderr, "  [%lld] %.9g, expected %.9g, bound %.3g\n",
-            (long long)show[k], (double)y[show[k]], r->v[show[k]],
-            r->e[show[k]]);
+            (long long)show[k], elem_load(e, data, (size_t)show[k]),
+            r->v[show[k]], r->e[show[k]]);
   return false;
 }
 
@@ -130,23 +134,13 @@ static bool compare(Check *c, const Func *f, void *const *io,
 /* The inputs as the evaluator takes them. */
 static Tensor *draw_inputs(Arena *a, uint64_t seed, const Func *f) {
   Tensor *in = arena_array(a, Tensor, f->inputs.n + 1);
-  for (size_t i = 0; i < f->inputs.n; i++) {
-    const Type *t = &f->inputs.at[i]->type;
-    int64_t n = type_elems(t);
-    float *v = arena_array(a, float, (size_t)n + 1);
-    graph_input(seed, i, n, v);
-    in[i] = (Tensor){*t, arena_array(a, double, (size_t)n + 1)};
-    for (int64_t k = 0; k < n; k++) in[i].v[k] = (double)v[k];
-  }
+  for (size_t i = 0; i < f->inputs.n; i++)
+    in[i] = graph_input_tensor(a, seed, i, &f->inputs.at[i]->type);
   return in;
 }
 
 static void inputs_put(const Func *f, const Tensor *in, void *const *io) {
-  for (size_t i = 0; i < f->inputs.n; i++) {
-    float *to = io[i];
-    int64_t n = type_elems(&in[i].type);
-    for (int64_t k = 0; k < n; k++) to[k] = (float)in[i].v[k];
-  }
+  for (size_t i = 0; i < f->inputs.n; i++) tensor_write(&in[i], io[i]);
 }
 
 /* The runner has fences, checks and the second call of its own. */
@@ -159,7 +153,7 @@ static bool remote_and_compare(Check *c, Arena *a, const Func *f,
     const Type *t = i < f->inputs.n
                         ? &in[i].type
                         : &f->outputs.at[i - f->inputs.n].node->type;
-    io[i] = arena_array(a, float, (size_t)type_elems(t) + 1);
+    io[i] = arena_alloc(a, (size_t)type_bytes(t) + 8);
   }
   inputs_put(f, in, io);
   progress(c->seed, "running remotely");

@@ -44,16 +44,16 @@ bool remote_call(Remote *r, uint64_t seed, const Func *f, void *const *io) {
   fwrite(&c, sizeof c, 1, r->to);
   for (size_t i = 0; i < n; i++) {
     const Type *t = type_at(f, i);
-    RemoteShape s = {.rank = t->rank};
+    RemoteShape s = {.elem = t->elem, .rank = t->rank};
     for (int k = 0; k < t->rank; k++) s.dim[k] = t->dim[k];
     fwrite(&s, sizeof s, 1, r->to);
   }
   for (size_t i = 0; i < f->inputs.n; i++)
-    fwrite(io[i], 4, (size_t)type_elems(type_at(f, i)), r->to);
+    fwrite(io[i], 1, (size_t)type_bytes(type_at(f, i)), r->to);
   if (fflush(r->to) != 0) return false;
   for (size_t i = f->inputs.n; i < n; i++) {
-    size_t elems = (size_t)type_elems(type_at(f, i));
-    if (fread(io[i], 4, elems, r->from) != elems) return false;
+    size_t bytes = (size_t)type_bytes(type_at(f, i));
+    if (fread(io[i], 1, bytes, r->from) != bytes) return false;
   }
   return true;
 }

@@ -15,7 +15,7 @@ typedef struct RemoteCall {
 } RemoteCall;
 
 typedef struct RemoteShape {
-  int64_t rank, dim[MAX_RANK];
+  int64_t elem, rank, dim[MAX_RANK];
 } RemoteShape;
 
 /* remote.c: a runner at work. */

@@ -99,7 +99,7 @@ static void shapes_check(const RemoteCall *c) {
   for (size_t i = 0; i < count; i++) {
     RemoteShape s;
     get(&s, sizeof s);
-    bool fits = s.rank == tensor(i)->rank && tensor(i)->elem == TAMIS_F32;
+    bool fits = s.rank == tensor(i)->rank && s.elem == tensor(i)->elem;
     for (int k = 0; fits && k < s.rank; k++)
       fits = s.dim[k] == tensor(i)->dims[k];
     if (!fits) die("descriptor and model disagree", c->name);

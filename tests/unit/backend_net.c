@@ -192,7 +192,7 @@ void net_check(Net *n, double lo, double hi, double tol) {
   for (size_t i = 0; i < nin; i++) {
     Type t = n->f->inputs.at[i]->type;
     int64_t count = type_elems(&t);
-    in[i] = (Tensor){ t, arena_array(n->a, double, (size_t)count + 1) };
+    in[i] = tensor_new(n->a, &t);
     for (int64_t k = 0; k < count; k++) {
       float v = (float)draw(lo, hi);
       ((float *)io.at[i])[k] = v;

@@ -41,7 +41,7 @@ static void case_run(Case *c, const double *const *in, bool round,
   Tensor t[MAX_OPERANDS];
   for (size_t i = 0; i < f->inputs.n; i++) {
     union { const double *c; double *v; } p = {in[i]};
-    t[i] = (Tensor){f->inputs.at[i]->type, p.v};
+    t[i] = (Tensor){f->inputs.at[i]->type, {p.v}};
   }
   EvalOpts o = {round, blas};
   Tensor *all = func_eval(c->a, c->m, f, t, &o, false, c->d);
@@ -316,7 +316,7 @@ static void keeps_on_request(void **state) {
                 " h = x + x; y = h * h; z = x; }\n");
   Func *f = c.m->funcs.at[0];
   double x[2] = {1, 2};
-  Tensor in = {f->inputs.at[0]->type, x};
+  Tensor in = {f->inputs.at[0]->type, {x}};
   EvalOpts o = {0};
   Tensor *all = func_eval(c.a, c.m, f, &in, &o, true, c.d);
   for (size_t i = 0; i < f->nodes.n; i++) assert_non_null(all[i].v);

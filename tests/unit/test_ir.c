@@ -98,12 +98,15 @@ static void test_table(void **state) {
   assert_true(op_info(OP_CONCAT)->variadic);
   assert_false(op_info(OP_CLIP)->def[0].set);
   assert_true(op_info(OP_BATCH_NORM)->def[0].f == 0.00001);
-  assert_int_equal(op_info(OP_MASK)->elems, 1u << F32 | 1u << B1);
+  assert_int_equal(op_elems(op_info(OP_MASK), 0), 1u << F32);
+  assert_int_equal(op_elems(op_info(OP_MASK), 1), 1u << F32 | 1u << B1);
+  assert_int_equal(op_elems(op_info(OP_CONCAT), 7),
+                   op_info(OP_CONCAT)->elems);
   assert_int_equal(op_info(OP_ADD)->flags, FLAG_BINARY | FLAG_COMM);
   Op op;
   assert_true(op_parse("max_pool", &op));
   assert_int_equal(op, OP_MAX_POOL);
-  assert_false(op_parse("conv3d", &op));
+  assert_false(op_parse("conv4d", &op));
   size_t n;
   assert_string_equal(op_names(&n)[OP_PAD], "pad");
   assert_int_equal(n, OP_COUNT);

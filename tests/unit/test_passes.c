@@ -24,7 +24,7 @@ static const Target targets[] = {
 
 /* ---- a run of the plan ---------------------------------------------- */
 
-/* Each four bytes of the arena remember which element was stored there:
+/* The first byte of each element in the arena remembers which element was stored there:
  * node id and index, ZERO for a halo, NOTHING at first. */
 enum { ZERO = -1, NOTHING = -2 };
 typedef struct Cell { int64_t node, index; } Cell;
@@ -62,9 +62,9 @@ static Cell element_of(const Node *n, int64_t index) {
 static int64_t cell_of(const Node *n, const int64_t *at) {
   int64_t stride[MAX_RANK], origin;
   assert_true(layout_strides(&n->type, stride, &origin));
-  int64_t place = n->type.at / 4 + origin;
+  int64_t place = origin;
   for (int i = 0; i < n->type.rank; i++) place += at[i] * stride[i];
-  return place;
+  return n->type.at + place * (int64_t)elem_size(n->type.elem);
 }
 
 typedef void EachCell(Sim *s, const Node *n, int64_t cell, int64_t index);
@@ -104,6 +104,8 @@ static void cells_each(Sim *s, const Node *n, EachCell *each) {
 }
 
 static void cell_write(Sim *s, const Node *n, int64_t cell, int64_t index) {
+  for (size_t i = 0; i < elem_size(n->type.elem); i++)
+    s->cell[cell + (int64_t)i] = (Cell){NOTHING, 0};
   s->cell[cell] = index < 0 ? (Cell){ZERO, 0} : (Cell){n->id, index};
 }
 
@@ -118,7 +120,7 @@ static void cell_read(Sim *s, const Node *n, int64_t cell, int64_t index) {
 
 static void plan_simulate(Module *m) {
   Func *f = m->funcs.at[0];
-  Sim s = {f, NULL, m->dump.arena_bytes / 4};
+  Sim s = {f, NULL, m->dump.arena_bytes};
   s.cell = malloc((size_t)s.n * sizeof *s.cell);
   for (int64_t i = 0; i < s.n; i++) s.cell[i] = (Cell){NOTHING, 0};
   for (size_t i = 0; i < f->nodes.n; i++) {
@@ -162,12 +164,8 @@ typedef struct Watch {
 
 static void inputs_draw(Watch *w, const Func *f) {
   for (size_t i = 0; i < f->inputs.n; i++) {
-    int64_t n = type_elems(&f->inputs.at[i]->type);
-    float *v = arena_array(w->a, float, n + 1);
-    graph_input(w->seed, i, n, v);
-    w->in[i] = (Tensor){f->inputs.at[i]->type, NULL};
-    w->in[i].v = arena_array(w->a, double, n + 1);
-    for (int64_t k = 0; k < n; k++) w->in[i].v[k] = v[k];
+    const Type *t = &f->inputs.at[i]->type;
+    w->in[i] = graph_input_tensor(w->a, w->seed, i, t);
   }
 }
 
@@ -186,6 +184,11 @@ static void outputs_compare(Watch *w, Module *m, const char *pass) {
     int64_t n = type_elems(&r->type);
     double top = 1e-3;
     assert_true(type_same_shape(&y->type, &r->type));
+    assert_int_equal(y->type.elem, r->type.elem);
+    if (!elem_is_float(r->type.elem)) {
+      assert_memory_equal(y->i, r->i, (size_t)n * sizeof *r->i);
+      continue;
+    }
     for (int64_t k = 0; k < n; k++)
       if (isfinite(r->v[k])) top = fmax(top, fabs(r->v[k]));
     for (int64_t k = 0; k < n; k++) {

@@ -1,0 +1,87 @@
+/* graphgen_types.c - random casts, and arithmetic on integers and bits. */
+#include <math.h>
+#include <string.h>
+
+#include "tests/gen/graphgen.h"
+
+/* ---- casts ----------------------------------------------------------- */
+
+/* The bound of a value cast to e; above what may go on where it cannot. */
+static double cast_bound(const GraphGen *g, double bound, Elem e) {
+  switch (e) {
+    case B1: return 1;
+    case U8: return bound < 255 ? bound : 255;
+    case F16: return bound <= (g->ints ? 2048 : 60000) ? bound : INFINITY;
+    case BF16: return bound <= (g->ints ? 256 : 1e9) ? bound : INFINITY;
+    case F32: return gen_fits(g, bound) ? bound : INFINITY;
+    default: return bound <= 1e9 ? bound : INFINITY;
+  }
+}
+
+bool gen_cast(GraphGen *g) {
+  static const Elem to[] = {F32, F32, F32, I32, I32, I64, U8, B1, F16, BF16};
+  int x = gen_pick_of(g, op_info(OP_CAST)->elems, -1, 0);
+  GenValue v = g->value[x];
+  Elem e = to[gen_below(g, sizeof to / sizeof *to)];
+  /* A negative number is no u8, and wraps from another integer. */
+  double bound = v.elem != F32 && e == U8 ? 255 : cast_bound(g, v.bound, e);
+  if (isinf(bound) || (e == v.elem && gen_chance(g, 80))) return false;
+  gen_value_of(g, e, v.rank, v.dim, bound, "cast(%s, %s)", gen_use(g, x),
+               elem_name(e));
+  return true;
+}
+
+/* ---- integers -------------------------------------------------------- */
+
+static const uint32_t INTS = 1u << I32 | 1u << I64;
+
+bool gen_int_unary(GraphGen *g) {
+  static const char *const name[] = {"neg", "abs", "square"};
+  int x = gen_pick_of(g, INTS, -1, 0);
+  if (x < 0) return false;
+  GenValue v = g->value[x];
+  int64_t op = gen_below(g, 3);
+  double bound = op == 2 ? v.bound * v.bound : v.bound;
+  if (bound > 1e9) return false;
+  gen_value_of(g, v.elem, v.rank, v.dim, bound, "%s(%s)", name[op],
+               gen_use(g, x));
+  return true;
+}
+
+/* With itself, a literal, a param or one of its own sums. */
+bool gen_int_binary(GraphGen *g) {
+  static const char *const op[] = {"%s + %s", "%s - %s", "%s * %s",
+                                   "maximum(%s, %s)", "minimum(%s, %s)"};
+  int x = gen_pick_of(g, INTS | 1u << U8 | 1u << B1, -1, 0);
+  if (x < 0) return false;
+  GenValue v = g->value[x];
+  char right[16];
+  int64_t k = INTS >> v.elem & 1 ? gen_below(g, 5) : gen_range(g, 3, 4);
+  double other = 6;
+  if (gen_chance(g, 30)) {
+    strcpy(right, gen_use(g, x));
+    other = v.bound;
+  } else if (gen_chance(g, 50)) {
+    gen_param(g, right, elem_name(v.elem), 'i', v.rank, v.dim);
+  } else {
+    snprintf(right, sizeof right, v.elem == B1 ? "true" : "%d",
+             (int)gen_range(g, v.elem == U8 ? 0 : -6, 6));
+  }
+  double bound = k == 2 ? v.bound * other : v.bound + other;
+  if (bound > 1e9) return false;
+  const char *second = strrchr(op[k], '%');
+  gen_value_of(g, v.elem, v.rank, v.dim, bound, "%.*s%s%.*s%s%s",
+               (int)(strchr(op[k], '%') - op[k]), op[k], gen_use(g, x),
+               (int)(second - strchr(op[k], '%') - 2),
+               strchr(op[k], '%') + 2, right, second + 2);
+  return true;
+}
+
+/* One more input that is no float. */
+bool gen_typed_input(GraphGen *g) {
+  static const Elem to[] = {I32, I32, I64, U8, B1, F16, BF16};
+  int like = gen_pick_of(g, op_info(OP_CAST)->elems, -1, 0);
+  GenValue v = g->value[like];
+  gen_input(g, to[gen_below(g, sizeof to / sizeof *to)], v.rank, v.dim);
+  return true;
+}
