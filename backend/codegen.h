@@ -140,6 +140,9 @@ Val binary_math(Gen *g, Op op, Val a, Val b);
 /* intmath.c: the same on elements of a type that is no float. */
 Val unary_int(Gen *g, Op op, Elem e, Val x);
 Val binary_int(Gen *g, Op op, Elem e, Val a, Val b);
+/* A comparison of elements of any type, as i1. */
+bool op_compares(Op op);
+Val compare_elems(Gen *g, Op op, Elem e, Val a, Val b);
 /* cast.c: an element, or a vector of them, as one of another type. */
 Val elem_convert(Gen *g, Val v, Elem from, Elem to);
 /* Zero what lies outside the tensor but inside its halo (pad columns and

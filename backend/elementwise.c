@@ -1,5 +1,5 @@
 /* elementwise.c - kernels that map each element by itself: unary, binary,
- * scale_shift (batch_norm too) and mask. */
+ * where, scale_shift (batch_norm too) and mask. */
 #include "backend/vmath.h"
 
 /* ---- unary and binary ------------------------------------------------ */
@@ -24,6 +24,7 @@ void emit_unary(Gen *g, const Node *n) {
 static Val body_binary(Gen *g, const void *ctx, Val *in) {
   const Node *n = ctx;
   Elem e = n->in[0]->type.elem;
+  if (op_compares(n->op)) return compare_elems(g, n->op, e, in[0], in[1]);
   if (!elem_is_float(e)) return binary_int(g, n->op, e, in[0], in[1]);
   return binary_math(g, n->op, in[0], in[1]);
 }
@@ -34,6 +35,19 @@ void emit_binary(Gen *g, const Node *n) {
   nest_add(g, &t, n->in[0]);
   nest_add(g, &t, n->in[1]);
   nest_map(g, &t, body_binary, n);
+  clear_halo(g, n);
+}
+
+static Val body_where(Gen *g, const void *ctx, Val *in) {
+  (void)ctx;
+  return LLVMBuildSelect(g->b, in[0], in[1], in[2], "");
+}
+
+void emit_where(Gen *g, const Node *n) {
+  Nest t;
+  nest_over(g, &t, n);
+  for (int i = 0; i < 3; i++) nest_add(g, &t, n->in[i]);
+  nest_map(g, &t, body_where, n);
   clear_halo(g, n);
 }
 

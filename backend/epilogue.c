@@ -29,10 +29,18 @@ static Val hardswish(Gen *g, Val x) {
   return vm_select(g, LLVMRealOGE, x, three, x, v);
 }
 
+/* Zeros and NaN stay. */
+static Val sign(Gen *g, Val x) {
+  Val zero = const_like(g, x, 0);
+  Val v = vm_select(g, LLVMRealOGT, x, zero, const_like(g, x, 1), x);
+  return vm_select(g, LLVMRealOLT, x, zero, const_like(g, x, -1), v);
+}
+
 Val unary_math(Gen *g, Op op, Val x, double p, double q) {
   switch (op) {
     case OP_NEG: return LLVMBuildFNeg(g->b, x, "");
     case OP_ABS: return vm_abs(g, x);
+    case OP_SIGN: return sign(g, x);
     case OP_SQUARE: return LLVMBuildFMul(g->b, x, x, "");
     case OP_SQRT: return vm_sqrt(g, x);
     case OP_RSQRT:
@@ -42,6 +50,8 @@ Val unary_math(Gen *g, Op op, Val x, double p, double q) {
     case OP_ROUND: return vm_round(g, x);
     case OP_EXP: return vm_exp(g, x);
     case OP_LOG: return vm_log(g, x);
+    case OP_SIN: return vm_sin(g, x);
+    case OP_COS: return vm_cos(g, x);
     case OP_TANH: return vm_tanh(g, x);
     case OP_ERF: return vm_erf(g, x);
     case OP_SIGMOID: return vm_sigmoid(g, x);
@@ -62,12 +72,26 @@ Val unary_math(Gen *g, Op op, Val x, double p, double q) {
   }
 }
 
+/* frem is exact (fmodf of libm); the sign of b. */
+static Val floor_mod(Gen *g, Val a, Val b) {
+  Val r = LLVMBuildFRem(g->b, a, b, ""), zero = const_like(g, a, 0);
+  Val other = LLVMBuildXor(
+      g->b, LLVMBuildFCmp(g->b, LLVMRealOLT, r, zero, ""),
+      LLVMBuildFCmp(g->b, LLVMRealOLT, b, zero, ""), "");
+  Val some = LLVMBuildFCmp(g->b, LLVMRealUNE, r, zero, "");
+  return LLVMBuildSelect(g->b, LLVMBuildAnd(g->b, other, some, ""),
+                         LLVMBuildFAdd(g->b, r, b, ""), r, "");
+}
+
 Val binary_math(Gen *g, Op op, Val a, Val b) {
   switch (op) {
     case OP_ADD: return LLVMBuildFAdd(g->b, a, b, "");
     case OP_SUB: return LLVMBuildFSub(g->b, a, b, "");
     case OP_MUL: return LLVMBuildFMul(g->b, a, b, "");
     case OP_DIV: return LLVMBuildFDiv(g->b, a, b, "");
+    case OP_FLOOR_DIV: return vm_floor(g, LLVMBuildFDiv(g->b, a, b, ""));
+    case OP_FLOOR_MOD: return floor_mod(g, a, b);
+    case OP_ATAN2: return vm_atan2(g, a, b);
     case OP_POW: return vm_pow(g, a, b);
     case OP_MAXIMUM: return vm_select(g, LLVMRealOLT, a, b, b, a);
     case OP_MINIMUM: return vm_select(g, LLVMRealOLT, b, a, b, a);

@@ -18,7 +18,7 @@ typedef struct Fold {
 /* What a fold of no elements is. */
 static double fold_start(Op op, Elem e) {
   bool max = op == OP_MAX;
-  if (op != OP_MAX && op != OP_MIN) return 0;
+  if (op != OP_MAX && op != OP_MIN) return op == OP_PROD ? 1 : 0;
   switch (e) {
     case I64: return max ? -0x1p63 : 0x1p63;
     case I32: return max ? INT32_MIN : INT32_MAX;
@@ -40,6 +40,9 @@ static Val start_scalar(Gen *g, Op op, Elem e) {
  * of 0 or 1 here. */
 static Val fold_step(Gen *g, Op op, Elem e, Val acc, Val x) {
   bool real = elem_is_float(e);
+  if (op == OP_PROD)
+    return real ? LLVMBuildFMul(g->b, acc, x, "")
+                : LLVMBuildMul(g->b, acc, x, "");
   if (op != OP_MAX && op != OP_MIN)
     return real ? LLVMBuildFAdd(g->b, acc, x, "")
                 : LLVMBuildAdd(g->b, acc, x, "");

@@ -65,20 +65,20 @@ Val vm_abs(Gen *g, Val x) { return intrinsic1(g, "llvm.fabs", x); }
 Val vm_sqrt(Gen *g, Val x) { return intrinsic1(g, "llvm.sqrt", x); }
 
 /* |x| with the sign of s. */
-static Val with_sign(Gen *g, Val x, Val s) {
+Val vm_with_sign(Gen *g, Val x, Val s) {
   Val top = LLVMBuildAnd(g->b, bits_of(g, s),
                          iconst(g, bits_of(g, s), 0x80000000u), "");
   return bits_to(g, LLVMBuildOr(g->b, bits_of(g, x), top, ""));
 }
 
 /* c[0] + c[1] x + ... by Horner's rule. */
-static Val poly(Gen *g, Val x, const float *c, int n) {
+Val vm_poly(Gen *g, Val x, const float *c, int n) {
   Val v = const_like(g, x, (double)c[n - 1]);
   for (int i = n - 2; i >= 0; i--)
     v = fma_(g, v, x, const_like(g, x, (double)c[i]));
   return v;
 }
-#define POLY(g, x, c) poly(g, x, c, (int)(sizeof(c) / sizeof *(c)))
+#define POLY(g, x, c) vm_poly(g, x, c, (int)(sizeof(c) / sizeof *(c)))
 
 /* ---- exp ------------------------------------------------------------ */
 
@@ -172,7 +172,7 @@ Val vm_tanh(Gen *g, Val x) {
   Val small = fma_(g, mul(g, x, z), POLY(g, z, tanh_poly), x);
   Val e = vm_exp(g, add(g, a, a));
   Val q = dvd(g, const_like(g, x, 2), add(g, e, one));
-  Val large = with_sign(g, sub(g, one, q), x);
+  Val large = vm_with_sign(g, sub(g, one, q), x);
   return vm_select(g, LLVMRealOLT, a, const_like(g, x, 0.55), small, large);
 }
 
@@ -229,7 +229,7 @@ static Val erfc_large(Gen *g, Val a, Val u, double scale) {
 
 Val vm_erf(Gen *g, Val x) {
   Val a = vm_clamp(g, vm_abs(g, x), 0, 11), one = const_like(g, x, 1);
-  Val large = with_sign(g, sub(g, one, erfc_large(g, a, a, 1)), x);
+  Val large = vm_with_sign(g, sub(g, one, erfc_large(g, a, a, 1)), x);
   return vm_select(g, LLVMRealOLT, a, const_like(g, x, erf_split),
                    erf_small(g, x), large);
 }
@@ -255,7 +255,7 @@ Val vm_gelu(Gen *g, Val x) {
 Val vm_round(Gen *g, Val x) {
   Val a = vm_abs(g, x), big = const_like(g, x, 8388608);
   Val near = sub(g, add(g, a, big), big);
-  return with_sign(g, vm_select(g, LLVMRealOLT, a, big, near, a), x);
+  return vm_with_sign(g, vm_select(g, LLVMRealOLT, a, big, near, a), x);
 }
 
 Val vm_floor(Gen *g, Val x) {
@@ -267,7 +267,7 @@ Val vm_floor(Gen *g, Val x) {
 Val vm_ceil(Gen *g, Val x) {
   Val r = vm_round(g, x), up = add(g, r, const_like(g, x, 1));
   return vm_select(g, LLVMRealOLT, r, x,
-                   with_sign(g, vm_abs(g, up), x), r);
+                   vm_with_sign(g, vm_abs(g, up), x), r);
 }
 
 /* exp(y log|x|), with what C says of zeros, ones, infinities and negative
@@ -279,7 +279,7 @@ Val vm_pow(Gen *g, Val x, Val y) {
   m = vm_select(g, LLVMRealOEQ, a, one, one, m);
   Val whole = vm_round(g, y), even = vm_round(g, half);
   /* Odd: an integer whose half is none. */
-  Val odd = vm_select(g, LLVMRealOEQ, even, half, m, with_sign(g, m, x));
+  Val odd = vm_select(g, LLVMRealOEQ, even, half, m, vm_with_sign(g, m, x));
   Val nan = const_like(g, x, (double)NAN);
   Val part = vm_select(g, LLVMRealOLT, x, zero, nan, m);
   part = vm_select(g, LLVMRealOEQ, a, const_like(g, x, INFINITY), m, part);

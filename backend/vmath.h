@@ -21,5 +21,12 @@ Val vm_round(Gen *g, Val x);      /* halves to the even integer */
 Val vm_floor(Gen *g, Val x);
 Val vm_ceil(Gen *g, Val x);
 Val vm_pow(Gen *g, Val x, Val y);
+/* |x| with the sign of s; c[0] + c[1] x + ... */
+Val vm_with_sign(Gen *g, Val x, Val s);
+Val vm_poly(Gen *g, Val x, const float *c, int n);
+/* vtrig.c */
+Val vm_sin(Gen *g, Val x);
+Val vm_cos(Gen *g, Val x);
+Val vm_atan2(Gen *g, Val y, Val x);
 
 #endif

@@ -141,17 +141,25 @@ static Value eval_path(Elab *e, const Expr *x) {
 
 static Value eval_tensor_binary(Elab *e, const Expr *x, Value a, Value b) {
   static const Op ops[] = {
+    [OPER_EQ] = OP_EQUAL, [OPER_NE] = OP_NOT_EQUAL,
+    [OPER_LE] = OP_LESS_EQUAL, [OPER_GE] = OP_GREATER_EQUAL,
+    [OPER_LT] = OP_LESS, [OPER_GT] = OP_GREATER,
     [OPER_ADD] = OP_ADD, [OPER_SUB] = OP_SUB, [OPER_MUL] = OP_MUL,
-    [OPER_DIV] = OP_DIV
+    [OPER_DIV] = OP_DIV, [OPER_MOD] = OP_FLOOR_MOD
   };
-  if (x->oper < OPER_ADD || x->oper > OPER_DIV)
+  bool orders = x->oper >= OPER_EQ && x->oper <= OPER_GT;
+  const Node *t = a.kind == VAL_NODE ? a.node : b.node;
+  Op op = ops[x->oper];
+  if (x->oper == OPER_DIV && !elem_is_float(t->type.elem))
+    op = OP_FLOOR_DIV;   /* as on integers known at compile time */
+  if (!orders && (x->oper < OPER_ADD || x->oper > OPER_MOD))
     return elab_error(e, x->oper_span, "'%s' is not defined for tensors: "
                       "found %s and %s", oper_text(x->oper),
                       value_describe(e->a, &a), value_describe(e->a, &b));
   CallArgs args = {0};
   vec_push(e->a, &args, ((CallArg){{0}, a, x->sub.at[0]->span}));
   vec_push(e->a, &args, ((CallArg){{0}, b, x->sub.at[1]->span}));
-  return elab_op(e, ops[x->oper], &args, x, x->oper_span);
+  return elab_op(e, op, &args, x, x->oper_span);
 }
 
 /* && and || leave the right side alone when the left one decides. */
@@ -194,6 +202,12 @@ static Value eval_unary(Elab *e, const Expr *x) {
     CallArgs args = {0};
     vec_push(e->a, &args, ((CallArg){{0}, a, x->sub.at[0]->span}));
     return elab_op(e, OP_NEG, &args, x, x->oper_span);
+  }
+  if (a.kind == VAL_NODE && a.node->type.elem == B1) {   /* !a */
+    CallArgs args = {0};
+    vec_push(e->a, &args, ((CallArg){{0}, a, x->sub.at[0]->span}));
+    vec_push(e->a, &args, ((CallArg){{0}, value_bool(false), x->span}));
+    return elab_op(e, OP_EQUAL, &args, x, x->oper_span);
   }
   const char *why = value_unary(e->a, x->oper, &a, &r);
   if (!why)

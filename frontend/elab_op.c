@@ -280,7 +280,9 @@ static const char *node_path(Elab *e, const Node *n, const Expr *call) {
   }
   if (own && *f->scope)
     return f->scope;
-  return path_join_scope(e->a, f->scope, op_info(n->op)->name);
+  /* A path has no keyword in it. */
+  const char *name = n->op == OP_WHERE ? "where_" : op_info(n->op)->name;
+  return path_join_scope(e->a, f->scope, name);
 }
 
 static bool mentions(const char *msg, const char *name) {

@@ -387,6 +387,9 @@ as_opt: %empty { $$ = NULL; } | "as" ipath { $$ = $ipath; } ;
 call: ID '(' args_opt ')' {
       $$ = expr_call(p, parse_name(p, $ID, @ID), $args_opt, @$);
     }
+  | "where" '(' args_opt ')' {   /* an op as well as a keyword */
+      $$ = expr_call(p, parse_name(p, "where", @1), $args_opt, @$);
+    }
   ;
 args_opt: %empty { $$ = (Args){0}; } | args ;
 args: arg { $$ = (Args){0}; PUSH($$, $arg); }

@@ -35,6 +35,7 @@ double binary_eval(Op op, double a, double b);
 /* The same on integers, in 64 bits: what overflows wraps. */
 int64_t unary_eval_int(Op op, int64_t x);
 int64_t binary_eval_int(Op op, int64_t a, int64_t b);
+bool compare_eval(Op op, double a, double b);
 /* The epilogue of a conv2d or linear node: y from the sum of products with
  * bias in it, and the residual operand's element (0 when there is none). */
 double epilogue_eval(const Node *n, double acc, double r);

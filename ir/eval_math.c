@@ -19,6 +19,7 @@ double unary_eval(Op op, double x, double p, double q) {
   switch (op) {
     case OP_NEG: return -x;
     case OP_ABS: return fabs(x);
+    case OP_SIGN: return x > 0 ? 1 : x < 0 ? -1 : x;
     case OP_SQUARE: return x * x;
     case OP_SQRT: return sqrt(x);
     case OP_RSQRT: return 1 / sqrt(x);
@@ -27,6 +28,8 @@ double unary_eval(Op op, double x, double p, double q) {
     case OP_ROUND: return nearbyint(x);
     case OP_EXP: return exp(x);
     case OP_LOG: return log(x);
+    case OP_SIN: return sin(x);
+    case OP_COS: return cos(x);
     case OP_TANH: return tanh(x);
     case OP_ERF: return erf(x);
     case OP_SIGMOID: return sigmoid(x);
@@ -43,12 +46,21 @@ double unary_eval(Op op, double x, double p, double q) {
   }
 }
 
+/* fmod is exact. */
+static double floor_mod(double a, double b) {
+  double r = fmod(a, b);
+  return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+
 double binary_eval(Op op, double a, double b) {
   switch (op) {
     case OP_ADD: return a + b;
     case OP_SUB: return a - b;
     case OP_MUL: return a * b;
     case OP_DIV: return a / b;
+    case OP_FLOOR_DIV: return floor(a / b);
+    case OP_FLOOR_MOD: return floor_mod(a, b);
+    case OP_ATAN2: return atan2(a, b);
     case OP_POW: return pow(a, b);
     case OP_MAXIMUM: return a < b ? b : a;
     case OP_MINIMUM: return b < a ? b : a;
@@ -61,9 +73,22 @@ int64_t unary_eval_int(Op op, int64_t x) {
   switch (op) {
     case OP_NEG: return (int64_t)(0 - (uint64_t)x);
     case OP_ABS: return x < 0 ? (int64_t)(0 - (uint64_t)x) : x;
+    case OP_SIGN: return (x > 0) - (x < 0);
     case OP_SQUARE: return (int64_t)((uint64_t)x * (uint64_t)x);
     default: unreachable();
   }
+}
+
+static int64_t int_div(int64_t a, int64_t b) {
+  if (b == 0) return 0;
+  if (b == -1) return (int64_t)(0 - (uint64_t)a);
+  return a / b - (a % b != 0 && (a < 0) != (b < 0));
+}
+
+static int64_t int_mod(int64_t a, int64_t b) {
+  if (b == 0 || b == -1) return 0;
+  int64_t r = a % b;
+  return r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
 
 int64_t binary_eval_int(Op op, int64_t a, int64_t b) {
@@ -72,6 +97,8 @@ int64_t binary_eval_int(Op op, int64_t a, int64_t b) {
     case OP_ADD: return (int64_t)(x + y);
     case OP_SUB: return (int64_t)(x - y);
     case OP_MUL: return (int64_t)(x * y);
+    case OP_FLOOR_DIV: return int_div(a, b);
+    case OP_FLOOR_MOD: return int_mod(a, b);
     case OP_MAXIMUM: return a < b ? b : a;
     case OP_MINIMUM: return b < a ? b : a;
     default: unreachable();
@@ -125,7 +152,24 @@ void eval_cast(EvalCtx *c) {
     else c->out->i[i] = to == B1 ? x->i[i] != 0 : x->i[i];
 }
 
-/* ---- binary --------------------------------------------------------- */
+/* ---- with broadcasting ---------------------------------------------- */
+
+bool compare_eval(Op op, double a, double b) {
+  switch (op) {
+    case OP_EQUAL: return a == b;
+    case OP_NOT_EQUAL: return a != b;
+    case OP_LESS: return a < b;
+    case OP_LESS_EQUAL: return a <= b;
+    case OP_GREATER: return a > b;
+    case OP_GREATER_EQUAL: return a >= b;
+    default: unreachable();
+  }
+}
+
+static bool compare_int(Op op, int64_t a, int64_t b) {
+  double order = a < b ? -1 : a > b;
+  return compare_eval(op, order, 0);
+}
 
 /* Strides of `t` seen in the shape of `out`: axes are aligned at the right,
  * size 1 repeats. */
@@ -141,30 +185,58 @@ static void broadcast_strides(const Type *t, const Type *out,
   }
 }
 
-static void binary_one(const Node *n, Tensor *y, int64_t i, const Tensor *a,
-                       int64_t ia, const Tensor *b, int64_t ib) {
-  if (elem_is_float(a->type.elem))
-    y->v[i] = binary_eval(n->op, a->v[ia], b->v[ib]);
-  else
-    y->i[i] = binary_eval_int(n->op, a->i[ia], b->i[ib]);
-}
+/* Element i of the result from elements at[k] of the operands. */
+typedef void EachElement(EvalCtx *c, int64_t i, const int64_t *at);
 
-void eval_binary(EvalCtx *c) {
+static void broadcast_walk(EvalCtx *c, EachElement *each) {
   const Type *t = &c->n->type;
-  int64_t sa[MAX_RANK], sb[MAX_RANK], at[MAX_RANK] = {0};
-  int64_t count = type_elems(t), ia = 0, ib = 0;
-  broadcast_strides(&c->in[0]->type, t, sa);
-  broadcast_strides(&c->in[1]->type, t, sb);
+  int64_t stride[3][MAX_RANK], index[MAX_RANK] = {0}, at[3] = {0};
+  int64_t count = type_elems(t);
+  ensure(c->n->nin <= 3);
+  for (int k = 0; k < c->n->nin; k++)
+    broadcast_strides(&c->in[k]->type, t, stride[k]);
   for (int64_t i = 0; i < count; i++) {
-    binary_one(c->n, c->out, i, c->in[0], ia, c->in[1], ib);
-    for (int k = t->rank - 1; k >= 0; k--) {
-      ia += sa[k], ib += sb[k];
-      if (++at[k] < t->dim[k]) break;
-      ia -= at[k] * sa[k], ib -= at[k] * sb[k];
-      at[k] = 0;
+    each(c, i, at);
+    for (int d = t->rank - 1; d >= 0; d--) {
+      bool wraps = ++index[d] == t->dim[d];
+      for (int k = 0; k < c->n->nin; k++)
+        at[k] += (wraps ? 1 - index[d] : 1) * stride[k][d];
+      if (!wraps) break;
+      index[d] = 0;
     }
   }
 }
+
+static void binary_each(EvalCtx *c, int64_t i, const int64_t *at) {
+  const Tensor *a = c->in[0], *b = c->in[1];
+  Op op = c->n->op;
+  if (elem_is_float(a->type.elem))
+    c->out->v[i] = binary_eval(op, a->v[at[0]], b->v[at[1]]);
+  else
+    c->out->i[i] = binary_eval_int(op, a->i[at[0]], b->i[at[1]]);
+}
+
+void eval_binary(EvalCtx *c) { broadcast_walk(c, binary_each); }
+
+static void compare_each(EvalCtx *c, int64_t i, const int64_t *at) {
+  const Tensor *a = c->in[0], *b = c->in[1];
+  Op op = c->n->op;
+  if (elem_is_float(a->type.elem))
+    c->out->i[i] = compare_eval(op, a->v[at[0]], b->v[at[1]]);
+  else
+    c->out->i[i] = compare_int(op, a->i[at[0]], b->i[at[1]]);
+}
+
+void eval_compare(EvalCtx *c) { broadcast_walk(c, compare_each); }
+
+static void where_each(EvalCtx *c, int64_t i, const int64_t *at) {
+  const Tensor *from = c->in[c->in[0]->i[at[0]] ? 1 : 2];
+  int64_t k = at[c->in[0]->i[at[0]] ? 1 : 2];
+  if (elem_is_float(c->n->type.elem)) c->out->v[i] = from->v[k];
+  else c->out->i[i] = from->i[k];
+}
+
+void eval_where(EvalCtx *c) { broadcast_walk(c, where_each); }
 
 /* ---- per channel ---------------------------------------------------- */
 

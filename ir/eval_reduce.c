@@ -8,6 +8,7 @@ static double reduce_start(Op op) {
   switch (op) {
     case OP_SUM:
     case OP_MEAN: return 0;
+    case OP_PROD: return 1;
     case OP_MAX: return -INFINITY;
     case OP_MIN: return INFINITY;
     default: unreachable();
@@ -21,6 +22,7 @@ int64_t reduce_start_int(Op op, Elem e) {
                  : e == U8 ? UINT8_MAX : 1;
   switch (op) {
     case OP_SUM: return 0;
+    case OP_PROD: return 1;
     case OP_MAX: return least;
     case OP_MIN: return most;
     default: unreachable();
@@ -31,6 +33,7 @@ static double reduce_step(Op op, double acc, double x) {
   switch (op) {
     case OP_SUM:
     case OP_MEAN: return acc + x;
+    case OP_PROD: return acc * x;
     case OP_MAX: return acc < x ? x : acc;
     case OP_MIN: return x < acc ? x : acc;
     default: unreachable();
@@ -40,6 +43,7 @@ static double reduce_step(Op op, double acc, double x) {
 static int64_t reduce_step_int(Op op, int64_t acc, int64_t x) {
   switch (op) {
     case OP_SUM: return binary_eval_int(OP_ADD, acc, x);
+    case OP_PROD: return binary_eval_int(OP_MUL, acc, x);
     case OP_MAX: return acc < x ? x : acc;
     case OP_MIN: return x < acc ? x : acc;
     default: unreachable();

@@ -13,23 +13,44 @@ bool infer_same(InferCtx *c) {
   return infer_out(c, x->rank, x->dim);
 }
 
-/* Shapes aligned at the last axis; a size of 1 stretches. */
-bool infer_binary(InferCtx *c) {
-  const Type *a = infer_in(c, 0), *b = infer_in(c, 1);
-  int rank = a->rank > b->rank ? a->rank : b->rank;
-  int64_t y[MAX_RANK];
-  for (int i = 0; i < rank; i++) {
-    int ia = i - (rank - a->rank), ib = i - (rank - b->rank);
-    int64_t da = ia < 0 ? 1 : a->dim[ia], db = ib < 0 ? 1 : b->dim[ib];
-    if (da != db && da != 1 && db != 1)
+/* Widen y of rank *rank so that operand i broadcasts to it: shapes are
+ * aligned at the last axis; a size of 1 stretches. */
+static bool broadcast(InferCtx *c, int i, int *rank, int64_t *y) {
+  const Type *b = infer_in(c, i);
+  int wide = *rank > b->rank ? *rank : b->rank;
+  int64_t to[MAX_RANK];
+  for (int k = 0; k < wide; k++) {
+    int iy = k - (wide - *rank), ib = k - (wide - b->rank);
+    int64_t dy = iy < 0 ? 1 : y[iy], db = ib < 0 ? 1 : b->dim[ib];
+    if (dy != db && dy != 1 && db != 1)
       return infer_error(c, "shapes %s and %s do not broadcast: axis %d has "
                          "%lld and %lld, expected equal or 1",
-                         shape_text(a->rank, a->dim),
-                         shape_text(b->rank, b->dim), i - rank,
-                         (long long)da, (long long)db);
-    y[i] = da == 1 ? db : da;
+                         shape_text(*rank, y), shape_text(b->rank, b->dim),
+                         k - wide, (long long)dy, (long long)db);
+    to[k] = dy == 1 ? db : dy;
   }
+  memcpy(y, to, sizeof to);
+  *rank = wide;
+  return true;
+}
+
+/* All operands, which broadcast. */
+static bool broadcast_all(InferCtx *c) {
+  int64_t y[MAX_RANK];
+  int rank = 0;
+  for (int i = 0; i < c->n->nin; i++)
+    if (!broadcast(c, i, &rank, y)) return false;
   return infer_out(c, rank, y);
+}
+
+bool infer_binary(InferCtx *c) { return broadcast_all(c); }
+
+bool infer_where(InferCtx *c) { return broadcast_all(c); }
+
+bool infer_compare(InferCtx *c) {
+  if (!broadcast_all(c)) return false;
+  c->out.elem = B1;
+  return true;
 }
 
 bool infer_mask(InferCtx *c) {

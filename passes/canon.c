@@ -91,6 +91,8 @@ static bool view_is_identity(const Node *n) {
   switch (n->op) {
   case OP_CAST:
     return n->type.elem == n->in[0]->type.elem;
+  case OP_STOP_GRADIENT:
+    return true;
   case OP_CONVERT:
     return type_equal(&n->type, &n->in[0]->type);
   case OP_RESHAPE:
@@ -153,7 +155,8 @@ static Node *canon_activation(Canon *k, Node *n) {
   if (n->op == OP_MAXIMUM && n->type.elem == F32 && node_scalar(k->m, n->in[1], &v) && v == 0 &&
       type_same_shape(&n->type, &n->in[0]->type))
     return become(k, n, OP_RELU, n->in, 1);
-  bool twice = n->op == OP_RELU || n->op == OP_RELU6 || n->op == OP_ABS;
+  bool twice = n->op == OP_RELU || n->op == OP_RELU6 || n->op == OP_ABS ||
+               n->op == OP_SIGN;
   if (twice && n->in[0]->op == n->op) {
     k->changed = true;
     return n->in[0];

@@ -77,7 +77,7 @@ static bool is_pool(const Node *n) {
 static bool in_step(const Node *n) {
   uint32_t fl = op_info(n->op)->flags;
   return fl & (FLAG_UNARY | FLAG_BINARY) || n->op == OP_SCALE_SHIFT ||
-         n->op == OP_BATCH_NORM || (n->op == OP_CONCAT &&
+         n->op == OP_BATCH_NORM || n->op == OP_WHERE || (n->op == OP_CONCAT &&
                                     attr_int(n, "axis") == 1);
 }
 

@@ -92,6 +92,8 @@ static const char *kernel_of(const Node *n) {
   case OP_SCALE_SHIFT:
   case OP_BATCH_NORM:
     return "scale_shift";
+  case OP_WHERE:
+    return "where";
   case OP_CAST:
     return "cast";
   case OP_MASK:

@@ -163,7 +163,8 @@ static const Choice choices[] = {
     {gen_select, 3},     {gen_pad, 5},      {gen_convert, 1},
     {gen_constant, 2},   {gen_idiom, 6},   {gen_layers, 8},
     {gen_resize, 4},     {gen_transpose, 5}, {gen_cast, 8},
-    {gen_int_unary, 4},  {gen_int_binary, 6}, {gen_typed_input, 2},
+    {gen_int_unary, 4},  {gen_int_binary, 6}, {gen_typed_input, 3},
+    {gen_compare, 6},    {gen_where, 6},
 };
 
 static void add_op(GraphGen *g) {

@@ -81,6 +81,8 @@ bool gen_cast(GraphGen *g);
 bool gen_int_unary(GraphGen *g);
 bool gen_int_binary(GraphGen *g);
 bool gen_typed_input(GraphGen *g);
+bool gen_compare(GraphGen *g);
+bool gen_where(GraphGen *g);
 bool gen_unary(GraphGen *g);
 bool gen_binary(GraphGen *g);
 bool gen_affine(GraphGen *g);

@@ -38,6 +38,10 @@ static const UnaryForm unaries[] = {
     {"exp(%s)", false, 0, 3e6, 15},
     {"exp(clip(%s, lo=-30.0, hi=1.0))", false, 0, 3, 1e30},
     {"log(abs(%s) + 0.25)", false, 1, 2, 1e30},
+    {"sign(%s)", true, 0, 1, 1e30},
+    {"sin(%s)", false, 0, 1, 1e30},
+    {"cos(%s)", false, 0, 1, 1e30},
+    {"stop_gradient(%s)", true, 1, 0, 1e30},
     {"tanh(%s)", false, 0, 1, 1e30},
     {"erf(%s)", false, 0, 1, 1e30},
     {"sigmoid(%s)", false, 0, 1, 1e30},
@@ -74,7 +78,8 @@ bool gen_unary(GraphGen *g) {
 /* ---- binary --------------------------------------------------------- */
 
 typedef enum {
-  B_ADD, B_SUB, B_MUL, B_MAX, B_MIN, B_DIV, B_POW, B_COUNT
+  B_ADD, B_SUB, B_MUL, B_MAX, B_MIN, B_DIV, B_POW, B_FLOOR_DIV, B_FLOOR_MOD,
+  B_ATAN2, B_COUNT
 } Binary;
 
 static double binary_bound(Binary op, double a, double b) {
@@ -83,6 +88,9 @@ static double binary_bound(Binary op, double a, double b) {
     case B_SUB: return a + b;
     case B_MUL: return a * b;
     case B_POW: return fmax(a + 0.5, 2);
+    case B_FLOOR_DIV: return a + 1;
+    case B_FLOOR_MOD: return b + 1;
+    case B_ATAN2: return 3.2;
     default: return fmax(a, b);
   }
 }
@@ -135,7 +143,8 @@ bool gen_binary(GraphGen *g) {
   static const char *const call[] = {
       "add(%s, %s)",     "sub(%s, %s)",     "mul(%s, %s)",
       "maximum(%s, %s)", "minimum(%s, %s)", "%s / (abs(%s) + 1.0)",
-      "pow(abs(%s) + 0.5, tanh(%s))"};
+      "pow(abs(%s) + 0.5, tanh(%s))", "floor_div(%s, abs(%s) + 1.0)",
+      "floor_mod(%s, abs(%s) + 1.0)", "atan2(%s, %s)"};
   static const char *const infix[] = {"%s + %s", "%s - %s", "%s * %s"};
   int x = gen_pick(g, -1, 0), y;
   GenValue a = g->value[x], b, out;
@@ -234,12 +243,12 @@ bool gen_constant(GraphGen *g) {
 /* ---- reductions ----------------------------------------------------- */
 
 bool gen_reduce(GraphGen *g) {
-  static const char *const name[] = {"max", "min", "sum", "mean"};
+  static const char *const name[] = {"max", "min", "sum", "mean", "prod"};
   int x = gen_pick_of(g, op_info(OP_MAX)->elems, -1, 1);
   if (x < 0) return false;
   GenValue v = g->value[x], out = {0};
   bool sums = op_info(OP_SUM)->elems >> v.elem & 1;
-  int64_t op = gen_below(g, !sums ? 2 : g->ints || v.elem != F32 ? 3 : 4);
+  int64_t op = gen_below(g, !sums ? 2 : g->ints || v.elem != F32 ? 3 : 5);
   bool all = gen_chance(g, 10), keep = gen_chance(g, 40);
   Text axes = {0};
   text_puts(&axes, "");
@@ -252,7 +261,9 @@ bool gen_reduce(GraphGen *g) {
     if (gone) folded *= v.dim[i];
     if (!gone || keep) out.dim[out.rank++] = gone ? 1 : v.dim[i];
   }
-  double bound = op == 2 ? v.bound * (double)folded : v.bound;
+  double bound = op == 2   ? v.bound * (double)folded
+                 : op == 4 ? pow(fmax(v.bound, 1), (double)folded)
+                           : v.bound;
   bool ok = (all || axes.n > 0) && gen_fits(g, bound);
   if (ok)
     gen_value_of(g, v.elem, out.rank, out.dim, bound, "%s(%s, axes=[%s]%s)", name[op],

@@ -36,11 +36,11 @@ bool gen_cast(GraphGen *g) {
 static const uint32_t INTS = 1u << I32 | 1u << I64;
 
 bool gen_int_unary(GraphGen *g) {
-  static const char *const name[] = {"neg", "abs", "square"};
+  static const char *const name[] = {"neg", "abs", "square", "sign"};
   int x = gen_pick_of(g, INTS, -1, 0);
   if (x < 0) return false;
   GenValue v = g->value[x];
-  int64_t op = gen_below(g, 3);
+  int64_t op = gen_below(g, 4);
   double bound = op == 2 ? v.bound * v.bound : v.bound;
   if (bound > 1e9) return false;
   gen_value_of(g, v.elem, v.rank, v.dim, bound, "%s(%s)", name[op],
@@ -51,12 +51,13 @@ bool gen_int_unary(GraphGen *g) {
 /* With itself, a literal, a param or one of its own sums. */
 bool gen_int_binary(GraphGen *g) {
   static const char *const op[] = {"%s + %s", "%s - %s", "%s * %s",
+                                   "%s / %s", "floor_mod(%s, %s)",
                                    "maximum(%s, %s)", "minimum(%s, %s)"};
   int x = gen_pick_of(g, INTS | 1u << U8 | 1u << B1, -1, 0);
   if (x < 0) return false;
   GenValue v = g->value[x];
   char right[16];
-  int64_t k = INTS >> v.elem & 1 ? gen_below(g, 5) : gen_range(g, 3, 4);
+  int64_t k = INTS >> v.elem & 1 ? gen_below(g, 7) : gen_range(g, 5, 6);
   double other = 6;
   if (gen_chance(g, 30)) {
     strcpy(right, gen_use(g, x));
@@ -83,5 +84,58 @@ bool gen_typed_input(GraphGen *g) {
   int like = gen_pick_of(g, op_info(OP_CAST)->elems, -1, 0);
   GenValue v = g->value[like];
   gen_input(g, to[gen_below(g, sizeof to / sizeof *to)], v.rank, v.dim);
+  return true;
+}
+
+/* ---- conditions ------------------------------------------------------ */
+
+/* The right side of an operator on values of x's type and shape: a literal,
+ * a param with some axes of size 1, or x itself. */
+static void same_type(GraphGen *g, int x, char text[16]) {
+  GenValue v = g->value[x];
+  int64_t dim[MAX_RANK];
+  bool real = elem_is_float(v.elem);
+  int64_t kind = gen_below(g, 10);
+  for (int i = 0; i < v.rank; i++)
+    dim[i] = gen_chance(g, 30) ? 1 : v.dim[i];
+  if (kind < 1) strcpy(text, gen_use(g, x));
+  else if (kind < 5 && v.elem != F16 && v.elem != BF16)
+    gen_param(g, text, elem_name(v.elem), 'i', v.rank, dim);
+  else if (real) snprintf(text, 16, "%d.0", (int)gen_range(g, -2, 2));
+  else
+    snprintf(text, 16, v.elem == B1 ? "true" : "%d",
+             (int)gen_range(g, v.elem == U8 ? 0 : -2, 3));
+}
+
+bool gen_compare(GraphGen *g) {
+  static const char *const infix[] = {"==", "!=", "<", "<=", ">", ">="};
+  int x = gen_pick_of(g, op_info(OP_LESS)->elems, -1, 0);
+  if (x < 0) return false;
+  GenValue v = g->value[x];
+  char right[16];
+  same_type(g, x, right);
+  gen_value_of(g, B1, v.rank, v.dim, 1, "%s %s %s", gen_use(g, x),
+               infix[gen_below(g, 6)], right);
+  return true;
+}
+
+/* A value or another, by a condition of its shape. */
+bool gen_where(GraphGen *g) {
+  int x = gen_pick_of(g, op_info(OP_WHERE)->elems, -1, 0), c = -1;
+  GenValue v = g->value[x];
+  char other[16], cond[16];
+  for (int i = g->nvalues - 1; i >= 0 && c < 0; i--)
+    if (g->value[i].elem == B1 && g->value[i].rank == v.rank &&
+        !memcmp(g->value[i].dim, v.dim, sizeof v.dim[0] * (size_t)v.rank))
+      c = i;
+  if (c < 0 && !gen_chance(g, 30)) return false;
+  if (c < 0) gen_param(g, cond, "b1", 'i', v.rank, v.dim);
+  else strcpy(cond, gen_use(g, c));
+  same_type(g, x, other);
+  bool first = gen_chance(g, 50);
+  const char *own = gen_use(g, x);
+  gen_value_of(g, v.elem, v.rank, v.dim, v.bound > 6 ? v.bound : 6,
+               "where(%s, %s, %s)", cond, first ? own : other,
+               first ? other : own);
   return true;
 }

@@ -65,7 +65,9 @@ static double *apply(Bounder *b, const Node *n, double *const *values) {
 /* Largest slope, for ops that are not monotone. */
 static double steepest(Op op, double v, double e) {
   switch (op) {
-    case OP_ABS: return 1;
+    case OP_ABS:
+    case OP_SIN:
+    case OP_COS: return 1;
     case OP_SQUARE: return 2 * fabs(v) + e;
     case OP_HARDSWISH: return 1.5;
     case OP_SILU:
@@ -85,6 +87,7 @@ static double summand(Op op, double x, double f, double p) {
     case OP_LOG: return fabs(f) + 0.5;
     case OP_ABS:
     case OP_NEG:
+    case OP_SIGN:
     case OP_FLOOR:
     case OP_CEIL:
     case OP_ROUND:
@@ -150,6 +153,37 @@ static double pow_error(double x, double ex, double y, double ey) {
   return worst + LOCAL * fabs(f) * (1 + power / 2);
 }
 
+/* A quotient within its error of an integer may fall to the other side. */
+static bool floor_certain(double x, double ex, double y, double ey,
+                          double *down, double *up) {
+  double e = div_error(x, ex, y, ey), q = x / y;
+  if (!(e < INFINITY) || isnan(q)) return false;
+  *down = floor(q - e), *up = floor(q + e);
+  return *down == *up;
+}
+
+static double floor_div_error(double x, double ex, double y, double ey) {
+  double f = floor(x / y), down = -INFINITY, up = INFINITY;
+  if (!floor_certain(x, ex, y, ey, &down, &up) && isinf(up)) return INFINITY;
+  return fmax(fabs(up - f), fabs(down - f)) + LOCAL * fabs(f);
+}
+
+static double floor_mod_error(double x, double ex, double y, double ey) {
+  double down, up;
+  if (!floor_certain(x, ex, y, ey, &down, &up)) return INFINITY;
+  return ex + fabs(up) * ey + LOCAL * (fabs(y) + ex + fabs(up) * ey);
+}
+
+/* The angle turns by what moves across the line of sight; across the left
+ * half of the axis it jumps. */
+static double atan2_error(double y, double ey, double x, double ex) {
+  double r2 = x * x + y * y, move = fabs(x) * ey + fabs(y) * ex + ex * ey;
+  if (ex == 0 && ey == 0) return LOCAL * fabs(atan2(y, x));
+  if (fabs(x) <= 2 * ex && fabs(y) <= 2 * ey) return INFINITY;
+  if (x - ex < 0 && fabs(y) <= ey) return INFINITY;
+  return 4 * move / r2 + LOCAL * fabs(atan2(y, x));
+}
+
 static double binary_error(Op op, double x, double ex, double y, double ey) {
   switch (op) {
     case OP_ADD:
@@ -158,6 +192,9 @@ static double binary_error(Op op, double x, double ex, double y, double ey) {
       return fabs(x) * ey + fabs(y) * ex + ex * ey + LOCAL * fabs(x * y);
     case OP_DIV: return div_error(x, ex, y, ey);
     case OP_POW: return pow_error(x, ex, y, ey);
+    case OP_FLOOR_DIV: return floor_div_error(x, ex, y, ey);
+    case OP_FLOOR_MOD: return floor_mod_error(x, ex, y, ey);
+    case OP_ATAN2: return atan2_error(x, ex, y, ey);
     default: return fmax(ex, ey);
   }
 }
@@ -187,6 +224,37 @@ static void bound_binary(Bounder *b) {
   }
   for (int64_t i = 0; i < count; i++)
     b->out->e[i] = binary_error(b->n->op, xv[i], xe[i], yv[i], ye[i]);
+}
+
+static bool compares(Op op) {
+  return op == OP_EQUAL || op == OP_NOT_EQUAL || op == OP_LESS ||
+         op == OP_LESS_EQUAL || op == OP_GREATER || op == OP_GREATER_EQUAL;
+}
+
+/* What lies within the errors may come out either way. */
+static void bound_compare(Bounder *b) {
+  const Bounded *x = operand(b, 0), *y = operand(b, 1);
+  int64_t count = type_elems(&b->n->type);
+  double *xv = spread(b, x, x->v), *xe = spread(b, x, x->e);
+  double *yv = spread(b, y, y->v), *ye = spread(b, y, y->e);
+  for (int64_t i = 0; i < count; i++) {
+    double e = xe[i] + ye[i];
+    bool near = !(fabs(xv[i] - yv[i]) > e) && !(isnan(xv[i] + yv[i]) && e < 1);
+    b->out->e[i] = e > 0 && near ? 1 : 0;
+  }
+}
+
+static void bound_where(Bounder *b) {
+  const Bounded *c = operand(b, 0), *x = operand(b, 1), *y = operand(b, 2);
+  int64_t count = type_elems(&b->n->type);
+  double *cv = spread(b, c, c->v), *ce = spread(b, c, c->e);
+  double *xv = spread(b, x, x->v), *xe = spread(b, x, x->e);
+  double *yv = spread(b, y, y->v), *ye = spread(b, y, y->e);
+  for (int64_t i = 0; i < count; i++)
+    if (ce[i] > 0)
+      b->out->e[i] = fabs(xv[i] - yv[i]) + fmax(xe[i], ye[i]);
+    else
+      b->out->e[i] = cv[i] != 0 ? xe[i] : ye[i];
 }
 
 /* What lies within the error of a float may become another integer. */
@@ -346,6 +414,18 @@ static void bound_products(Bounder *b) {
 
 /* ---- folds ---------------------------------------------------------- */
 
+/* Factors grow by their errors, and each multiplication rounds. */
+static void bound_prod(Bounder *b) {
+  const Bounded *x = operand(b, 0);
+  int64_t count = type_elems(&b->n->type);
+  double k = (double)(type_elems(&x->type) / (count ? count : 1));
+  double *most = apply(b, b->n, (double *[]){combine(b, x, true)});
+  double *size = apply(b, b->n, (double *[]){combine(b, x, false)});
+  bool real = elem_is_float(x->type.elem);
+  for (int64_t i = 0; i < count; i++)
+    b->out->e[i] = most[i] - size[i] + (real ? (1 + k) * EPS * most[i] : 0);
+}
+
 /* The fold of the errors, and for sums of the sizes. */
 static void bound_fold(Bounder *b) {
   const Node *n = b->n;
@@ -355,6 +435,10 @@ static void bound_fold(Bounder *b) {
   Node by_max = *n;
   if (n->op == OP_MIN) by_max.op = OP_MAX;
   double *e = apply(b, &by_max, (double *[]){x->e});
+  if (n->op == OP_PROD) {
+    bound_prod(b);
+    return;
+  }
   double *size = sum ? apply(b, n, (double *[]){combine(b, x, true)}) : NULL;
   int64_t k = type_elems(&x->type) / (count ? count : 1) + 1;
   if (n->op == OP_AVG_POOL) {
@@ -425,7 +509,9 @@ static void bound_node(Bounder *b) {
   if (flags & FLAG_LEAF) return;       /* the others are exact */
   if (flags & FLAG_VIEW) bound_move(b);
   else if (flags & FLAG_UNARY) bound_unary(b);
+  else if (compares(op)) bound_compare(b);
   else if (flags & FLAG_BINARY) bound_binary(b);
+  else if (op == OP_WHERE) bound_where(b);
   else if (flags & FLAG_REDUCE) bound_fold(b);
   else if (op == OP_MAX_POOL || op == OP_AVG_POOL) bound_fold(b);
   else if (op == OP_CONV2D || op == OP_CONV2D_TRANSPOSE || op == OP_LINEAR)
