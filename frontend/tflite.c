@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { CODE_DEQUANTIZE = 6, CODE_DENSIFY = 124 };
+enum { CODE_DEQUANTIZE = 6, CODE_CUSTOM = 32, CODE_DENSIFY = 124 };
 
 static const char *type_name(int type) {
   static const char *const names[] = {
@@ -43,13 +43,21 @@ static bool types_ok(Tf *t) {
   return true;
 }
 
-static void op_write(Tf *t) {
-  int code = t->op->code;
+static TfWriter *op_writer(const TfOp *o) {
+  int code = o->code;
+  if (code == CODE_CUSTOM)
+    return tf_custom_writer(o->custom);
   TfWriter *w = tf_math_writer(code);
   if (!w)
     w = tf_window_writer(code);
   if (!w)
     w = tf_shape_writer(code);
+  return w;
+}
+
+static void op_write(Tf *t) {
+  int code = t->op->code;
+  TfWriter *w = op_writer(t->op);
   if (code == CODE_DEQUANTIZE || code == CODE_DENSIFY) {
     if (t->op->nout != 1 || !tf_const(t, tf_out(t, 0)))
       tf_refuse(t, "values that are no constant floats (quantised "

@@ -35,6 +35,7 @@ typedef struct TfOp {
   int nin, nout;
   const int *in, *out;   /* numbers of tensors, -1: absent */
   FlatTable options;
+  FlatVec custom_options;  /* bytes */
   bool live;
 } TfOp;
 
@@ -122,5 +123,6 @@ typedef bool TfWriter(Tf *t);
 TfWriter *tf_math_writer(int code);
 TfWriter *tf_window_writer(int code);
 TfWriter *tf_shape_writer(int code);
+TfWriter *tf_custom_writer(const char *name);
 
 #endif

@@ -140,6 +140,7 @@ static bool op_read(Tf *t, FlatTable tab, FlatVec codes, int number) {
       !refs_read(t, flat_vec(tab, 2, 4), false, &o.out, &o.nout))
     return false;
   o.options = flat_table(tab, 4);
+  o.custom_options = flat_vec(tab, 5, 1);
   for (int i = 0; i < o.nin; i++) {
     const TfTensor *x = o.in[i] < 0 ? NULL : &t->tensors.at[o.in[i]];
     bool input = false;

@@ -1,5 +1,8 @@
-/* tflite_window.c - convolutions, pools, linear layers, resizing. */
+/* tflite_window.c - convolutions and their transposes, pools, linear
+ * layers, resizing. */
 #include "frontend/tflite.h"
+
+#include <string.h>
 
 typedef struct Window {
   int64_t in[2], out[2], k[2], stride[2], dilation[2], pad[4];
@@ -62,18 +65,19 @@ static const char *bias_of(Tf *t, int i) {
                       tf_param(t, "bias", b, &v, NULL, &v));
 }
 
-/* [O,kh,kw,I], or [1,kh,kw,O] of a depthwise convolution, become
- * [O,I,kh,kw]. */
-static const char *filter_of(Tf *t, TfTensor *w, bool depthwise) {
-  static const int usual[] = {0, 3, 1, 2}, depth[] = {3, 0, 1, 2};
-  const int *order = depthwise ? depth : usual;
+/* [O,kh,kw,I] becomes [O,I,kh,kw]; with `last` the last axis comes first:
+ * [1,kh,kw,O] of a depthwise convolution becomes [O,1,kh,kw], and
+ * [O,kh,kw,I] of a transposed one [I,O,kh,kw]. */
+static const char *filter_of(Tf *t, TfTensor *w, bool last) {
+  static const int usual[] = {0, 3, 1, 2}, moved[] = {3, 0, 1, 2};
+  const int *order = last ? moved : usual;
   Type view = type_make(F32, 4, w->dim), type = view;
   for (int i = 0; i < 4; i++)
     type.dim[i] = view.dim[order[i]];
   if (tf_const(t, w))
     return tf_param(t, "weight", w, &view, order, &type);
   return tf_temp(t, "permute(%s, order=%s)", tf_value(t, w, FORM_FILE),
-                 depthwise ? "[3,0,1,2]" : "[0,3,1,2]");
+                 last ? "[3,0,1,2]" : "[0,3,1,2]");
 }
 
 /* Fields: padding, strides w h, [multiplier,] activation, dilations w h. */
@@ -110,6 +114,93 @@ static bool write_conv(Tf *t) {
 static bool write_depthwise(Tf *t) {
   return conv_write(t, true);
 }
+
+/* ---- transposed convolutions ---------------------------------------- */
+
+/* Strides and the padding in front are given; what comes behind follows
+ * from the size of the result, which may be greater than what the windows
+ * reach. */
+static bool transpose_write(Tf *t, TfTensor *x, TfTensor *f, Window *w,
+                            int bias, int act) {
+  const TfTensor *y = tf_out(t, 0);
+  int64_t more[2] = {0, 0};
+  if (f->dim[3] != x->dim[3])
+    return tf_refuse(t, "a filter that does not fit its input");
+  for (int i = 0; i < 2; i++) {
+    if (w->stride[i] > 16)
+      return tf_refuse(t, "a stride of %lld, at most 16 is supported",
+                       (long long)w->stride[i]);
+    int64_t reach = (x->dim[1 + i] - 1) * w->stride[i] + w->k[i];
+    int64_t after = reach - w->pad[i] - y->dim[1 + i];
+    w->pad[2 + i] = after > 0 ? after : 0;
+    more[i] = after < 0 ? -after : 0;
+  }
+  const char *ms = more[0] || more[1]
+    ? arena_printf(t->a, ", out_pad=%s", tf_list(t, more, 2)) : "";
+  const char *xs = tf_value(t, x, FORM_PLANES);
+  const char *fs = filter_of(t, f, true), *bs = bias_of(t, bias);
+  return tf_give_act(t, FORM_PLANES, act, "conv2d_transpose(%s, %s%s%s%s)",
+                     xs, fs, bs, window_args(t, w, false), ms);
+}
+
+/* It is the gradient of a convolution from the size of the result to the
+ * size of the input, whose padding it has.  Operands: size, filter, input,
+ * bias; fields: padding, strides w h, activation. */
+static bool write_transpose_conv(Tf *t) {
+  FlatTable o = t->op->options;
+  TfTensor *f = tf_in(t, 1), *x = tf_in(t, 2), *y = tf_out(t, 0);
+  if (!rank4(t, x) || !rank4(t, f) || !rank4(t, y))
+    return false;
+  Window w = {
+    .k = {f->dim[1], f->dim[2]},
+    .stride = {flat_int(o, 2, 4, 0), flat_int(o, 1, 4, 0)},
+    .dilation = {1, 1},
+  };
+  return window_fit(t, &w, y, x, flat_int(o, 0, 1, 0)) &&
+         transpose_write(t, x, f, &w, 3, (int)flat_int(o, 3, 1, 0));
+}
+
+/* Number i of a custom operator's options that are plain int32s. */
+static int64_t custom_int(const TfOp *o, size_t i) {
+  uint32_t v = 0;
+  for (size_t k = 4; k-- > 0;)
+    v = v << 8 | (uint32_t)flat_vec_uint(o->custom_options, 4 * i + k);
+  return (int32_t)v;
+}
+
+/* MediaPipe's operator.  Operands: input, filter, bias; options: padding (1
+ * same, 2 valid), strides w h; the size of the result follows from them. */
+static bool write_transpose_conv_bias(Tf *t) {
+  TfTensor *x = tf_in(t, 0), *f = tf_in(t, 1), *y = tf_out(t, 0);
+  if (!rank4(t, x) || !rank4(t, f) || !rank4(t, y))
+    return false;
+  if (t->op->custom_options.n < 12)
+    return tf_refuse(t, "expected 12 bytes of options, found %zu",
+                     t->op->custom_options.n);
+  Window w = {
+    .k = {f->dim[1], f->dim[2]},
+    .stride = {custom_int(t->op, 2), custom_int(t->op, 1)},
+    .dilation = {1, 1},
+  };
+  int64_t padding = custom_int(t->op, 0);
+  if (padding != 1 && padding != 2)
+    return tf_refuse(t, "padding %lld", (long long)padding);
+  if (!window_fit(t, &w, y, x, padding - 1))
+    return false;
+  for (int i = 0; i < 2; i++) {
+    int64_t last = (x->dim[1 + i] - 1) * w.stride[i];
+    int64_t cut = w.k[i] - (x->dim[1 + i] - 1) % w.stride[i] - 1;
+    if (padding == 2 || cut < 0)
+      cut = 0;
+    if (y->dim[1 + i] != last + w.k[i] - cut)
+      return tf_refuse(t, "a result of size %lld, expected %lld",
+                       (long long)y->dim[1 + i],
+                       (long long)(last + w.k[i] - cut));
+  }
+  return transpose_write(t, x, f, &w, 2, 0);
+}
+
+/* ---- pools, linear layers, resizing --------------------------------- */
 
 /* Padding does not count in an average. */
 static bool pool_write(Tf *t, const char *op, bool l2) {
@@ -201,7 +292,13 @@ TfWriter *tf_window_writer(int code) {
   case 12: return write_l2_pool;
   case 17: return write_max_pool;
   case 23: return write_resize_bilinear;
+  case 67: return write_transpose_conv;
   case 97: return write_resize_nearest;
   default: return NULL;
   }
+}
+
+TfWriter *tf_custom_writer(const char *name) {
+  return strcmp(name, "Convolution2DTransposeBias") == 0
+         ? write_transpose_conv_bias : NULL;
 }

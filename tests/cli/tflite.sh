@@ -17,6 +17,12 @@ done
 expect unsupported 4 'not supported: SEGMENT_SUM; RFFT2D' "$TAMIS" build \
   "$models/unsupported.tflite" -o u.so
 absent unsupported-so u.so
+expect unsupported-transposes 4 "not supported: TRANSPOSE_CONV: a stride of \
+17, at most 16 is supported; TRANSPOSE_CONV: a filter that does not fit its \
+input; Convolution2DTransposeBias: expected 12 bytes of options, found 8; \
+Convolution2DTransposeBias: padding 3; Convolution2DTransposeBias: a result \
+of size 4, expected 8; Unknown$" "$TAMIS" build \
+  "$models/unsupported_transposes.tflite" -o u.so
 expect quantised 4 'quantised computation is not supported' "$TAMIS" build \
   "$models/quantised.tflite" -o q.so
 

@@ -16,7 +16,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 OUT = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(__file__)
 OPS = {k: v for k, v in vars(tflite.BuiltinOperator).items()
        if isinstance(v, int)}
-VERSIONS = {OPS["BROADCAST_TO"]: 2}
+VERSIONS = {OPS["BROADCAST_TO"]: 2, OPS["TRANSPOSE_CONV"]: 4}
 F32, F16, I32, I64, I8 = 0, 1, 2, 4, 9
 
 
@@ -53,8 +53,14 @@ class Net:
                             f"net/{name.lower()}_{len(self.ops)}"
                             + (f"/{i}" if i else ""), s)
                 for i, s in enumerate(shapes)]
-        self.ops.append((OPS[name], ins, outs, options, fields))
+        self.ops.append(((OPS[name], ""), ins, outs, options, fields))
         return outs[0] if len(outs) == 1 else outs
+
+    def custom(self, name, ins, shape, options):
+        """options: numbers, laid out as int32s."""
+        out = self.tensor(f"net/{name.lower()}", shape)
+        self.ops.append(((OPS["CUSTOM"], name), ins, [out], None, options))
+        return out
 
     # -- writing ---------------------------------------------------------
 
@@ -122,24 +128,32 @@ class Net:
         codes = sorted({o[0] for o in self.ops})
         ops = []
         for code, i, o, options, fields in self.ops:
-            fields = [(s, "off", self.vector(b, "i32", v)) if k == "ints"
-                      else (s, k, v) for s, k, v in fields]
+            custom = code[1] and b.CreateByteVector(
+                np.array(fields, "<i4").tobytes())
+            if not custom:
+                fields = [(s, "off", self.vector(b, "i32", v))
+                          if k == "ints" else (s, k, v)
+                          for s, k, v in fields]
             f = [(0, "u32", codes.index(code)),
                  (1, "off", self.vector(b, "i32", i)),
                  (2, "off", self.vector(b, "i32", o))]
             if options:
                 kind = getattr(tflite.BuiltinOptions, options)
                 f += [(3, "u8", kind), (4, "off", self.table(b, fields))]
+            if custom:
+                f += [(5, "off", custom)]
             ops.append(self.table(b, f))
         graph = self.table(b, [
             (0, "off", self.vector(b, "off", tensors)),
             (1, "off", self.vector(b, "i32", ins)),
             (2, "off", self.vector(b, "i32", outs)),
             (3, "off", self.vector(b, "off", ops))])
-        code_tables = [self.table(b, [(0, "i8", min(c, 127)),
-                                      (2, "i32", VERSIONS.get(c, 1)),
-                                      (3, "i32", c)])
-                       for c in codes]
+        code_tables = []
+        for c, custom in codes:
+            name = [(1, "off", b.CreateString(custom))] if custom else []
+            code_tables.append(self.table(b, [
+                (0, "i8", min(c, 127)), *name,
+                (2, "i32", VERSIONS.get(c, 1)), (3, "i32", c)]))
         model = self.table(b, [
             (0, "u32", 3), (1, "off", self.vector(b, "off", code_tables)),
             (2, "off", self.vector(b, "off", [graph])),
@@ -149,16 +163,18 @@ class Net:
 
 
 def save(name, net, x, out, lo=-2, hi=2, run=True):
+    """Custom operators are carried out by the runtime's XNNPACK."""
     path = os.path.join(OUT, name)
     data = net.bytes([x], [out])
     with open(path + ".tflite", "wb") as f:
         f.write(data)
     if not run:
         return
+    custom = any(code[1] for code, *_ in net.ops)
     it = Interpreter(
         model_content=data, num_threads=1,
-        experimental_op_resolver_type=
-        OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+        experimental_op_resolver_type=OpResolverType.BUILTIN if custom
+        else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
     it.allocate_tensors()
     d = it.get_input_details()[0]
     v = np.random.default_rng(len(name)).uniform(lo, hi, d["shape"])
@@ -170,11 +186,12 @@ def save(name, net, x, out, lo=-2, hi=2, run=True):
         it.get_output_details()[0]["index"]))
 
 
-def one(name, op, shape, to, extra=(), options=None, fields=(), lo=-2, hi=2):
-    """A net of one operator."""
+def one(name, op, shape, to, extra=(), options=None, fields=(), lo=-2, hi=2,
+        before=()):
+    """A net of one operator; constants stand behind its input or before."""
     n = Net()
     x = n.tensor("serving/x", shape)
-    ins = [x] + [e(n) for e in extra]
+    ins = [e(n) for e in before] + [x] + [e(n) for e in extra]
     y = n.op(op, ins, [to], options, fields)
     save(name, n, x, y, lo, hi)
 

@@ -37,6 +37,33 @@ def windows(one, rand):
                 [(first, "bool", align), (first + 1, "bool", half)])
 
 
+def transposes(one, rand):
+    """By padding: SAME to an odd size; VALID to more rows than the windows
+    reach, with a bias and an activation."""
+    size = [lambda n: n.ints("size", 1, 8, 5, 2)]
+    one("transpose_conv_0", "TRANSPOSE_CONV", [1, 4, 3, 3], [1, 8, 5, 2],
+        [], "TransposeConvOptions",
+        [(0, "i8", 0), (1, "i32", 2), (2, "i32", 2)],
+        before=size + [rand(2, 3, 4, 3)])
+    size = [lambda n: n.ints("size", 1, 10, 8, 5)]
+    one("transpose_conv_1", "TRANSPOSE_CONV", [1, 4, 3, 3], [1, 10, 8, 5],
+        [rand(5)], "TransposeConvOptions",
+        [(0, "i8", 1), (1, "i32", 3), (2, "i32", 2), (3, "i8", 1)],
+        before=size + [rand(5, 3, 2, 3)])
+
+
+def transpose_bias(Net, save):
+    """MediaPipe's operator, behind one that stays; padding 1 is same."""
+    for padding, k, to in ((1, 3, [1, 9, 5, 2]), (2, 2, [1, 10, 5, 2])):
+        n = Net()
+        x = n.tensor("x", [1, 5, 3, 3])
+        x1 = n.op("RELU6", [x], [[1, 5, 3, 3]])
+        w, b = n.random("w", [2, k, 3, 3]), n.random("b", [2])
+        y = n.custom("Convolution2DTransposeBias", [x1, w, b], to,
+                     [padding, 1 + (padding == 1), 2])
+        save(f"transpose_conv_bias_{padding}", n, x, y)
+
+
 def shapes(one, const, rand):
     x = [1, 4, 6, 8]
     one("reshape", "RESHAPE", x, [2, 96], [const([2, 96])], "ReshapeOptions")
@@ -177,8 +204,30 @@ def refused(Net, save):
     save("quantised", n, x, y, run=False)
 
 
+def refused_transposes(Net, save):
+    """One fault each, behind one another."""
+    n, at, to = Net(), [1, 4, 3, 3], [1, 8, 6, 3]
+    x = n.tensor("x", at)
+    w, b = n.random("w", [3, 2, 2, 3]), n.random("b", [3])
+    size = n.ints("size", *to)
+
+    def conv(x, w, stride, to):
+        return n.op("TRANSPOSE_CONV", [size, w, x], [to],
+                    "TransposeConvOptions", [(0, "i8", 1), (1, "i32", stride),
+                                             (2, "i32", stride)])
+    y = conv(x, w, 17, at)
+    y = conv(y, n.random("w2", [3, 2, 2, 4]), 2, at)
+    for options, shape in (([1, 2], at), ([3, 2, 2], at), ([1, 2, 2], at),
+                           ([2, 2, 2], to)):
+        y = n.custom("Convolution2DTransposeBias", [y, w, b], shape, options)
+    y = n.custom("Unknown", [y], to, [])
+    save("unsupported_transposes", n, x, y, run=False)
+
+
 def run(Net, save, one, const, rand):
     windows(one, rand)
+    transposes(one, rand)
+    transpose_bias(Net, save)
     shapes(one, const, rand)
     parts(Net, save)
     sparse_net(Net, save, "sparse_rows", "u8", [0, 1], 1)
@@ -186,3 +235,4 @@ def run(Net, save, one, const, rand):
     sparse_net(Net, save, "sparse_blocks", "i32", [0, 1, 2], 2)
     small_net(Net, save)
     refused(Net, save)
+    refused_transposes(Net, save)
