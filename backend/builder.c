@@ -352,3 +352,18 @@ void loop_end(Gen *g, Loop *l) {
     *l->slot[i] = out;
   }
 }
+
+/* ---- conditions ------------------------------------------------------ */
+
+void if_begin(Gen *g, If *f, Val condition) {
+  LLVMBasicBlockRef yes = LLVMAppendBasicBlockInContext(g->c, g->fn, "");
+  f->next = LLVMAppendBasicBlockInContext(g->c, g->fn, "");
+  LLVMBuildCondBr(g->b, condition, yes, f->next);
+  LLVMPositionBuilderAtEnd(g->b, yes);
+}
+
+void if_end(Gen *g, If *f) {
+  LLVMMoveBasicBlockAfter(f->next, LLVMGetInsertBlock(g->b));
+  LLVMBuildBr(g->b, f->next);
+  LLVMPositionBuilderAtEnd(g->b, f->next);
+}

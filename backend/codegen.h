@@ -114,6 +114,12 @@ void loop_begin(Gen *g, Loop *l, Val lo, Val hi, int64_t step, bool nonempty,
 void loop_carry(Gen *g, Loop *l, Val *x);
 void loop_end(Gen *g, Loop *l);
 
+/* What stands between runs only where the condition holds:
+ *   If f; if_begin(g, &f, c); ... if_end(g, &f); */
+typedef struct If { LLVMBasicBlockRef next; } If;
+void if_begin(Gen *g, If *f, Val condition);
+void if_end(Gen *g, If *f);
+
 /* ---- operand.c: where values lie ------------------------------------ */
 
 /* Address of element index 0,0,... (its layout's origin) of a value: in the

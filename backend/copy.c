@@ -1,5 +1,5 @@
 /* copy.c - kernels that move values: convert, reshape, permute, expand,
- * slice, select, pad and concat, between any two unblocked layouts.  What
+ * slice, select, flip, pad and concat, between any two unblocked layouts.  What
  * already lies where it belongs is not moved. */
 #include <string.h>
 
@@ -169,6 +169,24 @@ static void copy_select(Gen *g, const Node *n) {
   if (!copy_idle(g, n, -index * own[axis], x, &t)) nest_copy(g, &t);
 }
 
+/* From the last element of each axis to the first. */
+static void copy_flip(Gen *g, const Node *n) {
+  Nest t;
+  const Node *x = n->in[0];
+  int count;
+  int64_t off = 0;
+  const int64_t *axes = attr_ints(n, "axes", &count);
+  NestArg *a = copy_begin(g, &t, n, x);
+  value_strides(x, a->stride);
+  for (int i = 0; i < count; i++) {
+    int axis = (int)(axes[i] < 0 ? axes[i] + t.rank : axes[i]);
+    off += (t.dim[axis] - 1) * a->stride[axis];
+    a->stride[axis] = -a->stride[axis];
+  }
+  a->at = addrk(g, a->at, size_of(n) * off);
+  nest_copy(g, &t);
+}
+
 /* ---- pad and concat ------------------------------------------------- */
 
 /* Fill, for each axis, the two slabs before and behind the operand; axes
@@ -235,6 +253,7 @@ void emit_copy(Gen *g, const Node *n) {
     case OP_PERMUTE: copy_permute(g, n); break;
     case OP_SLICE: copy_slice(g, n); break;
     case OP_SELECT: copy_select(g, n); break;
+    case OP_FLIP: copy_flip(g, n); break;
     case OP_PAD: copy_pad(g, n); break;
     case OP_CONCAT: copy_concat(g, n); break;
     default: copy_expand(g, n); break;

@@ -51,6 +51,12 @@ void nest_add_axis(Gen *g, Nest *nest, const Node *operand, int axis);
 /* No axes of size 1, the densest of the result last, neighbours merged where
  * every argument allows it. */
 void nest_simplify(Nest *nest);
+/* For each line along `axis`: p[k] is the address of its first element in
+ * argument k.  n lines at once side by side, where `vectors` are allowed and
+ * every argument is dense across; 0: one line. */
+typedef void (*NestLine)(Gen *g, const void *ctx, Val *p, int n);
+void nest_lines(Gen *g, const Nest *nest, int axis, bool vectors,
+                NestLine line, const void *ctx);
 void nest_fill(Gen *g, const Nest *nest, double value);
 /* Bytes are copied as they are, whatever they stand for. */
 void nest_copy(Gen *g, const Nest *nest);

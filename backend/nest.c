@@ -112,6 +112,12 @@ static Val load_scalar(Gen *g, const NestArg *a, Val p) {
 static Val load_run(Gen *g, const NestArg *a, Val p, int64_t stride, int n) {
   if (stride == 1)
     return bit_of(g, a->elem, load_lanes_of(g, a->elem, p, 0, n));
+  if (stride == -1 && n == g->t->lanes) {
+    int lane[64];
+    for (int i = 0; i < n; i++) lane[i] = n - 1 - i;
+    Val v = load_lanes_of(g, a->elem, p, (1 - n) * arg_size(a), n);
+    return bit_of(g, a->elem, vshuffle(g, v, v, lane, n));
+  }
   Val v = LLVMConstNull(elem_vec(g, a->elem));
   for (int i = 0; i < n; i++) {
     Val e = load_elem(g, a->elem, p, i * stride * arg_size(a));
@@ -220,6 +226,62 @@ void nest_map(Gen *g, const Nest *nest, NestBody body, const void *ctx) {
   Val base[NEST_ARGS];
   for (int k = 0; k < t.nargs; k++) base[k] = t.arg[k].at;
   walk_axis(g, &w, 0, base);
+}
+
+/* ---- lines ---------------------------------------------------------- */
+
+typedef struct Lines {
+  const Nest *t;
+  bool vectors;
+  NestLine line;
+  const void *ctx;
+} Lines;
+
+static void lines_at(Gen *g, const Lines *w, int axis, const Val *base,
+                     Val index, Val *p) {
+  for (int k = 0; k < w->t->nargs; k++)
+    p[k] = addr(g, base[k], mul64(g, index, w->t->arg[k].stride[axis] *
+                                  arg_size(&w->t->arg[k])));
+}
+
+static bool lines_dense(const Lines *w, int axis) {
+  for (int k = 0; k < w->t->nargs; k++)
+    if (w->t->arg[k].stride[axis] != 1) return false;
+  return w->vectors;
+}
+
+static void lines_walk(Gen *g, const Lines *w, int axis, Val *base) {
+  const Nest *t = w->t;
+  Val p[NEST_ARGS];
+  Loop l;
+  if (axis == t->rank) {
+    w->line(g, w->ctx, base, 0);
+    return;
+  }
+  bool across = axis == t->rank - 1 && lines_dense(w, axis);
+  int64_t step = across ? g->t->lanes : 1, full = t->dim[axis] / step * step;
+  if (full) {
+    loop_begin(g, &l, k64(g, 0), k64(g, full), step, true, "line");
+    lines_at(g, w, axis, base, l.iv, p);
+    if (across) w->line(g, w->ctx, p, (int)step);
+    else lines_walk(g, w, axis + 1, p);
+    loop_end(g, &l);
+  }
+  if (full == t->dim[axis]) return;
+  lines_at(g, w, axis, base, k64(g, full), p);
+  w->line(g, w->ctx, p, (int)(t->dim[axis] - full));
+}
+
+void nest_lines(Gen *g, const Nest *nest, int axis, bool vectors,
+                NestLine line, const void *ctx) {
+  Nest t = *nest;
+  Val base[NEST_ARGS];
+  for (int i = 0; i < t.rank; i++)
+    if (t.dim[i] == 0) return;
+  t.dim[axis] = 1;
+  nest_simplify(&t);
+  for (int k = 0; k < t.nargs; k++) base[k] = t.arg[k].at;
+  lines_walk(g, &(Lines){ &t, vectors, line, ctx }, 0, base);
 }
 
 /* ---- fill and copy -------------------------------------------------- */

@@ -6,7 +6,6 @@
 #include "backend/vmath.h"
 
 typedef struct Soft {
-  Nest t;              /* of the axes across: arg 0 the result, arg 1 x */
   int64_t dim, to, from;   /* the softmax axis and its strides */
 } Soft;
 
@@ -95,54 +94,23 @@ static void soft_line(Gen *g, const Soft *s, Line l) {
   soft_loop(g, s, &l, PASS_SCALE, k, zero);
 }
 
-/* Lines side by side along the last axis of the nest. */
-static void soft_across(Gen *g, const Soft *s, Val to, Val from) {
-  int lanes = g->t->lanes;
-  int64_t dim = s->t.dim[s->t.rank - 1], full = dim / lanes * lanes;
-  if (full) {
-    Loop l;
-    loop_begin(g, &l, k64(g, 0), k64(g, full), lanes, true, "v");
-    Val off = mul64(g, l.iv, 4);
-    soft_line(g, s, (Line){ addr(g, to, off), addr(g, from, off), lanes });
-    loop_end(g, &l);
-  }
-  if (full < dim)
-    soft_line(g, s, (Line){ addrk(g, to, 4 * full), addrk(g, from, 4 * full),
-                            (int)(dim - full) });
-}
-
-static void soft_axes(Gen *g, const Soft *s, int axis, Val to, Val from) {
-  const Nest *t = &s->t;
+static void soft_lines(Gen *g, const void *ctx, Val *p, int n) {
+  const Soft *s = ctx;
   bool along = s->dim > 1 && s->to == 1 && s->from == 1;
-  if (axis == t->rank) {
-    soft_line(g, s, (Line){ to, from, along ? -1 : 0 });
-    return;
-  }
-  if (axis == t->rank - 1 && !along && t->arg[0].stride[axis] == 1 &&
-      t->arg[1].stride[axis] == 1) {
-    soft_across(g, s, to, from);
-    return;
-  }
-  Loop l;
-  loop_begin(g, &l, k64(g, 0), k64(g, t->dim[axis]), 1, true, "i");
-  soft_axes(g, s, axis + 1,
-            addr(g, to, mul64(g, l.iv, 4 * t->arg[0].stride[axis])),
-            addr(g, from, mul64(g, l.iv, 4 * t->arg[1].stride[axis])));
-  loop_end(g, &l);
+  soft_line(g, s, (Line){ p[0], p[1], along ? -1 : n });
 }
 
 void emit_softmax(Gen *g, const Node *n) {
   Soft s;
+  Nest t;
   int axis = (int)attr_int(n, "axis");
   if (axis < 0) axis += n->type.rank;
-  if (type_elems(&n->type) == 0) return;
-  nest_over(g, &s.t, n);
-  nest_add(g, &s.t, n->in[0]);
-  s.dim = s.t.dim[axis];
-  s.to = s.t.arg[0].stride[axis];
-  s.from = s.t.arg[1].stride[axis];
-  s.t.dim[axis] = 1;
-  nest_simplify(&s.t);
-  soft_axes(g, &s, 0, s.t.arg[0].at, s.t.arg[1].at);
+  nest_over(g, &t, n);
+  nest_add(g, &t, n->in[0]);
+  s.dim = t.dim[axis];
+  s.to = t.arg[0].stride[axis];
+  s.from = t.arg[1].stride[axis];
+  bool along = s.dim > 1 && s.to == 1 && s.from == 1;
+  nest_lines(g, &t, axis, !along, soft_lines, &s);
   clear_halo(g, n);
 }

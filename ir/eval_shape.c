@@ -16,7 +16,7 @@ void strided_move(int rank, const int64_t *dim, void *to, const int64_t *ts,
 }
 
 /* Fill the result from elements `base` + strides of the operand. */
-static void gather(EvalCtx *c, int64_t base, const int64_t *stride) {
+static void strided_fill(EvalCtx *c, int64_t base, const int64_t *stride) {
   const Type *t = &c->n->type;
   int64_t own[MAX_RANK];
   if (type_elems(t) == 0) return;
@@ -32,7 +32,7 @@ void eval_permute(EvalCtx *c) {
   strides_dense(&c->in[0]->type, from);
   for (int i = 0; i < count; i++)
     stride[i] = from[eval_axis(order[i], count)];
-  gather(c, 0, stride);
+  strided_fill(c, 0, stride);
 }
 
 void eval_expand(EvalCtx *c) {
@@ -43,7 +43,7 @@ void eval_expand(EvalCtx *c) {
   strides_dense(x, from);
   for (int i = 0; i < c->n->type.rank; i++)
     stride[i] = i < lead || x->dim[i - lead] == 1 ? 0 : from[i - lead];
-  gather(c, 0, stride);
+  strided_fill(c, 0, stride);
 }
 
 void eval_slice(EvalCtx *c) {
@@ -55,7 +55,21 @@ void eval_slice(EvalCtx *c) {
   strides_dense(x, stride);
   int64_t base = start * stride[axis];
   stride[axis] *= attr_int(c->n, "step");
-  gather(c, base, stride);
+  strided_fill(c, base, stride);
+}
+
+void eval_flip(EvalCtx *c) {
+  const Type *x = &c->in[0]->type;
+  int count;
+  const int64_t *axes = attr_ints(c->n, "axes", &count);
+  int64_t stride[MAX_RANK], base = 0;
+  strides_dense(x, stride);
+  for (int i = 0; i < count; i++) {
+    int axis = eval_axis(axes[i], x->rank);
+    base += (x->dim[axis] - 1) * stride[axis];
+    stride[axis] = -stride[axis];
+  }
+  strided_fill(c, base, stride);
 }
 
 void eval_select(EvalCtx *c) {
@@ -67,7 +81,7 @@ void eval_select(EvalCtx *c) {
   strides_dense(x, from);
   for (int i = 0, to = 0; i < x->rank; i++)
     if (i != axis) stride[to++] = from[i];
-  gather(c, index * from[axis], stride);
+  strided_fill(c, index * from[axis], stride);
 }
 
 void eval_concat(EvalCtx *c) {

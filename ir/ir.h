@@ -417,6 +417,12 @@ typedef struct KernelInfo { const char *name, *ops, *what; } KernelInfo;
 const KernelInfo *kernel_info(const char *name);   /* NULL: none such */
 const KernelInfo *kernel_table(size_t *n);
 
+/* Multipliers and key increments of Philox4x32 (Salmon et al., 2011). */
+#define PHILOX_M0 UINT32_C(0xD2511F53)
+#define PHILOX_M1 UINT32_C(0xCD9E8D57)
+#define PHILOX_W0 UINT32_C(0x9E3779B9)
+#define PHILOX_W1 UINT32_C(0xBB67AE85)
+
 /* ---- random.c ------------------------------------------------------- */
 
 /* Draw u in [0,1) number i of the stream of `path` and `seed`:

@@ -60,7 +60,9 @@ static void ref_print(Text *out, const Names *names, const Node *n) {
     text_puts(out, names_of(names, n));
 }
 
-static void operands_print(Text *out, const Names *names, const Node *n) {
+/* Returns what stands in front of the next argument. */
+static const char *operands_print(Text *out, const Names *names,
+                                  const Node *n) {
   const OpInfo *info = op_info(n->op);
   const char *sep = "";
   for (int i = 0; i < n->nin; i++) {
@@ -71,17 +73,19 @@ static void operands_print(Text *out, const Names *names, const Node *n) {
     ref_print(out, names, n->in[i]);
     sep = ", ";
   }
+  return sep;
 }
 
-static void attrs_print(Text *out, const Node *n) {
+static void attrs_print(Text *out, const Node *n, const char *sep) {
   const OpInfo *info = op_info(n->op);
   for (int i = 0; i < info->nattrs; i++) {
     if (!n->attr[i].set || attr_equal(&n->attr[i], &info->def[i])) continue;
-    text_printf(out, ", %s=", info->attr[i]);
+    text_printf(out, "%s%s=", sep, info->attr[i]);
     attr_print(out, &n->attr[i]);
+    sep = ", ";
   }
   if (n->kernel) {
-    text_puts(out, ", kernel=");
+    text_printf(out, "%skernel=", sep);
     text_quote(out, n->kernel);
   }
   if (n->tile[0] || n->tile[1])
@@ -111,8 +115,8 @@ static void binding_print(Text *out, const char *name, const Type *t) {
 static void statement_print(Text *out, const Names *names, const Node *n) {
   binding_print(out, names_of(names, n), &n->type);
   text_printf(out, "%s(", op_info(n->op)->name);
-  operands_print(out, names, n);
-  attrs_print(out, n);
+  const char *sep = operands_print(out, names, n);
+  attrs_print(out, n, sep);
   text_putc(out, ')');
   if (n->path) text_printf(out, " as %s", n->path);
   places_print(out, n);

@@ -87,6 +87,14 @@ static bool order_keeps_rows(const Node *n) {
   return true;
 }
 
+static bool flips_nothing(const Node *n) {
+  int count, rank = n->type.rank;
+  const int64_t *axes = attr_ints(n, "axes", &count);
+  for (int i = 0; i < count; i++)
+    if (n->type.dim[axes[i] < 0 ? axes[i] + rank : axes[i]] > 1) return false;
+  return true;
+}
+
 static bool view_is_identity(const Node *n) {
   switch (n->op) {
   case OP_CAST:
@@ -102,6 +110,8 @@ static bool view_is_identity(const Node *n) {
     return type_same_shape(&n->type, &n->in[0]->type);
   case OP_PERMUTE:
     return order_is_identity(n);
+  case OP_FLIP:
+    return flips_nothing(n);
   case OP_CONCAT:
     return n->nin == 1;
   default:
@@ -254,8 +264,33 @@ static Node *canon_axis(Canon *k, Node *n) {
   if (attr_index(n->op, "axis") < 0) return n;
   int64_t axis = attr_int(n, "axis");
   if (axis >= 0) return n;
-  attr_set_int(n, "axis", axis + n->in[0]->type.rank);
+  const Type *t = n->nin ? &n->in[0]->type : &n->type;
+  attr_set_int(n, "axis", axis + t->rank);
   k->changed = true;
+  return n;
+}
+
+/* The first few are found one after the other; more of them by sorting all,
+ * for which the result has to have room. */
+static Node *canon_sort(Canon *k, Node *n) {
+  enum { FEW = 64 };
+  if (n->op != OP_ARGSORT) return n;
+  int axis = (int)attr_int(n, "axis");
+  int64_t size = n->in[0]->type.dim[axis], count = attr_int(n, "count");
+  if (count < 0 || (count <= FEW && count < size)) return n;
+  attr_set_int(n, "count", -1);
+  k->changed = true;
+  if (count == size) return n;
+  Node *all = func_insert(k->m, k->f, n, OP_ARGSORT, n->in, 1);
+  for (int i = 0; i < op_info(OP_ARGSORT)->nattrs; i++)
+    all->attr[i] = n->attr[i];
+  node_inherit(k->m, all, n);
+  node_retype(k->c, all);
+  node_reset(k->m, n, OP_SLICE, &all, 1);
+  attr_set_int(n, "axis", axis);
+  attr_set_int(n, "start", 0);
+  attr_set_int(n, "stop", count);
+  node_retype(k->c, n);
   return n;
 }
 
@@ -299,7 +334,7 @@ static Node *canon_literal(Canon *k, Node *n) {
 }
 
 static Node *(*const rules[])(Canon *, Node *) = {
-  canon_order, canon_axis, canon_reduce, canon_batch_norm, canon_view,
+  canon_order, canon_axis, canon_sort, canon_reduce, canon_batch_norm, canon_view,
   canon_activation, canon_gate, canon_neutral, canon_pool, canon_literal,
 };
 

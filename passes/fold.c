@@ -18,7 +18,7 @@ static bool operands_const(Module *m, const Node *n, int64_t *bytes) {
     if (!node_is_const(m, n->in[i])) return false;
     *bytes += type_bytes(&n->in[i]->type);
   }
-  return n->nin > 0;
+  return n->nin > 0 || n->op == OP_IOTA;
 }
 
 /* Stored bytes stay within GROWTH times what they were, or are few. */

@@ -101,7 +101,7 @@ static bool wants_planes(const Node *n, int k) {
 
 static bool writes_rows_only(const Node *n) {
   return !is_map(n) || node_is_leaf(n) || n->op == OP_RESHAPE ||
-         n->op == OP_LINEAR || n->op == OP_MASK;
+         n->op == OP_LINEAR || n->op == OP_MASK || n->op == OP_RANDOM;
 }
 
 static bool is_conv_planes(const Node *n) {

@@ -94,6 +94,21 @@ static const char *kernel_of(const Node *n) {
     return "scale_shift";
   case OP_WHERE:
     return "where";
+  case OP_ARGMAX:
+  case OP_ARGMIN:
+    return "arg";
+  case OP_ARGSORT:
+    return "argsort";
+  case OP_CUMSUM:
+    return "cumsum";
+  case OP_GATHER:
+    return "gather";
+  case OP_SCATTER_ADD:
+    return "scatter_add";
+  case OP_IOTA:
+    return "iota";
+  case OP_RANDOM:
+    return "random";
   case OP_CAST:
     return "cast";
   case OP_MASK:

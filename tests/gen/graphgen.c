@@ -165,6 +165,9 @@ static const Choice choices[] = {
     {gen_resize, 4},     {gen_transpose, 5}, {gen_cast, 8},
     {gen_int_unary, 4},  {gen_int_binary, 6}, {gen_typed_input, 3},
     {gen_compare, 6},    {gen_where, 6},
+    {gen_arg, 3},        {gen_argsort, 3},   {gen_cumsum, 3},
+    {gen_flip, 2},       {gen_gather, 5},    {gen_scatter_add, 3},
+    {gen_iota, 2},       {gen_random, 2},
 };
 
 static void add_op(GraphGen *g) {

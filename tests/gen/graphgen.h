@@ -75,7 +75,7 @@ double gen_number(GraphGen *g, char text[32]);
 /* Whether a value of this bound may go on. */
 bool gen_fits(const GraphGen *g, double bound);
 
-/* graphgen_types.c, graphgen_math.c, graphgen_idiom.c, graphgen_window.c, graphgen_move.c:
+/* graphgen_types.c, graphgen_index.c, graphgen_math.c, graphgen_idiom.c, graphgen_window.c, graphgen_move.c:
  * append one or a few ops; false when the values there are do not suit. */
 bool gen_cast(GraphGen *g);
 bool gen_int_unary(GraphGen *g);
@@ -83,6 +83,14 @@ bool gen_int_binary(GraphGen *g);
 bool gen_typed_input(GraphGen *g);
 bool gen_compare(GraphGen *g);
 bool gen_where(GraphGen *g);
+bool gen_arg(GraphGen *g);
+bool gen_argsort(GraphGen *g);
+bool gen_cumsum(GraphGen *g);
+bool gen_flip(GraphGen *g);
+bool gen_gather(GraphGen *g);
+bool gen_scatter_add(GraphGen *g);
+bool gen_iota(GraphGen *g);
+bool gen_random(GraphGen *g);
 bool gen_unary(GraphGen *g);
 bool gen_binary(GraphGen *g);
 bool gen_affine(GraphGen *g);
