@@ -46,6 +46,16 @@ absent() {
   fi
 }
 
+# npm_package NAME@VERSION: its files in ./package, or the test is skipped.
+npm_package() {
+  rm -rf package
+  npm pack -s --fetch-retries=1 "$1" >npm.txt 2>&1 </dev/null &&
+    tar xzf "$(tail -n 1 npm.txt)" && return
+  cat npm.txt
+  echo "SKIP: npm cannot fetch $1"
+  exit 77
+}
+
 finish() {
   echo "$bad failed"
   [ "$bad" = 0 ]
