@@ -29,16 +29,16 @@ END
   $CC -std=c11 -Wall -Wextra -Werror -I. -I"$SRCDIR/runtime" "$e/upscale.c" \
     libcrop.so -Wl,-rpath,. -lpng -lm -o crop
   # shellcheck disable=SC2086
-  ./crop "$1" "$2" $7
+  ./crop "$1" "$2" ${7-}
 }
 
 # A picture that is not square: away from the cut its pixels are the same.
-expect cut 0 '70x128' crop $flower part.png 128 128 20 90 ''
+expect cut 0 '70x128' crop $flower part.png 128 128 20 90
 expect part 0 'part.png: 70x128, big.png: 140x256' upscale 2 part.png big.png
-expect inner 0 '140x256, inner.png: 92x256' crop big.png inner.png 256 140 24 116 ''
+expect inner 0 '140x256, inner.png: 92x256' crop big.png inner.png \
+  256 140 24 116
 expect same-part 0 'largest difference [01],' crop $large/2x/result.png \
   cut.png 256 256 64 156 inner.png
-
 expect other-part 1 'largest difference [1-9]' crop $large/2x/result.png \
   cut.png 256 256 65 157 inner.png
 
@@ -71,5 +71,5 @@ spoil odd-bytes '888299 bytes are no float32' truncate -s -1 $shard
 spoil no-layer 'UPN4/kernel: esrgan.tam has no such layer' \
   sed -i s,UPN3/kernel,UPN4/kernel, model.json
 spoil dtype 'SR/bias: expected plain float32' \
-  sed -i 's,"SR/bias"\([^}]*\)"float32",\"SR/bias"\1"float16",' model.json
+  sed -i 's,"SR/bias"\([^}]*\)"float32","SR/bias"\1"float16",' model.json
 finish
