@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Write input.npz and expect.npy: the net with --random-weights=1.
 
-The weights are drawn here as the compiler draws them; the net itself runs
-in PyTorch in double. input.npz holds x, expect.npy the probabilities.
+The weights are drawn as the compiler draws them; the net itself runs in
+PyTorch in double. input.npz holds x, expect.npy the probabilities.
 """
 import os
 import sys
@@ -13,49 +13,16 @@ import torch
 import net
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-U64 = np.uint64
+sys.path.insert(0, os.path.join(HERE, "..", "..", "tests", "oracle"))
 
-
-def mix(z):
-    """The finaliser of splitmix64 (Steele, Lea and Flood, 2014)."""
-    z = (z ^ (z >> U64(30))) * U64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> U64(27))) * U64(0x94D049BB133111EB)
-    return z ^ (z >> U64(31))
-
-
-def fnv1a(text):
-    h = 14695981039346656037
-    for byte in text.encode():
-        h = (h ^ byte) * 1099511628211 & 0xFFFFFFFFFFFFFFFF
-    return h
-
-
-def draw(path, shape, lo, hi, seed):
-    """Uniform values of one param; element i depends on path, seed, i."""
-    n = int(np.prod(shape))
-    key = U64(fnv1a(path)) ^ mix(np.array([seed], U64))
-    i = np.arange(1, n + 1, dtype=U64)
-    r = mix(key + i * U64(0x9E3779B97F4A7C15))
-    u = (r >> U64(40)).astype(np.float64) * 2.0 ** -24
-    return (lo + (hi - lo) * u).astype(np.float32).reshape(shape)
-
-
-def bounds(path, shape):
-    """The initialisers of the prelude."""
-    if path.endswith(".weight") and len(shape) > 1:
-        he = np.sqrt(6 / np.prod(shape[1:]))
-        return -he, he
-    if path.endswith((".weight", ".running_var")):
-        return 0.5, 1.5
-    return -0.1, 0.1
+import draw
 
 
 def random_net(seed):
     model = net.MobileNet().double().eval()
     with torch.no_grad():
         for path, t in net.params(model).items():
-            lo, hi = bounds(path, t.shape)
-            t.copy_(torch.from_numpy(draw(path, t.shape, lo, hi, seed)))
+            t.copy_(torch.from_numpy(draw.param(path, t.shape, seed)))
     return model
 
 
