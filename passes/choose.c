@@ -11,6 +11,8 @@
  *            28x28, 512x512 on 14x14, 960x160 on 7x7; 3x3 64x64 on 28x28;
  *            linear 1024x1024, 1280x256, 128x10, and 768x768 with 1 to 128
  *            rows; Zen 5 with AVX-512, AVX2 */
+#include <math.h>
+
 #include "passes/passes.h"
 
 typedef enum { POINTWISE, SPATIAL, VECTOR, MATRIX } Kind;
@@ -85,7 +87,57 @@ void tile_choose(const TileWork *w, int vregs, int tile[2]) {
   }
 }
 
-int tile_split(int64_t vectors, int most) {
-  if (vectors < 1) return 1;
-  return (int)ceil_div(vectors, ceil_div(vectors, most));
+/* ---- tiles of tables ------------------------------------------------ */
+
+/* What x may take of the first cache, and half cycles for a line of it that
+ * comes from the second. */
+static const double near_bytes = 40 << 10;
+static const double far_line = 1.6;
+/* Half cycles a head, besides its stores: the exit of its loop, its bias;
+ * and those for a line of the table, which is read in order. */
+static const double head_time = 20, table_line = 1.5;
+
+/* Time of a tile of t vectors in half cycles.  A step takes a block of each
+ * unit: a load for a vector of x, a value, and the columns of up to 8 units,
+ * two of which go in a cycle, as do two products; a sum can be added to
+ * every four cycles.  A head has as many steps as its fullest unit.  Where
+ * the x of a tile does not stay in the first cache, the units of a head
+ * still share what they read in step: the more there are, the fewer lines
+ * come twice. */
+static double table_time(const TableWork *w, int units, int64_t t) {
+  double heads = (double)ceil_div(w->units, units), steps = 0, blocks = 0;
+  for (int64_t i = 0; i < w->units; i++) {
+    blocks += (double)w->blocks[i];
+    if (i % units == 0) steps += (double)w->blocks[i];
+  }
+  double products = (double)(w->height * units * t);
+  double loads = (double)((t * w->xloads + w->height) * units) +
+                 (units & 1) + (units >> 1 & 1) + (units >> 2 & 1) +
+                 (units >> 3);
+  double bytes = 4.0 * (double)(w->channels * (t + w->span) * w->lanes);
+  double far = bytes > near_bytes ? 1 - near_bytes / bytes : 0;
+  double full = blocks / (double)(w->units * w->channels * w->taps);
+  double lines = bytes / 64 * (1 - pow(1 - full, units * w->taps));
+  double a = steps * (products > 8 ? products : 8);
+  double b = steps * loads + heads * far * far_line * lines;
+  double table = blocks * (4 * w->height + 1) / 64;
+  return (a > b ? a + b / 4 : b + a / 4) +
+         heads * (head_time + 2 * products) + table_line * table;
+}
+
+void table_tile(const TableWork *w, int vregs, int tile[2]) {
+  double best = -1;
+  int h = w->height;
+  tile[0] = h, tile[1] = 1;
+  for (int t = 1; t <= w->widest && t <= w->vectors; t++)
+    for (int u = 1; u <= TABLE_UNITS_MAX && u <= w->units; u++) {
+      /* Sums, x unless each product takes it from memory, a value or two. */
+      if (u * h * t + (h > 1 || !w->folds ? t + 1 : 4) > vregs) break;
+      double time = (double)(w->vectors / t) * table_time(w, u, t);
+      if (w->vectors % t) time += table_time(w, u, w->vectors % t);
+      if (best >= 0 && time >= best) continue;
+      best = time;
+      tile[0] = u * h;
+      tile[1] = t;
+    }
 }

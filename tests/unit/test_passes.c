@@ -297,6 +297,46 @@ static void tiles_fit(void **state) {
       }
 }
 
+/* Tiles of tables fit registers, rows and vectors; what comes from memory
+ * takes none. */
+static void table_tiles_fit(void **state) {
+  (void)state;
+  int64_t blocks[32];
+  for (int i = 0; i < 4000; i++) {
+    int height = 1 << i % 3, regs = i % 2 ? 32 : 16, t[2] = {0, 0};
+    TableWork w = {height, 8, 1 + 2 * (i % 7 == 0), 16, i % 4, 1 + i % 31,
+                   1 + i % 1000, 1 + i % 5 * 4, 1 + i % 61, i % 9, blocks};
+    for (int k = 0; k < 32; k++)
+      blocks[k] = w.channels * w.taps * (i % 11) / 10 / (1 + k * (i % 13));
+    table_tile(&w, regs, t);
+    assert_int_equal(t[0] % height, 0);
+    assert_in_range(t[0], height, w.units * height);
+    assert_in_range(t[1], 1, w.vectors < 16 ? w.vectors : 16);
+    int x = height > 1 || !w.folds ? t[1] : 0;
+    assert_true(t[0] * t[1] + x + 1 <= regs);
+  }
+}
+
+/* Few channels let a tile be wide; many let it have rows, which share what
+ * comes from the second cache, unless one row is all there is. */
+static void table_tiles_near(void **state) {
+  (void)state;
+  int64_t blocks[256];
+  int near[2], far[2], one[2];
+  TableWork w = {1, 16, 1, 16, true, 256, 32, 1, 49, 0, blocks};
+  for (int i = 0; i < 256; i++) blocks[i] = 10;
+  table_tile(&w, 32, near);
+  assert_true(near[1] >= 8);
+  w.channels = 512;
+  for (int i = 0; i < 256; i++) blocks[i] = 150;
+  table_tile(&w, 32, far);
+  assert_true(far[1] < 8 && far[0] > 4);
+  for (int i = 1; i < 256; i++) blocks[i] = 0;
+  w.units = 8;
+  table_tile(&w, 32, one);
+  assert_int_equal(one[0], 1);
+}
+
 static Format format_of(Op op, int64_t nonzero, int64_t blocked) {
   Weight w = {op, 1, 1, 8, 1000, nonzero, blocked};
   return format_choose(&w);
@@ -325,6 +365,8 @@ static void formats_by_density(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(tiles_fit),
+    cmocka_unit_test(table_tiles_fit),
+    cmocka_unit_test(table_tiles_near),
     cmocka_unit_test(formats_by_density),
     cmocka_unit_test(trainable_stays),
     cmocka_unit_test(random_graphs),
