@@ -117,17 +117,20 @@ bool node_per_axis(Module *m, const Node *n, const Type *t, int axis,
 
 /* ---- choose.c: the format of a weight ------------------------------- */
 
-typedef enum { FORMAT_DENSE, FORMAT_CSR, FORMAT_BSR } Format;
+/* Rows of the blocks that are tried; 1: single values. */
+enum { BLOCK_HEIGHTS = 3 };
+extern const int block_heights[BLOCK_HEIGHTS];
 /* A weight as the choice sees it: its op, taps a channel (kh*kw), rows of a
- * linear's x, lanes of the target; `all` values, `nonzero` of them,
- * `blocked` in 4x1 blocks that are not empty (-1: blocks do not fit). */
+ * linear's x, lanes of the target; `all` values, `stored` in blocks of each
+ * height that are not empty (-1: such blocks do not fit). */
 typedef struct Weight {
   Op op;
   int64_t taps, rows;
   int lanes;
-  int64_t all, nonzero, blocked;
+  int64_t all, stored[BLOCK_HEIGHTS];
 } Weight;
-Format format_choose(const Weight *w);
+/* Rows of a block of the fastest format, 0: dense. */
+int format_choose(const Weight *w);
 /* The register tile for a dense product of rows x vectors, where a vector
  * of x takes `xloads` loads and shuffles (more than 1 where it is strided). */
 typedef struct TileWork { int64_t rows, vectors; int xloads; } TileWork;

@@ -337,29 +337,33 @@ static void table_tiles_near(void **state) {
   assert_int_equal(one[0], 1);
 }
 
-static Format format_of(Op op, int64_t nonzero, int64_t blocked) {
-  Weight w = {op, 1, 1, 8, 1000, nonzero, blocked};
+/* A weight of 1000 values, so many of them in blocks of 1, 2 and 4 rows. */
+static int format_of(Op op, int64_t one, int64_t two, int64_t four) {
+  Weight w = {op, 1, 1, 8, 1000, {one, two, four}};
   return format_choose(&w);
 }
 
-static Format format_of_rows(int64_t rows, int64_t nonzero, int64_t blocked) {
-  Weight w = {OP_LINEAR, 1, rows, 8, 1000, nonzero, blocked};
+static int format_of_rows(int64_t rows, int64_t stored) {
+  Weight w = {OP_LINEAR, 1, rows, 8, 1000, {stored, stored, stored}};
   return format_choose(&w);
 }
 
 static void formats_by_density(void **state) {
   (void)state;
-  assert_int_equal(format_of(OP_CONV2D, 1000, 1000), FORMAT_DENSE);
-  assert_int_equal(format_of(OP_CONV2D, 500, 1000), FORMAT_DENSE);
-  assert_int_equal(format_of(OP_CONV2D, 100, 100), FORMAT_BSR);
-  assert_int_equal(format_of(OP_CONV2D, 100, 344), FORMAT_CSR);
-  assert_int_equal(format_of(OP_CONV2D, 100, -1), FORMAT_CSR);
-  assert_int_equal(format_of(OP_LINEAR, 0, 0), FORMAT_BSR);
-  assert_int_equal(format_of(OP_LINEAR, 200, -1), FORMAT_DENSE);
+  assert_int_equal(format_of(OP_CONV2D, 1000, 1000, 1000), 0);
+  assert_int_equal(format_of(OP_CONV2D, 700, 1000, 1000), 0);
+  assert_int_equal(format_of(OP_CONV2D, 100, 100, 100), 4);
+  assert_int_equal(format_of(OP_CONV2D, 100, 100, 200), 2);
+  assert_int_equal(format_of(OP_CONV2D, 100, 100, -1), 2);
+  assert_int_equal(format_of(OP_CONV2D, 300, 510, 760), 1);
+  assert_int_equal(format_of(OP_CONV2D, 100, -1, -1), 1);
+  assert_int_equal(format_of(OP_LINEAR, 0, 0, 0), 4);
+  assert_int_equal(format_of(OP_LINEAR, 200, -1, -1), 0);
+  assert_int_equal(format_of(OP_LINEAR, 100, 180, 400), 2);
   /* Many rows of x let a dense product reach its peak. */
-  assert_int_equal(format_of_rows(1, 250, 250), FORMAT_BSR);
-  assert_int_equal(format_of_rows(128, 250, 250), FORMAT_DENSE);
-  assert_int_equal(format_of_rows(128, 100, 100), FORMAT_BSR);
+  assert_int_equal(format_of_rows(1, 250), 4);
+  assert_int_equal(format_of_rows(128, 250), 0);
+  assert_int_equal(format_of_rows(128, 100), 4);
 }
 
 int main(void) {
