@@ -131,8 +131,9 @@ void store_elem(Gen *g, Elem e, Val v, Val p, int64_t off) {
 
 Val load_index(Gen *g, Val p, int64_t off, int bytes) {
   LLVMTypeRef t = bytes == 1 ? g->i8 : bytes == 2 ? g->i16 : g->i32;
-  ensure(bytes == 1 || bytes == 2 || bytes == 4);
-  return LLVMBuildZExt(g->b, load_as(g, t, p, off, bytes), g->i64, "");
+  ensure(bytes == 1 || bytes == 2 || bytes == 4 || bytes == 8);
+  if (bytes == 8) return load_as(g, g->i64, p, off, 1);
+  return LLVMBuildZExt(g->b, load_as(g, t, p, off, 1), g->i64, "");
 }
 
 /* ---- intrinsics ------------------------------------------------------ */

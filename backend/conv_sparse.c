@@ -1,10 +1,11 @@
 /* conv_sparse.c - conv2d_bsr and conv2d_csr: convolution with sparse weights
  * on planes, as loops over tables.
  *
- * A tile is T vectors of pixels times the r rows of one block row (4 or 1).
+ * A tile is T vectors of pixels times the rows of one head: for bsr rows of
+ * blocks that share a column, for csr single rows, several of them in step.
  * Tiles are the outer loop; inside, the whole table is read once a tile: for
- * each block its column gives the offset of T vectors of x, each used for r
- * multiply-adds with the block's values.  A column of a k x k kernel is
+ * each block its column gives the offset of T vectors of x, each used for as
+ * many multiply-adds as the block has values.  A column of a k x k kernel is
  * (channel, ky, kx); a small table maps it to its offset, for 1x1 it is a
  * product. */
 #include "backend/tiles.h"
@@ -26,44 +27,63 @@ static int64_t pack_offsets(Gen *g, const Conv *cv) {
   return blob_add(g, t, (size_t)n * sizeof *t, 64);
 }
 
-/* Byte offset in x of the column at the cursor. */
-static Val column_offset(Gen *g, const Sparse2d *d, const Cursor *c) {
-  Val col = table_column(g, &d->table, c);
+/* Byte offset in x of a column. */
+static Val column_offset(Gen *g, const Sparse2d *d, Val col) {
   if (d->offsets < 0) return mul64(g, col, 4 * d->cv->xs[1]);
   Val at = addr(g, blob_ptr(g, d->offsets), mul64(g, col, 4));
   return load_index(g, at, 0, 4);
 }
 
-/* One block row of r rows: sum its blocks, finish and store.  `first` is
- * the group's first row. */
-static void emit_block_row(Gen *g, const Sparse2d *d, const Spots *s, int r,
-                           Val first, Cursor *c) {
+/* acc += the block of a unit whose values lie at w. */
+static void emit_block(Gen *g, const Sparse2d *d, const Spots *s, int height,
+                       Val column, Val w, Val *acc) {
+  Val x[TILE_MAX], off = column_offset(g, d, column);
+  for (int j = 0; j < s->t; j++) x[j] = spot_load(g, d->cv, s, j, off);
+  for (int i = 0; i < height; i++) {
+    Val v = vsplat(g, load_f32(g, w, 4 * i));
+    for (int j = 0; j < s->t; j++)
+      acc[i * s->t + j] = fma_(g, v, x[j], acc[i * s->t + j]);
+  }
+}
+
+/* A tile at hand: where it lies, and its group's first row. */
+typedef struct Tile { const Sparse2d *d; const Spots *s; Val first; } Tile;
+
+/* The units of one head: sum their blocks, finish and store. */
+static void emit_head(Gen *g, const void *ctx, int units, int height,
+                      Cursor *c) {
+  const Tile *tile = ctx;
+  const Sparse2d *d = tile->d;
+  const Spots *s = tile->s;
   const Conv *cv = d->cv;
-  Val count, row, acc[LOOP_CARRY_MAX], x[TILE_MAX];
-  table_head(g, &d->table, c, &count, &row);
-  row = add64(g, first, mul64(g, row, d->table.r));
-  Val bias = cv->b ? addr(g, value_ptr(g, cv->b), mul64(g, row, 4)) : NULL;
-  for (int i = 0; i < r; i++) {
-    Val v = bias ? vsplat(g, load_f32(g, bias, 4 * i)) : vzero(g);
+  int rows = units * height, each = height * s->t;
+  Val unit[TABLE_ROWS_MAX], row[TABLE_ROWS_MAX], acc[LOOP_CARRY_MAX];
+  Val count = table_head(g, &d->table, c, units, unit);
+  for (int i = 0; i < rows; i++) {
+    row[i] = add64(g, unit[i / height], k64(g, i % height));
+    row[i] = add64(g, tile->first, row[i]);
+    Val v = vzero(g);
+    if (cv->b) {
+      Val at = addr(g, value_ptr(g, cv->b), mul64(g, row[i], 4));
+      v = vsplat(g, load_f32(g, at, 0));
+    }
     for (int j = 0; j < s->t; j++) acc[i * s->t + j] = v;
   }
   Loop l;
   loop_begin(g, &l, k64(g, 0), count, 1, false, "block");
   loop_carry(g, &l, &c->value);
   loop_carry(g, &l, &c->index);
-  for (int i = 0; i < r * s->t; i++) loop_carry(g, &l, &acc[i]);
-  Val off = column_offset(g, d, c);
-  for (int j = 0; j < s->t; j++) x[j] = spot_load(g, cv, s, j, off);
-  for (int i = 0; i < r; i++) {
-    Val v = vsplat(g, load_f32(g, c->value, 4 * i));
-    for (int j = 0; j < s->t; j++)
-      acc[i * s->t + j] = fma_(g, v, x[j], acc[i * s->t + j]);
-  }
-  table_next(g, &d->table, c, r);
+  for (int i = 0; i < rows * s->t; i++) loop_carry(g, &l, &acc[i]);
+  Val column[TABLE_ROWS_MAX];
+  table_columns(g, &d->table, c, units, column);
+  for (int i = 0; i < units; i++)
+    emit_block(g, d, s, height, column[i], addrk(g, c->value, 4 * i * height),
+               acc + i * each);
+  table_next(g, &d->table, c, units, height);
   loop_end(g, &l);
-  for (int i = 0; i < r; i++)
+  for (int i = 0; i < rows; i++)
     for (int j = 0; j < s->t; j++)
-      spot_store(g, cv, s, j, acc[i * s->t + j], add64(g, row, k64(g, i)));
+      spot_store(g, cv, s, j, acc[i * s->t + j], row[i]);
 }
 
 /* All rows of group q at one tile. */
@@ -73,15 +93,8 @@ static void emit_group(Gen *g, const Sparse2d *d, const Spots *s, Val q,
   Spots at = *s;
   for (int i = 0; i < s->t; i++)
     at.x[i] = addr(g, s->x[i], mul64(g, q, 4 * cv->cg * cv->xs[1]));
-  Val first = mul64(g, q, cv->og);
-  if (d->table.rows) {
-    Loop l;
-    loop_begin(g, &l, k64(g, 0), k64(g, d->table.rows), 1, true, "row");
-    cursor_carry(g, &l, c);
-    emit_block_row(g, d, &at, d->table.r, first, c);
-    loop_end(g, &l);
-  }
-  if (d->table.rest) emit_block_row(g, d, &at, d->table.rest, first, c);
+  Tile tile = { d, &at, mul64(g, q, cv->og) };
+  table_walk(g, &d->table, c, emit_head, &tile);
 }
 
 static void emit_tile(Gen *g, const Sparse2d *d, const Spots *s) {
@@ -117,19 +130,24 @@ static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
   }
 }
 
-static void emit_sparse(Gen *g, const Node *n, int r) {
+static void emit_sparse(Gen *g, const Node *n, int height) {
   Conv cv;
   conv_init(g, n, &cv);
   Sparse2d d = { .cv = &cv };
+  int units = n->tile[0] > height ? n->tile[0] / height : 1;
   d.tile = n->tile[1] > 0 ? n->tile[1] : 2;
   d.table = table_pack(g, operand_values(g, cv.w), cv.groups, cv.og,
-                       cv.cg * cv.kh * cv.kw, r);
+                       cv.cg * cv.kh * cv.kw, height, units);
   d.offsets = pack_offsets(g, &cv);
   d.nvectors = conv_vectors(g, &cv, d.vectors);
   conv_clear(g, &cv);
   conv_images(g, &cv, emit_image, &d);
 }
 
-void emit_conv2d_bsr(Gen *g, const Node *n) { emit_sparse(g, n, 4); }
+void emit_conv2d_bsr(Gen *g, const Node *n) {
+  const Sparse *s = n->in[1]->type.sparse;
+  ensure(s);
+  emit_sparse(g, n, sparse_height(s));
+}
 
 void emit_conv2d_csr(Gen *g, const Node *n) { emit_sparse(g, n, 1); }

@@ -5,8 +5,8 @@
  * packed per panel as [K][T*V], so that a k reads T vectors and R broadcast
  * values of x.  With few accumulators (R = 1: a matrix-vector product)
  * several k are summed side by side to hide the latency of the adds.
- * Sparse: one block row at a time for R rows of x; a block of 4 outputs is
- * one vector of 4 lanes, again several blocks side by side. */
+ * Sparse: one row of blocks at a time for R rows of x; a block of 4 outputs
+ * is one vector of 4 lanes, again several blocks side by side. */
 #include "backend/tiles.h"
 
 typedef struct Linear {
@@ -248,13 +248,15 @@ void emit_linear_dense(Gen *g, const Node *n) {
 /* acc += the block at the cursor for each row of x. */
 static void sparse_step(Gen *g, const Linear *l, const Table *t, int r,
                         const Rows *rows, Cursor *c, Val *acc) {
-  Val x = addr(g, rows->x, mul64(g, table_column(g, t, c), 4 * l->xk));
+  Val col;
+  table_columns(g, t, c, 1, &col);
+  Val x = addr(g, rows->x, mul64(g, col, 4 * l->xk));
   Val w = load_n(g, c->value, 0, r);
   for (int i = 0; i < rows->n; i++) {
     Val s = splat_n(g, load_f32(g, x, 4 * i * l->xrow), r);
     acc[i] = fma_(g, w, s, acc[i]);
   }
-  table_next(g, t, c, r);
+  table_next(g, t, c, 1, r);
 }
 
 /* The first r lanes of a whole vector, as the epilogue takes it. */
@@ -279,14 +281,23 @@ static void sparse_store(Gen *g, const Linear *l, const Rows *rows, Val out,
   }
 }
 
+/* What the walk over the table hands on. */
+typedef struct SparseCtx {
+  const Linear *l;
+  const Table *t;
+  const Rows *rows;
+} SparseCtx;
+
 /* One block row of r outputs. */
-static void sparse_row(Gen *g, const Linear *l, const Table *t, int r,
-                       const Rows *rows, Cursor *c) {
-  int n = rows->n, chains = n >= 4 ? 1 : 4;
-  Val count, row, acc[LOOP_CARRY_MAX];
-  table_head(g, t, c, &count, &row);
-  Val out = mul64(g, row, 4 * t->r);
-  ensure(n * chains + 2 <= LOOP_CARRY_MAX);
+static void sparse_row(Gen *g, const void *ctx, int units, int r,
+                       Cursor *c) {
+  const SparseCtx *s = ctx;
+  const Linear *l = s->l;
+  int n = s->rows->n, chains = n >= 4 ? 1 : 4;
+  Val row, acc[LOOP_CARRY_MAX];
+  Val count = table_head(g, s->t, c, units, &row);
+  Val out = mul64(g, row, 4);
+  ensure(units == 1 && n * chains + 2 <= LOOP_CARRY_MAX);
   for (int i = 0; i < n * chains; i++) acc[i] = zero_n(g, r);
   if (l->b) {
     Val b = load_n(g, addr(g, value_ptr(g, l->b), out), 0, r);
@@ -302,36 +313,33 @@ static void sparse_row(Gen *g, const Linear *l, const Table *t, int r,
     loop_carry(g, &k, &c->index);
     for (int i = 0; i < n * chains; i++) loop_carry(g, &k, &acc[i]);
     for (int i = 0; i < step; i++)
-      sparse_step(g, l, t, r, rows, c, acc + i * n);
+      sparse_step(g, l, s->t, r, s->rows, c, acc + i * n);
     loop_end(g, &k);
   }
   for (int i = n; i < n * chains; i++)
     acc[i % n] = addf(g, acc[i % n], acc[i]);
-  sparse_store(g, l, rows, out, r, acc);
+  sparse_store(g, l, s->rows, out, r, acc);
 }
 
 static void sparse_rows(Gen *g, const Linear *l, const void *ctx,
                         const Rows *rows) {
-  const Table *t = ctx;
-  Cursor c = table_begin(g, t);
-  if (t->rows) {
-    Loop row;
-    loop_begin(g, &row, k64(g, 0), k64(g, t->rows), 1, true, "row");
-    cursor_carry(g, &row, &c);
-    sparse_row(g, l, t, t->r, rows, &c);
-    loop_end(g, &row);
-  }
-  if (t->rest) sparse_row(g, l, t, t->rest, rows, &c);
+  SparseCtx s = { l, ctx, rows };
+  Cursor c = table_begin(g, s.t);
+  table_walk(g, s.t, &c, sparse_row, &s);
 }
 
 static void emit_sparse(Gen *g, const Node *n, int r) {
   Linear l = { 0 };
   int rows = g->t->vregs >= 32 ? 12 : 8;
   linear_init(n, &l, n->tile[0] > 0 ? n->tile[0] : rows);
-  Table t = table_pack(g, operand_values(g, l.w), 1, l.m, l.k, r);
+  Table t = table_pack(g, operand_values(g, l.w), 1, l.m, l.k, r, 1);
   each_rows(g, &l, sparse_rows, &t);
 }
 
-void emit_linear_bsr(Gen *g, const Node *n) { emit_sparse(g, n, 4); }
+void emit_linear_bsr(Gen *g, const Node *n) {
+  const Sparse *s = n->in[1]->type.sparse;
+  ensure(s);
+  emit_sparse(g, n, sparse_height(s));
+}
 
 void emit_linear_csr(Gen *g, const Node *n) { emit_sparse(g, n, 1); }

@@ -5,31 +5,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One row of blocks of the matrix. */
-typedef struct BlockRow { int64_t row, count; } BlockRow;
+/* A row of blocks and how many it has. */
+typedef struct Unit { int64_t row, count; } Unit;
 
 typedef struct Packer {
-  const float *w;
+  const float *w;        /* of the group at hand */
   int64_t cols;
   float *values;
   uint8_t *index, *heads;
-  int64_t nvalues, nblocks, nheads;
+  int64_t nvalues, nindex, nheads;
 } Packer;
 
-static bool block_used(const float *w, int64_t cols, int r) {
-  for (int i = 0; i < r; i++)
-    if (w[i * cols] != 0) return true;
-  return false;
+/* The first column from c on with a nonzero in one of h rows at w. */
+static int64_t column_next(const float *w, int64_t cols, int h, int64_t c) {
+  for (; c < cols; c++)
+    for (int i = 0; i < h; i++)
+      if (w[i * cols + c] != 0) return c;
+  return cols;
 }
 
-static int64_t blocks_in(const float *w, int64_t cols, int r) {
+static int64_t columns_in(const float *w, int64_t cols, int h) {
   int64_t n = 0;
-  for (int64_t c = 0; c < cols; c++) n += block_used(w + c, cols, r);
+  for (int64_t c = -1; (c = column_next(w, cols, h, c + 1)) < cols;) n++;
   return n;
 }
 
 static int by_count(const void *pa, const void *pb) {
-  const BlockRow *a = pa, *b = pb;
+  const Unit *a = pa, *b = pb;
   if (a->count != b->count) return a->count > b->count ? -1 : 1;
   return a->row < b->row ? -1 : a->row > b->row;
 }
@@ -39,53 +41,92 @@ static void put(uint8_t *at, int bytes, int64_t i, int64_t v) {
     at[i * bytes + k] = (uint8_t)(v >> (8 * k));
 }
 
-static void pack_row(Packer *p, const Table *t, const float *w, int r,
-                     BlockRow row) {
-  put(p->heads, t->hbytes, p->nheads++, row.count);
-  put(p->heads, t->hbytes, p->nheads++, row.row);
-  for (int64_t c = 0; c < p->cols; c++) {
-    if (!block_used(w + c, p->cols, r)) continue;
-    for (int i = 0; i < r; i++)
-      p->values[p->nvalues++] = w[i * p->cols + c];
-    put(p->index, t->ibytes, p->nblocks++, c);
-  }
+/* The first column where all h rows are zero. */
+static int64_t column_empty(const float *w, int64_t cols, int h) {
+  int64_t c = 0;
+  while (column_next(w, cols, h, c) == c) c++;
+  return c;
 }
 
-static void pack_group(Gen *g, Packer *p, const Table *t, const float *w) {
-  BlockRow *row = arena_array(g->a, BlockRow, (size_t)t->rows + 1);
-  for (int64_t i = 0; i < t->rows; i++) {
-    const float *at = w + i * t->r * p->cols;
-    row[i] = (BlockRow){ i, blocks_in(at, p->cols, t->r) };
+/* One head and its blocks: n units of h rows, the fullest first.  A unit
+ * with fewer blocks goes on with zeros, at a column where its weights are
+ * zero: what x holds there gets no weight it did not have. */
+static void pack_head(Packer *p, const Table *t, const Unit *u, int n,
+                      int h) {
+  int64_t at[TABLE_ROWS_MAX];
+  put(p->heads, t->hbytes, p->nheads++, u->count);
+  for (int i = 0; i < n; i++) {
+    put(p->heads, t->hbytes, p->nheads++, u[i].row);
+    at[i] = -1;
   }
-  qsort(row, (size_t)t->rows, sizeof *row, by_count);
-  for (int64_t i = 0; i < t->rows; i++)
-    pack_row(p, t, w + row[i].row * t->r * p->cols, t->r, row[i]);
-  if (!t->rest) return;
-  const float *at = w + t->rows * t->r * p->cols;
-  pack_row(p, t, at, t->rest,
-           (BlockRow){ t->rows, blocks_in(at, p->cols, t->rest) });
+  for (int64_t k = 0; k < u->count; k++)
+    for (int i = 0; i < n; i++) {
+      const float *w = p->w + u[i].row * t->height * p->cols;
+      if (k < u[i].count) at[i] = column_next(w, p->cols, h, at[i] + 1);
+      else if (k == u[i].count) at[i] = column_empty(w, p->cols, h);
+      put(p->index, t->ibytes, p->nindex++, at[i]);
+      for (int j = 0; j < h; j++)
+        p->values[p->nvalues++] = w[j * p->cols + at[i]];
+    }
+}
+
+/* The units of the group at w, the fullest first; a lower one behind. */
+static void units_find(const Table *t, const float *w, int64_t cols,
+                       Unit *u) {
+  int64_t n = t->heads * t->units + t->left;
+  for (int64_t i = 0; i < n; i++) {
+    const float *at = w + i * t->height * cols;
+    u[i] = (Unit){ i, columns_in(at, cols, t->height) };
+  }
+  qsort(u, (size_t)n, sizeof *u, by_count);
+  const float *at = w + n * t->height * cols;
+  u[n] = (Unit){ n, columns_in(at, cols, t->low) };
+}
+
+/* How many blocks the heads of a group take, filled up. */
+static int64_t blocks_needed(const Table *t, const Unit *u) {
+  int64_t n = 0, i = 0;
+  for (; i < t->heads; i++) n += t->units * u[i * t->units].count;
+  i *= t->units;
+  if (t->left) n += t->left * u[i].count;
+  return n + u[i + t->left].count;
+}
+
+static void pack_group(Packer *p, const Table *t, const Unit *u) {
+  for (int64_t i = 0; i < t->heads; i++, u += t->units)
+    pack_head(p, t, u, t->units, t->height);
+  if (t->left) pack_head(p, t, u, t->left, t->height);
+  if (t->low) pack_head(p, t, u + t->left, 1, t->low);
 }
 
 Table table_pack(Gen *g, const float *w, int64_t groups, int64_t rows,
-                 int64_t cols, int r) {
-  Table t = { .r = r, .rest = (int)(rows % r), .rows = rows / r };
-  int64_t heads = groups * (t.rows + (t.rest > 0)), blocks = 0;
+                 int64_t cols, int height, int units) {
+  ensure(height * units <= TABLE_ROWS_MAX);
+  int64_t all = rows / height, blocks = 0;
+  Table t = { .height = height, .units = units };
+  t.heads = all / units;
+  t.left = (int)(all % units);
+  t.low = (int)(rows % height);
   t.ibytes = cols <= 256 ? 1 : cols <= 65536 ? 2 : 4;
   t.hbytes = cols < 65536 && rows < 65536 ? 2 : 4;
-  for (int64_t q = 0; q < groups; q++)
-    for (int64_t i = 0; i < rows; i += r)
-      blocks += blocks_in(w + (q * rows + i) * cols, cols,
-                          (int)(i + r > rows ? rows - i : r));
-  Packer p = { .w = w, .cols = cols };
-  p.values = arena_array(g->a, float, (size_t)(blocks * r) + 1);
+  Unit *u = arena_array(g->a, Unit, (size_t)(groups * (all + 1)));
+  for (int64_t q = 0; q < groups; q++) {
+    units_find(&t, w + q * rows * cols, cols, u + q * (all + 1));
+    blocks += blocks_needed(&t, u + q * (all + 1));
+  }
+  size_t heads = (size_t)(groups * (t.heads + all + 3));
+  Packer p = { .cols = cols };
+  p.values = arena_array(g->a, float, (size_t)(blocks * height) + 1);
   p.index = arena_array(g->a, uint8_t, (size_t)(blocks * t.ibytes) + 1);
-  p.heads = arena_array(g->a, uint8_t, (size_t)(heads * 2 * t.hbytes) + 1);
-  for (int64_t q = 0; q < groups; q++)
-    pack_group(g, &p, &t, w + q * rows * cols);
+  p.heads = arena_array(g->a, uint8_t, heads * (size_t)t.hbytes);
+  for (int64_t q = 0; q < groups; q++) {
+    p.w = w + q * rows * cols;
+    pack_group(&p, &t, u + q * (all + 1));
+  }
   size_t vsize = (size_t)p.nvalues * sizeof(float);
   t.values = blob_add(g, p.values, vsize, 64);
-  t.index = blob_add(g, p.index, (size_t)(blocks * t.ibytes), 16);
-  t.heads = blob_add(g, p.heads, (size_t)(p.nheads * t.hbytes), 16);
+  t.index = blob_add(g, p.index, (size_t)(p.nindex * t.ibytes), 16);
+  t.head = blob_add(g, p.heads, (size_t)(p.nheads * t.hbytes), 16);
   return t;
 }
 
@@ -93,7 +134,7 @@ Table table_pack(Gen *g, const float *w, int64_t groups, int64_t rows,
 
 Cursor table_begin(Gen *g, const Table *t) {
   return (Cursor){ blob_ptr(g, t->values), blob_ptr(g, t->index),
-                   blob_ptr(g, t->heads) };
+                   blob_ptr(g, t->head) };
 }
 
 void cursor_carry(Gen *g, Loop *l, Cursor *c) {
@@ -102,17 +143,44 @@ void cursor_carry(Gen *g, Loop *l, Cursor *c) {
   loop_carry(g, l, &c->head);
 }
 
-void table_head(Gen *g, const Table *t, Cursor *c, Val *count, Val *row) {
-  *count = load_index(g, c->head, 0, t->hbytes);
-  *row = load_index(g, c->head, t->hbytes, t->hbytes);
-  c->head = addrk(g, c->head, 2 * t->hbytes);
+Val table_head(Gen *g, const Table *t, Cursor *c, int units, Val *row) {
+  Val count = load_index(g, c->head, 0, t->hbytes);
+  for (int i = 0; i < units; i++) {
+    Val unit = load_index(g, c->head, (i + 1) * t->hbytes, t->hbytes);
+    row[i] = mul64(g, unit, t->height);
+  }
+  c->head = addrk(g, c->head, (1 + units) * t->hbytes);
+  return count;
 }
 
-Val table_column(Gen *g, const Table *t, const Cursor *c) {
-  return load_index(g, c->index, 0, t->ibytes);
+void table_columns(Gen *g, const Table *t, const Cursor *c, int units,
+                   Val *column) {
+  int each = t->ibytes, n;
+  for (int i = 0; i < units; i += n) {
+    /* A load takes as many columns as there are, up to 8 bytes. */
+    for (n = 8 / each; n > units - i;) n /= 2;
+    Val word = load_index(g, c->index, i * each, n * each);
+    for (int k = 0; k < n; k++) {
+      Val v = k ? shr64(g, word, 8 * each * k) : word;
+      column[i + k] = k + 1 < n ? and64(g, v, (1LL << 8 * each) - 1) : v;
+    }
+  }
 }
 
-void table_next(Gen *g, const Table *t, Cursor *c, int r) {
-  c->value = addrk(g, c->value, 4 * r);
-  c->index = addrk(g, c->index, t->ibytes);
+void table_next(Gen *g, const Table *t, Cursor *c, int units, int height) {
+  c->value = addrk(g, c->value, 4 * units * height);
+  c->index = addrk(g, c->index, units * t->ibytes);
+}
+
+void table_walk(Gen *g, const Table *t, Cursor *c, TableBody *body,
+                const void *ctx) {
+  if (t->heads) {
+    Loop l;
+    loop_begin(g, &l, k64(g, 0), k64(g, t->heads), 1, true, "head");
+    cursor_carry(g, &l, c);
+    body(g, ctx, t->units, t->height, c);
+    loop_end(g, &l);
+  }
+  if (t->left) body(g, ctx, t->left, t->height, c);
+  if (t->low) body(g, ctx, 1, t->low, c);
 }

@@ -75,32 +75,44 @@ void conv_images(Gen *g, const Conv *cv, ImageBody *body, void *ctx);
 
 /* ---- table.c: nonzeros as tables ------------------------------------- */
 
-/* Blocks of r rows that share a column.  Rows of blocks are sorted by how
- * many blocks they have (so that loop exits can be predicted); each has a
- * head, count and row (of blocks, in its group), both of hbytes; its blocks
- * follow those of the row before: r values each, column of ibytes.  Where r
- * does not divide the rows of a group, its last `rest` rows form one more
- * row of lower blocks, behind the others. */
+/* Blocks of `height` rows that share a column; a row of them is a unit (of
+ * height 1: one row of the matrix).  A head stands for `units` of them that
+ * are summed in step: a count and the number of each unit in its group, of
+ * hbytes.  Its blocks follow those of the head before, block k of each unit
+ * in turn: `height` values each, a column of ibytes; a unit with fewer
+ * blocks than the first goes on with zeros.  Units are sorted by how many
+ * blocks they have, so that loop exits can be predicted and few zeros are
+ * added.  What is left of a group follows: one head of `left` units, and
+ * one of a single unit of `low` rows. */
+enum { TABLE_ROWS_MAX = 32 };
 typedef struct Table {
-  int r, rest;
-  int64_t rows;                    /* whole rows of blocks a group */
-  int64_t values, index, heads;    /* blob offsets */
+  int height, units, left, low;
+  int64_t heads;                   /* whole ones of a group */
+  int64_t values, index, head;     /* blob offsets */
   int ibytes, hbytes;
 } Table;
 /* w is [groups * rows][cols]. */
 Table table_pack(Gen *g, const float *w, int64_t groups, int64_t rows,
-                 int64_t cols, int r);
+                 int64_t cols, int height, int units);
 
 /* Where the reading of a table has got to. */
 typedef struct Cursor { Val value, index, head; } Cursor;
 Cursor table_begin(Gen *g, const Table *t);
 /* Carry the cursor around a loop. */
 void cursor_carry(Gen *g, Loop *l, Cursor *c);
-/* Count and row at the head; the cursor goes on to the next head. */
-void table_head(Gen *g, const Table *t, Cursor *c, Val *count, Val *row);
-/* The column at the cursor, which then goes on to the next block of r. */
-Val table_column(Gen *g, const Table *t, const Cursor *c);
-void table_next(Gen *g, const Table *t, Cursor *c, int r);
+/* At a head of so many units: the count, and the first row of each unit;
+ * the cursor goes on to the next head. */
+Val table_head(Gen *g, const Table *t, Cursor *c, int units, Val *row);
+/* The columns of the blocks of so many units at the cursor, which then goes
+ * on to the next block of each. */
+void table_columns(Gen *g, const Table *t, const Cursor *c, int units,
+                   Val *column);
+void table_next(Gen *g, const Table *t, Cursor *c, int units, int height);
+/* Run body at all heads of a group. */
+typedef void TableBody(Gen *g, const void *ctx, int units, int height,
+                       Cursor *c);
+void table_walk(Gen *g, const Table *t, Cursor *c, TableBody *body,
+                const void *ctx);
 
 /* Values of a constant operand, row-major. */
 const float *operand_values(Gen *g, const Node *param);

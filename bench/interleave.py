@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""Time artifacts and ONNX Runtime on the same net, in turn, in one process.
+"""Time artifacts and other runtimes on the same net, in turn, in one process.
 
-  interleave.py [--onnx NET.onnx] NAME=LIB.so...
+  interleave.py [--onnx NET.onnx] [--tflite NET.tflite] NAME=LIB.so...
 
 Each round calls every contestant once for some milliseconds; a probe of pure
 arithmetic before and after each sample drops those taken while a neighbour
 slowed the core. Prints medians, the ratio of each to the first, and the
-largest difference of the outputs to the first's. Needs PyPI's numpy and,
-for --onnx, onnxruntime.
+largest difference of the outputs to the first's. Needs PyPI's numpy, for
+--onnx onnxruntime, for --tflite ai-edge-litert.
 """
 import argparse
 import ctypes
+import importlib.metadata
 import json
 import statistics
 import time
@@ -93,6 +94,25 @@ class OnnxRuntime:
         return self.out[0].ravel()
 
 
+class TfLite:
+    def __init__(self, path):
+        from ai_edge_litert.interpreter import Interpreter
+        self.net = Interpreter(model_path=path, num_threads=1)
+        self.net.allocate_tensors()
+        self.version = importlib.metadata.version("ai-edge-litert")
+
+    def feed(self, xs):
+        for t, x in zip(self.net.get_input_details(), xs):
+            self.net.set_tensor(t["index"], x)
+
+    def call(self):
+        self.net.invoke()
+
+    def output(self):
+        t = self.net.get_output_details()[0]
+        return self.net.get_tensor(t["index"]).ravel()
+
+
 def probe():
     """Seconds of a fixed piece of work that stays in registers."""
     begin = time.perf_counter()
@@ -114,6 +134,7 @@ def sample(c, seconds):
 def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--onnx")
+    p.add_argument("--tflite")
     p.add_argument("--rounds", type=int, default=60)
     p.add_argument("--ms", type=float, default=12, help="a sample's length")
     p.add_argument("--json")
@@ -123,6 +144,9 @@ def main():
     if args.onnx:
         ort = OnnxRuntime(args.onnx)
         nets["onnxruntime " + ort.version] = ort
+    if args.tflite:
+        lite = TfLite(args.tflite)
+        nets["ai-edge-litert " + lite.version] = lite
     shapes = None
     for s in args.so:
         name, path = s.split("=", 1)

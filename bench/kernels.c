@@ -1,16 +1,17 @@
 /* kernels.c - time single kernels on the layers of bench/shapes.txt.
  *
  *   make bench/kernels
- *   bench/kernels [--cpu=C] [--net=N] [--kernel=K] [--zeros=90] [--tile=RxT]
- *                 [--rounds=15] [--asm=FILE] SHAPES
+ *   bench/kernels [--cpu=C] [--net=N] [--kernel=K] [--zeros=90] [--block=4]
+ *                 [--drawn=R] [--tile=RxT] [--rounds=15] [--asm=FILE] SHAPES
  *
  * Each layer is built by the IR's interface with the layouts that the layout
  * pass gives (planes, one pitch for x and y), compiled in process and run in
  * interleaved rounds; printed are the least and the median time of a run,
  * and what follows from the median.  The peak is what the dense kernel gets
- * from L1, measured first; sparse kernels count the products of stored
- * values.  `dense x` is how much faster than the dense kernel of the same
- * layer. */
+ * from L1, measured first; sparse kernels count the products of nonzeros.
+ * Zeros fall on the blocks of bsr, or with --drawn=1 on single values, which
+ * are then stored in such blocks.  `dense x` is how much faster than the
+ * dense kernel of the same layer. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,7 @@
 
 typedef struct Options {
   const char *cpu, *net, *kernel, *assembly, *shapes;
-  int zeros, rounds, tile[2];
+  int zeros, block, drawn, rounds, tile[2];
 } Options;
 
 typedef struct Shape {
@@ -115,42 +116,21 @@ static void linear_build(Layer *l, int zeros, int block) {
   l->flops *= (double)s->h;
 }
 
-static void tile_set(Layer *l, const Target *t, const Options *o) {
-  const Shape *s = &l->s;
-  int *tile = l->y->tile;
-  int64_t vectors = 1;
-  if (o->tile[1]) {
-    tile[0] = o->tile[0], tile[1] = o->tile[1];
-    return;
-  }
-  if (strstr(l->kernel, "linear")) return;
-  int64_t st[MAX_RANK], at;
-  layout_strides(&l->y->type, st, &at);
-  vectors = l->y->type.dim[2] * ((l->y->type.dim[3] + t->lanes - 1) /
-                                 t->lanes);
-  if (s->stride == 1)
-    vectors = (l->y->type.dim[2] * st[2] + t->lanes - 1) / t->lanes;
-  if (strstr(l->kernel, "dense"))
-    tile_choose(&(TileWork){ s->o / s->groups, vectors,
-                             s->stride == 1 ? 1 : 3 }, t->vregs, tile);
-  else
-    tile[1] = strstr(l->kernel, "bsr")
-                  ? tile_split(vectors, t->vregs >= 32 ? 4 : 3)
-                  : tile_split(vectors, t->vregs >= 32 ? 16 : 13);
-}
-
 static void layer_build(Layer *l, const Target *t, const Options *o) {
   bool sparse = strstr(l->kernel, "sr") != NULL;
-  int block = strstr(l->kernel, "bsr") ? 4 : 1;
+  int block = strstr(l->kernel, "bsr") ? o->block : 1;
+  int drawn = o->drawn ? o->drawn : block;
   l->m = module_new("bench");
   l->f = func_new(l->m, "main");
   if (strcmp(l->s.op, "conv") == 0)
-    conv_build(l, t, sparse ? o->zeros : 0, block);
+    conv_build(l, t, sparse ? o->zeros : 0, drawn);
   else
-    linear_build(l, sparse ? o->zeros : 0, block);
+    linear_build(l, sparse ? o->zeros : 0, drawn);
   func_output(l->m, l->f, "y", l->y);
+  if (sparse) sparse_pack(l->m, l->y->in[1]->param, block, 1);
+  node_select(l->m->arena, t, l->y);
   l->y->kernel = l->kernel;
-  tile_set(l, t, o);
+  if (o->tile[1]) l->y->tile[0] = o->tile[0], l->y->tile[1] = o->tile[1];
   Node *x = l->y->in[0];
   size_t xb = (size_t)type_bytes(&x->type) + 256;
   size_t yb = (size_t)type_bytes(&l->y->type) + 256;
@@ -256,13 +236,15 @@ static const char *option(const char *arg, const char *name) {
 }
 
 static bool options_read(Options *o, int argc, char **argv) {
-  *o = (Options){ .zeros = 90, .rounds = 15 };
+  *o = (Options){ .zeros = 90, .block = 4, .rounds = 15 };
   for (int i = 1; i < argc; i++) {
     const char *v;
     if ((v = option(argv[i], "--cpu="))) o->cpu = v;
     else if ((v = option(argv[i], "--net="))) o->net = v;
     else if ((v = option(argv[i], "--kernel="))) o->kernel = v;
     else if ((v = option(argv[i], "--zeros="))) o->zeros = atoi(v);
+    else if ((v = option(argv[i], "--block="))) o->block = atoi(v);
+    else if ((v = option(argv[i], "--drawn="))) o->drawn = atoi(v);
     else if ((v = option(argv[i], "--rounds="))) o->rounds = atoi(v);
     else if ((v = option(argv[i], "--asm="))) o->assembly = v;
     else if ((v = option(argv[i], "--tile=")))
@@ -303,6 +285,7 @@ int main(int argc, char **argv) {
     int count = kernels_of(&s, &kernel);
     for (int i = 0; i < count && n < LAYERS_MAX; i++) {
       if (o.kernel && !strstr(kernel[i], o.kernel)) continue;
+      if (strstr(kernel[i], "bsr") && s.o % o.block) continue;
       layers[n] = (Layer){ .s = s, .kernel = kernel[i] };
       layer_build(&layers[n++], &t, &o);
     }

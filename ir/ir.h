@@ -292,6 +292,9 @@ void sparse_unpack(Module *m, Param *p);
 /* A fresh row-major buffer of the values of a packed param. */
 Buffer *sparse_expand(const Param *p);
 int64_t sparse_blocks(const Param *p);
+/* Rows that kernels take as one block: the most, up to 4, that divide the
+ * rows of a stored block.  1 where a stored block is a single row. */
+int sparse_height(const Sparse *s);
 /* Blocks in a block row; block column (absolute) of block number `block`. */
 uint32_t sparse_row_count(const Param *p, int64_t block_row);
 uint32_t sparse_col(const Param *p, int64_t block);

@@ -112,6 +112,12 @@ int64_t sparse_blocks(const Param *p) {
   return s->nnz / ((int64_t)s->br * s->bc);
 }
 
+int sparse_height(const Sparse *s) {
+  int h = 4;
+  while (s->br % h) h--;
+  return h;
+}
+
 uint32_t sparse_row_count(const Param *p, int64_t block_row) {
   return index_get(p->index->data, I32, block_row);
 }

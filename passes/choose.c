@@ -2,46 +2,54 @@
  * takes, and how large a register tile is.
  *
  * Times of formats are relative to one dense multiply-accumulate of the
- * same op on the same machine.  A table of 4x1 blocks reads one index and
- * one column of x for four rows, a table of single values reads both for
- * each value; a matrix times one vector or two has little to share either
- * among, while a dense product with more rows of x reaches its peak.
- * source     medians of `tamis bench --layers` with and without
- *            --sparsity=off over densities 5 to 70 %: pointwise 256x256 on
- *            28x28, 512x512 on 14x14, 960x160 on 7x7; 3x3 64x64 on 28x28;
- *            linear 1024x1024, 1280x256, 128x10, and 768x768 with 1 to 128
- *            rows; Zen 5 with AVX-512, AVX2 */
+ * same op on the same machine.  A table of single values loads a vector of
+ * x for each product, a table of blocks one for all rows of a block; a
+ * matrix times one vector or two has little to share loads among, while a
+ * dense product with more rows of x reaches its peak.
+ * source     bench/kernels --zeros=Z --block=R for Z 40 to 70, where the
+ *            choice is made: least time / (density * least time of dense),
+ *            the geometric mean over the pointwise layers of
+ *            bench/shapes.txt, over its 3x3 layers of 64 channels and more,
+ *            over linear layers with 1 and 2 rows of x and with 4 to 128;
+ *            Zen 5 with AVX-512, AVX2 */
+#include <math.h>
+
 #include "passes/passes.h"
 
 typedef enum { POINTWISE, SPATIAL, VECTOR, MATRIX } Kind;
 
-/* A stored value, against 1 of dense; [1] where a vector has 16 lanes. */
-static const struct FormatCost {
-  double bsr[2], csr[2];
-} costs[] = {
-  [POINTWISE] = {{1.35, 1.3}, {2.3, 3.4}},
-  [SPATIAL] = {{1.4, 1.4}, {2.1, 3.8}},
-  [VECTOR] = {{2.3, 2.3}, {9.0, 9.0}},
-  [MATRIX] = {{6.0, 6.0}, {18.0, 18.0}},
+/* A stored value, against 1 of dense, by the rows of a block (see
+ * block_heights); [1] where a vector has 16 lanes. */
+static const double costs[][2][BLOCK_HEIGHTS] = {
+  [POINTWISE] = {{1.45, 1.1, 1.05}, {1.65, 1.2, 1.1}},
+  [SPATIAL] = {{1.6, 1.1, 0.95}, {2.3, 1.4, 1.0}},
+  [VECTOR] = {{8.0, 4.2, 2.2}, {8.0, 4.2, 2.2}},
+  [MATRIX] = {{13.0, 6.5, 3.5}, {21.0, 12.0, 6.0}},
 };
-/* Blocks fuller than this are left dense whatever the table says: small
- * maps pay more for the table than these averages. */
-static const double block_limit = 0.65;
+/* The worst of those layers, which are bound by what they write, take 1.3
+ * times the mean; a table must win there too. */
+static const double margin = 0.8;
+
+const int block_heights[BLOCK_HEIGHTS] = {1, 2, 4};
 
 static Kind weight_kind(const Weight *w) {
   if (w->op == OP_LINEAR) return w->rows <= 2 ? VECTOR : MATRIX;
   return w->taps == 1 ? POINTWISE : SPATIAL;
 }
 
-Format format_choose(const Weight *w) {
-  const struct FormatCost *cost = &costs[weight_kind(w)];
-  int wide = w->lanes >= 16;
-  double dense = (double)w->all;
-  double csr = cost->csr[wide] * (double)w->nonzero;
-  double bsr = cost->bsr[wide] * (double)w->blocked;
-  bool blocks = w->blocked >= 0 && (double)w->blocked <= block_limit * dense;
-  if (blocks && bsr < dense && bsr <= csr) return FORMAT_BSR;
-  return csr < dense ? FORMAT_CSR : FORMAT_DENSE;
+int format_choose(const Weight *w) {
+  const double *cost = costs[weight_kind(w)][w->lanes >= 16];
+  double best = margin * (double)w->all;
+  int height = 0;
+  for (int i = 0; i < BLOCK_HEIGHTS; i++) {
+    double time = cost[i] * (double)w->stored[i];
+    /* Of two that take as long the higher blocks, which are smaller. */
+    if (w->stored[i] < 0 || time > best || (!height && time == best))
+      continue;
+    best = time;
+    height = block_heights[i];
+  }
+  return height;
 }
 
 /* ---- tiles ---------------------------------------------------------- */
@@ -85,7 +93,57 @@ void tile_choose(const TileWork *w, int vregs, int tile[2]) {
   }
 }
 
-int tile_split(int64_t vectors, int most) {
-  if (vectors < 1) return 1;
-  return (int)ceil_div(vectors, ceil_div(vectors, most));
+/* ---- tiles of tables ------------------------------------------------ */
+
+/* What x may take of the first cache, and half cycles for a line of it that
+ * comes from the second. */
+static const double near_bytes = 40 << 10;
+static const double far_line = 1.6;
+/* Half cycles a head, besides its stores: the exit of its loop, its bias;
+ * and those for a line of the table, which is read in order. */
+static const double head_time = 20, table_line = 1.5;
+
+/* Time of a tile of t vectors in half cycles.  A step takes a block of each
+ * unit: a load for a vector of x, a value, and the columns of up to 8 units,
+ * two of which go in a cycle, as do two products; a sum can be added to
+ * every four cycles.  A head has as many steps as its fullest unit.  Where
+ * the x of a tile does not stay in the first cache, the units of a head
+ * still share what they read in step: the more there are, the fewer lines
+ * come twice. */
+static double table_time(const TableWork *w, int units, int64_t t) {
+  double heads = (double)ceil_div(w->units, units), steps = 0, blocks = 0;
+  for (int64_t i = 0; i < w->units; i++) {
+    blocks += (double)w->blocks[i];
+    if (i % units == 0) steps += (double)w->blocks[i];
+  }
+  double products = (double)(w->height * units * t);
+  double loads = (double)((t * w->xloads + w->height) * units) +
+                 (units & 1) + (units >> 1 & 1) + (units >> 2 & 1) +
+                 (units >> 3);
+  double bytes = 4.0 * (double)(w->channels * (t + w->span) * w->lanes);
+  double far = bytes > near_bytes ? 1 - near_bytes / bytes : 0;
+  double full = blocks / (double)(w->units * w->channels * w->taps);
+  double lines = bytes / 64 * (1 - pow(1 - full, units * w->taps));
+  double a = steps * (products > 8 ? products : 8);
+  double b = steps * loads + heads * far * far_line * lines;
+  double table = blocks * (4 * w->height + 1) / 64;
+  return (a > b ? a + b / 4 : b + a / 4) +
+         heads * (head_time + 2 * products) + table_line * table;
+}
+
+void table_tile(const TableWork *w, int vregs, int tile[2]) {
+  double best = -1;
+  int h = w->height;
+  tile[0] = h, tile[1] = 1;
+  for (int t = 1; t <= w->widest && t <= w->vectors; t++)
+    for (int u = 1; u <= TABLE_UNITS_MAX && u <= w->units; u++) {
+      /* Sums, x unless each product takes it from memory, a value or two. */
+      if (u * h * t + (h > 1 || !w->folds ? t + 1 : 4) > vregs) break;
+      double time = (double)(w->vectors / t) * table_time(w, u, t);
+      if (w->vectors % t) time += table_time(w, u, w->vectors % t);
+      if (best >= 0 && time >= best) continue;
+      best = time;
+      tile[0] = u * h;
+      tile[1] = t;
+    }
 }

@@ -46,7 +46,9 @@ typedef struct PipelineOpts {
  * d has an error. */
 bool pipeline_run(Module **m, const PipelineOpts *o, Diags *d);
 
-/* select.c: set why of every node that has a kernel, for reports. */
+/* select.c: set kernel and tile of a node by its types and weights. */
+void node_select(Arena *scratch, const Target *t, Node *n);
+/* The same file: set why of every node that has a kernel, for reports. */
 void module_why(Module *m);
 
 /* planes.c: how far the windows of a convolution or pool reach outside x:
@@ -115,22 +117,36 @@ bool node_per_axis(Module *m, const Node *n, const Type *t, int axis,
 
 /* ---- choose.c: the format of a weight ------------------------------- */
 
-typedef enum { FORMAT_DENSE, FORMAT_CSR, FORMAT_BSR } Format;
+/* Rows of the blocks that are tried; 1: single values. */
+enum { BLOCK_HEIGHTS = 3 };
+extern const int block_heights[BLOCK_HEIGHTS];
 /* A weight as the choice sees it: its op, taps a channel (kh*kw), rows of a
- * linear's x, lanes of the target; `all` values, `nonzero` of them,
- * `blocked` in 4x1 blocks that are not empty (-1: blocks do not fit). */
+ * linear's x, lanes of the target; `all` values, `stored` in blocks of each
+ * height that are not empty (-1: such blocks do not fit). */
 typedef struct Weight {
   Op op;
   int64_t taps, rows;
   int lanes;
-  int64_t all, nonzero, blocked;
+  int64_t all, stored[BLOCK_HEIGHTS];
 } Weight;
-Format format_choose(const Weight *w);
+/* Rows of a block of the fastest format, 0: dense. */
+int format_choose(const Weight *w);
 /* The register tile for a dense product of rows x vectors, where a vector
  * of x takes `xloads` loads and shuffles (more than 1 where it is strided). */
 typedef struct TileWork { int64_t rows, vectors; int xloads; } TileWork;
 void tile_choose(const TileWork *w, int vregs, int tile[2]);
-/* Vectors a tile, at most `most`, that cut `vectors` evenly. */
-int tile_split(int64_t vectors, int most);
+/* The same for a table of nonzero blocks: `units` rows of them, each of
+ * `height` rows (1: single values), some of which are summed in step.
+ * blocks[i] is how many unit i has, the fullest first; x has so many
+ * channels, and a tile's taps reach `span` vectors beyond it.  `widest`: the
+ * most vectors of a tile; `folds`: a product may take one from memory. */
+enum { TABLE_UNITS_MAX = 8 };
+typedef struct TableWork {
+  int height, lanes, xloads, widest;
+  bool folds;
+  int64_t units, channels, taps, vectors, span;
+  const int64_t *blocks;
+} TableWork;
+void table_tile(const TableWork *w, int vregs, int tile[2]);
 
 #endif

@@ -6,29 +6,33 @@
  * before     y = conv2d(p, w);              (w: <bsr 4x1, nnz=308, ...>)
  * after      y = conv2d(p, w, kernel="conv2d_bsr", tile=4x4);
  * source     ir/kernels.def; tiles: choose.c */
+#include <stdlib.h>
 #include <string.h>
 
 #include "passes/passes.h"
 
 /* ---- products ------------------------------------------------------- */
 
-/* Vectors that cover an output plane: along the whole plane when x and y
+/* How vectors cover an output plane: along the whole plane when x and y
  * have one pitch and stride is 1, else row by row. */
-static int64_t plane_vectors(const PassCtx *c, const Node *n) {
+typedef struct Cover {
+  bool flat;
+  int64_t vectors, pitch;    /* pitch of x */
+  int xloads;                /* loads and shuffles for a vector of x */
+} Cover;
+
+static Cover plane_cover(const Target *t, const Node *n) {
   int64_t ys[MAX_RANK], xs[MAX_RANK], at;
-  int count, lanes = c->target->lanes;
+  int count, lanes = t->lanes;
   const int64_t *s = attr_ints(n, "stride", &count);
   int64_t h = n->type.dim[2], w = n->type.dim[3];
-  if (layout_strides(&n->type, ys, &at) &&
-      layout_strides(&n->in[0]->type, xs, &at) && s[0] == 1 && s[1] == 1 &&
-      xs[2] == ys[2])
-    return (h * ys[2] + lanes - 1) / lanes;
-  return h * ((w + lanes - 1) / lanes);
-}
-
-static int64_t column_step(const Node *n) {
-  int count;
-  return attr_ints(n, "stride", &count)[1];
+  bool known = layout_strides(&n->type, ys, &at) &&
+               layout_strides(&n->in[0]->type, xs, &at);
+  Cover c = {false, h * ((w + lanes - 1) / lanes), w, s[1] == 1 ? 1 : 3};
+  if (known) c.pitch = xs[2];
+  c.flat = known && s[0] == 1 && s[1] == 1 && xs[2] == ys[2];
+  if (c.flat) c.vectors = (h * ys[2] + lanes - 1) / lanes;
+  return c;
 }
 
 /* Planes throughout, and zeros wherever a window reaches outside x. */
@@ -45,36 +49,62 @@ static bool on_planes(const Node *n) {
   return true;
 }
 
-static void select_conv(PassCtx *c, Node *n) {
-  const Sparse *w = n->in[1]->type.sparse;
+static int by_size(const void *pa, const void *pb) {
+  int64_t a = *(const int64_t *)pa, b = *(const int64_t *)pb;
+  return a < b ? 1 : a > b ? -1 : 0;
+}
+
+/* Blocks of each unit of `height` rows, the fullest first. */
+static int64_t *unit_blocks(Arena *a, const Param *p, int64_t units,
+                            int height) {
+  int64_t *n = arena_array(a, int64_t, (size_t)units);
+  for (int64_t i = 0; i < units; i++)
+    n[i] = sparse_row_count(p, i * height / p->type.sparse->br);
+  qsort(n, (size_t)units, sizeof *n, by_size);
+  return n;
+}
+
+static void select_table(Arena *a, const Target *t, Node *n,
+                         const Cover *cover) {
+  const Type *w = &n->in[1]->type;
+  TableWork work = {.height = sparse_height(w->sparse)};
+  work.lanes = t->lanes;
+  work.xloads = cover->xloads;
+  /* Vectors that lie apart take an address each. */
+  work.widest = cover->flat ? 16 : 8;
+  work.folds = t->fma && strcmp(t->arch, "x86_64") == 0;
+  work.units = w->dim[0] / work.height;
+  work.channels = w->dim[1];
+  work.taps = w->dim[2] * w->dim[3];
+  work.vectors = cover->vectors;
+  work.span = ((w->dim[2] - 1) * cover->pitch + w->dim[3] - 1) / t->lanes;
+  work.blocks = unit_blocks(a, n->in[1]->param, work.units, work.height);
+  n->kernel = work.height > 1 ? "conv2d_bsr" : "conv2d_csr";
+  table_tile(&work, t->vregs, n->tile);
+}
+
+static void select_conv(Arena *a, const Target *t, Node *n) {
   int64_t groups = attr_int(n, "groups"), o = n->type.dim[1];
-  int most = c->target->vregs >= 32 ? 4 : 3;
   if (!on_planes(n)) {
     n->kernel = "conv2d_plain";
     return;
   }
-  int64_t vectors = plane_vectors(c, n);
-  if (w && w->br > 1) {
-    n->kernel = "conv2d_bsr";
-    n->tile[0] = w->br;
-    n->tile[1] = tile_split(vectors, most);
-  } else if (w) {
-    n->kernel = "conv2d_csr";
-    n->tile[0] = 1;
-    /* One load a product: wide tiles spread the rest of a row. */
-    n->tile[1] = tile_split(vectors, c->target->vregs >= 32 ? 16 : 13);
+  Cover cover = plane_cover(t, n);
+  if (n->in[1]->type.sparse) {
+    select_table(a, t, n, &cover);
   } else if (groups > 1 && groups == o && groups == n->in[0]->type.dim[1]) {
     n->kernel = "conv2d_depthwise";
   } else {
     n->kernel = "conv2d_dense";
-    TileWork work = {o / groups, vectors, column_step(n) == 1 ? 1 : 3};
-    tile_choose(&work, c->target->vregs, n->tile);
+    TileWork work = {o / groups, cover.vectors, cover.xloads};
+    tile_choose(&work, t->vregs, n->tile);
   }
 }
 
 static const char *linear_kernel(const Node *n) {
   const Sparse *w = n->in[1]->type.sparse;
-  return w ? w->br > 1 ? "linear_bsr" : "linear_csr" : "linear_dense";
+  if (!w) return "linear_dense";
+  return sparse_height(w) > 1 ? "linear_bsr" : "linear_csr";
 }
 
 /* ---- the others ----------------------------------------------------- */
@@ -127,11 +157,11 @@ static const char *kernel_of(const Node *n) {
   }
 }
 
-static void select_node(PassCtx *c, Node *n) {
+void node_select(Arena *scratch, const Target *t, Node *n) {
   n->kernel = NULL;
   n->tile[0] = n->tile[1] = 0;
   if (node_is_leaf(n)) return;
-  if (n->op == OP_CONV2D) select_conv(c, n);
+  if (n->op == OP_CONV2D) select_conv(scratch, t, n);
   else if (n->op == OP_LINEAR) n->kernel = linear_kernel(n);
   else n->kernel = kernel_of(n);
 }
@@ -139,7 +169,8 @@ static void select_node(PassCtx *c, Node *n) {
 bool pass_select(PassCtx *c) {
   for (size_t i = 0; i < c->m->funcs.n; i++) {
     Func *f = c->m->funcs.at[i];
-    for (size_t k = 0; k < f->nodes.n; k++) select_node(c, f->nodes.at[k]);
+    for (size_t k = 0; k < f->nodes.n; k++)
+      node_select(c->scratch, c->target, f->nodes.at[k]);
   }
   return true;
 }

@@ -10,8 +10,6 @@
  * source     costs and the choice: choose.c */
 #include "passes/passes.h"
 
-enum { BLOCK_ROWS = 4 };   /* R of the kernels conv2d_bsr and linear_bsr */
-
 /* Is operand k of n a weight that has sparse kernels? */
 static bool weight_use(const Node *n, int k) {
   if (k != 1) return false;
@@ -50,40 +48,30 @@ static void uses_find(const Func *f, Use *use) {
   }
 }
 
-/* Nonzero values, and the values in R x 1 blocks that are not empty. */
-static void weight_count(const Param *p, const float *w, int64_t *nonzero,
-                         int64_t *blocked) {
-  int64_t rows = p->type.dim[0], cols = type_elems(&p->type) / rows;
-  *nonzero = *blocked = 0;
-  for (int64_t k = 0; k < cols; k++) {
-    bool filled = false;
-    for (int64_t i = 0; i < rows; i++) {
-      bool set = w[i * cols + k] != 0;
-      *nonzero += set;
-      filled = (filled && i % BLOCK_ROWS) || set;
-      if (filled && i % BLOCK_ROWS == BLOCK_ROWS - 1) *blocked += BLOCK_ROWS;
+/* Values in blocks of h rows that are not empty; h divides the rows. */
+static int64_t stored_values(const Type *t, const float *w, int h) {
+  int64_t rows = t->dim[0], cols = type_elems(t) / rows, n = 0;
+  for (int64_t i = 0; i < rows; i += h)
+    for (int64_t k = 0; k < cols; k++) {
+      int r = 0;
+      while (r < h && w[(i + r) * cols + k] == 0) r++;
+      if (r < h) n += h;
     }
-  }
+  return n;
 }
 
 static void weight_pack(PassCtx *c, const Use *u, Param *p) {
   const float *v = param_values(c->m, p);
   const Type *t = &p->type;
   if (!v || t->sparse || type_elems(t) <= 0 || !sparse_fits(t, 1, 1)) return;
-  Weight w = {u->op, 1, u->rows, c->target->lanes, type_elems(t), 0, 0};
+  Weight w = {u->op, 1, u->rows, c->target->lanes, type_elems(t), {0}};
   for (int i = 2; i < t->rank; i++) w.taps *= t->dim[i];
-  weight_count(p, v, &w.nonzero, &w.blocked);
-  if (!sparse_fits(t, BLOCK_ROWS, 1)) w.blocked = -1;
-  switch (format_choose(&w)) {
-  case FORMAT_BSR:
-    sparse_pack(c->m, p, BLOCK_ROWS, 1);
-    return;
-  case FORMAT_CSR:
-    sparse_pack(c->m, p, 1, 1);
-    return;
-  case FORMAT_DENSE:
-    return;
+  for (int i = 0; i < BLOCK_HEIGHTS; i++) {
+    int h = block_heights[i];
+    w.stored[i] = sparse_fits(t, h, 1) ? stored_values(t, v, h) : -1;
   }
+  int height = format_choose(&w);
+  if (height) sparse_pack(c->m, p, height, 1);
 }
 
 bool pass_sparse(PassCtx *c) {

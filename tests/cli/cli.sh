@@ -81,6 +81,23 @@ for key in model target cpu arena_bytes code_bytes weight_bytes layers name op \
   shape weights nonzeros pattern kernel macs nonzero_macs bytes why; do
   expect "report-$key" 0 "\"$key\":" cat r.json
 done
+cat >why.tam <<'END'
+model why(x: f32[1,64,8,8]) -> y: f32[1,64,8,8] {
+  y = x |> conv(64, k=1) as pairs |> relu |> conv(64, k=1) as third;
+  y = y |> relu |> conv(64, k=1) as most |> relu |> conv(64, k=1) as all;
+}
+recipe slim for why {
+  prune pairs with pattern=2x1, sparsity=0.75, method=random;
+  prune third with sparsity=0.7, method=random;
+  prune most with sparsity=0.2, method=random;
+}
+END
+for why in 'bsr +2x1 blocks 25.0 % full: table of blocks' \
+  'csr +density 30.0 %: table of single values' \
+  'dense +density 80.0 %: dense is faster' 'dense +no zeros: dense'; do
+  expect "why-$why" 0 "conv2d_$why" "$TAMIS" show why.tam $R --recipe=slim \
+    --stats
+done
 expect deps 0 '' "$TAMIS" build m.tam $R -MD -MF m.d -o libm.so
 expect deps-text 0 'm.tam' cat m.d
 expect strip 0 '' "$TAMIS" build m.tam $R --strip -o s.so

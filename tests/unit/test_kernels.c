@@ -322,20 +322,34 @@ static void conv_check(Case *c, const Shape *s, const float *before) {
   }
 }
 
-/* A tile that fits the registers of every target. */
-static void tile_pick(Node *n, const char *kernel, const Target *t) {
-  int most = t->vregs >= 32 ? 28 : 12;
-  bool rows = strstr(kernel, "dense") || strstr(kernel, "linear");
-  n->tile[1] = (int)pick(1, 4);
-  n->tile[0] = rows ? (int)pick(1, most / n->tile[1]) : 4;
-  if (!strstr(kernel, "linear_dense") && strstr(kernel, "linear"))
-    n->tile[0] = (int)pick(1, 6);
-  if (chance(20)) n->tile[0] = n->tile[1] = 0;
-}
-
 static int density_pick(void) {
   static const int d[] = { 0, 5, 10, 30, 60, 100 };
   return d[pick(0, 5)];
+}
+
+/* A tile that fits the registers of every target. */
+static void tile_pick(Node *n, const char *kernel, const Target *t) {
+  int most = t->vregs >= 32 ? 28 : 12;
+  const Sparse *s = n->in[1]->type.sparse;
+  int h = s ? sparse_height(s) : 1, widest = s ? most / h : 4;
+  n->tile[1] = (int)pick(1, widest > 16 ? 16 : widest);
+  n->tile[0] = h * (int)pick(1, most / (h * n->tile[1]));
+  if (strstr(kernel, "linear") && s) n->tile[0] = (int)pick(1, 6);
+  if (chance(20)) n->tile[0] = n->tile[1] = 0;
+}
+
+/* Rows of a block of this kernel's weights. */
+static int block_pick(const char *kernel) {
+  static const int rows[] = { 2, 2, 4, 4, 3, 8 };
+  return strstr(kernel, "bsr") ? rows[pick(0, 5)] : 1;
+}
+
+/* The weight of a sparse kernel, with zeros in blocks or without order. */
+static Node *weight_node(Case *c, Type t, int block) {
+  bool sparse = strstr(c->kernel, "sr") != NULL;
+  Node *w = param_node(c, "w", t, density_pick(), chance(70) ? block : 1);
+  if (sparse) sparse_pack(c->m, w->param, block, 1);
+  return w;
 }
 
 static void conv_case(const char *kernel, const Target *t) {
@@ -343,14 +357,15 @@ static void conv_case(const char *kernel, const Target *t) {
   Shape s = { 0 };
   Diags *d = diags_new();
   shape_pick(&s, kernel);
+  int block = block_pick(kernel);
+  while (s.o % block) s.o += s.groups;
   c.whole = chance(40);
   c.f = func_new(c.m, "main");
   c.x = func_input(c.m, c.f, "x", type_make(F32, 4, (int64_t[]){
       s.n, s.c, s.h, s.w }));
   Type wt = type_make(F32, 4, (int64_t[]){ s.o, s.c / s.groups, s.kh,
                                            s.kw });
-  c.w = param_node(&c, "w", wt, density_pick(),
-                   strstr(kernel, "bsr") && chance(70) ? 4 : 1);
+  c.w = weight_node(&c, wt, block);
   if (chance(70))
     c.b = param_node(&c, "b", type_make(F32, 1, &s.o), 100, 1);
   if (chance(30))
@@ -420,13 +435,14 @@ static void linear_case(const char *kernel, const Target *t) {
   int rank = (int)pick(1, 3);
   int64_t dim[3] = { pick(1, 3), chance(50) ? 1 : pick(1, 20), 0 };
   int64_t m = chance(50) ? pick(1, 40) : pick(1, 300);
+  int block = block_pick(kernel);
+  m += (block - m % block) % block;
   c.k = chance(50) ? pick(1, 20) : pick(1, 200);
   if (rank == 2) dim[0] = dim[1];
   dim[rank - 1] = c.k;
   c.x = func_input(c.m, c.f, "x", type_make(F32, rank, dim));
   Type wt = type_make(F32, 2, (int64_t[]){ m, c.k });
-  c.w = param_node(&c, "w", wt, density_pick(),
-                   strstr(kernel, "bsr") && chance(70) ? 4 : 1);
+  c.w = weight_node(&c, wt, block);
   c.computed = strstr(kernel, "dense") && chance(15);
   if (chance(70)) c.b = param_node(&c, "b", type_make(F32, 1, &m), 100, 1);
   dim[rank - 1] = m;
@@ -510,6 +526,42 @@ static void test_csr(void **state) {
   run_cases(conv_case, "conv2d_csr", 60);
 }
 
+/* Rows summed in step differ in length, and what is filled up reads x where
+ * the row has no weight: an infinity that has one stays infinite. */
+static void infinity_case(const char *kernel, const Target *t) {
+  enum { ROWS = 8 };
+  Case c = { .m = module_new("m"), .kernel = kernel };
+  Diags *d = diags_new();
+  c.f = func_new(c.m, "main");
+  c.x = func_input(c.m, c.f, "x", type_make(F32, 4, (int64_t[]){
+      1, ROWS, 1, 16 }));
+  Type wt = type_make(F32, 4, (int64_t[]){ ROWS, ROWS, 1, 1 });
+  Buffer *b = buffer_new(ROWS * ROWS * 4);
+  float *w = (float *)(void *)b->data;
+  for (int i = 0; i < ROWS * ROWS; i++) w[i] = i % ROWS <= i / ROWS;
+  c.w = func_param(c.m, c.f, module_add_param(c.m, "w", wt, b));
+  sparse_pack(c.m, c.w->param, 1, 1);
+  c.y = func_add(c.m, c.f, OP_CONV2D, (Node *[]){ c.x, c.w, NULL, NULL }, 4);
+  assert_true(node_infer(c.m, c.y, d));
+  func_output(c.m, c.f, "y", c.y);
+  c.y->tile[0] = ROWS / 2, c.y->tile[1] = 1;
+  Space sp = space_new((size_t)1 << 20);
+  place(&sp, c.x, &c.vx);
+  place(&sp, c.y, &c.vy);
+  for (int i = 0; i < ROWS * 16; i++)
+    c.vx.base[i] = i < 16 ? HUGE_VALF : 1;
+  free(run(&c, &sp, t));
+  for (int i = 0; i < ROWS * 16; i++) assert_true(c.vy.base[i] > FLT_MAX);
+  munmap(sp.at, sp.size);
+  module_free(c.m);
+  diags_free(d);
+}
+
+static void test_infinity(void **state) {
+  (void)state;
+  run_cases(infinity_case, "conv2d_csr", 1);
+}
+
 static void test_linear(void **state) {
   (void)state;
   run_cases(linear_case, "linear_dense", 60);
@@ -521,7 +573,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_dense), cmocka_unit_test(test_depthwise),
     cmocka_unit_test(test_bsr), cmocka_unit_test(test_csr),
-    cmocka_unit_test(test_linear),
+    cmocka_unit_test(test_infinity), cmocka_unit_test(test_linear),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

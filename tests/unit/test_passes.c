@@ -300,34 +300,80 @@ static void tiles_fit(void **state) {
       }
 }
 
-static Format format_of(Op op, int64_t nonzero, int64_t blocked) {
-  Weight w = {op, 1, 1, 8, 1000, nonzero, blocked};
+/* Tiles of tables fit registers, rows and vectors; what comes from memory
+ * takes none. */
+static void table_tiles_fit(void **state) {
+  (void)state;
+  int64_t blocks[32];
+  for (int i = 0; i < 4000; i++) {
+    int height = 1 << i % 3, regs = i % 2 ? 32 : 16, t[2] = {0, 0};
+    TableWork w = {height, 8, 1 + 2 * (i % 7 == 0), 16, i % 4, 1 + i % 31,
+                   1 + i % 1000, 1 + i % 5 * 4, 1 + i % 61, i % 9, blocks};
+    for (int k = 0; k < 32; k++)
+      blocks[k] = w.channels * w.taps * (i % 11) / 10 / (1 + k * (i % 13));
+    table_tile(&w, regs, t);
+    assert_int_equal(t[0] % height, 0);
+    assert_in_range(t[0], height, w.units * height);
+    assert_in_range(t[1], 1, w.vectors < 16 ? w.vectors : 16);
+    int x = height > 1 || !w.folds ? t[1] : 0;
+    assert_true(t[0] * t[1] + x + 1 <= regs);
+  }
+}
+
+/* Few channels let a tile be wide; many let it have rows, which share what
+ * comes from the second cache, unless one row is all there is. */
+static void table_tiles_near(void **state) {
+  (void)state;
+  int64_t blocks[256];
+  int near[2], far[2], one[2];
+  TableWork w = {1, 16, 1, 16, true, 256, 32, 1, 49, 0, blocks};
+  for (int i = 0; i < 256; i++) blocks[i] = 10;
+  table_tile(&w, 32, near);
+  assert_true(near[1] >= 8);
+  w.channels = 512;
+  for (int i = 0; i < 256; i++) blocks[i] = 150;
+  table_tile(&w, 32, far);
+  assert_true(far[1] < 8 && far[0] > 4);
+  for (int i = 1; i < 256; i++) blocks[i] = 0;
+  w.units = 8;
+  table_tile(&w, 32, one);
+  assert_int_equal(one[0], 1);
+}
+
+/* A weight of 1000 values, so many of them in blocks of 1, 2 and 4 rows. */
+static int format_of(Op op, int64_t one, int64_t two, int64_t four) {
+  Weight w = {op, 1, 1, 8, 1000, {one, two, four}};
   return format_choose(&w);
 }
 
-static Format format_of_rows(int64_t rows, int64_t nonzero, int64_t blocked) {
-  Weight w = {OP_LINEAR, 1, rows, 8, 1000, nonzero, blocked};
+static int format_of_rows(int64_t rows, int64_t stored) {
+  Weight w = {OP_LINEAR, 1, rows, 8, 1000, {stored, stored, stored}};
   return format_choose(&w);
 }
 
 static void formats_by_density(void **state) {
   (void)state;
-  assert_int_equal(format_of(OP_CONV2D, 1000, 1000), FORMAT_DENSE);
-  assert_int_equal(format_of(OP_CONV2D, 500, 1000), FORMAT_DENSE);
-  assert_int_equal(format_of(OP_CONV2D, 100, 100), FORMAT_BSR);
-  assert_int_equal(format_of(OP_CONV2D, 100, 344), FORMAT_CSR);
-  assert_int_equal(format_of(OP_CONV2D, 100, -1), FORMAT_CSR);
-  assert_int_equal(format_of(OP_LINEAR, 0, 0), FORMAT_BSR);
-  assert_int_equal(format_of(OP_LINEAR, 200, -1), FORMAT_DENSE);
+  assert_int_equal(format_of(OP_CONV2D, 1000, 1000, 1000), 0);
+  assert_int_equal(format_of(OP_CONV2D, 700, 1000, 1000), 0);
+  assert_int_equal(format_of(OP_CONV2D, 100, 100, 100), 4);
+  assert_int_equal(format_of(OP_CONV2D, 100, 100, 200), 2);
+  assert_int_equal(format_of(OP_CONV2D, 100, 100, -1), 2);
+  assert_int_equal(format_of(OP_CONV2D, 300, 510, 760), 1);
+  assert_int_equal(format_of(OP_CONV2D, 100, -1, -1), 1);
+  assert_int_equal(format_of(OP_LINEAR, 0, 0, 0), 4);
+  assert_int_equal(format_of(OP_LINEAR, 200, -1, -1), 0);
+  assert_int_equal(format_of(OP_LINEAR, 100, 180, 400), 2);
   /* Many rows of x let a dense product reach its peak. */
-  assert_int_equal(format_of_rows(1, 250, 250), FORMAT_BSR);
-  assert_int_equal(format_of_rows(128, 250, 250), FORMAT_DENSE);
-  assert_int_equal(format_of_rows(128, 100, 100), FORMAT_BSR);
+  assert_int_equal(format_of_rows(1, 250), 4);
+  assert_int_equal(format_of_rows(128, 250), 0);
+  assert_int_equal(format_of_rows(128, 100), 4);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(tiles_fit),
+    cmocka_unit_test(table_tiles_fit),
+    cmocka_unit_test(table_tiles_near),
     cmocka_unit_test(formats_by_density),
     cmocka_unit_test(trainable_stays),
     cmocka_unit_test(random_graphs),
