@@ -36,7 +36,7 @@ typedef struct EmitOpts {
 
 /* What was built, for reports. */
 typedef struct EmitInfo {
-  int64_t arena_bytes, stack_bytes, weight_bytes, code_bytes;
+  int64_t arena_bytes, stack_bytes, weight_bytes, code_bytes, state_bytes;
 } EmitInfo;
 
 /* Compile funcs[0] of a planned module and write the artifact (and header).

@@ -22,7 +22,12 @@ typedef struct Gen {
   const Target *t;
   int opt;
   Module *mod;
-  Func *func;                 /* the graph function */
+  const Func *func;           /* whose step is being built */
+  Val *body;                  /* by position: `void (io, arena, weights)` that
+                                 runs all steps of a function that is called */
+  LLVMTypeRef step_type;      /* of steps and bodies */
+  bool weights_slot;          /* io has a slot for the weights */
+  int64_t *state_at, state_bytes;   /* where states lie, by their order */
   Arena *a;                   /* scratch of this emission */
   Diags *d;
   Blob blob;
@@ -129,6 +134,9 @@ Val value_ptr(Gen *g, const Node *n);
 Val buffer_ptr(Gen *g, const Node *n);
 /* Where the result of the step goes: output nodes without a copy write into
  * the caller's buffer. */
+/* Slot of io that points to the states; how many slots io has. */
+int state_slot(const Gen *g, const Func *f);
+int io_slots(const Gen *g, const Func *f);
 /* Append bytes to the weights blob; returns the offset, aligned. */
 int64_t blob_add(Gen *g, const void *p, size_t size, int align);
 Val blob_ptr(Gen *g, int64_t offset);

@@ -71,16 +71,14 @@ static Val tensor(Desc *d, const char *name, const Type *t) {
   return structure(d, f, 7);
 }
 
-static Val inputs(Desc *d) {
-  const Func *f = d->g->func;
+static Val inputs(Desc *d, const Func *f) {
   Val *row = arena_array(d->g->a, Val, f->inputs.n + 1);
   for (size_t i = 0; i < f->inputs.n; i++)
     row[i] = tensor(d, f->inputs.at[i]->name, &f->inputs.at[i]->type);
   return table(d, row, f->inputs.n);
 }
 
-static Val outputs(Desc *d) {
-  const Func *f = d->g->func;
+static Val outputs(Desc *d, const Func *f) {
   Val *row = arena_array(d->g->a, Val, f->outputs.n + 1);
   for (size_t i = 0; i < f->outputs.n; i++)
     row[i] = tensor(d, f->outputs.at[i].name, &f->outputs.at[i].node->type);
@@ -99,30 +97,60 @@ static const char *origin_text(Arena *a, const Node *n) {
 static Val step(Desc *d, const Step *s) {
   Gen *g = d->g;
   const Node *n = s->node;
-  Spot spot = { SPOT_IO, (int)g->func->inputs.n + s->output, 0 };
+  Spot spot = step_spot(g, s);
   int64_t stride[MAX_RANK], origin = 0;
-  bool strided = true;
-  if (s->output >= 0) strides_dense(&n->type, stride);
-  else spot = value_spot(g, n),
-       strided = layout_strides(&n->type, stride, &origin);
+  bool strided = true, io = spot.kind == SPOT_IO;
+  if (s->output >= 0 || s->state) strides_dense(&n->type, stride);
+  else strided = layout_strides(&n->type, stride, &origin);
+  if (io) origin += spot.offset / (int64_t)elem_size(n->type.elem);
+  int64_t value = node_callee(g->mod, n) ? -1 : (int64_t)n->id;
   Val null = LLVMConstNull(g->ptr);
   Val f[] = { text(d, s->path), text(d, origin_text(g->a, n)),
               text(d, s->op), text(d, s->kernel),
-              extern_fn(d, s->symbol, d->e->step_type),
-              k32(g, spot.kind == SPOT_IO ? spot.io : -1),
-              k32(g, (int)n->type.elem), k64(g, spot.offset),
-              k64(g, origin), k32(g, n->type.rank), k32(g, n->id),
+              extern_fn(d, s->symbol, g->step_type),
+              k32(g, io ? spot.io : -1), k32(g, (int)n->type.elem),
+              k64(g, io ? 0 : spot.offset), k64(g, origin),
+              k32(g, n->type.rank), k32(g, value),
               numbers(d, n->type.dim, n->type.rank),
               strided ? numbers(d, stride, n->type.rank) : null };
   return structure(d, f, 13);
 }
 
-static Val steps(Desc *d) {
-  Emission *e = d->e;
-  Val *row = arena_array(d->g->a, Val, e->steps.n + 1);
-  if (e->o->strip) return LLVMConstNull(d->g->ptr);
-  for (size_t i = 0; i < e->steps.n; i++) row[i] = step(d, &e->steps.at[i]);
-  return table(d, row, e->steps.n);
+/* The model's. */
+static Val steps(Desc *d, size_t *n) {
+  const Emission *e = d->e;
+  const FuncCode *c = func_code(e, d->g->func);
+  *n = e->o->strip ? 0 : c->end - c->first;
+  Val *row = arena_array(d->g->a, Val, *n + 1);
+  for (size_t i = 0; i < *n; i++)
+    row[i] = step(d, &e->steps.at[c->first + i]);
+  return table(d, row, *n);
+}
+
+static Val entry(Desc *d, const Func *f, LLVMTypeRef run) {
+  Gen *g = d->g;
+  Val v[] = { text(d, f->name), k32(g, (int64_t)f->inputs.n),
+              k32(g, (int64_t)f->outputs.n), inputs(d, f), outputs(d, f),
+              extern_fn(d, entry_io_name(d->e, f), run) };
+  return structure(d, v, 6);
+}
+
+/* Those beside the model. */
+static Val entries(Desc *d, LLVMTypeRef run, size_t *n) {
+  const Module *m = d->g->mod;
+  Val *row = arena_array(d->g->a, Val, m->funcs.n);
+  *n = 0;
+  for (size_t i = 1; i < m->funcs.n; i++)
+    if (func_is_entry(m, m->funcs.at[i]))
+      row[(*n)++] = entry(d, m->funcs.at[i], run);
+  return table(d, row, *n);
+}
+
+static Val reset(Desc *d) {
+  Gen *g = d->g;
+  LLVMTypeRef type = LLVMFunctionType(g->voidt, &g->ptr, 1, false);
+  if (!g->mod->states.n) return LLVMConstNull(g->ptr);
+  return LLVMAddFunction(d->m, symbol_name(d->e, "reset", true), type);
 }
 
 static Val weights(Desc *d) {
@@ -142,7 +170,8 @@ void descriptor_build(Emission *e, LLVMModuleRef m) {
   LLVMTypeRef two[] = { g->ptr, g->ptr };
   LLVMTypeRef run = LLVMFunctionType(g->i32, two, 2, false);
   LLVMTypeRef check = LLVMFunctionType(g->i32, NULL, 0, false);
-  size_t nsteps = e->o->strip ? 0 : e->steps.n;
+  size_t nsteps, nentries;
+  Val step_table = steps(d, &nsteps), entry_table = entries(d, run, &nentries);
   Val f[] = {
     k32(g, sizeof(tamis_model)), k32(g, TAMIS_ABI_VERSION),
     text(d, g->mod->name), text(d, TAMIS_VERSION), text(d, t->triple),
@@ -150,10 +179,12 @@ void descriptor_build(Emission *e, LLVMModuleRef m) {
     k64(g, e->info->arena_bytes), k64(g, e->info->stack_bytes),
     k64(g, ARENA_ALIGN), k64(g, e->info->weight_bytes),
     k32(g, (int64_t)g->func->inputs.n), k32(g, (int64_t)g->func->outputs.n),
-    inputs(d), outputs(d),
-    extern_fn(d, symbol_name(e, "run_io", false), run), weights(d),
-    k32(g, (int64_t)nsteps), k32(g, 0), steps(d),
-    extern_fn(d, symbol_name(e, "check_cpu", false), check)
+    inputs(d, g->func), outputs(d, g->func),
+    extern_fn(d, entry_io_name(e, g->func), run), weights(d),
+    k32(g, (int64_t)nsteps), k32(g, 0), step_table,
+    extern_fn(d, symbol_name(e, "check_cpu", false), check),
+    k64(g, g->state_bytes), reset(d), k32(g, (int64_t)nentries), k32(g, 0),
+    entry_table
   };
   Val init = structure(d, f, sizeof f / sizeof *f);
   Val v = LLVMAddGlobal(m, LLVMTypeOf(init), symbol_name(e, "model", true));

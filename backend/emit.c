@@ -32,17 +32,23 @@ static LLVMTargetMachineRef machine_new(const Target *t, int opt) {
   return tm;
 }
 
-static bool is_step(const Emission *e, const char *name, size_t n) {
+static bool name_is(const char *s, const char *name, size_t n) {
+  return strlen(s) == n && strncmp(s, name, n) == 0;
+}
+
+/* Where the frame of a function is kept. */
+static int64_t *frame_of(Emission *e, const char *name, size_t n) {
   for (size_t i = 0; i < e->steps.n; i++)
-    if (strlen(e->steps.at[i].symbol) == n &&
-        strncmp(e->steps.at[i].symbol, name, n) == 0)
-      return true;
-  return false;
+    if (name_is(e->steps.at[i].symbol, name, n)) return &e->steps.at[i].frame;
+  for (size_t i = 0; i < e->funcs.n; i++)
+    if (name_is(body_name(e, e->funcs.at[i].func), name, n))
+      return &e->funcs.at[i].frame;
+  return &e->frame_run;
 }
 
 /* LLVM says how large each frame is as a warning about a limit of 0 (see
  * attrs_common): "... stack frame size (N) exceeds limit (0) in function
- * 'NAME'".  Keep the largest of the steps and the sum of the others. */
+ * 'NAME'". */
 static void on_diagnostic(LLVMDiagnosticInfoRef info, void *ctx) {
   static const char words[] = "stack frame size (";
   Emission *e = ctx;
@@ -55,8 +61,7 @@ static void on_diagnostic(LLVMDiagnosticInfoRef info, void *ctx) {
   if (size && name) {
     int64_t n = strtoll(size + sizeof words - 1, NULL, 10);
     name++;
-    if (!is_step(e, name, strcspn(name, "'"))) e->frame_run += n;
-    else if (n > e->frame_step) e->frame_step = n;
+    *frame_of(e, name, strcspn(name, "'")) += n;
   }
   LLVMDisposeMessage(text);
 }
@@ -69,6 +74,10 @@ static LLVMModuleRef module_begin(Emission *e) {
   LLVMSetModuleDataLayout(m, layout);
   LLVMDisposeTargetData(layout);
   return m;
+}
+
+static int64_t aligned(int64_t n) {
+  return (n + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
 }
 
 static void gen_init(Emission *e, Module *m, const EmitOpts *o, Diags *d) {
@@ -91,10 +100,17 @@ static void gen_init(Emission *e, Module *m, const EmitOpts *o, Diags *d) {
   g->opt = o->opt;
   g->mod = m;
   g->func = m->funcs.at[0];
+  g->weights_slot = o->external_weights != NULL;
   g->a = arena_new();
+  g->body = arena_array(g->a, Val, m->funcs.n);
   g->d = d;
   g->param_at = arena_array(g->a, int64_t, m->params.n + 1);
   for (size_t i = 0; i < m->params.n; i++) g->param_at[i] = -1;
+  g->state_at = arena_array(g->a, int64_t, m->states.n + 1);
+  for (size_t i = 0; i < m->states.n; i++) {
+    g->state_at[i] = g->state_bytes;
+    g->state_bytes += aligned(type_bytes(&m->states.at[i]->type));
+  }
   LLVMContextSetDiagnosticHandler(c, on_diagnostic, e);
   e->tm = machine_new(o->target, o->opt);
   g->m = module_begin(e);
@@ -178,32 +194,54 @@ static int64_t object_code_bytes(LLVMMemoryBufferRef o) {
   return n;
 }
 
-int64_t arena_bytes(const Func *f) {
-  int64_t n = 0;
-  for (size_t i = 0; i < f->nodes.n; i++) {
-    const Type *t = &f->nodes.at[i]->type;
-    if (t->at >= 0 && t->at + type_bytes(t) > n) n = t->at + type_bytes(t);
+/* For each call that nests: its return address, realignment, red zone. */
+enum { CALL_BYTES = 8 + 64 + 128 };
+
+/* What the steps of a function take, and those of functions they call. */
+static int64_t steps_stack(const Emission *e, const FuncCode *c) {
+  int64_t most = 0;
+  for (size_t i = c->first; i < c->end; i++) {
+    const Step *s = &e->steps.at[i];
+    const Func *to = node_callee(e->g.mod, s->node);
+    int64_t n = s->frame + CALL_BYTES;
+    if (to) {
+      const FuncCode *f = func_code(e, to);
+      n += f->frame + CALL_BYTES + steps_stack(e, f);
+    }
+    if (n > most) most = n;
   }
-  return (n + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+  return most;
 }
 
 /* What a call takes of the stack at most: the frames of the run functions
- * and of one step; for each of the three calls that nest its return address
- * (8), realignment (64) and red zone (128); and a page for the functions of
- * libc that move memory, and the loader's first call of one. */
+ * and of the steps that nest; and a page for the functions of libc that move
+ * memory, and the loader's first call of one. */
 static int64_t stack_bytes(const Emission *e) {
   /* PREFIX_run has a frame at least: that LLVM said so is certain. */
   ensure(e->frame_run > 0);
-  int64_t n = e->frame_run + e->frame_step + 3 * (8 + 64 + 128) + 4096;
-  return (n + 63) / 64 * 64;
+  int64_t most = 0;
+  for (size_t i = 0; i < e->funcs.n; i++) {
+    int64_t n = steps_stack(e, &e->funcs.at[i]);
+    if (n > most) most = n;
+  }
+  return aligned(e->frame_run + most + 2 * CALL_BYTES + 4096);
+}
+
+/* The largest of the entries'; the model's may be more by its first line. */
+static int64_t arena_bytes(const Gen *g) {
+  int64_t most = aligned(g->mod->dump.arena_bytes);
+  for (size_t i = 0; i < g->mod->funcs.n; i++) {
+    const Func *f = g->mod->funcs.at[i];
+    int64_t n = func_is_entry(g->mod, f) ? func_arena_bytes(f) : 0;
+    if (n > most) most = n;
+  }
+  return most;
 }
 
 static void code_build(Emission *e) {
   Gen *g = &e->g;
-  int64_t planned = g->mod->dump.arena_bytes;
-  e->info->arena_bytes = arena_bytes(g->func);
-  if (planned > e->info->arena_bytes)
-    e->info->arena_bytes = (planned + 63) / 64 * 64;
+  e->info->arena_bytes = arena_bytes(g);
+  e->info->state_bytes = g->state_bytes;
   steps_build(e);
   /* Reads of whole vectors at the end of the weights stay inside. */
   static const char slack[ARENA_ALIGN];

@@ -14,10 +14,12 @@
 typedef enum { SPOT_ARENA, SPOT_IO, SPOT_WEIGHTS } SpotKind;
 typedef struct Spot {
   SpotKind kind;
-  int io;           /* index among inputs then outputs, -1 */
-  int64_t offset;   /* bytes in the arena or in the weights */
+  int io;           /* index among the slots of io, -1 */
+  int64_t offset;   /* bytes from where that begins */
 } Spot;
 Spot value_spot(Gen *g, const Node *n);
+Spot state_spot(const Gen *g, const State *s);
+Val spot_ptr(Gen *g, Spot s);
 /* Index of element 0,0,... in its buffer. */
 int64_t value_origin(const Node *n);
 
@@ -66,9 +68,18 @@ void nest_copy(Gen *g, const Nest *nest);
 typedef struct Step {
   const Node *node;      /* whose value it writes */
   int output;            /* >= 0: copies the value to this output */
+  const State *state;    /* copies the value to this state */
   const char *symbol, *path, *op, *kernel;
   Val fn;
+  int64_t frame;         /* bytes of stack */
 } Step;
+
+/* A function of the module and its steps, [first, end) of the emission's. */
+typedef struct FuncCode {
+  const Func *func;
+  size_t first, end;
+  int64_t frame;         /* of its body */
+} FuncCode;
 
 /* Everything about one emission. */
 typedef struct Emission {
@@ -79,22 +90,35 @@ typedef struct Emission {
   const char *isa;             /* features of steps, as LLVM takes them */
   LLVMTargetMachineRef tm;
   Vec(Step) steps;
-  LLVMTypeRef step_type;       /* void (io, arena, weights) */
-  LLVMDiagnosticHandler old_handler;
-  int64_t frame_step, frame_run;   /* largest stack frames, bytes */
+  Vec(FuncCode) funcs;         /* those that are called first */
+  int64_t frame_run;           /* stack frames of all else, bytes */
   char *dir;                   /* of temporary files */
   Tools tools;                 /* that link, where something is linked */
 } Emission;
 
 void steps_build(Emission *e);
+/* Call the steps of a function in order. */
+void steps_call(Emission *e, const FuncCode *c, Val io, Val arena,
+                Val weights);
+/* PREFIX.body.FUNC, of a function that is called. */
+const char *body_name(Emission *e, const Func *f);
+const FuncCode *func_code(const Emission *e, const Func *f);
+/* Where a step writes; g->func is its function. */
+Spot step_spot(Gen *g, const Step *s);
 bool value_is_dense(const Node *n);
 
 /* ---- run.c: what callers call --------------------------------------- */
 
-/* PREFIX_run, PREFIX.run_io and PREFIX.check_cpu. */
+/* For each entry PREFIX_run (of the model; with states PREFIX_step) or
+ * PREFIX_FUNC, and what takes an array; PREFIX.check_cpu, PREFIX_reset. */
 void run_build(Emission *e);
+/* "run", "step" or the function's name. */
+const char *entry_name(const Emission *e, const Func *f);
+/* The symbol PREFIX.run_io or PREFIX.io.FUNC. */
+const char *entry_io_name(Emission *e, const Func *f);
 /* Attributes of a function that any CPU of the architecture can run. */
 void attrs_baseline(Emission *e, Val fn);
+void attrs_step(Emission *e, Val fn);
 void attr_text(Gen *g, Val fn, const char *name, const char *value);
 /* PREFIX.NAME, or with `exported` PREFIX_NAME. */
 const char *symbol_name(Emission *e, const char *name, bool exported);
@@ -109,7 +133,6 @@ Val check_cpu_build(Emission *e);
 /* The tamis_model in module `m` (another one than the code's). */
 void descriptor_build(Emission *e, LLVMModuleRef m);
 void header_print(Emission *e, Text *t);
-int64_t arena_bytes(const Func *f);
 enum { ARENA_ALIGN = 64 };
 
 /* ---- link.c --------------------------------------------------------- */

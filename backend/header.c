@@ -28,7 +28,7 @@ static const char *const reserved[] = {
   "for", "friend", "goto", "if", "inline", "int", "long", "mutable",
   "namespace", "new", "noexcept", "not", "nullptr", "operator", "or",
   "private", "protected", "public", "register", "requires", "restrict",
-  "return", "short", "signed", "sizeof", "static", "struct", "switch",
+  "return", "short", "signed", "sizeof", "state", "static", "struct", "switch",
   "template", "this", "throw", "true", "try", "typedef", "typeid",
   "typename", "typeof", "union", "unsigned", "using", "virtual", "void",
   "volatile", "weights", "while", "xor",
@@ -70,11 +70,10 @@ static void shape_print(Text *t, const Type *type) {
   text_puts(t, "] */");
 }
 
-static void prototype_print(Emission *e, Text *t) {
-  const Func *f = e->g.func;
+static void prototype_print(Emission *e, Text *t, const Func *f) {
   size_t n = f->inputs.n + f->outputs.n;
   const char **name = arena_array(e->g.a, const char *, n + 1);
-  text_printf(t, "int %s_run(", e->prefix);
+  text_printf(t, "int %s_%s(", e->prefix, entry_name(e, f));
   for (size_t i = 0; i < n; i++) {
     bool in = i < f->inputs.n;
     size_t k = i - f->inputs.n;
@@ -86,8 +85,24 @@ static void prototype_print(Emission *e, Text *t) {
                 in ? "const " : "", c_type(type->elem), name[i]);
     shape_print(t, type);
   }
-  text_printf(t, "%s%svoid *arena);\n", n ? ",\n    " : "",
-              e->o->external_weights ? "const void *weights, " : "");
+  text_printf(t, "%s%s%svoid *arena);\n", n ? ",\n    " : "",
+              e->g.weights_slot ? "const void *weights, " : "",
+              e->g.mod->states.n ? "void *state, " : "");
+}
+
+/* What is aligned besides the arena. */
+static const char *others_text(const Emission *e) {
+  bool states = e->g.mod->states.n > 0;
+  if (e->g.weights_slot)
+    return states ? " (or weights, or state)" : " (or weights)";
+  return states ? " (or state)" : "";
+}
+
+static void entries_print(Emission *e, Text *t) {
+  const Module *m = e->g.mod;
+  for (size_t i = 1; i < m->funcs.n; i++)
+    if (func_is_entry(m, m->funcs.at[i]))
+      prototype_print(e, t, m->funcs.at[i]);
 }
 
 void header_print(Emission *e, Text *t) {
@@ -107,16 +122,24 @@ void header_print(Emission *e, Text *t) {
   text_printf(t, "#define %s_STACK_BYTES %lluu\n", up,
               (unsigned long long)e->info->stack_bytes);
   text_printf(t, "#define %s_ALIGN %du\n", up, ARENA_ALIGN);
-  if (e->o->external_weights)
+  if (e->g.weights_slot)
     text_printf(t, "#define %s_WEIGHT_BYTES %lluu\n", up,
                 (unsigned long long)e->info->weight_bytes);
+  if (e->g.state_bytes)
+    text_printf(t, "#define %s_STATE_BYTES %lluu\n", up,
+                (unsigned long long)e->g.state_bytes);
   text_printf(t, "\n/* Describes the model: see tamis.h. */\n"
                  "extern const struct tamis_model %s_model;\n\n", p);
   text_printf(t, "/* Returns 0, or a negative error: -1 a pointer is NULL, "
-                 "-2 the arena%s is not\n * aligned to %s_ALIGN, -4 this CPU "
+                 "-2 the arena%s\n * is not aligned to %s_ALIGN, -4 this CPU "
                  "lacks a feature.  Buffers must not\n * overlap.  arena: "
                  "%s_ARENA_BYTES of scratch, its contents do not matter. */\n",
-              e->o->external_weights ? " (or weights)" : "", up, up);
-  prototype_print(e, t);
+              others_text(e), up, up);
+  prototype_print(e, t, e->g.func);
+  entries_print(e, t);
+  if (e->g.state_bytes)
+    text_printf(t, "\n/* Before the first call, and to begin anew.  state: "
+                   "%s_STATE_BYTES aligned to\n * %s_ALIGN, kept from call "
+                   "to call. */\nvoid %s_reset(void *state);\n", up, up, p);
   text_puts(t, "\n#ifdef __cplusplus\n}\n#endif\n#endif\n");
 }

@@ -67,8 +67,25 @@ static bool is_alias(const Node *n) {
   return n->kernel && strcmp(n->kernel, "alias") == 0;
 }
 
+static bool is_stored(const Node *n) {
+  return n->op == OP_INPUT || n->op == OP_PARAM || n->op == OP_STATE;
+}
+
+int state_slot(const Gen *g, const Func *f) {
+  return (int)(f->inputs.n + f->outputs.n) + g->weights_slot;
+}
+
+int io_slots(const Gen *g, const Func *f) {
+  return state_slot(g, f) + (g->mod->states.n > 0);
+}
+
+Spot state_spot(const Gen *g, const State *s) {
+  return (Spot){ SPOT_IO, state_slot(g, g->func), g->state_at[s->order] };
+}
+
 Spot value_spot(Gen *g, const Node *n) {
   const Func *f = g->func;
+  if (n->op == OP_STATE) return state_spot(g, n->state);
   if (n->op == OP_INPUT) {
     for (size_t i = 0; i < f->inputs.n; i++)
       if (f->inputs.at[i] == n) return spot_io((int)i);
@@ -86,8 +103,7 @@ Spot value_spot(Gen *g, const Node *n) {
   if (n->type.at >= 0) return (Spot){ SPOT_ARENA, -1, n->type.at };
   int out = output_index(f, n);
   if (out >= 0 && !(is_alias(n) && n->nin == 1 &&
-                    (n->in[0]->type.at >= 0 || n->in[0]->op == OP_INPUT ||
-                     n->in[0]->op == OP_PARAM)))
+                    (n->in[0]->type.at >= 0 || is_stored(n->in[0]))))
     return spot_io((int)f->inputs.n + out);
   if (is_alias(n)) return value_spot(g, n->in[0]);
   const Node *u = alias_user(f, n);
@@ -97,8 +113,7 @@ Spot value_spot(Gen *g, const Node *n) {
   return value_spot(g, u);
 }
 
-Val buffer_ptr(Gen *g, const Node *n) {
-  Spot p = value_spot(g, n);
+Val spot_ptr(Gen *g, Spot p) {
   switch (p.kind) {
     case SPOT_ARENA: return addrk(g, g->arena, p.offset);
     case SPOT_WEIGHTS: return blob_ptr(g, p.offset);
@@ -107,8 +122,10 @@ Val buffer_ptr(Gen *g, const Node *n) {
   Val at = addrk(g, g->io, p.io * (int64_t)sizeof(void *));
   Val v = LLVMBuildLoad2(g->b, g->ptr, at, "");
   LLVMSetAlignment(v, sizeof(void *));
-  return v;
+  return addrk(g, v, p.offset);
 }
+
+Val buffer_ptr(Gen *g, const Node *n) { return spot_ptr(g, value_spot(g, n)); }
 
 int64_t value_origin(const Node *n) {
   int64_t stride[MAX_RANK], origin = 0;

@@ -34,7 +34,7 @@ void attrs_baseline(Emission *e, Val fn) {
   attr_text(&e->g, fn, "target-cpu", x86 ? "x86-64" : "generic");
 }
 
-static void attrs_step(Emission *e, Val fn) {
+void attrs_step(Emission *e, Val fn) {
   Gen *g = &e->g;
   attrs_baseline(e, fn);
   if (*e->isa) attr_text(g, fn, "target-features", e->isa);
@@ -74,12 +74,17 @@ static bool symbol_taken(const Emission *e, const char *s) {
 static void step_name(Emission *e, Step *s) {
   Gen *g = &e->g;
   const Node *n = s->node;
-  s->op = s->output >= 0 ? "convert" : op_info(n->op)->name;
-  s->kernel = s->output >= 0 ? "copy" : n->kernel;
-  s->path = n->path ? n->path : s->op;
-  if (s->output >= 0) s->path = g->func->outputs.at[s->output].name;
-  const char *stem = arena_printf(g->a, "%s.%s.%s", e->prefix, s->kernel,
-                                  symbol_clean(g->a, s->path));
+  bool moves = s->output >= 0 || s->state;
+  s->op = moves ? "convert" : op_info(n->op)->name;
+  s->kernel = moves ? "copy" : n->kernel;
+  s->path = s->output >= 0 ? g->func->outputs.at[s->output].name
+            : s->state     ? s->state->path
+            : n->path      ? n->path
+                           : s->op;
+  bool model = g->func == g->mod->funcs.at[0];
+  const char *stem = arena_printf(
+      g->a, "%s.%s%s%s.%s", e->prefix, model ? "" : g->func->name,
+      model ? "" : ".", s->kernel, symbol_clean(g->a, s->path));
   s->symbol = stem;
   for (int i = 2; symbol_taken(e, s->symbol); i++)
     s->symbol = arena_printf(g->a, "%s.%d", stem, i);
@@ -111,6 +116,12 @@ static bool is_leaf(const Node *n) {
   return op_info(n->op)->flags & FLAG_LEAF;
 }
 
+static void step_add(Emission *e, Step s) {
+  step_name(e, &s);
+  vec_push(e->g.a, &e->steps, s);
+}
+
+/* The steps of g->func. */
 static void steps_collect(Emission *e) {
   Gen *g = &e->g;
   const Func *f = g->func;
@@ -121,9 +132,7 @@ static void steps_collect(Emission *e) {
       internal_error(__FILE__, __LINE__, "a node (%s) has no kernel",
                      op_info(n->op)->name);
     if (strcmp(n->kernel, "alias") == 0 && !alias_moves(g, n)) continue;
-    Step s = { .node = n, .output = -1 };
-    step_name(e, &s);
-    vec_push(g->a, &e->steps, s);
+    step_add(e, (Step){ .node = n, .output = -1 });
   }
   for (size_t i = 0; i < f->outputs.n; i++) {
     const Node *n = f->outputs.at[i].node;
@@ -131,9 +140,13 @@ static void steps_collect(Emission *e) {
     if (n->op != OP_CONST && spot_same(value_spot(g, n), want) &&
         value_is_dense(n))
       continue;
-    Step s = { .node = n, .output = (int)i };
-    step_name(e, &s);
-    vec_push(g->a, &e->steps, s);
+    step_add(e, (Step){ .node = n, .output = (int)i });
+  }
+  /* Last, when nothing reads what the states were. */
+  for (size_t i = 0; i < f->nexts.n; i++) {
+    const Next *x = &f->nexts.at[i];
+    if (spot_same(value_spot(g, x->node), state_spot(g, x->state))) continue;
+    step_add(e, (Step){ .node = x->node, .output = -1, .state = x->state });
   }
 }
 
@@ -163,14 +176,18 @@ static void kernel_emit(Gen *g, const Node *n) {
   internal_error(__FILE__, __LINE__, "no kernel '%s'", n->kernel);
 }
 
+Spot step_spot(Gen *g, const Step *s) {
+  if (s->state) return state_spot(g, s->state);
+  if (s->output < 0) return value_spot(g, s->node);
+  return (Spot){ SPOT_IO, (int)g->func->inputs.n + s->output, 0 };
+}
+
 /* Row-major into the caller's buffer. */
-static void output_copy(Gen *g, const Step *s) {
+static void value_copy(Gen *g, const Step *s) {
   Nest t = { .rank = s->node->type.rank, .nargs = 1 };
-  Val slot = addrk(g, g->io, ((int64_t)g->func->inputs.n + s->output) *
-                                 (int64_t)sizeof(void *));
   for (int i = 0; i < t.rank; i++) t.dim[i] = s->node->type.dim[i];
   strides_dense(&s->node->type, t.arg[0].stride);
-  t.arg[0].at = LLVMBuildLoad2(g->b, g->ptr, slot, "");
+  t.arg[0].at = spot_ptr(g, step_spot(g, s));
   t.arg[0].elem = s->node->type.elem;
   nest_add(g, &t, s->node);
   nest_copy(g, &t);
@@ -178,7 +195,7 @@ static void output_copy(Gen *g, const Step *s) {
 
 static void step_build(Emission *e, Step *s) {
   Gen *g = &e->g;
-  s->fn = LLVMAddFunction(g->m, s->symbol, e->step_type);
+  s->fn = LLVMAddFunction(g->m, s->symbol, g->step_type);
   LLVMSetVisibility(s->fn, LLVMHiddenVisibility);
   attrs_step(e, s->fn);
   g->fn = s->fn;
@@ -190,16 +207,70 @@ static void step_build(Emission *e, Step *s) {
   /* What a kernel packs may be as large as the weights: gone after it. */
   Arena *keep = g->a;
   g->a = arena_new();
-  if (s->output >= 0) output_copy(g, s);
+  if (s->output >= 0 || s->state) value_copy(g, s);
   else kernel_emit(g, s->node);
   arena_free(g->a);
   g->a = keep;
   LLVMBuildRetVoid(g->b);
 }
 
+void steps_call(Emission *e, const FuncCode *c, Val io, Val arena,
+                Val weights) {
+  Val args[] = { io, arena, weights };
+  for (size_t i = c->first; i < c->end; i++)
+    if (e->steps.at[i].node->op != OP_ITEM || e->steps.at[i].output >= 0 ||
+        e->steps.at[i].state)
+      LLVMBuildCall2(e->g.b, e->g.step_type, e->steps.at[i].fn, args, 3, "");
+}
+
+/* ---- bodies --------------------------------------------------------- */
+
+const char *body_name(Emission *e, const Func *f) {
+  return symbol_name(e, arena_printf(e->g.a, "body.%s", f->name), false);
+}
+
+const FuncCode *func_code(const Emission *e, const Func *f) {
+  for (size_t i = 0; i < e->funcs.n; i++)
+    if (e->funcs.at[i].func == f) return &e->funcs.at[i];
+  unreachable();
+}
+
+static bool is_called(const Emission *e, const Func *f) {
+  for (size_t i = 0; i < e->steps.n; i++)
+    if (node_callee(e->g.mod, e->steps.at[i].node) == f) return true;
+  return false;
+}
+
+static void body_build(Emission *e, const FuncCode *c) {
+  Gen *g = &e->g;
+  Val fn = LLVMAddFunction(g->m, body_name(e, c->func), g->step_type);
+  LLVMSetVisibility(fn, LLVMHiddenVisibility);
+  attrs_step(e, fn);
+  LLVMPositionBuilderAtEnd(g->b, LLVMAppendBasicBlockInContext(g->c, fn, ""));
+  steps_call(e, c, LLVMGetParam(fn, 0), LLVMGetParam(fn, 1),
+             LLVMGetParam(fn, 2));
+  LLVMBuildRetVoid(g->b);
+  g->body[func_index(g->mod, c->func)] = fn;
+}
+
 void steps_build(Emission *e) {
-  LLVMTypeRef p[] = { e->g.ptr, e->g.ptr, e->g.ptr };
-  e->step_type = LLVMFunctionType(e->g.voidt, p, 3, false);
-  steps_collect(e);
-  for (size_t i = 0; i < e->steps.n; i++) step_build(e, &e->steps.at[i]);
+  Gen *g = &e->g;
+  LLVMTypeRef p[] = { g->ptr, g->ptr, g->ptr };
+  size_t n;
+  Func **order = funcs_bottom_up(g->a, g->mod, &n);
+  g->step_type = LLVMFunctionType(g->voidt, p, 3, false);
+  for (size_t i = 0; i < n; i++) {
+    FuncCode c = { .func = order[i], .first = e->steps.n };
+    g->func = order[i];
+    steps_collect(e);
+    c.end = e->steps.n;
+    vec_push(g->a, &e->funcs, c);
+  }
+  for (size_t i = 0; i < n; i++) {
+    FuncCode *c = &e->funcs.at[i];
+    g->func = c->func;
+    for (size_t k = c->first; k < c->end; k++) step_build(e, &e->steps.at[k]);
+    if (is_called(e, c->func)) body_build(e, c);
+  }
+  g->func = g->mod->funcs.at[0];
 }

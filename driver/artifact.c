@@ -84,7 +84,7 @@ static size_t padded(uint64_t n) {
 static void buffers(Loaded *l) {
   const tamis_model *m = l->model;
   size_t n = m->n_inputs + m->n_outputs;
-  l->io = calloc(n + 1, sizeof *l->io);
+  l->io = calloc(n + 2, sizeof *l->io);
   l->arena = aligned_alloc(64, padded(m->arena_bytes));
   ensure(l->io && l->arena);
   for (size_t i = 0; i < n; i++) {
@@ -94,6 +94,10 @@ static void buffers(Loaded *l) {
     ensure(l->io[i]);
     memset(l->io[i], 0, padded(t->bytes));
   }
+  if (!m->reset) return;
+  l->io[n] = l->state = aligned_alloc(64, padded(m->state_bytes));
+  ensure(l->state);
+  m->reset(l->state);
 }
 
 static bool load(Loaded *l, Diags *d, Arena *a, const char *path,
@@ -147,6 +151,7 @@ void artifact_close(Loaded *l) {
   if (l->io) {
     for (size_t i = 0; i < l->model->n_inputs + l->model->n_outputs; i++)
       free(l->io[i]);
+    free(l->state);
     free(l->io);
     free(l->arena);
   }

@@ -49,6 +49,9 @@ static void measure(const Loaded *l, size_t warmup, bool layers, Times *t) {
   }
 }
 
+/* Results of calls are there already: no layers. */
+static bool is_layer(const tamis_step *s) { return strcmp(s->op, "item") != 0; }
+
 /* Path of the layer, with the place it came from when it has none. */
 static const char *layer_name(const tamis_step *s) {
   return *s->path ? s->path : s->origin;
@@ -62,6 +65,7 @@ static void print_json(const tamis_model *m, Times *t, double med,
   if (layers) {
     json_t *list = json_array();
     for (uint32_t i = 0; i < m->n_steps; i++) {
+      if (!is_layer(&m->steps[i])) continue;
       double ms = median(t->layer + i * t->runs, t->runs);
       json_array_append_new(list, json_pack(
         "{s:s, s:s, s:f}", "name", layer_name(&m->steps[i]), "kernel",
@@ -86,7 +90,7 @@ static void print_text(const tamis_model *m, Times *t, double med,
     sum += ms[i] = median(t->layer + i * t->runs, t->runs);
   printf("%10s %6s  %-24s %s\n", "ms", "share", "kernel", "layer");
   for (uint32_t i = 0; i < m->n_steps; i++)
-    printf("%10.4f %5.1f%%  %-24s %s\n", ms[i],
+    if (is_layer(&m->steps[i])) printf("%10.4f %5.1f%%  %-24s %s\n", ms[i],
            sum > 0 ? 100 * ms[i] / sum : 0, m->steps[i].kernel,
            layer_name(&m->steps[i]));
   free(ms);

@@ -48,8 +48,20 @@ static Diff compare(const Type *t, const void *y, const int64_t *stride,
   return d;
 }
 
+static bool diff_ok(const Diff *d) { return !d->nan && d->abs <= d->limit; }
+
+/* What the report says of one value: the worst of all calls. */
+typedef struct Line { bool seen; Diff worst; } Line;
+
+static void line_add(Line *l, const Diff *d) {
+  bool worse = d->abs * l->worst.limit > l->worst.abs * d->limit;
+  if (diff_ok(d) != diff_ok(&l->worst)) worse = !diff_ok(d);
+  if (!l->seen || worse) l->worst = *d;
+  l->seen = true;
+}
+
 static bool report(const char *what, const char *kernel, const Diff *d) {
-  bool ok = !d->nan && d->abs <= d->limit;
+  bool ok = diff_ok(d);
   printf("%-4s %-32s %-20s abs %.3e rel %.3e%s\n", ok ? "ok" : "BAD", what,
          kernel, d->abs, d->rel, d->nan ? " (NaN or infinity differs)" : "");
   return ok;
@@ -92,54 +104,97 @@ static bool check_expected(const Options *o, Diags *d, Arena *a,
   return true;
 }
 
+/* ---- against the evaluator ------------------------------------------ */
+
+/* All calls, with a line for each step and then for each output. */
+typedef struct Calls {
+  const Loaded *l;
+  Session *s;
+  Func *f;
+  Tolerance tol;
+  Line *line;
+  Tensor *in, *states;    /* as the evaluator takes them */
+} Calls;
+
+/* Does each step write what the node of that number gives? */
+static bool steps_fit(const Calls *c) {
+  const tamis_model *m = c->l->model;
+  bool ok = true;
+  for (uint32_t i = 0; i < m->n_steps; i++) {
+    const tamis_step *s = &m->steps[i];
+    if (s->value < 0) continue;
+    const Type t = type_make((Elem)s->elem, s->rank, s->dims);
+    const Node *n = (size_t)s->value < c->f->nodes.n
+                      ? c->f->nodes.at[s->value] : NULL;
+    if (n && type_same_shape(&t, &n->type) && t.elem == n->type.elem)
+      continue;
+    printf("BAD  %-32s shape differs from the model's\n", s->path);
+    ok = false;
+  }
+  return ok;
+}
+
 /* Each step right after it ran, since the arena is used again. */
-static void check_steps(const Loaded *l, const Func *f, const Tensor *ref,
-                        Tolerance tol, bool *same) {
+static void check_steps(const Calls *c, const Tensor *ref) {
+  const Loaded *l = c->l;
   const tamis_model *m = l->model;
   for (uint32_t i = 0; i < m->n_steps; i++) {
     const tamis_step *s = &m->steps[i];
     s->run(l->io, l->arena, m->weights);
-    if (s->value < 0 || (size_t)s->value >= f->nodes.n) continue;
+    if (s->value < 0) continue;
     const Type t = type_make((Elem)s->elem, s->rank, s->dims);
-    if (!type_same_shape(&t, &ref[s->value].type) ||
-        t.elem != ref[s->value].type.elem) {
-      printf("BAD  %-32s shape differs from the model's\n", s->path);
-      *same = false;
-      continue;
-    }
     const char *base = s->out_io >= 0 ? l->io[s->out_io]
                                       : (char *)l->arena + s->out_offset;
     Diff d = compare(&t, base, s->out_strides, s->out_origin, &ref[s->value],
-                     tol);
-    *same &= report(*s->path ? s->path : s->origin, s->kernel, &d);
+                     c->tol);
+    line_add(&c->line[i], &d);
   }
 }
 
 /* Outputs of one call of the whole net. */
-static void check_outputs(const Loaded *l, const Func *f, const Tensor *ref,
-                          Tolerance tol, bool *same) {
+static void check_outputs(const Calls *c, const Tensor *ref) {
+  const Loaded *l = c->l;
   const tamis_model *m = l->model;
   int code = m->run(l->io, l->arena);
   if (code != 0) internal_error(__FILE__, __LINE__, "run gave %d", code);
   for (uint32_t i = 0; i < m->n_outputs; i++) {
-    const Tensor *r = &ref[f->outputs.at[i].node->id];
+    const Tensor *r = &ref[c->f->outputs.at[i].node->id];
     int64_t stride[MAX_RANK];
     strides_dense(&r->type, stride);
-    Diff d = compare(&r->type, l->io[m->n_inputs + i], stride, 0, r, tol);
-    *same &= report(m->outputs[i].name, "(output)", &d);
+    Diff d = compare(&r->type, l->io[m->n_inputs + i], stride, 0, r, c->tol);
+    line_add(&c->line[m->n_steps + i], &d);
   }
 }
 
-static bool check_reference(Session *s, Diags *d, Arena *a, const Loaded *l,
-                            Tolerance tol, bool *same) {
-  Func *f = s->module->funcs.at[0];
+/* One call, step by step and then as a whole from the same state. */
+static bool check_call(const Calls *c, Diags *d) {
+  const Loaded *l = c->l;
   const tamis_model *m = l->model;
+  Arena *a = arena_new();
+  for (size_t i = 0; i < c->f->inputs.n; i++)
+    tensor_read(&c->in[i], l->io[i]);
+  EvalOpts e = {.blas = true, .states = c->states};
+  Tensor *ref = func_eval(a, c->s->module, c->f, c->in, &e, true, d);
+  void *before = arena_alloc(a, m->state_bytes + 1);
+  if (l->state) memcpy(before, l->state, m->state_bytes);
+  if (ref && m->steps) check_steps(c, ref);
+  if (l->state) memcpy(l->state, before, m->state_bytes);
+  if (ref) check_outputs(c, ref);
+  arena_free(a);
+  return ref != NULL;
+}
+
+static bool calls_begin(Calls *c, Diags *d, Arena *a) {
+  const Func *f = c->f;
+  const tamis_model *m = c->l->model;
   if (f->inputs.n != m->n_inputs || f->outputs.n != m->n_outputs)
     return diag_error_at(d, EXIT_USAGE, "--so",
                          "expected an artifact with %zu inputs and %zu "
                          "outputs, found %u and %u", f->inputs.n,
                          f->outputs.n, m->n_inputs, m->n_outputs);
-  Tensor *in = arena_array(a, Tensor, f->inputs.n + 1);
+  c->line = arena_array(a, Line, (size_t)m->n_steps + m->n_outputs + 1);
+  c->in = arena_array(a, Tensor, f->inputs.n + 1);
+  c->states = states_reset(a, c->s->module);
   for (size_t i = 0; i < f->inputs.n; i++) {
     const Type *own = &f->inputs.at[i]->type;
     Type t = type_make(own->elem, own->rank, own->dim);
@@ -148,25 +203,63 @@ static bool check_reference(Session *s, Diags *d, Arena *a, const Loaded *l,
       return diag_error_at(d, EXIT_USAGE, "--so",
                            "input '%s' has another type than the model's",
                            m->inputs[i].name);
-    in[i] = tensor_new(a, &t);
-    tensor_read(&in[i], l->io[i]);
+    c->in[i] = tensor_new(a, &t);
   }
-  EvalOpts e = {.blas = true};
-  Tensor *ref = func_eval(a, s->module, f, in, &e, true, d);
-  if (!ref) return false;
-  if (m->steps) check_steps(l, f, ref, tol, same);
-  check_outputs(l, f, ref, tol, same);
+  return true;
+}
+
+static bool lines_report(const Calls *c) {
+  const tamis_model *m = c->l->model;
+  bool same = true;
+  for (uint32_t i = 0; i < m->n_steps; i++) {
+    const tamis_step *s = &m->steps[i];
+    if (c->line[i].seen)
+      same &= report(*s->path ? s->path : s->origin, s->kernel,
+                     &c->line[i].worst);
+  }
+  for (uint32_t i = 0; i < m->n_outputs; i++)
+    same &= report(m->outputs[i].name, "(output)",
+                   &c->line[m->n_steps + i].worst);
+  return same;
+}
+
+static bool inputs_fill(const Options *o, Diags *d, Arena *a, const Loaded *l,
+                        const char **in, uint64_t seed) {
+  const tamis_model *m = l->model;
+  for (uint32_t i = 0; i < m->n_inputs; i++) {
+    Type t = artifact_type(&m->inputs[i]);
+    if (!input_read(a, d, o, in[i], i, m->n_inputs, &t, &seed, l->io[i]))
+      return false;
+  }
+  return true;
+}
+
+/* Call k draws its inputs from seed + k. */
+static bool check_reference(Calls *c, const Options *o, Diags *d, Arena *a,
+                            const char **in, uint64_t seed, int64_t count,
+                            bool *same) {
+  if (!calls_begin(c, d, a)) return false;
+  *same = steps_fit(c);
+  for (int64_t k = 0; *same && k < count; k++)
+    if (!inputs_fill(o, d, a, c->l, in, seed + (uint64_t)k) ||
+        !check_call(c, d))
+      return false;
+  if (*same) *same = lines_report(c);
   return true;
 }
 
 static bool check(const Options *o, Diags *d, Arena *a, Loaded *l,
                   Session *s, bool *same) {
   Tolerance tol = {1e-3, 0};
-  int64_t seed = 1;
+  int64_t seed = 1, count = 1;
   if ((o->rtol && !option_float(d, "--rtol", o->rtol, &tol.rtol)) ||
       (o->atol && !option_float(d, "--atol", o->atol, &tol.atol)) ||
+      (o->steps && !option_int(d, "--steps", o->steps, 1, 1 << 30, &count)) ||
       (o->seed && !option_int(d, "--seed", o->seed, 0, INT64_MAX, &seed)))
     return false;
+  if (o->steps && o->expect.n)
+    return diag_error_at(d, EXIT_USAGE, "--steps", "compares with the "
+                         "reference: expected no --expect");
   bool so = artifact_is(o->file);
   if (so && !o->expect.n)
     return diag_error_at(d, EXIT_USAGE, "check", "%s is built: expected "
@@ -186,17 +279,13 @@ static bool check(const Options *o, Diags *d, Arena *a, Loaded *l,
       !bindings_check(d, "--expect", o->expect.at, o->expect.n, out,
                       l->model->n_outputs))
     return false;
-  uint64_t drawn = (uint64_t)seed;
-  for (uint32_t i = 0; i < l->model->n_inputs; i++) {
-    Type t = artifact_type(&l->model->inputs[i]);
-    if (!input_read(a, d, o, in[i], i, l->model->n_inputs, &t, &drawn,
-                     l->io[i]))
-      return false;
-  }
   printf("tolerance: %g max|r| + %g\n", tol.rtol, tol.atol);
   *same = true;
-  return o->expect.n ? check_expected(o, d, a, l, out, tol, same)
-                     : check_reference(s, d, a, l, tol, same);
+  if (o->expect.n)
+    return inputs_fill(o, d, a, l, in, (uint64_t)seed) &&
+           check_expected(o, d, a, l, out, tol, same);
+  Calls c = {l, s, s->module->funcs.at[0], tol, NULL, NULL, NULL};
+  return check_reference(&c, o, d, a, in, (uint64_t)seed, count, same);
 }
 
 int cmd_check(const Options *o, Diags *d, Arena *a) {

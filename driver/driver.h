@@ -27,7 +27,8 @@ typedef struct Options {
   bool dep, strip, verbose, time_report, roundtrip;
   /* run, bench, check */
   Vec(Binding) in, outs, expect;
-  const char *engine, *so, *rtol, *atol, *seed, *runs, *warmup;
+  const char *engine, *so, *rtol, *atol, *seed, *runs, *warmup,
+    *steps;
   bool layers, json;
   /* show */
   const char *after, *before, *diff, *dir;
@@ -103,7 +104,8 @@ typedef struct Loaded {
   void *handle;
   const tamis_model *model;
   void *arena;
-  void **io;           /* inputs, then outputs; buffers owned here */
+  void **io;           /* inputs, outputs, state; buffers owned here */
+  void *state;         /* as after a reset; NULL: there is none */
 } Loaded;
 bool artifact_open(Loaded *l, Diags *d, const char *path);
 void artifact_close(Loaded *l);

@@ -80,6 +80,8 @@ static const OptDef table[] = {
    "check this artifact, built earlier", NULL},
   {"--seed", KIND_STR, AT(seed), BENCH | CHECK, "N",
    "of inputs that are drawn (default 1)", NULL},
+  {"--steps", KIND_STR, AT(steps), CHECK, "N",
+   "calls one after the other, for models with a state (default 1)", NULL},
   {"--rtol", KIND_STR, AT(rtol), CHECK, "X",
    "tolerance as a part of max|r| (default 1e-3)", NULL},
   {"--atol", KIND_STR, AT(atol), CHECK, "X",

@@ -42,7 +42,7 @@ static Row row_of(Session *s, const Node *n) {
 }
 
 static bool is_layer(const Node *n) {
-  return !(op_info(n->op)->flags & FLAG_LEAF);
+  return !(op_info(n->op)->flags & FLAG_LEAF) && n->op != OP_ITEM;
 }
 
 static void shape_text(char *to, size_t size, const Type *t) {
@@ -53,33 +53,51 @@ static void shape_text(char *to, size_t size, const Type *t) {
                           (long long)t->dim[i]);
 }
 
+/* Sums of a table: all weights, and the work of the model, which counts
+ * what it calls. */
+typedef struct Totals {
+  int64_t weights, nonzeros, converts, convert_bytes;
+  Cost cost;
+} Totals;
+
+static void totals_add(Totals *t, const Row *r, bool model) {
+  t->weights += r->weights;
+  t->nonzeros += r->nonzeros;
+  if (r->n->op == OP_CONVERT) {
+    t->converts++;
+    t->convert_bytes += r->cost.bytes;
+  }
+  if (!model) return;
+  t->cost.macs += r->cost.macs;
+  t->cost.nonzero_macs += r->cost.nonzero_macs;
+  t->cost.bytes += r->cost.bytes;
+}
+
+static void row_print(const Row *r, FILE *to) {
+  char shape[64];
+  const Node *n = r->n;
+  shape_text(shape, sizeof shape, &n->type);
+  fprintf(to, "%-28s %-14s %9lld %9lld %11lld %11lld %9lld  %-18s %s\n",
+          r->name, shape, (long long)r->weights, (long long)r->nonzeros,
+          (long long)r->cost.macs, (long long)r->cost.nonzero_macs,
+          (long long)r->cost.bytes, n->kernel ? n->kernel : "-",
+          n->why ? n->why : "");
+}
+
 void report_table(Session *s, FILE *to) {
   const Module *m = s->module;
-  const Func *f = m->funcs.at[0];
-  int64_t converts = 0, convert_bytes = 0;
-  Row sum = {0};
+  Totals sum = {0};
   fprintf(to, "%-28s %-14s %9s %9s %11s %11s %9s  %-18s %s\n", "layer",
           "shape", "weights", "nonzeros", "MACs", "nz MACs", "bytes",
           "kernel", "why");
-  for (size_t i = 0; i < f->nodes.n; i++) {
-    const Node *n = f->nodes.at[i];
-    if (!is_layer(n)) continue;
-    Row r = row_of(s, n);
-    char shape[64];
-    shape_text(shape, sizeof shape, &n->type);
-    fprintf(to, "%-28s %-14s %9lld %9lld %11lld %11lld %9lld  %-18s %s\n",
-            r.name, shape, (long long)r.weights, (long long)r.nonzeros,
-            (long long)r.cost.macs, (long long)r.cost.nonzero_macs,
-            (long long)r.cost.bytes, n->kernel ? n->kernel : "-",
-            n->why ? n->why : "");
-    sum.weights += r.weights;
-    sum.nonzeros += r.nonzeros;
-    sum.cost.macs += r.cost.macs;
-    sum.cost.nonzero_macs += r.cost.nonzero_macs;
-    sum.cost.bytes += r.cost.bytes;
-    if (n->op == OP_CONVERT) {
-      converts++;
-      convert_bytes += r.cost.bytes;
+  for (size_t k = 0; k < m->funcs.n; k++) {
+    const Func *f = m->funcs.at[k];
+    if (k) fprintf(to, "%s:\n", f->name);
+    for (size_t i = 0; i < f->nodes.n; i++) {
+      if (!is_layer(f->nodes.at[i])) continue;
+      Row r = row_of(s, f->nodes.at[i]);
+      row_print(&r, to);
+      totals_add(&sum, &r, k == 0);
     }
   }
   fprintf(to, "%-28s %-14s %9lld %9lld %11lld %11lld %9lld\n", "total", "",
@@ -87,7 +105,7 @@ void report_table(Session *s, FILE *to) {
           (long long)sum.cost.macs, (long long)sum.cost.nonzero_macs,
           (long long)sum.cost.bytes);
   fprintf(to, "converts: %lld of %lld bytes; arena: %lld bytes\n",
-          (long long)converts, (long long)convert_bytes,
+          (long long)sum.converts, (long long)sum.convert_bytes,
           (long long)m->dump.arena_bytes);
 }
 
@@ -110,10 +128,10 @@ static json_t *origins_json(const Node *n) {
   return j;
 }
 
-static json_t *row_json(const Row *r) {
+static json_t *row_json(const Func *f, const Row *r) {
   return json_pack(
-    "{s:s, s:s, s:o, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:s, s:o}",
-    "name", r->name, "op", op_info(r->n->op)->name, "shape",
+    "{s:s, s:s, s:s, s:o, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:s, s:o}",
+    "name", r->name, "function", f->name, "op", op_info(r->n->op)->name, "shape",
     shape_json(&r->n->type), "weights", (json_int_t)r->weights, "nonzeros",
     (json_int_t)r->nonzeros, "pattern", r->pattern, "kernel",
     r->n->kernel ? r->n->kernel : "", "macs", (json_int_t)r->cost.macs,
@@ -123,18 +141,21 @@ static json_t *row_json(const Row *r) {
 }
 
 bool report_json(Session *s, const EmitInfo *info, FILE *to) {
-  const Func *f = s->module->funcs.at[0];
   json_t *layers = json_array();
-  for (size_t i = 0; i < f->nodes.n; i++) {
-    if (!is_layer(f->nodes.at[i])) continue;
-    Row r = row_of(s, f->nodes.at[i]);
-    json_array_append_new(layers, row_json(&r));
+  for (size_t k = 0; k < s->module->funcs.n; k++) {
+    const Func *f = s->module->funcs.at[k];
+    for (size_t i = 0; i < f->nodes.n; i++) {
+      if (!is_layer(f->nodes.at[i])) continue;
+      Row r = row_of(s, f->nodes.at[i]);
+      json_array_append_new(layers, row_json(f, &r));
+    }
   }
   json_t *j = json_pack(
-    "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o}", "model", s->module->name,
+    "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "model", s->module->name,
     "target", s->target.triple, "cpu", s->target.cpu, "arena_bytes",
     (json_int_t)info->arena_bytes, "stack_bytes",
-    (json_int_t)info->stack_bytes, "code_bytes",
+    (json_int_t)info->stack_bytes, "state_bytes",
+    (json_int_t)info->state_bytes, "code_bytes",
     (json_int_t)info->code_bytes, "weight_bytes",
     (json_int_t)info->weight_bytes, "layers", layers);
   ensure(j);

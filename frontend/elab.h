@@ -17,7 +17,7 @@ enum {
 typedef enum ValueKind {
   VAL_NONE,            /* an error that was reported */
   VAL_INT, VAL_FLOAT, VAL_BOOL, VAL_STR, VAL_TILE, VAL_RATIO, VAL_ELEM,
-  VAL_NODE, VAL_LIST, VAL_TUPLE, VAL_RANGE, VAL_PARAM
+  VAL_NODE, VAL_LIST, VAL_TUPLE, VAL_RANGE, VAL_PARAM, VAL_STATE
 } ValueKind;
 
 typedef struct LazyParam LazyParam;
@@ -29,6 +29,7 @@ struct Value {
   const char *s;
   Node *node;
   LazyParam *param;
+  State *state;
   Value *at;           /* LIST, TUPLE: n of them */
   size_t n;
   size_t size;         /* elements, inner ones as well */
@@ -82,7 +83,7 @@ struct LazyParam {
   Init init;
   Span span;
   Frame *frame;          /* NULL: declared by the file */
-  Node *node;            /* once used */
+  Param *param;          /* once used */
 };
 
 /* A block instance or repeat label, for selectors and duplicate names. */
@@ -91,6 +92,13 @@ typedef struct Layer {
   Span span;
   bool has_params;
 } Layer;
+
+/* A `func` declaration and what became of it. */
+typedef struct FuncUse {
+  const Decl *decl;
+  Func *f;
+  bool open, done, bad;  /* being made; made; with errors */
+} FuncUse;
 
 /* A weights statement and the instance it stands in. */
 typedef struct WeightsUse {
@@ -121,6 +129,7 @@ typedef struct Elab {
   bool stop;             /* a limit was hit: nothing more is evaluated */
   int depth;
   int64_t steps;
+  Vec(FuncUse) funcs;
   Map params;            /* path -> LazyParam * that was used */
   Map consts;            /* text of the number -> Node * */
   Vec(Layer *) layers;
@@ -131,6 +140,18 @@ typedef struct Elab {
 
 typedef struct CallArg { Name name; Value v; Span span; } CallArg;
 typedef Vec(CallArg) CallArgs;
+typedef Vec(Value) Values;
+
+/* A scan that is being put together: what is gone through, what the first
+ * step finds, and the operands. */
+typedef struct Scan {
+  Values xs, init;
+  size_t slices, carries;
+  int64_t axis;
+  bool reverse;
+  Vec(Node *) in;
+  const char *layer;     /* path of a block's instance */
+} Scan;
 
 /* ---- elab_diag.c ---------------------------------------------------- */
 
@@ -187,8 +208,54 @@ Value elab_call(Elab *e, const Expr *call, const Value *piped, Span piped_at);
 /* Make a node.  `at`: the name or operator in the text. */
 Value elab_op(Elab *e, Op op, const CallArgs *args, const Expr *call,
               Span at);
+/* Sort arguments to the parameters from number `first` on; given[i] NULL:
+ * take the default.  NULL after an error. */
+const CallArg **elab_args_sort(Elab *e, const Sig *s, const CallArgs *args,
+                               size_t first, Span at);
+bool elab_par_check(Elab *e, const Par *p, const char *what, Span at,
+                    Value *v);
+/* Place, path and type of a new node; false after an error. */
+bool elab_node_finish(Elab *e, Node *n, const Expr *call, Span at);
 bool builtin_known(const char *name, const CallArgs *args);
 Value elab_builtin(Elab *e, const char *name, const CallArgs *args, Span at);
+
+/* ---- elab_func.c ----------------------------------------------------- */
+
+/* Declare the results of the function being made as its outputs. */
+bool func_outputs(Elab *e, const Decl *d, const Value *v);
+/* The function of a `func` declaration; NULL after an error. */
+Func *func_instance(Elab *e, const Decl *d);
+void funcs_declare(Elab *e, const File *f);     /* of a dump */
+void funcs_finish(Elab *e, const File *f);      /* those that nothing calls */
+/* Make the function of that name, if it is declared, before it is called. */
+bool func_ready(Elab *e, const char *name);
+Value func_call(Elab *e, const Decl *d, const CallArg **given,
+                const Expr *call);
+/* Whether each state is set, and by whom it may. */
+bool states_check(Elab *e);
+/* Does a param or state that the function uses have that path?  Where it was
+ * declared. */
+bool func_names(const Func *f, const char *path, Span *at);
+/* Whether no input has the path of a param or state. */
+bool inputs_check(Elab *e);
+/* A call or scan, as the values of its results. */
+Value func_call_node(Elab *e, Op op, Node *const *in, size_t nin,
+                     const Func *f, const Expr *call, const Scan *s);
+/* A value as input i of f: a number fills a tensor. */
+Node *func_operand(Elab *e, const Func *f, size_t i, const Value *v, Span at);
+
+/* What is put aside while another function is made. */
+typedef struct Context {
+  Func *f;
+  Map consts;
+  Frame *frame;
+} Context;
+Context elab_enter(Elab *e, Func *f, Frame *frame);
+void elab_leave(Elab *e, Context c);
+
+/* ---- elab_scan.c ----------------------------------------------------- */
+
+Value elab_scan(Elab *e, const Expr *call, bool piped);
 
 /* ---- elab_stmt.c, elab_param.c -------------------------------------- */
 
@@ -201,12 +268,19 @@ void var_set(Elab *e, const char *name, Value v);
 bool elab_charge(Elab *e, int64_t steps, Span at);
 bool elab_path_fits(Elab *e, const char *path, Span at);
 void elab_param(Elab *e, const Stmt *s);
+void elab_state(Elab *e, const Stmt *s);
+void elab_next(Elab *e, const Stmt *s);
 Node *param_use(Elab *e, LazyParam *p);
 void layer_add(Elab *e, const char *path, const char *kind, Span at,
                bool has_params);
 
 /* ---- elaborate.c ---------------------------------------------------- */
 
+Frame *frame_new(Elab *e, const Decl *d, File *f);
+/* Fix the free dimensions of a signature. */
+bool elab_dims(Elab *e, const Decl *d);
+/* Make an input of the function at hand. */
+bool elab_input(Elab *e, const Par *p);
 /* Whether the bounds of a model's free dimensions hold. */
 bool elab_bounds(Elab *e, const Decl *d);
 

@@ -25,10 +25,10 @@ static Value unknown_arg(Elab *e, const Sig *s, const CallArg *arg) {
                     near ? near : "", near ? "'?" : "");
 }
 
-/* Sort arguments to parameters; given[i] NULL: take the default. */
-static bool args_sort(Elab *e, const Sig *s, const CallArgs *args, Span at,
-                      const CallArg **given) {
-  size_t next = 0;
+const CallArg **elab_args_sort(Elab *e, const Sig *s, const CallArgs *args,
+                               size_t first, Span at) {
+  const CallArg **given = arena_array(e->a, const CallArg *, s->pars.n + 1);
+  size_t next = first;
   bool ok = true, named = false;
   for (size_t i = 0; i < args->n; i++) {
     const CallArg *arg = &args->at[i];
@@ -42,11 +42,17 @@ static bool args_sort(Elab *e, const Sig *s, const CallArgs *args, Span at,
         continue;
       }
       k = (size_t)(p - s->pars.at);
+      if (k < first) {
+        elab_error(e, arg->span, "'%s': argument '%s' is given by scan",
+                   s->name.s, p->name.s);
+        return NULL;
+      }
     } else if (named || next >= s->pars.n) {
       elab_error(e, arg->span, named
                  ? "'%s': an argument without a name stands behind one with"
-                 : "'%s' takes at most %zu arguments", s->name.s, s->pars.n);
-      return false;
+                 : "'%s' takes at most %zu arguments", s->name.s,
+                 s->pars.n - first);
+      return NULL;
     } else {
       next++;
     }
@@ -57,17 +63,17 @@ static bool args_sort(Elab *e, const Sig *s, const CallArgs *args, Span at,
     }
     given[k] = arg;
   }
-  for (size_t i = 0; i < s->pars.n; i++)
+  for (size_t i = first; i < s->pars.n; i++)
     if (!given[i] && !s->pars.at[i].def) {
       elab_error(e, at, "'%s' needs an argument '%s'", s->name.s,
                  s->pars.at[i].name.s);
       ok = false;
     }
-  return ok;
+  return ok ? given : NULL;
 }
 
-static bool par_check(Elab *e, const Par *p, const char *what, Span at,
-                      Value *v) {
+bool elab_par_check(Elab *e, const Par *p, const char *what, Span at,
+                    Value *v) {
   if (!p->type)
     return true;
   if (p->type->is_kind)
@@ -94,7 +100,7 @@ static bool par_bind(Elab *e, const Par *p, const CallArg *arg) {
   const char *what = arena_printf(e->a, "argument '%s' of '%s'", p->name.s,
                                   e->frame->decl->name.s);
   e->outer = arg != NULL;
-  bool ok = par_check(e, p, what, arg ? arg->span : p->name.span, &v);
+  bool ok = elab_par_check(e, p, what, arg ? arg->span : p->name.span, &v);
   e->outer = false;
   if (ok)
     var_set(e, p->name.s, v);
@@ -127,10 +133,12 @@ static Value block_run(Elab *e, const Decl *d, const CallArg **given,
 
 static Value block_call(Elab *e, const Decl *d, const CallArgs *args,
                         const Expr *call) {
-  const Sig *s = &d->sig;
-  const CallArg **given = arena_array(e->a, const CallArg *, s->pars.n + 1);
-  if (!args_sort(e, s, args, call->name.span, given))
+  const CallArg **given = elab_args_sort(e, &d->sig, args, 0,
+                                         call->name.span);
+  if (!given)
     return none;
+  if (d->kind == DECL_FUNC)
+    return func_call(e, d, given, call);
   const char *name = call->as ? elab_path(e, call->as) : d->name.s;
   if (!name)
     return none;
@@ -161,7 +169,8 @@ static Value unknown_callee(Elab *e, const Expr *call) {
   for (int k = 0; k < 2 && !e->dump; k++)
     for (size_t i = 0; i < files[k]->decls.n; i++) {
       const Decl *d = files[k]->decls.at[i];
-      if (d->kind == DECL_BLOCK || d->kind == DECL_MODEL)
+      if (d->kind == DECL_BLOCK || d->kind == DECL_MODEL ||
+          d->kind == DECL_FUNC)
         vec_push(e->a, &names, d->name.s);
     }
   const char *near = nearest_name(name, names.at, names.n);
@@ -199,18 +208,17 @@ Value elab_call(Elab *e, const Expr *call, const Value *piped, Span piped_at) {
   const char *name = call->name.s;
   CallArgs args = {0};
   Op op;
-  if (!strcmp(name, "scan"))
-    return elab_later(e, call->name.span, "'scan'");
+  if (!strcmp(name, "scan") && !e->dump)
+    return elab_scan(e, call, piped != NULL);
   bool ok = args_eval(e, call, piped, piped_at, &args);
   const Decl *d = e->dump ? NULL : unit_decl(e, e->frame->file, name);
-  bool is_op = op_parse(name, &op) && !(op_info(op)->flags & FLAG_LEAF);
+  bool is_op = op_parse(name, &op) && !(op_info(op)->flags & FLAG_LEAF) &&
+               (e->dump || (op != OP_CALL && op != OP_ITEM));
   /* What is wrong with an argument does not hide a wrong name. */
   if (!ok && !d && !is_op && !builtin_known(name, &args))
     return unknown_callee(e, call);
   if (!ok)
     return none;
-  if (d && d->kind == DECL_FUNC)
-    return elab_later(e, call->name.span, "a call of a 'func'");
   if (d && !means_op(d, &args, &op))
     return block_call(e, d, &args, call);
   if (builtin_known(name, &args)) {

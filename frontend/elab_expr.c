@@ -81,6 +81,8 @@ Node *elab_const(Elab *e, Elem to, const Value *v, Span at) {
 static Value read_var(Elab *e, const Value *v) {
   if (v->kind == VAL_PARAM)
     return value_node(param_use(e, v->param));
+  if (v->kind == VAL_STATE)
+    return value_node(func_state(e->m, e->f, v->state));
   return *v;
 }
 
@@ -133,7 +135,10 @@ static Value eval_path(Elab *e, const Expr *x) {
     return read_var(e, v);
   LazyParam *p = find_param(e, path);
   if (p)
-    return value_node(p->node);
+    return value_node(param_use(e, p));
+  State *state = e->dump ? module_state(e->m, path) : NULL;
+  if (state)
+    return value_node(func_state(e->m, e->f, state));
   return unknown_name(e, path, x->span);
 }
 

@@ -355,6 +355,12 @@ static bool node_kernel(Elab *e, Node *n, const OpCall *c, Span at) {
   return false;
 }
 
+bool elab_node_finish(Elab *e, Node *n, const Expr *call, Span at) {
+  node_place(e, n, at);
+  n->path = node_path(e, n, call);
+  return node_typed(e, n, call);
+}
+
 Value elab_op(Elab *e, Op op, const CallArgs *args, const Expr *call,
               Span at) {
   OpCall c = {.op = op, .info = op_info(op)};
@@ -368,9 +374,9 @@ Value elab_op(Elab *e, Op op, const CallArgs *args, const Expr *call,
   for (int i = 0; i < c.info->nattrs; i++)
     if (c.given[i])
       n->attr[i] = c.attr[i];
-  node_place(e, n, at);
-  n->path = node_path(e, n, call);
-  if (!node_typed(e, n, call) || !node_kernel(e, n, &c, at))
+  if ((op == OP_CALL || op == OP_SCAN) && !func_ready(e, attr_str(n, "callee")))
+    return none;
+  if (!elab_node_finish(e, n, call, at) || !node_kernel(e, n, &c, at))
     return none;
   return value_node(n);
 }

@@ -1,6 +1,6 @@
-/* elab_param.c - params, the names of layers, and what is taken twice.  A
- * param exists from its first use on: one that nothing uses asks for no
- * weights, which is how a layer has an optional bias. */
+/* elab_param.c - params and states, the names of layers, and what is taken
+ * twice.  A param exists from its first use on: one that nothing uses asks
+ * for no weights, which is how a layer has an optional bias. */
 #include "frontend/elab.h"
 
 #include <string.h>
@@ -114,8 +114,7 @@ static void path_taken(Elab *e, const LazyParam *p) {
   const Frame *f = frame_taken(e, p->frame);
   Frame *saved = e->frame;
   if (!f) {
-    elab_error(e, p->span, "a param '%s' exists already",
-               p->path);
+    elab_error(e, p->span, "a param or state '%s' exists already", p->path);
     return;
   }
   const Layer *l = map_get(&e->layer_of, f->path);
@@ -140,21 +139,115 @@ static Type param_type(const Elab *e, const LazyParam *p) {
 }
 
 Node *param_use(Elab *e, LazyParam *p) {
-  if (p->node)
-    return p->node;
+  if (p->param)
+    return func_param(e->m, e->f, p->param);
   const char *path = p->path;
-  if (map_get(&e->params, path)) {
+  if (map_get(&e->params, path) || module_state(e->m, path)) {
     path_taken(e, p);
     path = module_fresh_path(e->m, path);
   }
   Param *q = module_add_param(e->m, path, param_type(e, p), NULL);
   q->init = p->init;
   q->span = p->span;
-  p->node = func_param(e->m, e->f, q);
-  p->node->span = p->span;
-  Type t = p->node->type;
-  node_infer(e->m, p->node, e->d);
-  p->node->type = t;
+  p->param = q;
+  Node *n = func_param(e->m, e->f, q);
+  n->span = p->span;
+  Type t = n->type;
+  node_infer(e->m, n, e->d);
+  n->type = t;
   map_put(e->a, &e->params, q->path, p);
-  return p->node;
+  return n;
+}
+
+/* ---- states ---------------------------------------------------------- */
+
+static bool state_value(Elab *e, const Expr *x, State *s) {
+  Value v = elab_expr(e, x);
+  if (v.kind == VAL_NONE)
+    return false;
+  bool ok = value_is_literal(&v);
+  if (v.kind == VAL_NODE && v.node->op == OP_CONST &&
+      v.node->type.elem == s->type.elem) {   /* i32(3) */
+    s->value = v.node->value;
+    s->ivalue = v.node->ivalue;
+    return true;
+  }
+  Node *n = ok ? elab_const(e, s->type.elem, &v, x->span) : NULL;
+  if (n) {
+    s->value = n->value;
+    s->ivalue = n->ivalue;
+    return true;
+  }
+  if (!ok)
+    elab_error(e, x->span, "a state begins as a number, found %s",
+               value_describe(e->a, &v));
+  return false;
+}
+
+void elab_state(Elab *e, const Stmt *s) {
+  const char *name = elab_path(e, s->path);
+  Value v = {.kind = VAL_NONE};
+  Type t;
+  if (!name)
+    return;
+  if (elab_type(e, s->type, &t)) {
+    const char *path = path_join_scope(e->a, e->frame->scope, name);
+    const State *old = module_state(e->m, path);
+    if (old || map_get(&e->params, path)) {
+      if (old)
+        elab_also(e, old->span);
+      elab_error(e, s->path->span, "a %s '%s' exists already: add `as NAME` "
+                 "to one of the layers", old ? "state" : "param", path);
+    } else {
+      v.state = module_add_state(e->m, path, t);
+      v.state->span = elab_user_span(e, s->path->span);
+      if (state_value(e, s->value, v.state))
+        v.kind = VAL_STATE;
+    }
+  }
+  var_set(e, name, v);
+}
+
+/* The state of this scope, of the file, or in a dump of that path. */
+static State *state_find(Elab *e, const char *name) {
+  Value *v = var_get(e, name);
+  if (v && v->kind == VAL_STATE)
+    return v->state;
+  return e->dump ? module_state(e->m, name) : NULL;
+}
+
+void elab_next(Elab *e, const Stmt *s) {
+  const char *name = elab_path(e, s->path);
+  if (!name)
+    return;
+  Value v = elab_expr(e, s->value);
+  State *state = state_find(e, name);
+  Value *var = var_get(e, name);
+  if (v.kind == VAL_NONE || (var && var->kind == VAL_NONE))
+    return;
+  if (!state) {
+    elab_error(e, s->path->span, "'%s' is no state, which `next` sets", name);
+    return;
+  }
+  if (value_is_literal(&v) && state->type.rank == 0) {
+    Node *n = elab_const(e, state->type.elem, &v, s->value->span);
+    if (!n)
+      return;
+    v = value_node(n);
+  }
+  if (v.kind != VAL_NODE || v.node->type.elem != state->type.elem ||
+      !type_same_shape(&v.node->type, &state->type)) {
+    Text t = {0};
+    type_print(&t, &state->type);
+    elab_error(e, s->value->span, "next '%s': expected %s, found %s", name,
+               t.s, value_describe(e->a, &v));
+    text_free(&t);
+    return;
+  }
+  for (size_t i = 0; i < e->f->nexts.n; i++)
+    if (e->f->nexts.at[i].state == state) {
+      elab_error(e, s->path->span, "the next '%s' is given twice", name);
+      return;
+    }
+  func_next(e->m, e->f, state, v.node);
 }

@@ -183,8 +183,8 @@ void elab_stmts(Elab *e, const Stmts *body) {
     case STMT_PARAM: elab_param(e, s); break;
     case STMT_REPEAT: stmt_repeat(e, s); break;
     case STMT_WEIGHTS: stmt_weights(e, s); break;
-    case STMT_STATE: elab_later(e, s->span, "'state'"); break;
-    case STMT_NEXT: elab_later(e, s->span, "'next'"); break;
+    case STMT_STATE: elab_state(e, s); break;
+    case STMT_NEXT: elab_next(e, s); break;
     }
   }
 }
@@ -200,6 +200,8 @@ static Value result_get(Elab *e, const Bind *b) {
   v = *p;
   if (v.kind == VAL_PARAM)
     v = value_node(param_use(e, v.param));
+  if (v.kind == VAL_STATE)
+    v = value_node(func_state(e->m, e->f, v.state));
   Type want;
   if (v.kind == VAL_NONE || !b->type)
     return v;

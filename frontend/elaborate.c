@@ -96,7 +96,7 @@ static bool dim_fix(Elab *e, const Decl *d, const char *name, Span at) {
                     name, bound_text(e, d, name), name);
 }
 
-static bool dims_fix(Elab *e, const Decl *d) {
+bool elab_dims(Elab *e, const Decl *d) {
   bool ok = true;
   for (size_t i = 0; i < d->sig.pars.n; i++) {
     const TypeExpr *t = d->sig.pars.at[i].type;
@@ -107,8 +107,32 @@ static bool dims_fix(Elab *e, const Decl *d) {
         ok &= dim_fix(e, d, s, x->span);
     }
   }
+  return ok;
+}
+
+/* Whether a func of the file has the dimension. */
+static bool func_has_dim(const File *f, const char *name) {
+  for (size_t i = 0; i < f->decls.n; i++) {
+    const Decl *d = f->decls.at[i];
+    for (size_t k = 0; d->kind == DECL_FUNC && k < d->sig.pars.n; k++) {
+      const TypeExpr *t = d->sig.pars.at[k].type;
+      for (size_t j = 0; t && j < t->dims.n; j++) {
+        const Expr *x = t->dims.at[j];
+        const char *s = x->kind == EXPR_PATH ? path_single(x->path) : NULL;
+        if (s && !strcmp(s, name))
+          return true;
+      }
+    }
+  }
+  return false;
+}
+
+/* Every --dim must mean something. */
+static bool dims_known(Elab *e, const Decl *d) {
+  bool ok = true;
   for (size_t i = 0; i < e->o->ndims; i++)
-    if (!map_get(&e->frame->vars, e->o->dims[i].name))
+    if (!map_get(&e->frame->vars, e->o->dims[i].name) &&
+        !func_has_dim(d->file, e->o->dims[i].name))
       ok = diag_error_at(e->d, EXIT_USAGE, "--dim",
                          "the model '%s' has no free dimension '%s'",
                          d->name.s, e->o->dims[i].name);
@@ -148,7 +172,7 @@ bool elab_bounds(Elab *e, const Decl *d) {
 
 /* ---- running the model ---------------------------------------------- */
 
-static bool input_add(Elab *e, const Par *p) {
+bool elab_input(Elab *e, const Par *p) {
   Type t;
   if (p->type && !p->type->is_kind) {
     if (!elab_type(e, p->type, &t))
@@ -179,31 +203,17 @@ static bool input_add(Elab *e, const Par *p) {
 /* The body is looked at even when an input is wrong, for its errors; a
  * dimension that is not fixed leaves nothing to look at. */
 static bool model_signature(Elab *e, const Decl *d) {
-  if (!dims_fix(e, d) || !elab_bounds(e, d))
+  if (!(elab_dims(e, d) & dims_known(e, d)) || !elab_bounds(e, d))
     return false;
   for (size_t i = 0; i < d->sig.pars.n; i++) {
     const Par *p = &d->sig.pars.at[i];
-    if (!input_add(e, p))
+    if (!elab_input(e, p))
       var_set(e, p->name.s, (Value){.kind = VAL_NONE});
   }
   return true;
 }
 
-static void model_outputs(Elab *e, const Decl *d, const Value *v) {
-  for (size_t i = 0; i < d->sig.results.n; i++) {
-    const Bind *b = &d->sig.results.at[i];
-    Value item = d->sig.results.n == 1 ? *v : v->at[i];
-    if (value_is_number(&item))
-      item = value_node(elab_const(e, F32, &item, b->name.span));
-    if (item.kind == VAL_NODE)
-      func_output(e->m, e->f, b->name.s, item.node);
-    else
-      elab_error(e, b->name.span, "result '%s': expected a tensor, found %s",
-                 b->name.s, value_describe(e->a, &item));
-  }
-}
-
-static Frame *frame_new(Elab *e, const Decl *d, File *f) {
+Frame *frame_new(Elab *e, const Decl *d, File *f) {
   Frame *fr = arena_new_of(e->a, Frame);
   fr->decl = d;
   fr->file = f;
@@ -221,8 +231,6 @@ static void units_run(Elab *e) {
       const Decl *d = u->file->decls.at[k];
       if (d->kind == DECL_STMT)
         vec_push(e->a, &all, d->stmt);
-      if (d->kind == DECL_FUNC)
-        elab_later(e, d->name.span, "a 'func'");
     }
     elab_stmts(e, &all);
   }
@@ -230,6 +238,8 @@ static void units_run(Elab *e) {
 
 static bool model_run(Elab *e, const Decl *d) {
   e->f = func_new(e->m, d->name.s);
+  if (e->dump)
+    funcs_declare(e, d->file);
   units_run(e);
   e->frame = frame_new(e, d, d->file);
   if (!model_signature(e, d))
@@ -237,10 +247,12 @@ static bool model_run(Elab *e, const Decl *d) {
   elab_stmts(e, &d->body);
   Value v = elab_results(e, d);
   if (v.kind != VAL_NONE)
-    model_outputs(e, d, &v);
-  if (diags_errors(e->d) != e->base)
+    func_outputs(e, d, &v);
+  funcs_finish(e, d->file);
+  if (diags_errors(e->d) != e->base || !states_check(e) || !inputs_check(e))
     return false;
-  func_tidy(e->m, e->f);
+  for (size_t i = 0; i < e->m->funcs.n; i++)
+    func_tidy(e->m, e->m->funcs.at[i]);
   return true;
 }
 

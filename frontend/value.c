@@ -59,6 +59,7 @@ void value_print(Text *t, const Value *v) {
     break;
   case VAL_NODE: type_print(t, &v->node->type); break;
   case VAL_PARAM: type_print(t, &v->param->type); break;
+  case VAL_STATE: type_print(t, &v->state->type); break;
   case VAL_NONE: text_puts(t, "nothing"); break;
   case VAL_LIST: case VAL_TUPLE:
     text_putc(t, v->kind == VAL_LIST ? '[' : '(');
@@ -73,7 +74,7 @@ void value_print(Text *t, const Value *v) {
 const char *value_describe(Arena *a, const Value *v) {
   static const char *const kinds[] = {
     "nothing", "int ", "float ", "bool ", "string ", "pattern ", "pattern ",
-    "element type ", "tensor ", "list ", "tuple ", "range ", "tensor "
+    "element type ", "tensor ", "list ", "tuple ", "range ", "tensor ", "state "
   };
   Text t = {0};
   text_puts(&t, kinds[v->kind]);

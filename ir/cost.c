@@ -61,9 +61,47 @@ static int64_t bytes_of(const Node *n) {
   return n->op == OP_CONST ? 0 : type_bytes(&n->type);
 }
 
+static int64_t add_capped(int64_t a, int64_t b) {
+  int64_t c;
+  return __builtin_add_overflow(a, b, &c) ? INT64_MAX : c;
+}
+
+static void cost_add(Cost *to, const Cost *c, int64_t times) {
+  to->macs = add_capped(to->macs, mul_capped(c->macs, times));
+  to->nonzero_macs =
+    add_capped(to->nonzero_macs, mul_capped(c->nonzero_macs, times));
+  to->bytes = add_capped(to->bytes, mul_capped(c->bytes, times));
+}
+
+/* All of a function and what it calls. */
+static Cost func_cost(Module *m, const Func *f) {
+  Arena *a = arena_new();
+  size_t n;
+  Func **order = funcs_bottom_up(a, m, &n);
+  Cost *cost = arena_array(a, Cost, m->funcs.n);
+  for (size_t k = 0; k < n; k++) {
+    Cost *c = &cost[func_index(m, order[k])];
+    for (size_t i = 0; i < order[k]->nodes.n; i++) {
+      const Node *x = order[k]->nodes.at[i];
+      const Func *to = node_callee(m, x);
+      Cost own = to ? cost[func_index(m, to)] : node_cost(m, x);
+      cost_add(c, &own, x->op == OP_SCAN ? scan_steps(x) : 1);
+    }
+  }
+  Cost all = cost[func_index(m, f)];
+  arena_free(a);
+  return all;
+}
+
 Cost node_cost(Module *m, const Node *n) {
   Cost c = {0, 0, 0};
-  if (op_info(n->op)->flags & FLAG_LEAF) return c;
+  const Func *to = node_callee(m, n);
+  if (op_info(n->op)->flags & FLAG_LEAF || n->op == OP_ITEM) return c;
+  if (to) {
+    Cost each = func_cost(m, to);
+    cost_add(&c, &each, n->op == OP_SCAN ? scan_steps(n) : 1);
+    return c;
+  }
   c.macs = mul_capped(type_elems(&n->type), macs_each(n));
   if (n->op == OP_CONV2D_TRANSPOSE) {   /* each pixel of x goes to a window */
     const int64_t *w = n->in[1]->type.dim;

@@ -44,14 +44,41 @@ int64_t elem_wrap(Elem e, int64_t v) {
 
 /* ---- one node ------------------------------------------------------- */
 
+static void tensor_fill(Tensor *t, double v, int64_t i) {
+  int64_t count = type_elems(&t->type);
+  for (int64_t k = 0; k < count; k++)
+    if (elem_is_float(t->type.elem)) t->v[k] = v;
+    else t->i[k] = i;
+}
+
+Tensor *states_reset(Arena *a, const Module *m) {
+  Tensor *all = arena_array(a, Tensor, m->states.n + 1);
+  for (size_t i = 0; i < m->states.n; i++) {
+    const State *s = m->states.at[i];
+    all[i] = tensor_new(a, &s->type);
+    tensor_fill(&all[i], s->value, s->ivalue);
+  }
+  return all;
+}
+
+/* Calls are made by func_eval, which knows their functions. */
+void eval_call(EvalCtx *c) {
+  (void)c;
+  unreachable();
+}
+
 void eval_leaf(EvalCtx *c) {
   const Node *n = c->n;
   int64_t count = type_elems(&n->type);
   ensure(n->op != OP_INPUT);
+  if (n->op == OP_STATE) {
+    ensure(c->o->states);
+    const Tensor *s = &c->o->states[n->state->order];
+    if (count) memcpy(c->out->v, s->v, (size_t)count * sizeof(double));
+    return;
+  }
   if (n->op == OP_CONST) {
-    for (int64_t i = 0; i < count; i++)
-      if (elem_is_float(n->type.elem)) c->out->v[i] = n->value;
-      else c->out->i[i] = n->ivalue;
+    tensor_fill(c->out, n->value, n->ivalue);
     return;
   }
   if (!elem_is_float(n->type.elem)) {
@@ -97,9 +124,11 @@ typedef struct Run {
   const EvalOpts *o;
   Arena *a;
   Tensor *value;
+  Tensor **results;        /* by id: of calls */
   int *uses;
   Buffer **own;
   bool keep;
+  Diags *d;
 } Run;
 
 static bool params_present(Run *r, Diags *d) {
@@ -122,9 +151,119 @@ static void release(Run *r, const Node *n) {
   r->own[n->id] = NULL;
 }
 
-static void run_node(Run *r, const Node *n, const bool *is_output) {
-  size_t bytes = checked_mul((size_t)type_elems(&n->type), sizeof(double));
+/* ---- calls ---------------------------------------------------------- */
+
+static void values_copy(Tensor *to, int64_t at, const Tensor *from) {
+  int64_t n = type_elems(&from->type);
+  if (n > 0) memcpy(to->v + at, from->v, (size_t)n * sizeof(double));
+}
+
+/* One call; its results go to out, which has room. */
+static bool callee_run(Run *r, Func *f, const Tensor *in, Tensor *out) {
+  Arena *a = arena_new();
+  Tensor *v = func_eval(a, r->m, f, in, r->o, false, r->d);
+  for (size_t i = 0; v && i < f->outputs.n; i++)
+    values_copy(&out[i], 0, &v[f->outputs.at[i].node->id]);
+  arena_free(a);
+  return v != NULL;
+}
+
+/* Elements of step t of x, along an axis of n steps: `outer` runs of `inner`
+ * elements; to a slice, or (back) from one. */
+static void slice_move(Tensor *x, Tensor *slice, int axis, int64_t t,
+                       bool back) {
+  int64_t outer = 1, inner = 1, n = x->type.dim[axis];
+  for (int i = 0; i < axis; i++) outer *= x->type.dim[i];
+  for (int i = axis + 1; i < x->type.rank; i++) inner *= x->type.dim[i];
+  for (int64_t o = 0; inner > 0 && o < outer; o++) {
+    double *whole = x->v + (o * n + t) * inner, *part = slice->v + o * inner;
+    memcpy(back ? whole : part, back ? part : whole,
+           (size_t)inner * sizeof(double));
+  }
+}
+
+static int norm_axis(const Node *n, int rank) {
+  return eval_axis(attr_int(n, "axis"), rank);
+}
+
+/* Step by step: slices in, results stacked, carries handed on. */
+static bool scan_run(Run *r, const Node *n, Func *f, Tensor *out) {
+  Arena *a = arena_new();
+  size_t nin = f->inputs.n, nout = f->outputs.n;
+  size_t slices = (size_t)attr_int(n, "slices");
+  size_t carries = (size_t)attr_int(n, "carries"), stacked = nout - carries;
+  Tensor *in = arena_array(a, Tensor, nin + 1);
+  Tensor *step = arena_array(a, Tensor, nout + 1);
+  bool ok = true;
+  for (size_t i = 0; i < nin; i++) {
+    in[i] = tensor_new(a, &f->inputs.at[i]->type);
+    if (i >= slices) values_copy(&in[i], 0, &r->value[n->in[i]->id]);
+  }
+  for (size_t i = 0; i < nout; i++)
+    step[i] = tensor_new(a, &f->outputs.at[i].node->type);
+  int64_t count = scan_steps(n);
+  for (int64_t k = 0; ok && k < count; k++) {
+    int64_t t = attr_bool(n, "reverse") ? count - 1 - k : k;
+    for (size_t i = 0; i < slices; i++) {
+      Tensor *x = &r->value[n->in[i]->id];
+      slice_move(x, &in[i], norm_axis(n, x->type.rank), t, false);
+    }
+    ok = callee_run(r, f, in, step);
+    for (size_t i = 0; i < stacked; i++)
+      slice_move(&out[i], &step[i], norm_axis(n, out[i].type.rank), t, true);
+    for (size_t i = 0; i < carries; i++)
+      values_copy(&in[slices + i], 0, &step[stacked + i]);
+  }
+  for (size_t i = 0; i < carries; i++)
+    values_copy(&out[stacked + i], 0, &in[slices + i]);
+  arena_free(a);
+  return ok;
+}
+
+/* The type that item `index` of a call has. */
+static Type item_type(const Run *r, const Node *n, int index) {
+  Node item = {.op = OP_ITEM, .nin = 1, .in = (Node *[]){(Node *)n}};
+  Attr attr = op_info(OP_ITEM)->def[0];
+  Diags *d = diags_new();
+  item.attr = &attr;
+  attr_set_int(&item, "index", index);
+  bool ok = node_infer(r->m, &item, d);
+  ensure(ok);
+  diags_free(d);
+  return item.type;
+}
+
+static bool run_call(Run *r, const Node *n) {
+  Func *f = node_callee(r->m, n);
+  Arena *a = arena_new();
+  Tensor *out = arena_array(r->a, Tensor, f->outputs.n + 1);
+  Tensor *in = arena_array(a, Tensor, (size_t)n->nin + 1);
+  for (int i = 0; i < n->nin; i++) in[i] = r->value[n->in[i]->id];
+  for (size_t i = 0; i < f->outputs.n; i++) {
+    Type t = item_type(r, n, (int)i);
+    out[i] = tensor_new(r->a, &t);
+  }
+  bool ok = n->op == OP_CALL ? callee_run(r, f, in, out)
+                             : scan_run(r, n, f, out);
+  arena_free(a);
+  r->results[n->id] = out;
+  r->value[n->id] = (Tensor){n->type, {NULL}};
+  for (int i = 0; i < n->nin; i++) release(r, n->in[i]);
+  return ok;
+}
+
+/* ---- the walk ------------------------------------------------------- */
+
+static bool run_node(Run *r, const Node *n, const bool *is_output) {
+  if (n->op == OP_CALL || n->op == OP_SCAN) return run_call(r, n);
   Tensor *out = &r->value[n->id];
+  if (n->op == OP_ITEM) {
+    *out = r->results[n->in[0]->id][attr_int(n, "index")];
+    out->type = n->type;
+    release(r, n->in[0]);
+    return true;
+  }
+  size_t bytes = checked_mul((size_t)type_elems(&n->type), sizeof(double));
   if (r->keep || is_output[n->id]) {
     out->v = arena_alloc(r->a, bytes ? bytes : sizeof(double));
   } else {
@@ -137,6 +276,7 @@ static void run_node(Run *r, const Node *n, const bool *is_output) {
   node_eval(r->m, n, in, out, r->o);
   for (int i = 0; i < n->nin; i++)
     if (n->in[i]) release(r, n->in[i]);
+  return true;
 }
 
 /* An input's value: the caller's tensor itself, which must fit. */
@@ -150,25 +290,50 @@ static void bind_inputs(Run *r, const Tensor *in) {
   }
 }
 
+/* What the states become, all at once. */
+static void nexts_store(Run *r, Tensor *states) {
+  size_t n = r->f->nexts.n;
+  Tensor *new = arena_array(r->a, Tensor, n + 1);
+  for (size_t i = 0; i < n; i++) {
+    const Next *x = &r->f->nexts.at[i];
+    new[i] = tensor_new(r->a, &x->state->type);
+    values_copy(&new[i], 0, &r->value[x->node->id]);
+  }
+  for (size_t i = 0; i < n; i++)
+    values_copy(&states[r->f->nexts.at[i].state->order], 0, &new[i]);
+}
+
+static bool func_run(Run *r, const Tensor *in) {
+  size_t n = r->f->nodes.n;
+  for (size_t i = 0; i < n; i++) r->f->nodes.at[i]->id = (uint32_t)i;
+  if (!params_present(r, r->d)) return false;
+  r->uses = func_uses(r->a, r->f);
+  bool *stays = arena_array(r->a, bool, n + 1);
+  for (size_t i = 0; i < r->f->outputs.n; i++)
+    stays[r->f->outputs.at[i].node->id] = true;
+  for (size_t i = 0; i < r->f->nexts.n; i++)
+    stays[r->f->nexts.at[i].node->id] = true;
+  bind_inputs(r, in);
+  for (size_t i = 0; i < n; i++) {
+    const Node *node = r->f->nodes.at[i];
+    if (node->op != OP_INPUT && !run_node(r, node, stays)) return false;
+    if (r->uses[i] == 0) buffer_unref(r->own[i]), r->own[i] = NULL;
+  }
+  for (size_t i = 0; !r->keep && i < n; i++)
+    if (!stays[i]) r->value[i].v = NULL;
+  return true;
+}
+
 Tensor *func_eval(Arena *a, Module *m, Func *f, const Tensor *in,
                   const EvalOpts *o, bool keep, Diags *d) {
   size_t n = f->nodes.n;
-  Run r = {m, f, o, a, arena_array(a, Tensor, n + 1), NULL,
-           arena_array(a, Buffer *, n + 1), keep};
-  for (size_t i = 0; i < n; i++) f->nodes.at[i]->id = (uint32_t)i;
-  if (!params_present(&r, d)) return NULL;
-  r.uses = func_uses(a, f);
-  bool *is_output = arena_array(a, bool, n + 1);
-  for (size_t i = 0; i < f->outputs.n; i++)
-    is_output[f->outputs.at[i].node->id] = true;
-  bind_inputs(&r, in);
-  for (size_t i = 0; i < n; i++) {
-    const Node *node = f->nodes.at[i];
-    if (node->op != OP_INPUT) run_node(&r, node, is_output);
-    if (r.uses[i] == 0) buffer_unref(r.own[i]), r.own[i] = NULL;
-  }
-  if (!keep)
-    for (size_t i = 0; i < n; i++)
-      if (!is_output[i]) r.value[i].v = NULL;
+  EvalOpts own = *o;
+  if (!own.states) own.states = states_reset(a, m);
+  Run r = {.m = m, .f = f, .o = &own, .a = a, .keep = keep, .d = d};
+  r.value = arena_array(a, Tensor, n + 1);
+  r.results = arena_array(a, Tensor *, n + 1);
+  r.own = arena_array(a, Buffer *, n + 1);
+  if (!func_run(&r, in)) return NULL;
+  nexts_store(&r, own.states);
   return r.value;
 }

@@ -106,6 +106,8 @@ void func_replace(Func *f, Node *old, Node *to) {
   }
   for (size_t i = 0; i < f->outputs.n; i++)
     if (f->outputs.at[i].node == old) f->outputs.at[i].node = to;
+  for (size_t i = 0; i < f->nexts.n; i++)
+    if (f->nexts.at[i].node == old) f->nexts.at[i].node = to;
 }
 
 int *func_uses(Arena *a, const Func *f) {
@@ -118,6 +120,7 @@ int *func_uses(Arena *a, const Func *f) {
   }
   for (size_t i = 0; i < f->outputs.n; i++)
     uses[f->outputs.at[i].node->id]++;
+  for (size_t i = 0; i < f->nexts.n; i++) uses[f->nexts.at[i].node->id]++;
   return uses;
 }
 

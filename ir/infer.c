@@ -187,9 +187,8 @@ static bool size_check(InferCtx *c) {
 }
 
 bool node_infer(Module *m, Node *n, Diags *d) {
-  (void)m;
   const OpInfo *info = op_info(n->op);
-  InferCtx c = {.op = info->name, .n = n, .d = d};
+  InferCtx c = {.op = info->name, .m = m, .n = n, .d = d};
   if (!operands_check(&c) || !attrs_check(&c) || !rules[n->op](&c) ||
       !size_check(&c))
     return false;
@@ -201,9 +200,11 @@ bool node_infer(Module *m, Node *n, Diags *d) {
  * params, whose type is their Param's. */
 bool infer_leaf(InferCtx *c) {
   const Node *n = c->n;
-  c->out = n->op == OP_PARAM ? n->param->type : n->type;
+  c->out = n->op == OP_PARAM ? n->param->type
+           : n->op == OP_STATE ? n->state->type : n->type;
   if (n->op == OP_INPUT) c->op = n->name ? n->name : c->op;
   if (n->op == OP_PARAM) c->op = n->param->path;
+  if (n->op == OP_STATE) c->op = n->state->path;
   for (int i = 0; i < c->out.rank; i++)
     if (c->out.dim[i] < 0)
       return infer_error(c, "dimension %d is not fixed, expected --dim", i);

@@ -10,6 +10,7 @@ enum { MAX_WINDOW = 1 << 30 };
 
 typedef struct InferCtx {
   const char *op;      /* name, for messages */
+  const Module *m;
   const Node *n;
   Diags *d;
   Type out;            /* what the rule finds */

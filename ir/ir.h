@@ -197,6 +197,17 @@ typedef struct Param {
   uint32_t order;      /* position in module.params after func_tidy */
 } Param;
 
+/* What is kept from one call of the artifact to the next: `value` in every
+ * element at first and after a reset. */
+typedef struct State {
+  const char *path;
+  Type type;           /* no encodings: row-major */
+  double value;        /* of a float type */
+  int64_t ivalue;      /* of any other */
+  Span span;
+  uint32_t order;      /* position in module.states */
+} State;
+
 typedef struct Node Node;
 struct Node {
   Op op;
@@ -214,20 +225,28 @@ struct Node {
   int tile[2];         /* rows x vectors of the kernel, 0 when it has none */
   const char *why;     /* why this kernel; for reports, not printed */
   Param *param;        /* OP_PARAM */
+  State *state;        /* OP_STATE: its value before this call */
   double value;        /* OP_CONST: a scalar literal, of a float type */
   int64_t ivalue;      /* of any other type */
 };
 
 typedef struct Output { const char *name; Node *node; } Output;
+/* The value that a state has after the call. */
+typedef struct Next { State *state; Node *node; } Next;
 
-/* Nodes in topological order; INPUT, PARAM and CONST leaves are among
- * them.  Each Param has at most one PARAM node in a function. */
+/* Nodes in topological order; INPUT, PARAM, STATE and CONST leaves are among
+ * them.  Each Param has at most one PARAM node in a function, each State at
+ * most one STATE node and one Next.  The first function of a module is the
+ * model; any other is an entry of the artifact too, unless its name begins
+ * with _ .  Only a function that no other calls has nexts. */
 typedef struct Func {
   const char *name;
   Vec(Node *) nodes;
   Map param_node;       /* path -> its PARAM node, for func_param */
+  Map state_node;       /* path -> its STATE node */
   Vec(Node *) inputs;   /* OP_INPUT, in the order of the signature */
   Vec(Output) outputs;
+  Vec(Next) nexts;
 } Func;
 
 /* First line of a dump. */
@@ -254,6 +273,7 @@ typedef struct Module {
   const char *name;     /* the model's */
   Vec(Func *) funcs;    /* [0] is the model */
   Vec(Param *) params;
+  Vec(State *) states;
   Map param_of;         /* path -> Param *, for module_param */
   Map next_suffix;      /* wish -> first that may be free, for fresh paths */
   Vec(RecipeStep) recipe;
@@ -301,6 +321,17 @@ uint32_t sparse_col(const Param *p, int64_t block);
 /* Whether values and index hold what the type says; else text in why. */
 bool sparse_check(const Param *p, Text *why);
 
+/* States, in the order in which they were added. */
+State *module_state(const Module *m, const char *path);   /* or NULL */
+State *module_add_state(Module *m, const char *path, Type t);
+Func *module_func(const Module *m, const char *name);     /* or NULL */
+/* Position in module.funcs. */
+size_t func_index(const Module *m, const Func *f);
+/* Whether callers of the artifact can call it. */
+bool func_is_entry(const Module *m, const Func *f);
+/* Entries and all that they call, those that are called first. */
+Func **funcs_bottom_up(Arena *a, const Module *m, size_t *n);
+
 Func *func_new(Module *m, const char *name);
 /* Append a node with all-default attributes; type not inferred yet.  n->in
  * gets a slot for every operand of the op, NULL behind the nin given. */
@@ -308,6 +339,9 @@ Node *func_add(Module *m, Func *f, Op op, Node *const *in, int nin);
 Node *func_input(Module *m, Func *f, const char *name, Type t);
 Node *func_param(Module *m, Func *f, Param *p);   /* existing or new */
 Node *func_param_node(const Func *f, const Param *p);   /* or NULL */
+Node *func_state(Module *m, Func *f, State *s);   /* existing or new */
+/* The state gets the value of n when the call ends. */
+void func_next(Module *m, Func *f, State *s, Node *n);
 Node *func_const(Module *m, Func *f, double v);   /* of type f32 */
 /* A literal of any type that is no float. */
 Node *func_const_int(Module *m, Func *f, Elem e, int64_t v);
@@ -337,6 +371,20 @@ void attr_set_str(Module *m, Node *n, const char *name, const char *v);
 void attr_set_ints(Module *m, Node *n, const char *name, const int64_t *v,
                    int count);
 bool attr_equal(const Attr *a, const Attr *b);
+/* The function that a call or scan calls; NULL for any other node. */
+Func *node_callee(const Module *m, const Node *n);
+/* Bytes of arena that a call of f takes, once offsets are planned. */
+int64_t func_arena_bytes(const Func *f);
+/* The workspace of a call or scan: the callee's arena, then room for each of
+ * its results, then for each carry once more; offsets are multiples of 64. */
+typedef struct Workspace {
+  int64_t bytes;
+  int64_t result[64], carry[64];    /* offsets */
+} Workspace;
+enum { MAX_RESULTS = 64 };
+Workspace node_workspace(const Module *m, const Node *n);
+/* Steps of a scan. */
+int64_t scan_steps(const Node *n);
 /* Operand by its name in ops.def ("b"), NULL when absent. */
 Node *node_operand(const Node *n, const char *name);
 
@@ -376,7 +424,11 @@ typedef struct EvalOpts {
   bool round;    /* round each op's result to its element type (folding);
                     f16 and bf16 always are */
   bool blas;     /* OpenBLAS for large products; never when folding */
+  Tensor *states;   /* one a state: read, and written when a function ends;
+                       NULL: as after a reset, and gone afterwards */
 } EvalOpts;
+/* All states as they are after a reset. */
+Tensor *states_reset(Arena *a, const Module *m);
 /* One node from its operands' tensors (NULL where absent) into `out`, which
  * the caller allocated; out->type is n->type. Double arithmetic (integers:
  * modulo 2^bits), plain loops in a fixed order. */

@@ -103,7 +103,7 @@ const char *names_fresh(Names *s, const char *wish) {
 /* ---- names of a function -------------------------------------------- */
 
 /* Names that a value must not have: those of the language, of ops, of
- * inputs, and the first words of params' paths. */
+ * inputs and functions, and the first words of params' and states' paths. */
 static void names_reserve(Names *s, const Module *m, const Func *f) {
   size_t n;
   const char *const *ops = op_names(&n);
@@ -115,8 +115,13 @@ static void names_reserve(Names *s, const Module *m, const Func *f) {
     const char *path = m->params.at[i]->path;
     name_take(s, arena_strndup(s->arena, path, ident_len(path)));
   }
+  for (size_t i = 0; i < m->states.n; i++) {
+    const char *path = m->states.at[i]->path;
+    name_take(s, arena_strndup(s->arena, path, ident_len(path)));
+  }
   for (size_t i = 0; i < f->inputs.n; i++)
     name_take(s, f->inputs.at[i]->name);
+  for (size_t i = 0; i < m->funcs.n; i++) name_take(s, m->funcs.at[i]->name);
 }
 
 /* The author's name with everything strange made `_`; without one the last
@@ -147,6 +152,7 @@ static void outputs_bind(Names *s, const Module *m, const Func *f) {
     for (size_t k = 0; k < f->inputs.n; k++)
       taken |= strcmp(f->inputs.at[k]->name, o->name) == 0;
     taken |= map_get(&m->param_of, o->name) != NULL;
+    taken |= module_state(m, o->name) != NULL;
     if (!leaf && !taken && !s->of[o->node->id]) {
       s->of[o->node->id] = o->name;
       s->binds[i] = true;

@@ -224,6 +224,8 @@ uint32_t op_elems(const OpInfo *info, int i) {
   case 'k': return 1u << I32;
   case 'b': return 1u << B1;
   case 'm': return 1u << F32 | 1u << B1;
+  case 'x': return ANY_MASK;
+  case 'w': return 1u << U8;
   default: unreachable();
   }
 }

@@ -56,6 +56,8 @@ static void ref_print(Text *out, const Names *names, const Node *n) {
     const_print(out, n);
   else if (n->op == OP_PARAM)
     text_puts(out, n->param->path);
+  else if (n->op == OP_STATE)
+    text_puts(out, n->state->path);
   else
     text_puts(out, names_of(names, n));
 }
@@ -196,6 +198,16 @@ static void signature_print(Text *out, const Func *f) {
   text_puts(out, " {\n");
 }
 
+static void state_print(Text *out, const State *s) {
+  Node value = {.op = OP_CONST, .type = type_make(s->type.elem, 0, NULL),
+                .value = s->value, .ivalue = s->ivalue};
+  text_printf(out, "  state %s: ", s->path);
+  type_print(out, &s->type);
+  text_puts(out, " = ");
+  const_print(out, &value);
+  text_puts(out, ";\n");
+}
+
 static void func_print(Text *out, const Module *m, const Func *f,
                        const char *weights) {
   bool model = f == m->funcs.at[0];
@@ -206,6 +218,8 @@ static void func_print(Text *out, const Module *m, const Func *f,
     type_print(out, &m->params.at[i]->type);
     text_puts(out, ";\n");
   }
+  for (size_t i = 0; model && i < m->states.n; i++)
+    state_print(out, m->states.at[i]);
   Names *names = names_new(m, f);
   for (size_t i = 0; i < f->nodes.n; i++) {
     const Node *n = f->nodes.at[i];
@@ -213,6 +227,11 @@ static void func_print(Text *out, const Module *m, const Func *f,
     text_puts(out, "  ");
     statement_print(out, names, n);
     text_putc(out, '\n');
+  }
+  for (size_t i = 0; i < f->nexts.n; i++) {
+    text_printf(out, "  next %s = ", f->nexts.at[i].state->path);
+    ref_print(out, names, f->nexts.at[i].node);
+    text_puts(out, ";\n");
   }
   aliases_print(out, names, f);
   names_free(names);
@@ -266,7 +285,8 @@ void node_print(Text *out, const Module *m, const Func *f, const Node *n) {
     if (n->op == OP_CONST)
       const_print(out, n);
     else
-      text_puts(out, n->op == OP_PARAM ? n->param->path : n->name);
+      text_puts(out, n->op == OP_PARAM ? n->param->path
+                     : n->op == OP_STATE ? n->state->path : n->name);
     text_puts(out, ": ");
     type_print(out, &n->type);
     return;

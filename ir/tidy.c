@@ -1,4 +1,4 @@
-/* tidy.c - the canonical order of a function: inputs, then params and
+/* tidy.c - the canonical order of a function: inputs, states, then params and
  * scalars, each in the order of their first use (one node for one value),
  * then all other nodes, operands first and else as they stood.
  * A text that is parsed back has the same order, so nothing that follows can
@@ -15,6 +15,7 @@ typedef struct Tidy {
   Vec(Node *) stack;
   Vec(Node *) order;  /* everything but leaves, operands first */
   Vec(Node *) consts;
+  Vec(Node *) states;
 } Tidy;
 
 static void ids_set(const Func *f) {
@@ -34,6 +35,8 @@ static void live_mark(Tidy *t) {
     node_reach(t, t->f->inputs.at[i]);
   for (size_t i = 0; i < t->f->outputs.n; i++)
     node_reach(t, t->f->outputs.at[i].node);
+  for (size_t i = 0; i < t->f->nexts.n; i++)
+    node_reach(t, t->f->nexts.at[i].node);
   while (t->stack.n) {
     Node *n = t->stack.at[--t->stack.n];
     for (int k = 0; k < n->nin; k++) node_reach(t, n->in[k]);
@@ -93,6 +96,8 @@ static void consts_merge(Tidy *t) {
     Output *o = &t->f->outputs.at[i];
     o->node = const_unique(t, o->node);
   }
+  for (size_t i = 0; i < t->f->nexts.n; i++)
+    t->f->nexts.at[i].node = const_unique(t, t->f->nexts.at[i].node);
 }
 
 /* Params in the order of their first use, functions in turn; those that no
@@ -131,6 +136,8 @@ static void params_order(Module *m, Arena *a) {
         param_see(&l, f->nodes.at[k]->in[j]);
     for (size_t k = 0; k < f->outputs.n; k++)
       param_see(&l, f->outputs.at[k].node);
+    for (size_t k = 0; k < f->nexts.n; k++)
+      param_see(&l, f->nexts.at[k].node);
     for (size_t k = 0; k < f->nodes.n; k++) param_see(&l, f->nodes.at[k]);
   }
   recipe_trim(m, l.used);
@@ -154,6 +161,25 @@ static int param_order(const void *a, const void *b) {
          (x->param->order < y->param->order);
 }
 
+static int state_order(const void *a, const void *b) {
+  const Node *x = *(Node *const *)a, *y = *(Node *const *)b;
+  return (x->state->order > y->state->order) -
+         (x->state->order < y->state->order);
+}
+
+/* The states that are read, in the module's order. */
+static void states_collect(Tidy *t, Module *m) {
+  Func *f = t->f;
+  for (size_t i = 0; i < f->nodes.n; i++) {
+    Node *n = f->nodes.at[i];
+    if (n->op != OP_STATE) continue;
+    if (t->live[n->id]) vec_push(t->a, &t->states, n);
+    else map_put(m->arena, &f->state_node, n->state->path, NULL);
+  }
+  if (t->states.n)
+    qsort(t->states.at, t->states.n, sizeof *t->states.at, state_order);
+}
+
 /* Write the new order into f->nodes (never more nodes than there were). */
 static void order_store(Tidy *t, Module *m) {
   Func *f = t->f;
@@ -167,7 +193,10 @@ static void order_store(Tidy *t, Module *m) {
       map_put(m->arena, &f->param_node, n->param->path, NULL);
   }
   size_t k = 0;
+  states_collect(t, m);
   for (size_t i = 0; i < f->inputs.n; i++) f->nodes.at[k++] = f->inputs.at[i];
+  for (size_t i = 0; i < t->states.n; i++) f->nodes.at[k++] = t->states.at[i];
+  size_t first = k;
   for (size_t i = 0; i < params.n; i++) f->nodes.at[k++] = params.at[i];
   for (size_t i = 0; i < t->consts.n; i++) f->nodes.at[k++] = t->consts.at[i];
   for (size_t i = 0; i < t->order.n; i++) f->nodes.at[k++] = t->order.at[i];
@@ -175,8 +204,7 @@ static void order_store(Tidy *t, Module *m) {
   f->nodes.n = k;
   params_order(m, t->a);
   if (params.n)
-    qsort(f->nodes.at + f->inputs.n, params.n, sizeof *params.at,
-          param_order);
+    qsort(f->nodes.at + first, params.n, sizeof *params.at, param_order);
 }
 
 void func_tidy(Module *m, Func *f) {

@@ -108,7 +108,7 @@ static bool encoding_verify(Check *c) {
   if (t->at < -1)
     return fault(c, "arena offset %lld", (long long)t->at);
   if (t->at >= 0 && c->m->dump.arena_bytes > 0 &&
-      type_bytes(t) > c->m->dump.arena_bytes - t->at)
+      c->f == c->m->funcs.at[0] && type_bytes(t) > c->m->dump.arena_bytes - t->at)
     return fault(c, "at=%lld and %lld bytes lie outside the arena of %lld",
                  (long long)t->at, (long long)type_bytes(t),
                  (long long)c->m->dump.arena_bytes);
@@ -140,6 +140,7 @@ static bool node_verify(Check *c) {
   const Node *n = c->n;
   if (n->op == OP_PARAM && !n->param) return fault(c, "no param");
   if (n->op != OP_PARAM && n->param) return fault(c, "a param");
+  if (!n->state != (n->op != OP_STATE)) return fault(c, "a state, or none");
   if (n->op == OP_PARAM && !type_equal(&n->type, &n->param->type))
     return fault(c, "type is not that of param %s", n->param->path);
   if (n->path && !path_is_valid(n->path))
@@ -212,6 +213,71 @@ static bool leaves_verify(Check *c) {
   return ok;
 }
 
+/* A result of a call is written to one place. */
+static bool items_verify(Check *c) {
+  for (size_t i = 0; i < c->f->nodes.n; i++) {
+    c->n = c->f->nodes.at[i];
+    if (c->n->op != OP_ITEM) continue;
+    for (size_t k = i; k-- > c->n->in[0]->id;) {
+      const Node *x = c->f->nodes.at[k];
+      if (x->op == OP_ITEM && x->in[0] == c->n->in[0] &&
+          attr_int(x, "index") == attr_int(c->n, "index"))
+        return fault(c, "result %lld is taken twice",
+                     (long long)attr_int(x, "index"));
+    }
+  }
+  c->n = NULL;
+  return true;
+}
+
+static bool nexts_verify(Check *c) {
+  const Func *f = c->f;
+  for (size_t i = 0; i < f->nexts.n; i++) {
+    const Next *x = &f->nexts.at[i];
+    if (!x->node || x->node->id >= f->nodes.n ||
+        f->nodes.at[x->node->id] != x->node)
+      return fault(c, "next of %s is no node of the function",
+                   x->state->path);
+    if (x->node->type.elem != x->state->type.elem ||
+        !type_same_shape(&x->node->type, &x->state->type))
+      return fault(c, "next of %s has another type", x->state->path);
+    for (size_t k = 0; k < i; k++)
+      if (f->nexts.at[k].state == x->state)
+        return fault(c, "state %s has two nexts", x->state->path);
+  }
+  return true;
+}
+
+/* Calls lead to functions without nexts, and never in a ring. */
+enum { FUNC_NEW, FUNC_OPEN, FUNC_DONE };
+
+static bool calls_verify(Check *c, size_t at, uint8_t *seen) {
+  const Func *f = c->m->funcs.at[at];
+  if (seen[at] == FUNC_DONE) return true;
+  if (seen[at] == FUNC_OPEN)
+    return fault(c, "function %s calls itself", f->name);
+  seen[at] = FUNC_OPEN;
+  for (size_t i = 0; i < f->nodes.n; i++) {
+    const Func *to = node_callee(c->m, f->nodes.at[i]);
+    if (!to) continue;
+    if (to->nexts.n)
+      return fault(c, "function %s is called and sets states", to->name);
+    if (!calls_verify(c, func_index(c->m, to), seen)) return false;
+  }
+  seen[at] = FUNC_DONE;
+  return true;
+}
+
+static bool all_calls_verify(Check *c) {
+  size_t n = c->m->funcs.n;
+  Arena *a = arena_new();
+  uint8_t *seen = arena_array(a, uint8_t, n);
+  bool ok = true;
+  for (size_t i = 0; ok && i < n; i++) ok = calls_verify(c, i, seen);
+  arena_free(a);
+  return ok;
+}
+
 static bool func_verify(Check *c) {
   Func *f = c->f;
   c->n = NULL;
@@ -219,13 +285,15 @@ static bool func_verify(Check *c) {
     if (f->nodes.at[i]->id != i)
       return fault(c, "node %zu of %s has id %u: call func_tidy", i, f->name,
                    f->nodes.at[i]->id);
-  if (!inputs_verify(c) || !outputs_verify(c) || !leaves_verify(c))
+  if (!inputs_verify(c) || !outputs_verify(c) || !leaves_verify(c) ||
+      !nexts_verify(c))
     return false;
   for (size_t i = 0; i < f->nodes.n; i++) {
     c->n = f->nodes.at[i];
     if (!node_verify(c)) return false;
   }
   c->n = NULL;
+  if (!items_verify(c)) return false;
   return c->m->dump.arena_bytes == 0 || arena_verify(f, c->why);
 }
 
@@ -280,7 +348,9 @@ bool module_verify(Module *m, Text *why) {
   if (!params_verify(&c)) return false;
   for (size_t i = 0; i < m->funcs.n; i++) {
     c.f = m->funcs.at[i];
+    if (module_func(m, c.f->name) != c.f)
+      return fault(&c, "two functions are called %s", c.f->name);
     if (!func_verify(&c)) return false;
   }
-  return true;
+  return all_calls_verify(&c);
 }

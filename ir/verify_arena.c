@@ -28,6 +28,8 @@ static void lives_find(Lives *l, Arena *a) {
   for (uint32_t i = 0; i < n; i++) l->last[i] = l->group[i] = i;
   for (size_t i = 0; i < l->f->outputs.n; i++)
     l->last[l->f->outputs.at[i].node->id] = (uint32_t)n;
+  for (size_t i = 0; i < l->f->nexts.n; i++)
+    l->last[l->f->nexts.at[i].node->id] = (uint32_t)n;
   for (uint32_t i = (uint32_t)n; i-- > 0;) {
     const Node *x = l->f->nodes.at[i];
     uint32_t until = is_alias(x) ? l->last[i] : i;
@@ -57,6 +59,17 @@ static bool overlap(const Type *a, const Type *b) {
          b->at < a->at + type_bytes(a);
 }
 
+/* Does node m, a call, write a result over x? */
+static const Node *result_over(const Func *f, const Node *x, const Node *m) {
+  if (m->op != OP_CALL && m->op != OP_SCAN) return NULL;
+  for (size_t i = m->id + 1; i < f->nodes.n; i++) {
+    const Node *n = f->nodes.at[i];
+    if (n->op == OP_ITEM && n->in[0] == m && overlap(&x->type, &n->type))
+      return n;
+  }
+  return NULL;
+}
+
 bool arena_verify(const Func *f, Text *why) {
   Arena *a = arena_new();
   Lives l = {.f = f};
@@ -66,8 +79,9 @@ bool arena_verify(const Func *f, Text *why) {
     const Node *x = f->nodes.at[i];
     if (x->type.at < 0) continue;
     for (size_t k = i + 1; ok && k <= l.last[i] && k < f->nodes.n; k++) {
-      const Node *m = f->nodes.at[k];
-      if (is_alias(m) || !overlap(&x->type, &m->type) ||
+      const Node *m = f->nodes.at[k], *over = result_over(f, x, m);
+      if (over) m = over;
+      else if (is_alias(m) || !overlap(&x->type, &m->type) ||
           group_of(&l, x->id) == group_of(&l, m->id) || in_place(&l, x, m))
         continue;
       text_printf(why, "node %u at=%lld lies over node %u at=%lld, which "

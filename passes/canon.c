@@ -204,6 +204,10 @@ static Node *canon_neutral(Canon *k, Node *n) {
   return x;
 }
 
+static bool is_stored(const Node *n) {
+  return n->op == OP_PARAM || n->op == OP_CONST;
+}
+
 /* Modulo 2^bits. */
 static int64_t negated(Elem e, int64_t v) {
   int64_t at;
@@ -225,8 +229,7 @@ static Node *canon_order(Canon *k, Node *n) {
   }
   if (n->op != OP_ADD && n->op != OP_MUL) return n;
   Node *a = n->in[0], *b = n->in[1];
-  if (node_is_leaf(a) && a->op != OP_INPUT &&
-      (!node_is_leaf(b) || b->op == OP_INPUT)) {
+  if (is_stored(a) && !is_stored(b)) {
     n->in[0] = b;
     n->in[1] = a;
     k->changed = true;
@@ -261,7 +264,7 @@ static Node *canon_reduce(Canon *k, Node *n) {
 }
 
 static Node *canon_axis(Canon *k, Node *n) {
-  if (attr_index(n->op, "axis") < 0) return n;
+  if (attr_index(n->op, "axis") < 0 || n->op == OP_SCAN) return n;
   int64_t axis = attr_int(n, "axis");
   if (axis >= 0) return n;
   const Type *t = n->nin ? &n->in[0]->type : &n->type;
@@ -338,7 +341,15 @@ static Node *(*const rules[])(Canon *, Node *) = {
   canon_activation, canon_gate, canon_neutral, canon_pool, canon_literal,
 };
 
+static void canon_scans(Canon *k) {
+  for (size_t i = 0, n = k->f->nodes.n; i < n; i++)
+    if (k->f->nodes.at[i]->op == OP_SCAN)
+      scan_to_first_axis(k->c, k->f, k->f->nodes.at[i]);
+  func_tidy(k->m, k->f);
+}
+
 static void canon_func(Canon *k) {
+  canon_scans(k);
   do {
     k->changed = false;
     /* New leaves are appended behind; they need no visit. */
@@ -355,6 +366,10 @@ static void canon_func(Canon *k) {
     for (size_t i = 0; i < k->f->outputs.n; i++) {
       Output *o = &k->f->outputs.at[i];
       if (o->node->op == OP_CONST) o->node = literal_param(k, o->node);
+    }
+    for (size_t i = 0; i < k->f->nexts.n; i++) {
+      Next *x = &k->f->nexts.at[i];
+      if (x->node->op == OP_CONST) x->node = literal_param(k, x->node);
     }
     func_tidy(k->m, k->f);
   } while (k->changed);

@@ -70,7 +70,7 @@ static bool residual_fits(Fuse *k, const Node *u, const Node *p,
                           const Node *r) {
   if (!movable(k, p) || node_in(p, 3) || r == p) return false;
   /* A stored residual would have to be laid out anew at each call. */
-  if (node_is_leaf(r) && r->op != OP_INPUT && p->op != OP_LINEAR)
+  if (r->op == OP_PARAM && p->op != OP_LINEAR)
     return false;
   return r->op != OP_CONST && type_same_shape(&u->type, &p->type) &&
          type_same_shape(&u->type, &r->type);

@@ -51,6 +51,14 @@ void node_select(Arena *scratch, const Target *t, Node *n);
 /* The same file: set why of every node that has a kernel, for reports. */
 void module_why(Module *m);
 
+/* ---- calls.c: functions that call others ---------------------------- */
+
+/* Forget functions that are no entries and that nothing calls. */
+void funcs_drop_unused(PassCtx *c);
+/* Make a scan go along axis 0 of its operands and results; the function is
+ * to be tidied behind it. */
+void scan_to_first_axis(PassCtx *c, Func *f, Node *scan);
+
 /* planes.c: how far the windows of a convolution or pool reach outside x:
  * top, bottom, left, right. */
 void window_reach(const Node *n, int32_t halo[4]);

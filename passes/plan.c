@@ -66,6 +66,8 @@ static void lives_find(Planner *p) {
     Node *n = p->f->outputs.at[i].node;
     p->outside[n->id] = p->outside[root_of(n)->id] = true;
   }
+  for (size_t i = 0; i < p->f->nexts.n; i++)
+    p->last[p->f->nexts.at[i].node->id] = (int64_t)p->f->nodes.n;
 }
 
 /* ---- concat without a copy ------------------------------------------ */
@@ -160,9 +162,10 @@ static bool operand_yields(const Planner *p, const Node *n, int k) {
   return true;
 }
 
-/* A concat's unit lives from its first part on. */
+/* When the first byte of it is written: a concat's unit lives from its first
+ * part on, a result from the call that gives it. */
 static int64_t first_part(const Planner *p, const Node *n) {
-  int64_t first = n->id;
+  int64_t first = n->op == OP_ITEM ? n->in[0]->id : n->id;
   if (!is_alias(n) || n->op != OP_CONCAT) return first;
   for (int k = 0; k < n->nin; k++) {
     int64_t at = first_part(p, n->in[k]);
@@ -238,8 +241,15 @@ static int64_t units_fit(Planner *p) {
   return total;
 }
 
+/* What calls take is known once the functions that they call are planned. */
+static void workspaces_size(PassCtx *c, Func *f) {
+  for (size_t i = 0; i < f->nodes.n; i++)
+    if (node_callee(c->m, f->nodes.at[i])) node_retype(c, f->nodes.at[i]);
+}
+
 static int64_t plan_func(PassCtx *c, Func *f) {
   func_tidy(c->m, f);
+  workspaces_size(c, f);
   size_t n = f->nodes.n, room = n ? n : 1;
   Planner p = {.c = c, .f = f};
   p.last = arena_array(c->scratch, int64_t, room);
@@ -263,10 +273,14 @@ static int64_t plan_func(PassCtx *c, Func *f) {
 }
 
 bool pass_plan(PassCtx *c) {
+  int64_t model = 0;
   c->m->dump.arena_bytes = 0;
-  for (size_t i = 0; i < c->m->funcs.n; i++) {
-    int64_t bytes = plan_func(c, c->m->funcs.at[i]);
-    if (bytes > c->m->dump.arena_bytes) c->m->dump.arena_bytes = bytes;
+  size_t n;
+  Func **f = funcs_bottom_up(c->scratch, c->m, &n);
+  for (size_t i = 0; i < n; i++) {
+    int64_t bytes = plan_func(c, f[i]);
+    if (f[i] == c->m->funcs.at[0]) model = bytes;
   }
+  c->m->dump.arena_bytes = model;
   return true;
 }

@@ -11,8 +11,8 @@
  *            one pitch for all values that a kernel walks in step
  *
  * Convolutions read and write planes (layout_planes); linear and reshape
- * read rows (row-major without gaps), a graph's inputs, outputs and params
- * are rows.  All other kernels read and write anything unblocked, so they
+ * read rows (row-major without gaps), a graph's inputs, outputs and params,
+ * its states and what it gives to functions that it calls are rows.  All other kernels read and write anything unblocked, so they
  * write what their users want, and without a wish what they read. */
 #include <string.h>
 
@@ -90,8 +90,13 @@ static bool follows(const Node *n, int k) {
   return x->type.dim[2] == n->type.dim[2] && x->type.dim[3] == n->type.dim[3];
 }
 
+/* What another function reads or writes. */
+static bool is_call(const Node *n) {
+  return n->op == OP_CALL || n->op == OP_SCAN || n->op == OP_ITEM;
+}
+
 static bool wants_rows(const Node *n, int k) {
-  return n->op == OP_RESHAPE || n->op == OP_LINEAR ||
+  return is_call(n) || n->op == OP_RESHAPE || n->op == OP_LINEAR ||
          (n->op == OP_CONV2D && (k == 1 || k == 2));
 }
 
@@ -101,7 +106,7 @@ static bool wants_planes(const Node *n, int k) {
 
 static bool writes_rows_only(const Node *n) {
   return !is_map(n) || node_is_leaf(n) || n->op == OP_RESHAPE ||
-         n->op == OP_LINEAR || n->op == OP_MASK || n->op == OP_RANDOM;
+         is_call(n) || n->op == OP_LINEAR || n->op == OP_MASK || n->op == OP_RANDOM;
 }
 
 static bool is_conv_planes(const Node *n) {
@@ -111,6 +116,8 @@ static bool is_conv_planes(const Node *n) {
 static void wants_collect(Planes *p) {
   for (size_t i = 0; i < p->f->outputs.n; i++)
     p->want_rows[p->f->outputs.at[i].node->id] = true;
+  for (size_t i = 0; i < p->f->nexts.n; i++)
+    p->want_rows[p->f->nexts.at[i].node->id] = true;
   for (size_t i = p->n; i-- > 0;) {
     const Node *n = p->f->nodes.at[i];
     bool planes = is_conv_planes(n) ||
@@ -203,6 +210,21 @@ static void outputs_convert(Planes *p) {
   }
 }
 
+/* What a state gets is rows, and lies in no other state: that one may have
+ * got its own new value before. */
+static void nexts_convert(Planes *p) {
+  for (size_t i = 0; i < p->f->nexts.n; i++) {
+    Next *x = &p->f->nexts.at[i];
+    if (has_planes(x->node))
+      x->node = convert_before(p, NULL, x->node, false);
+    Node *root = root_of(x->node);
+    if (root->op != OP_STATE || root->state == x->state) continue;
+    x->node = func_add(p->m, p->f, OP_CONVERT, &x->node, 1);
+    node_retype(p->c, x->node);
+    x->node->span = root->span;
+  }
+}
+
 static void converts_insert(Planes *p) {
   Node **old = arena_array(p->c->scratch, Node *, p->n ? p->n : 1);
   for (size_t i = 0; i < p->n; i++) old[i] = p->f->nodes.at[i];
@@ -210,6 +232,7 @@ static void converts_insert(Planes *p) {
   p->as_rows = arena_array(p->c->scratch, Node *, p->n ? p->n : 1);
   for (size_t i = 0; i < p->n; i++) operands_convert(p, old[i]);
   outputs_convert(p);
+  nexts_convert(p);
 }
 
 /* ---- classes of values with one pitch ------------------------------- */

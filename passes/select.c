@@ -139,6 +139,12 @@ static const char *kernel_of(const Node *n) {
     return "iota";
   case OP_RANDOM:
     return "random";
+  case OP_CALL:
+    return "call";
+  case OP_SCAN:
+    return "scan";
+  case OP_ITEM:
+    return "item";
   case OP_CAST:
     return "cast";
   case OP_MASK:
@@ -193,6 +199,10 @@ static const char *density_text(Module *m, const Param *p) {
 }
 
 static const char *node_why(Module *m, const Node *n) {
+  if (n->op == OP_CALL) return attr_str(n, "callee");
+  if (n->op == OP_SCAN)
+    return arena_printf(m->arena, "%lld steps of %s",
+                        (long long)scan_steps(n), attr_str(n, "callee"));
   if (n->op != OP_CONV2D && n->op != OP_LINEAR) return NULL;
   if (n->in[1]->op != OP_PARAM) return "the weight is computed";
   if (strcmp(n->kernel, "conv2d_plain") == 0)

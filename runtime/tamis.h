@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-#define TAMIS_ABI_VERSION 1
+#define TAMIS_ABI_VERSION 2
 
 /* Element types, as in tamis_tensor.elem. */
 enum {
@@ -39,10 +39,11 @@ typedef struct tamis_tensor {
   int64_t zero;
 } tamis_tensor;
 
-/* One kernel call.  io: the inputs' then the outputs' pointers.  The result
- * lies in the arena at out_offset, or in io[out_io] when out_io >= 0; the
- * element with index i is at out_origin + sum(i[k] * out_strides[k]),
- * counted in elements. */
+/* One kernel call.  io: pointers as for run.  The result lies in the arena
+ * at out_offset, or in io[out_io] when out_io >= 0; the element with index i
+ * is at out_origin + sum(i[k] * out_strides[k]), counted in elements.  A
+ * result of another function (op "item") was written by the step that called
+ * it; its own run does nothing. */
 typedef struct tamis_step {
   const char *path;           /* layer path, output's name, or the op */
   const char *origin;         /* original place or node name, or "" */
@@ -54,10 +55,20 @@ typedef struct tamis_step {
   uint64_t out_offset;
   int64_t out_origin;
   int32_t rank;
-  int32_t value;              /* index of the value among the nodes */
+  int32_t value;              /* index of the value among the nodes; -1: the
+                                 result is scratch of a call */
   const int64_t *dims;
   const int64_t *out_strides; /* NULL: the layout is no matter of strides */
 } tamis_step;
+
+/* A function beside the model that can be called too. */
+typedef struct tamis_entry {
+  const char *name;
+  uint32_t n_inputs, n_outputs;
+  const tamis_tensor *inputs;
+  const tamis_tensor *outputs;
+  int (*run)(void *const *io, void *arena);   /* as the model's */
+} tamis_entry;
 
 typedef struct tamis_model {
   uint32_t size;              /* of this struct */
@@ -72,12 +83,16 @@ typedef struct tamis_model {
   const tamis_tensor *inputs;
   const tamis_tensor *outputs;
   /* All pointers at once: inputs, then outputs, then the weights where they
-   * are external. */
+   * are external, then the state where there is one. */
   int (*run)(void *const *io, void *arena);
   const void *weights;        /* NULL when they are external */
   uint32_t n_steps, reserved;
   const tamis_step *steps;    /* NULL when stripped */
   int (*check_cpu)(void);     /* 0 or TAMIS_ERR_CPU */
+  uint64_t state_bytes;       /* aligned to .align; 0: there is none */
+  void (*reset)(void *state); /* before the first call; NULL: no state */
+  uint32_t n_entries, reserved_2;
+  const tamis_entry *entries;
 } tamis_model;
 
 #ifdef __cplusplus

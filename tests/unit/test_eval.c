@@ -43,7 +43,7 @@ static void case_run(Case *c, const double *const *in, bool round,
     union { const double *c; double *v; } p = {in[i]};
     t[i] = (Tensor){f->inputs.at[i]->type, {p.v}};
   }
-  EvalOpts o = {round, blas};
+  EvalOpts o = {round, blas, NULL};
   Tensor *all = func_eval(c->a, c->m, f, t, &o, false, c->d);
   assert_non_null(all);
   c->y = &all[f->outputs.at[0].node->id];

@@ -170,7 +170,7 @@ static void inputs_draw(Watch *w, const Func *f) {
 }
 
 static Tensor *module_run(Watch *w, Module *m) {
-  static const EvalOpts o = {false, false};
+  static const EvalOpts o = {.blas = false};
   Tensor *all = func_eval(w->a, m, m->funcs.at[0], w->in, &o, true, w->d);
   assert_non_null(all);
   return all;
