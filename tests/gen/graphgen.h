@@ -97,6 +97,7 @@ void gen_nexts(GraphGen *g, Text *out);
  * graphgen_window.c, graphgen_move.c:
  * append one or a few ops; false when the values there are do not suit. */
 bool gen_cast(GraphGen *g);
+bool gen_storage(GraphGen *g);
 bool gen_int_unary(GraphGen *g);
 bool gen_int_binary(GraphGen *g);
 bool gen_typed_input(GraphGen *g);
