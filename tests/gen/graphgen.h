@@ -123,6 +123,7 @@ bool gen_idiom(GraphGen *g);
 bool gen_conv(GraphGen *g);
 bool gen_transpose(GraphGen *g);
 bool gen_linear(GraphGen *g);
+bool gen_matmul(GraphGen *g);
 bool gen_pool(GraphGen *g);
 bool gen_resize(GraphGen *g);
 bool gen_layers(GraphGen *g);

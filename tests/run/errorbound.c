@@ -122,6 +122,19 @@ static void bound_products(Bounder *b) {
   }
 }
 
+static void bound_matmul(Bounder *b) {
+  const Bounded *x = bound_operand(b, 0), *w = bound_operand(b, 1);
+  double *ax = bound_sizes(b, x, false);
+  double *bx = bound_sizes(b, x, true), *bw = bound_sizes(b, w, true);
+  double *from_x = bound_apply(b, b->n, (double *[]){x->e, bw});
+  double *from_w = bound_apply(b, b->n, (double *[]){ax, w->e});
+  double *sum = bound_apply(b, b->n, (double *[]){bx, bw});
+  double own = products_error((double)matmul_sizes(b->n).k);
+  int64_t count = type_elems(&b->n->type);
+  for (int64_t i = 0; i < count; i++)
+    b->out->e[i] = from_x[i] + from_w[i] + own * sum[i];
+}
+
 /* ---- folds ---------------------------------------------------------- */
 
 /* Factors grow by their errors, and each multiplication rounds. */
@@ -224,6 +237,7 @@ static void bound_node(Bounder *b) {
   else if (op == OP_MAX_POOL || op == OP_AVG_POOL) bound_fold(b);
   else if (op == OP_CONV2D || op == OP_CONV2D_TRANSPOSE || op == OP_LINEAR)
     bound_products(b);
+  else if (op == OP_MATMUL) bound_matmul(b);
   else if (op == OP_SOFTMAX) bound_softmax(b);
   else if (op == OP_RESIZE) bound_resize(b);
   else unreachable();
