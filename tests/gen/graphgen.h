@@ -33,7 +33,7 @@ typedef struct GenValue {
   double bound;
   int uses;
   bool leaf;         /* an input */
-  bool state;        /* what a state holds; its name is not the value's own */
+  bool state;        /* what a state or param holds: not its own name */
 } GenValue;
 
 typedef struct GraphGen {
@@ -46,6 +46,7 @@ typedef struct GraphGen {
   int nvalues, nparams;
   Text funcs;                     /* what stands in front of the model */
   int nfuncs, depth;              /* depth: of functions around this one */
+  bool closed;                    /* it takes no more inputs */
   GenValue states[GEN_MAX_STATES];
   int nstates;
 } GraphGen;
@@ -69,7 +70,8 @@ void gen_op(GraphGen *g);
 /* Declare a param p<i>_<role>; its name goes to `name`. */
 void gen_param(GraphGen *g, char name[16], const char *elem, char role,
                int rank, const int64_t *dim);
-/* Declare one more input; its index. */
+/* Declare one more input; its index.  In the body of a function, whose
+ * inputs are what it is called with, a param. */
 int gen_input(GraphGen *g, Elem e, int rank, const int64_t *dim);
 /* Append `v<i> = expr;` and return the value's index. */
 int gen_value(GraphGen *g, int rank, const int64_t *dim, double bound,
