@@ -146,6 +146,15 @@ res.update(zip(["lin_x", "lin_w", "lin_b"],
 write("norms", dict(x=x, gamma=gamma, beta=beta, mu=mu, var=var, g=g, u=u,
                     w=w, h=h), res)
 
+# ---- products -------------------------------------------------------------
+
+a, b, g = draw(2, 1, 3, 5), draw(4, 5, 7), draw(2, 4, 3, 7)
+at, bt, h = draw(2, 5, 3), draw(7, 5), draw(2, 3, 7)
+res = dict(zip(["d_a", "d_b"], gradients(torch.matmul, g, a, b)))
+res.update(zip(["d_at", "d_bt"], gradients(
+    lambda x, y: torch.matmul(x.transpose(1, 2), y.t()), h, at, bt)))
+write("products", dict(a=a, b=b, g=g, at=at, bt=bt, h=h), res)
+
 # ---- convs ----------------------------------------------------------------
 
 x, w, w2, w3 = (draw(2, 4, 9, 8), draw(6, 4, 3, 2), draw(6, 2, 3, 3),
