@@ -103,6 +103,61 @@ def recurrent():
          lstm=m, gru=g)
 
 
-recurrent()
+# ---- tables, order, chance ----------------------------------------------
+
+def mulhilo(a, b):
+    return (a * b) >> 32, a * b & 0xFFFFFFFF
+
+
+def philox(key, counter):
+    """Philox4x32-10 (Salmon et al., 2011)."""
+    k0, k1 = key
+    c = list(counter)
+    for _ in range(10):
+        ahi, alo = mulhilo(0xD2511F53, c[0])
+        bhi, blo = mulhilo(0xCD9E8D57, c[2])
+        c = [bhi ^ c[1] ^ k0, blo, ahi ^ c[3] ^ k1, alo]
+        k0, k1 = (k0 + 0x9E3779B9) % 2**32, (k1 + 0xBB67AE85) % 2**32
+    return c
+
+
+def normal(key, n):
+    """Of uniform pairs that lie n / 2 apart (Box and Muller, 1958)."""
+    half = (n + 1) // 2
+    words = [w for i in range(-(-half // 2)) for w in philox(key, (i, 0, 0, 0))]
+    u = torch.tensor(words[:2 * half]).div(256, rounding_mode="floor") / 2**24
+    r, turn = torch.sqrt(-2 * torch.log(1 - u[:half])), 2 * torch.pi * u[half:]
+    return torch.cat([r * turn.cos(), r * turn.sin()])[:n]
+
+
+def tables():
+    i = torch.tensor([[3, 0], [9, 3], [5, 5]])
+    m = nn.Embedding(10, 6)
+    with torch.no_grad():
+        m.weight.copy_(draw(10, 6))
+    case("embedding", dict(i=i), dict(
+        y=m(i), one=nn.functional.one_hot(i, 11).double(),
+        bit=nn.functional.one_hot(i, 10).bool()), emb=m)
+    x = draw(3, 6, 4)
+    x[:, 4] = x[:, 1]                  # equal ones stay as they stand
+    x[1, 2, 3] = float("nan")          # more than all
+    pick = torch.randint(0, 6, (3, 2, 4))
+    down, down_at = x.sort(dim=1, descending=True, stable=True)
+    up, up_at = x.sort(dim=-1, stable=True)
+    case("order", dict(x=x, pick=pick), dict(
+        taken=x.gather(1, pick), down=down, down_at=down_at.int(), up=up,
+        up_at=up_at.int(), top=down[:, :2], top_at=down_at[:, :2].int(),
+        least=up[..., :3], least_at=up_at[..., :3].int()))
+    case("randn", dict(key=torch.tensor([-5, 77]).int()),
+         dict(y=normal((2**32 - 5, 77), 35).reshape(5, 7)))
+    a, b = torch.rand(4, 5) < 0.5, torch.tensor([0, -1.5, 2, 0, 0])
+    case("logic", dict(a=a, b=b), dict(
+        both=a.logical_and(b), any=a.logical_or(b), one=a.logical_xor(b),
+        none=b.logical_not()))
+
+
+with torch.no_grad():
+    recurrent()
+    tables()
 with open(os.path.join(here, "cases.txt"), "w") as f:
     f.writelines(lines)
