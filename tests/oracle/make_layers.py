@@ -5,7 +5,7 @@ For each case writes layers/CASE.safetensors beside itself: the weights under
 the names of PyTorch's state_dict, the inputs and the expected outputs; and a
 line `CASE INPUTS... -> OUTPUTS...` of layers/cases.txt.  layers/layers.tam has
 a model torch_CASE; tests/cli/layers.sh compares.
-Needs Debian's python3-torch: /usr/bin/python3 make_layers.py
+Needs Debian's python3-torch and python3-torchvision: /usr/bin/python3 make_layers.py
 """
 import json
 import os
@@ -13,6 +13,9 @@ import struct
 
 import torch
 import torch.nn as nn
+from torchvision.models.mobilenetv2 import InvertedResidual
+from torchvision.models import mobilenetv3
+from torchvision.ops.misc import SqueezeExcitation
 
 torch.manual_seed(3)
 torch.set_default_dtype(torch.float64)
@@ -156,8 +159,83 @@ def tables():
         none=b.logical_not()))
 
 
+# ---- parts of small vision nets -----------------------------------------
+
+class ConvBn(nn.Module):
+    def __init__(self, c, to, k=1, groups=1, bias=False):
+        super().__init__()
+        self.conv = nn.Conv2d(c, to, k, 1, k // 2, groups=groups, bias=bias)
+        self.bn = nn.BatchNorm2d(to)
+
+    def forward(self, x):
+        return self.bn(self.conv(x)).relu()
+
+
+class Separable(nn.Module):
+    def __init__(self, c, to):
+        super().__init__()
+        self.depth, self.point = ConvBn(c, c, 3, c), ConvBn(c, to)
+
+    def forward(self, x):
+        return self.point(self.depth(x))
+
+
+class SqueezeExpand(nn.Module):
+    def __init__(self, c, f):
+        super().__init__()
+        self.squeeze = ConvBn(c, f, bias=True)
+        self.expand3 = Separable(f, 4 * f)
+        self.expand1 = ConvBn(f, 4 * f, bias=True)
+
+    def forward(self, x):
+        q = self.squeeze(x)
+        return torch.cat([self.expand3(q), self.expand1(q)], 1)
+
+
+class Slim(nn.Module):
+    """Sharma and Foroosh, 2019, with a projection of the skip."""
+    def __init__(self, c, f):
+        super().__init__()
+        self.skip = ConvBn(c, 8 * f)
+        self.sse1, self.sse2 = SqueezeExpand(c, f), SqueezeExpand(8 * f, f)
+        self.out = Separable(8 * f, 3 * f)
+
+    def forward(self, x):
+        return self.out(self.sse2(self.sse1(x) + self.skip(x)))
+
+
+def slim_net():
+    sizes = [(96, 16), (48, 32), (96, 48), (144, 64)]
+    return nn.Sequential(ConvBn(3, 96, 7, bias=True),
+                         *[Slim(c, f) for c, f in sizes], nn.Linear(192, 40))
+
+
+def vision():
+    x = draw(2, 8, 7, 9)
+    m = rounded(SqueezeExcitation(8, 2, scale_activation=nn.Hardsigmoid))
+    case("squeeze_excite", dict(x=x), dict(y=m(x)), se=m)
+    m, n = rounded(InvertedResidual(8, 8, 1, 6)), rounded(
+        InvertedResidual(8, 12, 2, 1))
+    case("inverted", dict(x=x), dict(y=m(x), z=n(x)), m=m, n=n)
+    config = mobilenetv3.InvertedResidualConfig(8, 5, 24, 8, True, "HS", 1, 1,
+                                                1)
+    m = rounded(mobilenetv3.InvertedResidual(
+        config, lambda c: nn.BatchNorm2d(c, eps=0.001)))
+    case("inverted_se", dict(x=x), dict(y=m(x)), m=m)
+    m = rounded(nn.Sequential(
+        nn.Conv2d(8, 8, 3, 2, 1, groups=8, bias=False), nn.BatchNorm2d(8),
+        nn.ReLU(), nn.Conv2d(8, 12, 1, bias=False), nn.BatchNorm2d(12),
+        nn.ReLU()))
+    case("separable", dict(x=x), dict(y=m(x)), m=m)
+    # What the paper's layers come to, with the projections.
+    assert sum(p.numel() for p in slim_net().parameters()) == 571304
+    m = rounded(Slim(8, 4))
+    case("slim", dict(x=x), dict(y=m(x)), m=m)
+
+
 with torch.no_grad():
     recurrent()
     tables()
+    vision()
 with open(os.path.join(here, "cases.txt"), "w") as f:
     f.writelines(lines)
