@@ -54,6 +54,13 @@ static void weight_add(Weights *w, Param *p, const Node *n) {
     name_add(w, i, n->path, op_info(n->op)->name);
 }
 
+/* The param that an operand is, or is part of. */
+static Param *weight_param(const Node *x) {
+  while (x && (x->op == OP_MASK || x->op == OP_SLICE))
+    x = x->in[0];
+  return x && x->op == OP_PARAM ? x->param : NULL;
+}
+
 /* Of the model, and of what it calls and goes through. */
 static Weights weights_collect(Elab *e) {
   Weights w = {.e = e};
@@ -63,11 +70,9 @@ static Weights weights_collect(Elab *e) {
       const Node *n = f->nodes.at[i];
       if (n->op != OP_CONV2D && n->op != OP_LINEAR)
         continue;
-      const Node *x = node_operand(n, "w");
-      if (x && x->op == OP_MASK)
-        x = node_operand(x, "w");
-      if (x && x->op == OP_PARAM)
-        weight_add(&w, x->param, n);
+      Param *p = weight_param(node_operand(n, "w"));
+      if (p)
+        weight_add(&w, p, n);
     }
   }
   return w;
