@@ -233,9 +233,98 @@ def vision():
     case("slim", dict(x=x), dict(y=m(x)), m=m)
 
 
+# ---- attention ----------------------------------------------------------
+
+def attention():
+    x, memory, value = draw(2, 5, 12), draw(2, 7, 12), draw(2, 7, 12)
+    mask, never = draw(5, 5), torch.ones(5, 5).triu(1).bool()
+    m = rounded(nn.MultiheadAttention(12, 3, batch_first=True))
+    n = rounded(nn.MultiheadAttention(12, 4, bias=False, batch_first=True))
+    case("self_attention", dict(x=x, mask=mask), dict(
+        y=m(x, x, x)[0], c=m(x, x, x, attn_mask=never)[0],
+        z=n(x, x, x, attn_mask=mask)[0]), m=m, n=n)
+    hide = torch.tensor([[0.0] * 7, [0, 0, 0, 0, 0, -torch.inf, -torch.inf]])
+    hidden = hide == -torch.inf
+    case("cross_attention", dict(x=x, memory=memory, value=value, hide=hide),
+         dict(y=m(x, memory, memory)[0],
+              v=m(x, memory, value, key_padding_mask=hidden)[0],
+              z=n(x, memory, memory)[0]), m=m, n=n)
+    q, k, v = draw(2, 3, 5, 4), draw(2, 3, 7, 4), draw(3, 7, 6)
+    s = q @ k.transpose(-1, -2)
+    sees = torch.ones(5, 7).tril().bool()
+    case("product", dict(q=q, k=k, v=v), dict(
+        y=(s / 2).softmax(-1) @ v, z=(3 * s).softmax(-1) @ v,
+        c=(s / 2).masked_fill(~sees, -torch.inf).softmax(-1) @ v))
+    m = rounded(nn.TransformerEncoderLayer(12, 3, 20, activation="gelu",
+                                           batch_first=True))
+    case("encoder", dict(x=x), dict(y=m(x)), m=m)
+
+
+# ---- layers of convolutional nets ---------------------------------------
+
+def convolutions():
+    x = draw(2, 6, 9, 8)
+    a = rounded(nn.Conv2d(6, 9, (3, 5), (2, 1), groups=3))
+    b = rounded(nn.Conv2d(6, 4, 3, padding=(2, 1), dilation=(2, 1),
+                          bias=False))
+    c = rounded(nn.Conv2d(6, 6, (5, 3), 2, (2, 1), groups=6))
+    t = rounded(nn.ConvTranspose2d(6, 4, 2, 2))
+    u = rounded(nn.ConvTranspose2d(6, 9, (3, 2), (2, 3), (1, 0), (1, 2), 3,
+                                   False, (1, 2)))
+    pad = nn.functional.pad
+    case("convolutions", dict(x=x), dict(
+        y=a(pad(x, (2, 1, 1, 0))), z=b(x), d=c(x), v=t(x), w=u(x)),
+        a=a, b=b, c=c, t=t, u=u)
+    m, n = rounded(nn.Linear(8, 5)), rounded(nn.Linear(432, 3, bias=False))
+    case("linears", dict(x=x), dict(y=m(x), z=n(x.flatten(1))), m=m, n=n)
+
+
+def norms():
+    x = draw(2, 6, 5, 7)
+    g = rounded(nn.GroupNorm(3, 6, 0.01))
+    i = nn.GroupNorm(6, 6, affine=False)
+    n = rounded(nn.LayerNorm(7))
+    b = rounded(nn.BatchNorm2d(6, eps=0.001))
+    case("norms", dict(x=x), dict(
+        y=g(x), i_=i(x), z=n(x), b_=b(x),
+        p=nn.functional.layer_norm(x, (7,), eps=0.1)), g=g, n=n, b=b)
+
+
+def pools():
+    x = draw(2, 3, 9, 8)
+    case("pools", dict(x=x), dict(
+        m=nn.MaxPool2d((3, 2), (2, 1), (1, 0))(x), d=nn.MaxPool2d(2)(x),
+        a=nn.AvgPool2d(3, 2, 1, count_include_pad=False)(x),
+        c=nn.AvgPool2d(3, (1, 2), 1)(x), g=nn.AdaptiveAvgPool2d(1)(x),
+        f=x.mean((2, 3)), t=x.flatten(2)))
+
+
+def sizes():
+    x, size = draw(2, 3, 5, 4), (10, 12)
+    up = nn.functional.interpolate
+    case("upsample", dict(x=x), dict(
+        nearest=up(x, size, mode="nearest"),
+        exact=up(x, size, mode="nearest-exact"),
+        bilinear=up(x, size, mode="bilinear"),
+        align=up(x, size, mode="bilinear", align_corners=True)))
+    x, z = draw(2, 18, 2, 4), draw(2, 2, 6, 9)
+    # TFLite's order has the pixels of a square C channels apart.
+    order = torch.arange(18).reshape(9, 2).t().flatten()
+    back = torch.empty(2, 18, 2, 3)
+    back[:, order] = nn.PixelUnshuffle(3)(z)
+    case("shuffle", dict(x=x, z=z), dict(
+        up=nn.PixelShuffle(3)(x), down=nn.PixelUnshuffle(3)(z),
+        space=nn.PixelShuffle(3)(x[:, order]), depth=back))
+
+
 with torch.no_grad():
     recurrent()
     tables()
     vision()
+    attention()
+    convolutions()
+    norms()
+    pools()
+    sizes()
 with open(os.path.join(here, "cases.txt"), "w") as f:
     f.writelines(lines)
