@@ -95,6 +95,7 @@ bool elab_par_check(Elab *e, const Par *p, const char *what, Span at,
  * wrong argument is the caller's error. */
 static bool par_bind(Elab *e, const Par *p, const CallArg *arg) {
   Value v = arg ? arg->v : elab_expr(e, p->def);
+  var_set(e, p->name.s, none);   /* for the defaults of those behind it */
   if (v.kind == VAL_NONE)
     return false;
   const char *what = arena_printf(e->a, "argument '%s' of '%s'", p->name.s,
