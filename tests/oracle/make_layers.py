@@ -5,7 +5,8 @@ For each case writes layers/CASE.safetensors beside itself: the weights under
 the names of PyTorch's state_dict, the inputs and the expected outputs; and a
 line `CASE INPUTS... -> OUTPUTS...` of layers/cases.txt.  layers/layers.tam has
 a model torch_CASE; tests/cli/layers.sh compares.
-Needs Debian's python3-torch and python3-torchvision: /usr/bin/python3 make_layers.py
+Needs Debian's python3-torch and python3-torchvision:
+    /usr/bin/python3 make_layers.py
 """
 import json
 import os
@@ -127,7 +128,8 @@ def philox(key, counter):
 def normal(key, n):
     """Of uniform pairs that lie n / 2 apart (Box and Muller, 1958)."""
     half = (n + 1) // 2
-    words = [w for i in range(-(-half // 2)) for w in philox(key, (i, 0, 0, 0))]
+    blocks = [philox(key, (i, 0, 0, 0)) for i in range(-(-half // 2))]
+    words = sum(blocks, [])
     u = torch.tensor(words[:2 * half]).div(256, rounding_mode="floor") / 2**24
     r, turn = torch.sqrt(-2 * torch.log(1 - u[:half])), 2 * torch.pi * u[half:]
     return torch.cat([r * turn.cos(), r * turn.sin()])[:n]
