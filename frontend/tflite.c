@@ -127,7 +127,7 @@ static void outputs_write(Tf *t, const char **names) {
 }
 
 /* A model is called like an op, so that it must not have the name of one. */
-static const char *model_name(Tf *t) {
+const char *tf_model_name(Tf *t) {
   const char *base = path_base(t->path);
   const char *s = tflite_path(t->a, arena_strndup(t->a, base,
                                                   strcspn(base, ".;/")));
@@ -138,16 +138,24 @@ static const char *model_name(Tf *t) {
 }
 
 static void text_finish(Tf *t, const Text *head, Text *out) {
-  if (t->funcs.n)
-    text_write(out, t->funcs.s, t->funcs.n);
-  text_printf(out, "model %s(%s {\n", model_name(t), head->s);
+  if (t->blocks.n)
+    text_write(out, t->blocks.s, t->blocks.n);
+  text_printf(out, "model %s(%s {\n", tf_model_name(t), head->s);
   for (size_t i = 0; i < t->params.n; i++) {
+    if (t->params.at[i].inner)
+      continue;
     text_printf(out, "  param %s: ", t->params.at[i].path);
     type_print(out, &t->params.at[i].type);
     text_puts(out, ";\n");
   }
+  if (t->states.n)
+    text_write(out, t->states.s, t->states.n);
   if (t->text.n)
     text_write(out, t->text.s, t->text.n);
+  for (size_t i = 0; i < t->tensors.n; i++)
+    if (t->tensors.at[i].set)
+      text_printf(out, "  next %s = %s;\n", t->tensors.at[i].path,
+                  t->tensors.at[i].value[FORM_FILE]);
   if (t->params.n) {
     text_puts(out, "  weights ");
     text_quote(out, path_base(t->path));
@@ -190,7 +198,8 @@ static Tf tf_open(Arena *a, Diags *d, const char *path, const Buffer *buf) {
 
 static void tf_close(Tf *t) {
   text_free(&t->text);
-  text_free(&t->funcs);
+  text_free(&t->blocks);
+  text_free(&t->states);
 }
 
 /* ---- what others call ----------------------------------------------- */

@@ -23,7 +23,8 @@ typedef struct TfTensor {
   const char *path;      /* what becomes of it in the language */
   int type, rank;
   bool quantised;        /* its integers stand for floats */
-  bool variable;         /* stays from call to call */
+  bool variable;         /* stays from call to call: a state */
+  bool set;              /* whose value is another after this call */
   int64_t dim[MAX_RANK];
   const uint8_t *data;   /* NULL: computed when the net runs */
   size_t size;
@@ -46,6 +47,7 @@ typedef struct TfOp {
  * `view`, with axes in the order `order`, and then as the shape `type`. */
 typedef struct TfParam {
   const char *path;
+  bool inner;            /* declared by a block */
   const TfTensor *src;
   Type view, type;
   int order[MAX_RANK];
@@ -63,11 +65,16 @@ typedef struct Tf {
   Vec(int) outputs;
   const TfOp *op;        /* that is being written */
   Text text;
-  Text funcs;            /* what stands before the model */
+  Text blocks;           /* what stands before the model */
+  Text states;           /* of the model */
   Map names, paths;      /* that are taken */
   Vec(TfParam) params;
   Vec(const char *) refused;
 } Tf;
+
+/* ---- tflite.c ------------------------------------------------------- */
+
+const char *tf_model_name(Tf *t);
 
 /* ---- tflite_model.c: tables of the file ----------------------------- */
 
@@ -114,6 +121,9 @@ TfTensor *tf_out(Tf *t, int i);
 bool tf_refuse(Tf *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* One statement that gives an unnamed value; its name. */
 const char *tf_temp(Tf *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* The same as a layer of another path than the op's. */
+const char *tf_layer(Tf *t, const char *path, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
 /* The statement that gives result `i`. */
 bool tf_give(Tf *t, int i, Form f, const char *fmt, ...) PRINTF_LIKE(4, 5);
 /* The same, with a fused activation behind it. */
@@ -151,6 +161,36 @@ Form tf_broadcast_form(Tf *t);
 /* Operand `i` as constant axes of x, each once, none negative; -1: they are
  * not, which was said. */
 int tf_axes(Tf *t, int i, const TfTensor *x, int64_t *axes);
+
+/* ---- tflite_cell.c: steps of recurrent layers ----------------------- */
+
+/* One step, written where the model stands or as the block of a scan. */
+typedef struct Cell {
+  const char *path;      /* of the layer */
+  const char *prefix;    /* of the paths in the step: "PATH." or "" */
+  bool block;
+  Text params, outer;    /* of a block; the text around it */
+} Cell;
+Cell tf_cell(Tf *t, const char *path, bool block);
+/* A constant as a param of the step; what a text calls it. */
+const char *tf_cell_param(Tf *t, Cell *c, const char *name, TfTensor *x);
+/* x times the weights, named NAME.weight, and a bias, which may be NULL. */
+const char *tf_cell_linear(Tf *t, Cell *c, const char *name, const char *x,
+                           TfTensor *w, TfTensor *bias);
+const char *tf_cell_op(Tf *t, Cell *c, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
+/* An activation by its number in the format; NULL when it is refused. */
+const char *tf_cell_act(Tf *t, Cell *c, int act, const char *x);
+/* The block that was a step is gone through along an axis of x: from `in`
+ * (the names of a slice and of n carries) to `out` (what a step gives, and
+ * the next carries); init becomes the last carries.  The stacked values. */
+const char *tf_cell_scan(Tf *t, Cell *c, const char *x, int axis,
+                         bool reverse, int n, const char *const *in,
+                         const char *const *out, const char **init);
+/* A variable of n rows and m columns, which operand i is; or refused. */
+TfTensor *tf_variable(Tf *t, int i);
+/* What it shall be at the next call. */
+void tf_next(TfTensor *x, const char *value);
 
 /* ---- the other tflite_*.c: operators -------------------------------- */
 

@@ -65,10 +65,8 @@ bool tf_write_div(Tf *t) {
     return tf_give_act(t, f, act, "div(%s)", pair(t, f));
   const char *x = tf_value(t, tf_in(t, 0), f);
   const char *y = tf_value(t, tf_in(t, 1), f);
-  const char *sign = tf_temp(t, "mul(%s, %s)", tf_temp(t, "sign(%s)", x),
-                             tf_temp(t, "sign(%s)", y));
-  const char *q = tf_temp(t, "floor_div(%s, %s)", tf_temp(t, "abs(%s)", x),
-                          tf_temp(t, "abs(%s)", y));
+  const char *sign = tf_temp(t, "mul(sign(%s), sign(%s))", x, y);
+  const char *q = tf_temp(t, "floor_div(abs(%s), abs(%s))", x, y);
   return tf_give_act(t, f, act, "mul(%s, %s)", q, sign);
 }
 

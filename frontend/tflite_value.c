@@ -148,7 +148,18 @@ static const char *const_value(Tf *t, TfTensor *x, Form f) {
                                     tf_list(t, x->dim, x->rank));
 }
 
+/* A state has its path for a name until the op that sets it. */
+static void state_declare(Tf *t, TfTensor *x) {
+  Type type = tf_form_type(x, FORM_FILE);
+  text_printf(&t->states, "  state %s: ", x->path);
+  type_print(&t->states, &type);
+  text_printf(&t->states, " = %s;\n", tf_scalar(t, (Elem)tf_elem(x), 0));
+  x->value[FORM_FILE] = x->path;
+}
+
 const char *tf_value(Tf *t, TfTensor *x, Form f) {
+  if (x->variable && !x->value[FORM_FILE])
+    state_declare(t, x);
   if (x->value[f])
     return x->value[f];
   if (tf_const(t, x)) {

@@ -39,7 +39,7 @@ void tf_names(Tf *t) {
     TfTensor *x = &t->tensors.at[i];
     x->path = unique(t, &t->paths, tflite_path(t->a, x->name));
     size_t n = strcspn(x->path, ".");
-    if (x->path[n] == 0)
+    if (x->path[n] == 0 && !x->variable)
       continue;
     map_put(t->a, &t->names, arena_strndup(t->a, x->path, n),
             (void *)(uintptr_t)1);
@@ -125,6 +125,15 @@ static void statement(Tf *t, const char *name, const Type *type,
 const char *tf_last_name(const char *path) {
   const char *dot = strrchr(path, '.');
   return dot ? dot + 1 : path;
+}
+
+const char *tf_layer(Tf *t, const char *path, const char *fmt, ...) {
+  const char *name = tf_fresh(t, tf_last_name(path));
+  va_list ap;
+  va_start(ap, fmt);
+  statement(t, name, NULL, path, fmt, ap);
+  va_end(ap);
+  return name;
 }
 
 const char *tf_temp(Tf *t, const char *fmt, ...) {

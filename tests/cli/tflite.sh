@@ -33,6 +33,9 @@ for m in "$models"/*.tflite; do
   # shellcheck disable=SC2086
   expect "$n-reference" 0 'all within tolerance' "$TAMIS" check "$m.tflite" \
     $inputs
+  [ ! -f "$m.steps.in.npy" ] ||
+    expect "$n-steps" 0 'all within tolerance' "$TAMIS" check "$m.tflite" \
+      --steps=3
   [ -z "${TAMIS_QUICK:-}" ] || continue
   expect "$n-import" 0 '' "$TAMIS" import "$m.tflite" -o "$n.tam"
   expect "$n-build" 0 '' "$TAMIS" build "$m.tflite" -o a.so

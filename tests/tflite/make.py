@@ -192,7 +192,8 @@ def interpreter(net, data):
 
 def save(name, net, x, out, lo=-2, hi=2, run=True, values=None, steps=1):
     """x, out: a tensor or a list of them; values: of the inputs, else drawn;
-    with several steps inputs and outputs have one more axis in front."""
+    with several steps NAME.steps.in.npy and .out.npy hold all calls one
+    after the other, and the others the first."""
     path = os.path.join(OUT, name)
     xs = x if isinstance(x, list) else [x]
     outs = out if isinstance(out, list) else [out]
@@ -214,15 +215,15 @@ def save(name, net, x, out, lo=-2, hi=2, run=True, values=None, steps=1):
             it.set_tensor(k, np.asarray(v, DTYPES[net.tensors[k][2]]))
         it.invoke()
         got.append([it.get_tensor(k).copy() for k in outs])
-    infix = ".steps" if steps > 1 else ""
-    for what, tensors, arrays in (
-            ("in", xs, given),
-            ("out", outs, [np.stack([g[i] for g in got]) if steps > 1
-                           else got[0][i] for i in range(len(outs))])):
-        for k, v in zip(tensors, arrays):
-            last = net.tensors[k][0].split("/")[-1]
-            tag = "." + last if len(tensors) > 1 else ""
-            np.save(f"{path}{infix}.{what}{tag}.npy", v)
+    sets = [("", [v[0] if steps > 1 else v for v in given], got[0])]
+    if steps > 1:
+        sets.append((".steps", given, [np.stack(v) for v in zip(*got)]))
+    for infix, a, b in sets:
+        for what, tensors, arrays in (("in", xs, a), ("out", outs, b)):
+            for k, v in zip(tensors, arrays):
+                last = net.tensors[k][0].split("/")[-1]
+                tag = "." + last if len(tensors) > 1 else ""
+                np.save(f"{path}{infix}.{what}{tag}.npy", v)
 
 
 def one(name, op, shape, to, extra=(), options=None, fields=(), lo=-2, hi=2,
@@ -285,8 +286,10 @@ def main():
     elementwise()
     import make_nets
     import make_ops
+    import make_rnn
     make_nets.run(Net, save, one, const, rand)
-    make_ops.run(Net, save, const, rand)
+    make_ops.run(Net, save)
+    make_rnn.run(Net, save)
 
 
 if __name__ == "__main__":

@@ -411,7 +411,7 @@ def edges(m):
                  BOOL)])
 
 
-def run(Net, save, const, rand):
+def run(Net, save):
     m = Maker(Net, save)
     comparisons(m)
     arithmetic(m)
