@@ -234,6 +234,15 @@ void store_lanes(Gen *g, Val v, Val p, int64_t off, int n) {
   else store_part(g, v, p, off, n);
 }
 
+Val vsum(Gen *g, Val v) {
+  int lane[64], lanes = g->t->lanes;
+  for (int w = lanes / 2; w >= 1; w /= 2) {
+    for (int i = 0; i < lanes; i++) lane[i] = i < w ? i + w : -1;
+    v = addf(g, v, vshuffle(g, v, v, lane, lanes));
+  }
+  return vlane(g, v, 0);
+}
+
 /* ---- vectors of any width -------------------------------------------- */
 
 static LLVMTypeRef f32_n(Gen *g, int n) {

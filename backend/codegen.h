@@ -87,6 +87,7 @@ Val splat_n(Gen *g, Val scalar, int n);
 Val load_n(Gen *g, Val p, int64_t off, int n);
 Val zero_n(Gen *g, int n);
 Val addf(Gen *g, Val a, Val b);          /* fadd */
+Val vsum(Gen *g, Val v);                 /* of all lanes, a scalar */
 Val and64(Gen *g, Val a, int64_t mask);
 Val shr64(Gen *g, Val a, int bits);
 /* Lanes of a (0..lanes-1) and b (lanes..): lane[i] for i < n; -1: any. */

@@ -203,8 +203,8 @@ bool elab_input(Elab *e, const Par *p) {
 /* The body is looked at even when an input is wrong, for its errors; a
  * dimension that is not fixed leaves nothing to look at. */
 static bool model_signature(Elab *e, const Decl *d) {
-  if (!(elab_dims(e, d) & dims_known(e, d)) || !elab_bounds(e, d))
-    return false;
+  bool dims = elab_dims(e, d), known = dims_known(e, d);
+  if (!dims || !known || !elab_bounds(e, d)) return false;
   for (size_t i = 0; i < d->sig.pars.n; i++) {
     const Par *p = &d->sig.pars.at[i];
     if (!elab_input(e, p))

@@ -33,6 +33,8 @@ static int64_t macs_each(const Node *n) {
     for (int i = 1; i < w->rank; i++) k = mul_capped(k, w->dim[i]);
     return k;
   }
+  case OP_MATMUL:
+    return matmul_sizes(n).k;
   case OP_AVG_POOL:
   case OP_MAX_POOL: {
     const int64_t *k = attr_ints(n, "k", NULL);

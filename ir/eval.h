@@ -75,6 +75,8 @@ void window_clip(int64_t size, int64_t outputs, int64_t stride,
  * false when the sizes are not worth it (nothing is written then). */
 bool conv2d_blas(const Window *s, const double *x, const double *w,
                  double *y);
+bool matmul_blas(const MatmulSizes *s, bool ta, bool tb, const double *a,
+                 const double *b, double *y);
 bool linear_blas(int64_t rows, int64_t k, int64_t m, const double *x,
                  const double *w, double *y);
 

@@ -55,6 +55,16 @@ bool conv2d_blas(const Window *s, const double *x, const double *w,
   return true;
 }
 
+bool matmul_blas(const MatmulSizes *s, bool ta, bool tb, const double *a,
+                 const double *b, double *y) {
+  if (!worth_it(s->m, s->n, s->k)) return false;
+  cblas_dgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans,
+              tb ? CblasTrans : CblasNoTrans, (int)s->m, (int)s->n,
+              (int)s->k, 1.0, a, (int)(ta ? s->m : s->k), b,
+              (int)(tb ? s->k : s->n), 0.0, y, (int)s->n);
+  return true;
+}
+
 bool linear_blas(int64_t rows, int64_t k, int64_t m, const double *x,
                  const double *w, double *y) {
   if (!worth_it(m, rows, k)) return false;

@@ -394,6 +394,9 @@ Node *node_operand(const Node *n, const char *name);
  * operands and attributes.  On an error: false, one diagnostic at n->span
  * that says expected and found. */
 bool node_infer(Module *m, Node *n, Diags *d);
+/* infer_matmul.c: m x k times k x n, of a matmul node's operands. */
+typedef struct MatmulSizes { int64_t m, n, k; } MatmulSizes;
+MatmulSizes matmul_sizes(const Node *n);
 /* Check the whole module: order, arity, attribute kinds, types equal to
  * what inference gives, encodings sane, params with data unless absent by
  * design.  Messages are internal errors of a pass: text in `why`. */

@@ -237,6 +237,24 @@ static Node *canon_order(Canon *k, Node *n) {
   return n;
 }
 
+/* ---- products ------------------------------------------------------- */
+
+/* A stored matrix on the right is the weight of a linear layer, whose zeros
+ * pay; values that will still change stay where they are. */
+static Node *canon_matmul(Canon *k, Node *n) {
+  if (n->op != OP_MATMUL || attr_bool(n, "transpose_a")) return n;
+  Node *in[2] = {n->in[0], n->in[1]};
+  if (in[1]->op != OP_PARAM || in[1]->type.rank != 2) return n;
+  if (!attr_bool(n, "transpose_b")) {
+    if (!param_values(k->m, in[1]->param)) return n;
+    in[1] = func_insert(k->m, k->f, n, OP_PERMUTE, &in[1], 1);
+    attr_set_ints(k->m, in[1], "order", (int64_t[]){1, 0}, 2);
+    in[1]->span = n->span;
+    node_retype(k->c, in[1]);
+  }
+  return become(k, n, OP_LINEAR, in, 2);
+}
+
 /* ---- axes and reductions -------------------------------------------- */
 
 static int axis_compare(const void *a, const void *b) {
@@ -338,7 +356,7 @@ static Node *canon_literal(Canon *k, Node *n) {
 
 static Node *(*const rules[])(Canon *, Node *) = {
   canon_order, canon_axis, canon_sort, canon_reduce, canon_batch_norm, canon_view,
-  canon_activation, canon_gate, canon_neutral, canon_pool, canon_literal,
+  canon_matmul, canon_activation, canon_gate, canon_neutral, canon_pool, canon_literal,
 };
 
 static void canon_scans(Canon *k) {

@@ -149,6 +149,8 @@ static const char *kernel_of(const Node *n) {
     return "cast";
   case OP_MASK:
     return "mask";
+  case OP_MATMUL:
+    return "matmul";
   case OP_CONV2D_TRANSPOSE:
     return "conv2d_transpose";
   case OP_SOFTMAX:

@@ -72,7 +72,7 @@ static double draw_weight(GraphGen *g, Text *t, int rank,
                           const int64_t *dim) {
   char w[16], m[16];
   int64_t cols = gen_elems(rank, dim) / dim[0];
-  if (gen_chance(g, 5)) {
+  if (!g->depth && gen_chance(g, 5)) {
     text_puts(t, gen_use(g, gen_input(g, F32, rank, dim)));
     return g->ints ? 1.5 : 2 / sqrt(3 / (double)cols);
   }

@@ -198,6 +198,27 @@ case("select", "select(x, index=2, axis=1)", x[:, 2], x=x)
 case("pad", "pad(x, before=[0,1,2], after=[1,0,3], value=0.5)",
      F.pad(x, (2, 3, 1, 0, 0, 1), value=0.5), x=x)
 
+torch.manual_seed(31)   # what is above keeps its values
+
+
+def matmul(name, a, b, ta=False, tb=False):
+    y = (a.transpose(-1, -2) if ta else a) @ (b.transpose(-1, -2) if tb
+                                              else b)
+    flags = "".join(f", transpose_{k}=true" for k, t in (("a", ta), ("b", tb))
+                    if t)
+    case(name, f"matmul(a, b{flags})", y, a=a, b=b)
+
+
+matmul("matmul", draw(3, 5), draw(5, 7))
+matmul("matmul_ta", draw(4, 5, 3), draw(5, 7), ta=True)
+matmul("matmul_tb", draw(2, 1, 3, 5), draw(3, 7, 5), tb=True)
+matmul("matmul_both", draw(1, 9, 2), draw(4, 5, 9), True, True)
+matmul("matmul_broadcast", draw(2, 1, 3, 1, 5), draw(3, 1, 5, 4))
+matmul("matmul_large", draw(2, 40, 33), draw(2, 33, 41))
+matmul("matmul_empty", draw(0, 3, 5), draw(1, 5, 2))
+matmul("matmul_no_k", draw(2, 3, 0), draw(0, 2))
+matmul("matmul_no_n", draw(2, 3), draw(3, 0))
+
 header, blob = {}, b""
 for name, t in tensors.items():
     t = t.contiguous()

@@ -454,6 +454,26 @@ static void test_transpose(void **state) {
     layouts_check(build_transpose, v, shape(4, 2, 3, 4, 19), -1, 1, 1e-5);
 }
 
+/* x by a stored matrix, one a batch or one for all, and by itself. */
+static Node *build_matmul(Net *n, Node *x, int v) {
+  bool tb = v & 1, ta = v & 2, one = v & 8;
+  int64_t k = x->type.dim[ta ? 2 : 3], cols = v & 4 ? 39 : 2;
+  int64_t r = tb ? cols : k, c = tb ? k : cols;
+  Node *b = v >= 16 ? x
+            : param(n, "b", one ? shape(2, r, c, 0, 0) : shape(3, 3, r, c, 0));
+  Node *y = node(n, OP_MATMUL, 2, x, b, NULL);
+  attr_set_bool(y, "transpose_a", ta);
+  attr_set_bool(y, "transpose_b", tb);
+  return y;
+}
+
+static void test_matmul(void **state) {
+  (void)state;
+  for (int v = 0; v < 18; v++)
+    layouts_check(build_matmul, v + (v > 15), shape(4, 2, 3, 5, 37), -1, 1,
+                  1e-5);
+}
+
 static Node *build_resize(Net *n, Node *x, int v) {
   static const char *const coords[] = { "half_pixel", "align_corners",
                                         "asymmetric" };
@@ -479,7 +499,7 @@ static void test_accuracy(void **state) {
 
 static const struct CMUnitTest tests[] = {
   cmocka_unit_test(test_pow),           cmocka_unit_test(test_resize),
-  cmocka_unit_test(test_transpose),
+  cmocka_unit_test(test_transpose),     cmocka_unit_test(test_matmul),
   cmocka_unit_test(test_unary),         cmocka_unit_test(test_unary_layouts),
   cmocka_unit_test(test_binary),        cmocka_unit_test(test_broadcast_grows),
   cmocka_unit_test(test_channel),       cmocka_unit_test(test_mask),

@@ -144,6 +144,15 @@ static const Hand hands[] = {
      {1, 2, 3, 4}, {10, 100}, 4, {10, 20, 300, 400}},
     {"x: f32[2], z: f32[3,2]", "linear(x, z, act=\"relu\")", {1, 2},
      {1, 1, -1, 0, 0, 1}, 3, {3, 0, 2}},
+    {"x: f32[2,3], z: f32[3,2]", "matmul(x, z)", SIX, {1, 0, 0, 1, 1, 1}, 4,
+     {4, 5, 10, 11}},
+    {"x: f32[3,2], z: f32[2,3]", "matmul(x, z, transpose_a=true, "
+     "transpose_b=true)", SIX, {1, 0, 0, 0, 1, 1}, 4, {1, 8, 2, 10}},
+    {"x: f32[2,1,2], z: f32[2,3]", "matmul(x, z)", {1, 2, 3, 4}, SIX, 6,
+     {9, 12, 15, 19, 26, 33}},
+    {"x: f32[1,2], z: f32[3,1,1]", "matmul(x, z, transpose_a=true)", {1, 2},
+     {1, 10, 100}, 6, {1, 2, 10, 20, 100, 200}},
+    {"x: f32[2,0], z: f32[0,2]", "matmul(x, z)", {0}, {0}, 4, {0, 0, 0, 0}},
 };
 
 static void by_hand(void **state) {
@@ -248,6 +257,9 @@ static const char *const products[] = {
     "x: f32[1,40,33,35], w: f32[3,40,5,5]) -> y { "
     "y = conv2d(x, w, pad=[2,2,2,2]); }",
     "x: f32[3,5,64], w: f32[96,64]) -> y { y = linear(x, w); }",
+    "x: f32[3,40,33], w: f32[3,33,48]) -> y { y = matmul(x, w); }",
+    "x: f32[3,33,40], w: f32[48,33]) -> y { "
+    "y = matmul(x, w, transpose_a=true, transpose_b=true); }",
 };
 
 static double *random_values(Arena *a, const char *stream, int64_t n) {

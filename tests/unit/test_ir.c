@@ -205,6 +205,28 @@ static void test_infer_transpose(void **state) {
   infer_bad(x, n, "groups=3 does not divide input channels 4");
 }
 
+static void test_infer_matmul(void **state) {
+  Fix *x = *state;
+  Node *a = input(x, "a", DIMS(2, 1, 3, 5));
+  Node *b = input(x, "b", DIMS(4, 5, 7)), *v = input(x, "v", DIMS(5));
+  infer_ok(x, add(x, OP_MATMUL, 2, a, b), DIMS(2, 4, 3, 7));
+  infer_ok(x, add(x, OP_MATMUL, 2, a, input(x, "e", DIMS(0, 5, 0))),
+           DIMS(2, 0, 3, 0));
+  infer_bad(x, add(x, OP_MATMUL, 2, a, v), "matmul: b has rank 1 (shape [5]),"
+            " expected rank 2 or more");
+  infer_bad(x, add(x, OP_MATMUL, 2, v, a), "a has rank 1 (shape [5])");
+  Node *n = add(x, OP_MATMUL, 2, b, a);
+  infer_bad(x, n, "a has 7 columns, b has 3 rows, expected equal (shapes "
+            "[4,5,7] and [2,1,3,5])");
+  attr_set_bool(n, "transpose_a", true);
+  attr_set_bool(n, "transpose_b", true);
+  infer_ok(x, n, DIMS(2, 4, 7, 3));
+  n = add(x, OP_MATMUL, 2, b, input(x, "c", DIMS(3, 5, 7)));
+  attr_set_bool(n, "transpose_b", true);
+  infer_bad(x, n, "matmul: batch axis -3 has 4 and 3, expected equal or 1 "
+            "(shapes [4,5,7] and [3,5,7] transposed)");
+}
+
 static void test_infer_resize(void **state) {
   Fix *x = *state;
   Node *r = add(x, OP_RESIZE, 1, input(x, "y", DIMS(2, 3, 7, 8)));
@@ -720,7 +742,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_table),
     FIXED(test_infer_conv), FIXED(test_infer_window),
-    FIXED(test_infer_resize), FIXED(test_infer_transpose),
+    FIXED(test_infer_resize), FIXED(test_infer_matmul), FIXED(test_infer_transpose),
     FIXED(test_infer_rows), FIXED(test_infer_moves),
     FIXED(test_print), FIXED(test_print_outputs), FIXED(test_print_types),
     FIXED(test_tidy), FIXED(test_inherit), FIXED(test_paths),

@@ -1,0 +1,279 @@
+/* matmul.c - products of matrices that the graph computes, in any layout:
+ * nothing is packed.
+ *
+ * Where b is dense along its columns (or a along its rows: then the product
+ * is taken transposed), a register tile of R rows times T vectors of columns
+ * adds up one outer product for each k.  Where both are dense along k, a
+ * tile of R x C dot products adds up vectors of k, whose lanes are summed at
+ * the end.  Batch dimensions are loops around it, by a stride of 0 where an
+ * operand has them not. */
+#include "backend/emit.h"
+
+typedef struct Mat {
+  const Node *a, *b;
+  int64_t m, n, k;
+  int64_t am, ak, bk, bn, ym, yn;   /* strides in elements */
+  int nbatch;
+  struct { int64_t dim, a, b, y; } batch[MAX_RANK];
+} Mat;
+
+/* Addresses of the first elements. */
+typedef struct At { Val a, b, y; } At;
+
+/* ---- geometry -------------------------------------------------------- */
+
+static void mat_strides(const Node *n, Mat *t) {
+  const Node *a = t->a, *b = t->b;
+  int64_t s[MAX_RANK];
+  int last = n->type.rank - 1, la = a->type.rank - 1, lb = b->type.rank - 1;
+  bool ta = attr_bool(n, "transpose_a"), tb = attr_bool(n, "transpose_b");
+  value_strides(n, s);
+  t->ym = s[last - 1], t->yn = s[last];
+  t->nbatch = last - 1;
+  for (int i = 0; i < t->nbatch; i++) {
+    t->batch[i].dim = n->type.dim[i];
+    t->batch[i].y = s[i];
+  }
+  value_strides(a, s);
+  t->am = s[la - !ta], t->ak = s[la - ta];
+  for (int i = 0; i < la - 1; i++)
+    t->batch[i + last - la].a = a->type.dim[i] == 1 ? 0 : s[i];
+  value_strides(b, s);
+  t->bk = s[lb - !tb], t->bn = s[lb - tb];
+  for (int i = 0; i < lb - 1; i++)
+    t->batch[i + last - lb].b = b->type.dim[i] == 1 ? 0 : s[i];
+}
+
+/* Batch axes with one b, side by side in a and y, are more rows. */
+static void batch_to_rows(Mat *t) {
+  while (t->nbatch > 0) {
+    int i = t->nbatch - 1;
+    if (t->batch[i].dim != 1) {
+      if (t->batch[i].b != 0 || t->batch[i].a != t->m * t->am ||
+          t->batch[i].y != t->m * t->ym)
+        return;
+      t->m *= t->batch[i].dim;
+    }
+    t->nbatch--;
+  }
+}
+
+static void mat_transpose(Mat *t) {
+  Mat was = *t;
+  t->a = was.b, t->b = was.a;
+  t->m = was.n, t->n = was.m;
+  t->am = was.bn, t->ak = was.bk, t->bk = was.ak, t->bn = was.am;
+  t->ym = was.yn, t->yn = was.ym;
+  for (int i = 0; i < t->nbatch; i++)
+    t->batch[i].a = was.batch[i].b, t->batch[i].b = was.batch[i].a;
+}
+
+static void mat_init(const Node *n, Mat *t) {
+  MatmulSizes s = matmul_sizes(n);
+  *t = (Mat){ n->in[0], n->in[1], .m = s.m, .n = s.n, .k = s.k };
+  mat_strides(n, t);
+  batch_to_rows(t);
+  /* What is not stepped along may count as dense. */
+  if (t->m == 1) t->am = t->ym = 1;
+  if (t->n == 1) t->bn = t->yn = 1;
+  if (t->k == 1) t->ak = t->bk = 1;
+}
+
+/* Dot products?  Else vectors run along the columns, after the product has
+ * been transposed where the rows suit better. */
+static bool choose_form(Mat *t, int lanes) {
+  bool cols = t->bn == 1, rows = t->am == 1;
+  bool dots = t->ak == 1 && t->bk == 1 && t->k > 1;
+  if (cols && t->n >= lanes) return false;
+  if (!(rows && t->m >= lanes)) {
+    if (dots && t->k >= lanes) return true;
+    if (cols && t->n > 1) return false;
+    if (!(rows && t->m > 1)) return dots;
+  }
+  mat_transpose(t);
+  return false;
+}
+
+/* ---- blocks ---------------------------------------------------------- */
+
+typedef void BlockBody(Gen *g, const Mat *t, const At *at, int n, void *ctx);
+
+typedef struct Block {
+  int64_t total, a, b, y;    /* elements; bytes from one to the next */
+  int size;
+} Block;
+
+static At at_moved(Gen *g, const At *at, const Block *b, Val i) {
+  return (At){ addr(g, at->a, mul64(g, i, b->a)),
+               addr(g, at->b, mul64(g, i, b->b)),
+               addr(g, at->y, mul64(g, i, b->y)) };
+}
+
+/* Run body for all of an axis, `size` at a time, and for what is left. */
+static void each_block(Gen *g, const Mat *t, const At *at, const Block *b,
+                       BlockBody *body, void *ctx) {
+  int64_t whole = b->total / b->size * b->size;
+  if (whole) {
+    Loop l;
+    loop_begin(g, &l, k64(g, 0), k64(g, whole), b->size, true, "block");
+    At in = at_moved(g, at, b, l.iv);
+    body(g, t, &in, b->size, ctx);
+    loop_end(g, &l);
+  }
+  if (whole == b->total) return;
+  At in = at_moved(g, at, b, k64(g, whole));
+  body(g, t, &in, (int)(b->total - whole), ctx);
+}
+
+/* ---- vectors of columns ---------------------------------------------- */
+
+enum { TILE_VECTORS = 8 };
+
+/* A panel of columns: vectors, and the lanes of the last of them. */
+typedef struct Cols { int t, last; } Cols;
+
+static int lanes_of(const Gen *g, const Cols *c, int i) {
+  return i + 1 < c->t ? g->t->lanes : c->last;
+}
+
+/* n elements of a row of b. */
+static Val load_row(Gen *g, const Mat *t, Val p, int64_t off, int n) {
+  if (t->bn == 1) return load_lanes(g, p, off, n);
+  Val v = vzero(g);
+  for (int i = 0; i < n; i++)
+    v = vinsert(g, v, load_f32(g, p, off + 4 * i * t->bn), i);
+  return v;
+}
+
+static void store_row(Gen *g, const Mat *t, Val v, Val p, int64_t off,
+                      int n) {
+  if (t->yn == 1) {
+    store_lanes(g, v, p, off, n);
+    return;
+  }
+  for (int i = 0; i < n; i++)
+    store_f32(g, vlane(g, v, i), p, off + 4 * i * t->yn);
+}
+
+static void outer_tile(Gen *g, const Mat *t, const At *at, int rows,
+                       void *ctx) {
+  const Cols *c = ctx;
+  Val acc[LOOP_CARRY_MAX], x[TILE_VECTORS], a = at->a, b = at->b;
+  int lanes = g->t->lanes;
+  ensure(rows * c->t + 2 <= LOOP_CARRY_MAX && c->t <= TILE_VECTORS);
+  for (int i = 0; i < rows * c->t; i++) acc[i] = vzero(g);
+  Loop k;
+  loop_begin(g, &k, k64(g, 0), k64(g, t->k), 1, t->k > 0, "k");
+  loop_carry(g, &k, &a);
+  loop_carry(g, &k, &b);
+  for (int i = 0; i < rows * c->t; i++) loop_carry(g, &k, &acc[i]);
+  for (int i = 0; i < c->t; i++)
+    x[i] = load_row(g, t, b, 4 * i * lanes * t->bn, lanes_of(g, c, i));
+  for (int r = 0; r < rows; r++) {
+    Val s = vsplat(g, load_f32(g, a, 4 * r * t->am));
+    for (int i = 0; i < c->t; i++)
+      acc[r * c->t + i] = fma_(g, s, x[i], acc[r * c->t + i]);
+  }
+  a = addrk(g, a, 4 * t->ak);
+  b = addrk(g, b, 4 * t->bk);
+  loop_end(g, &k);
+  for (int r = 0; r < rows; r++)
+    for (int i = 0; i < c->t; i++)
+      store_row(g, t, acc[r * c->t + i], at->y,
+                4 * (r * t->ym + i * lanes * t->yn), lanes_of(g, c, i));
+}
+
+static void outer_panel(Gen *g, const Mat *t, const At *at, int n,
+                        void *ctx) {
+  int lanes = g->t->lanes, regs = g->t->vregs >= 32 ? 27 : 12;
+  Cols c = { (n + lanes - 1) / lanes, (n - 1) % lanes + 1 };
+  Block rows = { t->m, 4 * t->am, 0, 4 * t->ym, regs / c.t };
+  (void)ctx;
+  if (rows.size > 12) rows.size = 12;
+  if (rows.size > t->m) rows.size = (int)t->m;
+  each_block(g, t, at, &rows, outer_tile, &c);
+}
+
+/* A single row takes more vectors, or its sums would wait for one another. */
+static void emit_outer(Gen *g, const Mat *t, const At *at) {
+  int tile = t->m == 1 ? TILE_VECTORS : g->t->vregs >= 32 ? 3 : 2;
+  Block cols = { t->n, 0, 4 * t->bn, 4 * t->yn, tile * g->t->lanes };
+  each_block(g, t, at, &cols, outer_panel, NULL);
+}
+
+/* ---- dot products ---------------------------------------------------- */
+
+/* acc += n elements from k on, of all pairs of a row and a column. */
+static void dot_step(Gen *g, const Mat *t, const At *at, int rows, int cols,
+                     int n, Val *acc) {
+  Val b[TILE_VECTORS];
+  for (int c = 0; c < cols; c++)
+    b[c] = load_lanes(g, at->b, 4 * c * t->bn, n);
+  for (int r = 0; r < rows; r++) {
+    Val a = load_lanes(g, at->a, 4 * r * t->am, n);
+    for (int c = 0; c < cols; c++)
+      acc[r * cols + c] = fma_(g, a, b[c], acc[r * cols + c]);
+  }
+}
+
+static void dot_tile(Gen *g, const Mat *t, const At *at, int rows,
+                     void *ctx) {
+  int cols = *(const int *)ctx, lanes = g->t->lanes;
+  int64_t whole = t->k / lanes * lanes;
+  Val acc[LOOP_CARRY_MAX];
+  At in = *at;
+  ensure(rows * cols + 2 <= LOOP_CARRY_MAX && cols <= TILE_VECTORS);
+  for (int i = 0; i < rows * cols; i++) acc[i] = vzero(g);
+  Loop k;
+  loop_begin(g, &k, k64(g, 0), k64(g, whole), lanes, whole > 0, "k");
+  loop_carry(g, &k, &in.a);
+  loop_carry(g, &k, &in.b);
+  for (int i = 0; i < rows * cols; i++) loop_carry(g, &k, &acc[i]);
+  dot_step(g, t, &in, rows, cols, lanes, acc);
+  in.a = addrk(g, in.a, 4 * lanes);
+  in.b = addrk(g, in.b, 4 * lanes);
+  loop_end(g, &k);
+  if (whole < t->k)
+    dot_step(g, t, &in, rows, cols, (int)(t->k - whole), acc);
+  for (int r = 0; r < rows; r++)
+    for (int c = 0; c < cols; c++)
+      store_f32(g, vsum(g, acc[r * cols + c]), at->y,
+                4 * (r * t->ym + c * t->yn));
+}
+
+static void dot_panel(Gen *g, const Mat *t, const At *at, int n, void *ctx) {
+  Block rows = { t->m, 4 * t->am, 0, 4 * t->ym, *(const int *)ctx };
+  each_block(g, t, at, &rows, dot_tile, &n);
+}
+
+static void emit_dots(Gen *g, const Mat *t, const At *at) {
+  int side = g->t->vregs >= 32 ? 4 : 3;
+  Block cols = { t->n, 0, 4 * t->bn, 4 * t->yn, side };
+  each_block(g, t, at, &cols, dot_panel, &side);
+}
+
+/* ---- batches --------------------------------------------------------- */
+
+static void emit_batch(Gen *g, const Mat *t, bool dots, int axis, At at) {
+  if (axis == t->nbatch) {
+    if (dots) emit_dots(g, t, &at);
+    else emit_outer(g, t, &at);
+    return;
+  }
+  Loop l;
+  Block b = { t->batch[axis].dim, 4 * t->batch[axis].a,
+              4 * t->batch[axis].b, 4 * t->batch[axis].y, 1 };
+  loop_begin(g, &l, k64(g, 0), k64(g, b.total), 1, true, "batch");
+  emit_batch(g, t, dots, axis + 1, at_moved(g, &at, &b, l.iv));
+  loop_end(g, &l);
+}
+
+void emit_matmul(Gen *g, const Node *n) {
+  Mat t;
+  if (type_elems(&n->type) == 0) return;
+  mat_init(n, &t);
+  bool dots = choose_form(&t, g->t->lanes);
+  At at = { value_ptr(g, t.a), value_ptr(g, t.b), value_ptr(g, n) };
+  emit_batch(g, &t, dots, 0, at);
+  clear_halo(g, n);
+}
