@@ -117,7 +117,7 @@ static void outputs_write(Tf *t, const char **names) {
     TfTensor *x = &t->tensors.at[t->outputs.at[i]];
     TfOp none = {.code = -1};
     t->op = x->producer >= 0 ? &t->ops.at[x->producer] : &none;
-    if (tf_elem(x) < 0)
+    if (tf_elem(x) < 0 && !t->refused.n)
       tf_refuse(t, "an output of type %s", tf_type_name(x->type));
     if (t->refused.n)
       continue;

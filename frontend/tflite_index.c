@@ -67,12 +67,13 @@ bool tf_write_gather(Tf *t) {
     return false;
   TfTensor *x = tf_in(t, 0), *index = tf_in(t, 1);
   int64_t b = flat_int(t->op->options, 1, 4, 0);
-  int axis = tf_axis(x, flat_int(t->op->options, 0, 4, 0), FORM_FILE);
+  int64_t given = flat_int(t->op->options, 0, 4, 0);
+  int axis = tf_axis(x, given, FORM_FILE);
   if (b < 0)
     b += index->rank;
   if (axis < 0 || b < 0 || b > axis || b > index->rank)
-    return tf_refuse(t, "axis %d behind %lld axes of batches", axis,
-                     (long long)b);
+    return tf_refuse(t, "axis %lld of rank %d with %lld axes of batches",
+                     (long long)given, x->rank, (long long)b);
   if (b > 0)
     return gather_batches(t, x, index, (int)b, axis);
   const char *v = tf_value(t, x, FORM_FILE);

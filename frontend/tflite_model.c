@@ -106,15 +106,20 @@ static bool tensors_read(Tf *t, FlatTable graph, FlatVec buffers) {
 
 /* ---- operators ------------------------------------------------------ */
 
-static bool refs_read(Tf *t, FlatVec v, bool optional, const int **out,
-                      int *n) {
+/* Numbers of tensors; op -1: of the graph. */
+static bool refs_read(Tf *t, FlatVec v, int op, bool optional,
+                      const int **out, int *n) {
+  const char *who = op < 0 ? "the graph"
+                    : arena_printf(t->a, "operator %d", op);
   if (v.n > MAX_ARGS)
-    return tf_error(t, "%zu operands are too many", v.n);
+    return tf_error(t, "%s: expected at most %d tensors, found %zu", who,
+                    MAX_ARGS, v.n);
   int *at = arena_array(t->a, int, v.n + 1);
   for (size_t i = 0; i < v.n; i++) {
     int64_t k = flat_vec_int(v, i);
     if (k >= (int64_t)t->tensors.n || k < (optional ? -1 : 0))
-      return tf_error(t, "tensor %lld of %zu", (long long)k, t->tensors.n);
+      return tf_error(t, "%s: expected a tensor below %zu, found %lld", who,
+                      t->tensors.n, (long long)k);
     at[i] = (int)k;
   }
   *out = at;
@@ -138,8 +143,8 @@ static bool op_code(Tf *t, TfOp *o, FlatVec codes, uint64_t index) {
 static bool op_read(Tf *t, FlatTable tab, FlatVec codes, int number) {
   TfOp o = {0};
   if (!op_code(t, &o, codes, flat_uint(tab, 0, 4, 0)) ||
-      !refs_read(t, flat_vec(tab, 1, 4), true, &o.in, &o.nin) ||
-      !refs_read(t, flat_vec(tab, 2, 4), false, &o.out, &o.nout))
+      !refs_read(t, flat_vec(tab, 1, 4), number, true, &o.in, &o.nin) ||
+      !refs_read(t, flat_vec(tab, 2, 4), number, false, &o.out, &o.nout))
     return false;
   o.options = flat_table(tab, 4);
   o.custom_options = flat_vec(tab, 5, 1);
@@ -177,10 +182,10 @@ static bool graph_read(Tf *t, FlatTable graph, FlatVec codes,
   const int *refs;
   int n;
   if (!tensors_read(t, graph, buffers) ||
-      !refs_read(t, flat_vec(graph, 1, 4), false, &refs, &n))
+      !refs_read(t, flat_vec(graph, 1, 4), -1, false, &refs, &n))
     return false;
   copy_refs(t, refs, n, true);
-  if (!refs_read(t, flat_vec(graph, 2, 4), false, &refs, &n))
+  if (!refs_read(t, flat_vec(graph, 2, 4), -1, false, &refs, &n))
     return false;
   copy_refs(t, refs, n, false);
   FlatVec ops = flat_vec(graph, 3, 4);

@@ -260,6 +260,18 @@ bool tf_write_linear(Tf *t) {
                      "linear(%s, %s%s)", xs, ws, bias_of(t, 2));
 }
 
+/* Batch axes broadcast. */
+bool tf_write_batch_matmul(Tf *t) {
+  FlatTable o = t->op->options;
+  if (!tf_arity(t, 2))
+    return false;
+  const char *x = tf_value(t, tf_in(t, 0), FORM_FILE);
+  return tf_give(t, 0, FORM_FILE, "matmul(%s, %s, transpose_a=%s, "
+                 "transpose_b=%s)", x, tf_value(t, tf_in(t, 1), FORM_FILE),
+                 flat_bool(o, 0) ? "true" : "false",
+                 flat_bool(o, 1) ? "true" : "false");
+}
+
 static bool resize_write(Tf *t, const char *mode, int first) {
   TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0);
   if (!rank4(t, x) || !rank4(t, y))

@@ -284,12 +284,15 @@ def elementwise():
 
 def main():
     elementwise()
+    import make_bad
     import make_nets
     import make_ops
     import make_rnn
     make_nets.run(Net, save, one, const, rand)
     make_ops.run(Net, save)
     make_rnn.run(Net, save)
+    os.makedirs(os.path.join(OUT, "bad"), exist_ok=True)
+    make_bad.run(Net, save)
 
 
 if __name__ == "__main__":

@@ -288,6 +288,19 @@ def orders(m):
                   (3, "f32", 0.75)])])
 
 
+def products(m):
+    def options(x, y):
+        return "BatchMatMulOptions", [(0, "bool", x), (1, "bool", y)]
+    m.model("batch_matmul", {"a": ([2, 3, 4], F32), "b": ([2, 4, 5], F32),
+                             "c": ([2, 1, 5, 4], F32), "d": ([3, 2], F32)},
+            lambda n, a, b, c, d: [
+                ("BATCH_MATMUL", [a, b], [2, 3, 5], F32, *options(0, 0)),
+                ("BATCH_MATMUL", [c, a], [2, 2, 5, 3], F32, *options(0, 1)),
+                ("BATCH_MATMUL", [a, d], [2, 4, 2], F32, *options(1, 0)),
+                ("BATCH_MATMUL", [b, n.random("k", [6, 5])], [2, 4, 6], F32,
+                 *options(0, 1))])
+
+
 def moves(m):
     m.model("tile", {"x": ([2, 1, 3], F32), "b": ([2], BOOL)},
             lambda n, x, b: [
@@ -417,6 +430,7 @@ def run(Net, save):
     arithmetic(m)
     lookups(m)
     orders(m)
+    products(m)
     moves(m)
     folded(m)
     edges(m)
