@@ -58,7 +58,8 @@ static Weights weights_collect(Elab *e) {
   Weights w = {.e = e};
   for (size_t i = 0; i < e->f->nodes.n; i++) {
     const Node *n = e->f->nodes.at[i];
-    if (n->op != OP_CONV2D && n->op != OP_LINEAR)
+    if (n->op != OP_CONV1D && n->op != OP_CONV2D && n->op != OP_CONV3D &&
+        n->op != OP_LINEAR)
       continue;
     const Node *x = node_operand(n, "w");
     if (x && x->op == OP_MASK)

@@ -167,7 +167,8 @@ static const Choice choices[] = {
     {gen_compare, 6},    {gen_where, 6},
     {gen_arg, 3},        {gen_argsort, 3},   {gen_cumsum, 3},
     {gen_flip, 2},       {gen_gather, 5},    {gen_scatter_add, 3},
-    {gen_iota, 2},       {gen_random, 2},    {gen_matmul, 9},
+    {gen_iota, 2},       {gen_random, 2},    {gen_matmul, 6},
+    {gen_convn, 16},     {gen_convn_transpose, 7},
 };
 
 static void add_op(GraphGen *g) {

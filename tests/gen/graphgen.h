@@ -75,6 +75,12 @@ double gen_number(GraphGen *g, char text[32]);
 /* Whether a value of this bound may go on. */
 bool gen_fits(const GraphGen *g, double bound);
 
+/* graphgen_window.c.  A weight: a param, one under a mask, or a new input,
+ * appended to the text; the bound of its elements over that of a param. */
+double gen_weight(GraphGen *g, Text *t, int rank, const int64_t *dim);
+/* What often follows value v, whose channels lie along `axis`. */
+void gen_follow(GraphGen *g, int v, int axis);
+
 /* graphgen_types.c, graphgen_index.c, graphgen_math.c, graphgen_idiom.c, graphgen_window.c, graphgen_move.c:
  * append one or a few ops; false when the values there are do not suit. */
 bool gen_cast(GraphGen *g);
@@ -104,6 +110,8 @@ bool gen_conv(GraphGen *g);
 bool gen_transpose(GraphGen *g);
 bool gen_linear(GraphGen *g);
 bool gen_matmul(GraphGen *g);
+bool gen_convn(GraphGen *g);
+bool gen_convn_transpose(GraphGen *g);
 bool gen_pool(GraphGen *g);
 bool gen_resize(GraphGen *g);
 bool gen_layers(GraphGen *g);
