@@ -95,8 +95,14 @@ bool gen_state(GraphGen *g);
 void gen_states_see(const GraphGen *g, GraphGen *to);
 void gen_nexts(GraphGen *g, Text *out);
 
+/* graphgen_window.c.  A weight: a param, one under a mask, or a new input,
+ * appended to the text; the bound of its elements over that of a param. */
+double gen_weight(GraphGen *g, Text *t, int rank, const int64_t *dim);
+/* What often follows value v, whose channels lie along `axis`. */
+void gen_follow(GraphGen *g, int v, int axis);
+
 /* graphgen_types.c, graphgen_index.c, graphgen_math.c, graphgen_idiom.c,
- * graphgen_window.c, graphgen_move.c:
+ * graphgen_window.c, graphgen_convn.c, graphgen_matmul.c, graphgen_move.c:
  * append one or a few ops; false when the values there are do not suit. */
 bool gen_cast(GraphGen *g);
 bool gen_storage(GraphGen *g);
@@ -126,6 +132,8 @@ bool gen_conv(GraphGen *g);
 bool gen_transpose(GraphGen *g);
 bool gen_linear(GraphGen *g);
 bool gen_matmul(GraphGen *g);
+bool gen_convn(GraphGen *g);
+bool gen_convn_transpose(GraphGen *g);
 bool gen_pool(GraphGen *g);
 bool gen_resize(GraphGen *g);
 bool gen_layers(GraphGen *g);

@@ -131,13 +131,58 @@ static void test_infer_transpose(void **state) {
   attr_set_ints(x->m, n, "pad", DIMS(4, 0, 5, 0));
   infer_bad(x, n, "the padding cuts 9 off along h, there are only 7");
   attr_set_ints(x->m, n, "stride", DIMS(17, 1));
-  infer_bad(x, n, "stride=[17,1]: 17 is more than 16");
+  infer_ok(x, n, DIMS(2, 3, 28, 6));
   n = add(x, OP_CONV2D_TRANSPOSE, 2, in, param(x, "v", DIMS(5, 3, 2, 2),
                                                NULL));
   infer_bad(x, n, "weight has 5 input channels, expected 4");
   n = add(x, OP_CONV2D_TRANSPOSE, 2, in, w);
   attr_set_int(n, "groups", 3);
   infer_bad(x, n, "groups=3 does not divide input channels 4");
+}
+
+static void test_infer_convn(void **state) {
+  Fix *x = *state;
+  Node *in = input(x, "x", DIMS(2, 4, 9)), *v = input(x, "v",
+                                                     DIMS(1, 2, 5, 6, 7));
+  Node *w = param(x, "w", DIMS(6, 2, 3), NULL);
+  Node *n = add(x, OP_CONV1D, 2, in, w);
+  infer_bad(x, n, "conv1d: weight has 2 input channels, expected 4 (input "
+            "channels 4 / groups 1)");
+  attr_set_int(n, "groups", 2);
+  infer_ok(x, n, DIMS(2, 6, 7));
+  attr_set_ints(x->m, n, "dilation", DIMS(5));
+  infer_bad(x, n, "kernel reaches over 11 along l, the padded input has only "
+            "9 (size 9)");
+  attr_set_ints(x->m, n, "pad", DIMS(1, 1, 1, 1));
+  infer_bad(x, n, "pad=[1,1,1,1] has 4 numbers, expected 2");
+  infer_bad(x, add(x, OP_CONV1D, 2, v, w), "x has rank 5 (shape "
+            "[1,2,5,6,7]), expected rank 3");
+  Node *k = param(x, "k", DIMS(3, 2, 7, 2, 2), NULL);
+  n = add(x, OP_CONV3D, 2, v, k);
+  infer_bad(x, n, "conv3d: kernel reaches over 7 along d, the padded input "
+            "has only 5 (size 5)");
+  attr_set_ints(x->m, n, "pad", DIMS(2, 0, 1, 1, 0, 0));
+  infer_ok(x, n, DIMS(1, 3, 2, 5, 7));
+  Node *t = add(x, OP_CONV3D_TRANSPOSE, 2, n, k);
+  infer_ok(x, t, DIMS(1, 2, 8, 6, 8));
+  attr_set_ints(x->m, t, "out_pad", DIMS(1, 0));
+  infer_bad(x, t, "out_pad=[1,0] has 2 numbers, expected 3");
+}
+
+static void test_infer_grads(void **state) {
+  Fix *x = *state;
+  Node *in = input(x, "x", DIMS(2, 4, 9, 8)), *dy = input(x, "dy",
+                                                         DIMS(2, 6, 4, 8));
+  Node *n = add(x, OP_CONV2D_WEIGHT_GRAD, 2, in, dy);
+  infer_bad(x, n, "conv2d_weight_grad: attribute k is missing");
+  attr_set_ints(x->m, n, "k", DIMS(3, 1));
+  infer_bad(x, n, "dy has shape [2,6,4,8], expected [2,6,7,8]");
+  attr_set_ints(x->m, n, "stride", DIMS(2, 1));
+  infer_ok(x, n, DIMS(6, 4, 3, 1));
+  attr_set_int(n, "groups", 4);
+  infer_bad(x, n, "groups=4 does not divide output channels 6");
+  attr_set_ints(x->m, n, "k", DIMS(0, 1));
+  infer_bad(x, n, "k=[0,1]: 0 is less than 1");
 }
 
 static void test_infer_matmul(void **state) {
@@ -275,7 +320,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_table),
     FIXED(test_infer_conv), FIXED(test_infer_window),
-    FIXED(test_infer_resize), FIXED(test_infer_matmul), FIXED(test_infer_transpose),
+    FIXED(test_infer_resize), FIXED(test_infer_matmul), FIXED(test_infer_convn), FIXED(test_infer_grads),
+    FIXED(test_infer_transpose),
     FIXED(test_infer_rows), FIXED(test_infer_moves),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
