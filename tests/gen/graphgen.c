@@ -179,7 +179,7 @@ static const Choice choices[] = {
     {gen_flip, 2},       {gen_gather, 5},    {gen_scatter_add, 3},
     {gen_iota, 2},       {gen_random, 2},    {gen_call, 6},
     {gen_scan, 8},       {gen_state, 6},     {gen_storage, 3},
-    {gen_matmul, 9},
+    {gen_matmul, 9},     {gen_recurrent, 20}, {gen_attention, 12},
 };
 
 void gen_op(GraphGen *g) {
