@@ -68,7 +68,8 @@ static Weights weights_collect(Elab *e) {
     const Func *f = e->m->funcs.at[k];
     for (size_t i = 0; i < f->nodes.n; i++) {
       const Node *n = f->nodes.at[i];
-      if (n->op != OP_CONV2D && n->op != OP_LINEAR)
+      if (n->op != OP_CONV1D && n->op != OP_CONV2D && n->op != OP_CONV3D &&
+          n->op != OP_LINEAR)
         continue;
       Param *p = weight_param(node_operand(n, "w"));
       if (p)

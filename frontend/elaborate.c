@@ -302,7 +302,8 @@ Module *tam_load_text(Diags *d, const char *path, const char *text, size_t len,
   Arena *a = diags_arena(d);
   Source *src = arena_new_of(a, Source);
   const char *nul = memchr(text, 0, len);
-  *src = (Source){arena_strdup(a, path), arena_strndup(a, text, len), len};
+  *src = (Source){.name = arena_strdup(a, path), .len = len,
+                  .text = arena_strndup(a, text, len)};
   if (nul) {
     diag_error_at(d, EXIT_FILE, path, "byte %zu is NUL",
                   (size_t)(nul - text));

@@ -51,7 +51,7 @@ static void second_operand(GraphGen *g, const GenValue *v, int64_t k, bool tb,
   if (tb) swap(&b->dim[b->rank - 1], &b->dim[b->rank - 2]);
   b->bound = g->ints ? 3 : 2;
   if (gen_elems(b->rank, b->dim) > g->max_elems) return;
-  if (g->depth || gen_chance(g, 60))    /* a body takes no more inputs */
+  if (gen_chance(g, 60))
     gen_param(g, name, "f32", gen_chance(g, 70) ? 'w' : 's', b->rank, b->dim);
   else
     snprintf(name, 16, "%s", gen_use(g, gen_input(g, F32, b->rank, b->dim)));
