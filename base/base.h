@@ -104,6 +104,8 @@ typedef struct Source {
   const char *name;     /* as the user gave it */
   const char *text;     /* NUL-terminated */
   size_t len;
+  bool foreign;         /* made of a file of another format: what is wrong
+                           with the model is wrong with that file */
 } Source;
 /* A range of a source; src NULL: no place known. */
 typedef struct Span { const Source *src; uint32_t begin, end; } Span;

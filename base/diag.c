@@ -88,6 +88,8 @@ static void diag_add(Diags *d, DiagLevel level, Span at, const char *where,
 bool diag_error(Diags *d, int exit_class, Span at, const char *fmt, ...) {
   va_list ap;
 
+  if (exit_class == EXIT_MODEL && at.src && at.src->foreign)
+    exit_class = EXIT_FILE;
   if (d->errors == 0)
     d->exit_code = exit_class;
   va_start(ap, fmt);

@@ -162,7 +162,8 @@ static void import_read(Elab *e, const File *from, Decl *d) {
 
 bool units_load(Elab *e, const char *path, const Source *src) {
   Source *prelude = arena_new_of(diags_arena(e->d), Source);
-  *prelude = (Source){"prelude.tam", prelude_tam, prelude_tam_len};
+  *prelude = (Source){.name = "prelude.tam", .text = prelude_tam,
+                      .len = prelude_tam_len};
   Unit *u = unit_add(e, "", prelude);
   ensure(u && diags_errors(e->d) == e->base);
   u->file->prelude = true;

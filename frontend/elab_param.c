@@ -130,11 +130,10 @@ static void path_taken(Elab *e, const LazyParam *p) {
   e->frame = saved;
 }
 
-/* What a narrow float is stored as does not matter: weights are widened. */
+/* Nothing computes in f64: such weights are rounded when they are read. */
 static Type param_type(const Elab *e, const LazyParam *p) {
   Type t = p->type;
-  if (!e->dump && (t.elem == F16 || t.elem == BF16 || t.elem == F64))
-    t.elem = F32;
+  if (!e->dump && t.elem == F64) t.elem = F32;
   return t;
 }
 

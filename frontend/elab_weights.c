@@ -186,6 +186,10 @@ static void tensor_differs(Loader *l, const Opened *f, const Param *p,
              expected, shape_of(l->e, &t->type), t->name, f->path);
 }
 
+static bool floats(Elem a, Elem b) {
+  return elem_is_float(a) && elem_is_float(b);
+}
+
 static void dense_load(Loader *l, Opened *f, Param *p, const char *name) {
   const WeightTensor *t = tensor_take(f, name);
   const char *want = shape_of(l->e, &p->type);
@@ -193,13 +197,16 @@ static void dense_load(Loader *l, Opened *f, Param *p, const char *name) {
     tensor_missing(l, f, p, name, want);
     return;
   }
-  bool widen = p->type.elem == F32;
+  bool other = t->type.elem != p->type.elem;
   if (!type_same_shape(&t->type, &p->type) ||
-      (!widen && t->type.elem != p->type.elem)) {
+      (other && p->type.elem != F32 && !floats(t->type.elem, p->type.elem))) {
     tensor_differs(l, f, p, t, want);
     return;
   }
-  param_set_data(p, widen ? weights_to_f32(t) : buffer_ref(t->data));
+  Buffer *b = p->type.elem == F32 ? weights_to_f32(t)
+              : other             ? weights_round(t, p->type.elem)
+                                  : buffer_ref(t->data);
+  param_set_data(p, b);
 }
 
 /* NAME.values and NAME.index, as a dump stores them. */

@@ -203,8 +203,8 @@ bool elab_input(Elab *e, const Par *p) {
 /* The body is looked at even when an input is wrong, for its errors; a
  * dimension that is not fixed leaves nothing to look at. */
 static bool model_signature(Elab *e, const Decl *d) {
-  if (!(elab_dims(e, d) & dims_known(e, d)) || !elab_bounds(e, d))
-    return false;
+  bool dims = elab_dims(e, d), known = dims_known(e, d);
+  if (!dims || !known || !elab_bounds(e, d)) return false;
   for (size_t i = 0; i < d->sig.pars.n; i++) {
     const Par *p = &d->sig.pars.at[i];
     if (!elab_input(e, p))
@@ -302,7 +302,8 @@ Module *tam_load_text(Diags *d, const char *path, const char *text, size_t len,
   Arena *a = diags_arena(d);
   Source *src = arena_new_of(a, Source);
   const char *nul = memchr(text, 0, len);
-  *src = (Source){arena_strdup(a, path), arena_strndup(a, text, len), len};
+  *src = (Source){.name = arena_strdup(a, path), .len = len,
+                  .text = arena_strndup(a, text, len)};
   if (nul) {
     diag_error_at(d, EXIT_FILE, path, "byte %zu is NUL",
                   (size_t)(nul - text));

@@ -45,6 +45,8 @@ bool npy_write(Diags *d, const char *path, const Type *t, const void *data);
 /* f16, bf16, f64, integers to f32, row-major; a new buffer, or the same one
  * referenced again when it is f32 already and aligned. */
 Buffer *weights_to_f32(const WeightTensor *t);
+/* As another float type, rounded to nearest. */
+Buffer *weights_round(const WeightTensor *t, Elem e);
 
 /* ---- image.c -------------------------------------------------------- */
 

@@ -6,70 +6,42 @@
 
 #include <string.h>
 
-enum { CODE_DEQUANTIZE = 6, CODE_CUSTOM = 32, CODE_DENSIFY = 124 };
-
-static const char *type_name(int type) {
-  static const char *const names[] = {
-    "float32", "float16", "int32", "uint8", "int64", "string", "bool",
-    "int16", "complex64", "int8", "float64", "complex128", "uint64",
-    "resource", "variant", "uint32", "uint16", "int4", "bfloat16"
-  };
-  size_t n = sizeof names / sizeof *names;
-  return type >= 0 && (size_t)type < n ? names[type] : "an unknown type";
-}
+enum { CODE_CUSTOM = 32 };
 
 /* ---- operators ------------------------------------------------------ */
 
-static bool is_quantised(int type) {
-  return type == 3 || type == 7 || type == 9 || type == 17;
-}
-
-static bool type_refuse(Tf *t, const char *what, int type) {
-  return tf_refuse(t, "%s of type %s%s", what, type_name(type),
-                   is_quantised(type)
-                     ? " (quantised computation is not supported)" : "");
-}
-
-/* Floats are computed; other numbers only say how. */
-static bool types_ok(Tf *t) {
-  for (int i = 0; i < t->op->nin; i++) {
-    const TfTensor *x = tf_in(t, i);
-    if (x && x->type != TF_FLOAT32 && !tf_const(t, x))
-      return type_refuse(t, "an operand", x->type);
-  }
-  for (int i = 0; i < t->op->nout; i++)
-    if (tf_out(t, i)->type != TF_FLOAT32)
-      return type_refuse(t, "a result", tf_out(t, i)->type);
-  return true;
-}
-
-static TfWriter *op_writer(const TfOp *o) {
-  int code = o->code;
-  if (code == CODE_CUSTOM)
-    return tf_custom_writer(o->custom);
-  TfWriter *w = tf_math_writer(code);
-  if (!w)
-    w = tf_window_writer(code);
-  if (!w)
-    w = tf_shape_writer(code);
-  return w;
-}
+static const struct { TfWriter *write; const char *types; } table[] = {
+#define TFOP(code, name, writer, types) [code] = {tf_write_##writer, types},
+#define TFNO(code, name)
+#include "frontend/tflite.def"
+#undef TFOP
+#undef TFNO
+};
 
 static void op_write(Tf *t) {
+  enum { N = sizeof table / sizeof *table };
   int code = t->op->code;
-  TfWriter *w = op_writer(t->op);
-  if (code == CODE_DEQUANTIZE || code == CODE_DENSIFY) {
-    if (t->op->nout != 1 || !tf_const(t, tf_out(t, 0)))
-      tf_refuse(t, "values that are no constant floats (quantised "
-                "computation is not supported)");
-    return;
+  TfWriter *w = NULL;
+  const char *types = "f:f";
+  if (code == CODE_CUSTOM) {
+    w = tf_custom_writer(t->op->custom);
+  } else if (code >= 0 && code < N) {
+    w = table[code].write;
+    types = table[code].types;
   }
   if (!w)
     tf_refuse(t, "%s", "");
   else if (t->op->nout < 1)
     tf_refuse(t, "no result");
-  else if (types_ok(t))
+  else if (tf_types_ok(t, types))
     w(t);
+}
+
+/* DEQUANTIZE and DENSIFY of constants are taken away by tf_const. */
+bool tf_write_constant(Tf *t) {
+  return tf_const(t, tf_out(t, 0)) ||
+         tf_refuse(t, "values that are no constant floats (quantised "
+                   "computation is not supported)");
 }
 
 /* What no output needs is not written. */
@@ -102,18 +74,20 @@ static bool refused_report(Tf *t) {
 /* ---- the model ------------------------------------------------------ */
 
 static void type_write(Text *to, const TfTensor *x) {
-  Type t = type_make(F32, x->rank, x->dim);
+  Type t = type_make((Elem)tf_elem(x), x->rank, x->dim);
   type_print(to, &t);
 }
 
 static bool inputs_name(Tf *t, Text *head) {
   for (size_t i = 0; i < t->inputs.n; i++) {
     TfTensor *x = &t->tensors.at[t->inputs.at[i]];
-    if (x->type != TF_FLOAT32)
+    if (tf_elem(x) < 0 || x->type == TF_FLOAT16)
       return diag_error_at(t->d, EXIT_UNSUPPORTED, t->path,
-                           "tflite: input '%s' is of type %s; only float32 "
-                           "is supported", x->name, type_name(x->type));
-    if (x->value[FORM_FILE] || x->data || x->producer >= 0)
+                           "tflite: input '%s' is of type %s%s; expected "
+                           "float32, int32, int64, uint8 or bool", x->name,
+                           x->quantised ? "quantised " : "",
+                           tf_type_name(x->type));
+    if (x->value[FORM_FILE] || x->data || x->producer >= 0 || x->variable)
       return tf_error(t, "input '%s' has a value already", x->name);
     const char *dot = strrchr(x->path, '.');
     x->value[FORM_FILE] = tf_fresh(t, dot ? dot + 1 : x->path);
@@ -123,12 +97,15 @@ static bool inputs_name(Tf *t, Text *head) {
   return true;
 }
 
-/* Outputs have names of their own, the last word of the tensor's. */
+/* Outputs have names of their own, the last word of the tensor's; those of
+ * other types are named among what is refused. */
 static void outputs_name(Tf *t, Text *head, const char **names) {
   for (size_t i = 0; i < t->outputs.n; i++) {
     const TfTensor *x = &t->tensors.at[t->outputs.at[i]];
     const char *dot = strrchr(x->path, '.');
     names[i] = tf_fresh(t, dot ? dot + 1 : x->path);
+    if (tf_elem(x) < 0)
+      continue;
     text_printf(head, "%s%s: ", i ? ", " : "", names[i]);
     type_write(head, x);
   }
@@ -140,6 +117,8 @@ static void outputs_write(Tf *t, const char **names) {
     TfTensor *x = &t->tensors.at[t->outputs.at[i]];
     TfOp none = {.code = -1};
     t->op = x->producer >= 0 ? &t->ops.at[x->producer] : &none;
+    if (tf_elem(x) < 0 && !t->refused.n)
+      tf_refuse(t, "an output of type %s", tf_type_name(x->type));
     if (t->refused.n)
       continue;
     const char *v = tf_value(t, x, FORM_FILE);
@@ -148,7 +127,7 @@ static void outputs_write(Tf *t, const char **names) {
 }
 
 /* A model is called like an op, so that it must not have the name of one. */
-static const char *model_name(Tf *t) {
+const char *tf_model_name(Tf *t) {
   const char *base = path_base(t->path);
   const char *s = tflite_path(t->a, arena_strndup(t->a, base,
                                                   strcspn(base, ".;/")));
@@ -159,14 +138,24 @@ static const char *model_name(Tf *t) {
 }
 
 static void text_finish(Tf *t, const Text *head, Text *out) {
-  text_printf(out, "model %s(%s {\n", model_name(t), head->s);
+  if (t->blocks.n)
+    text_write(out, t->blocks.s, t->blocks.n);
+  text_printf(out, "model %s(%s {\n", tf_model_name(t), head->s);
   for (size_t i = 0; i < t->params.n; i++) {
+    if (t->params.at[i].inner)
+      continue;
     text_printf(out, "  param %s: ", t->params.at[i].path);
     type_print(out, &t->params.at[i].type);
     text_puts(out, ";\n");
   }
+  if (t->states.n)
+    text_write(out, t->states.s, t->states.n);
   if (t->text.n)
     text_write(out, t->text.s, t->text.n);
+  for (size_t i = 0; i < t->tensors.n; i++)
+    if (t->tensors.at[i].set)
+      text_printf(out, "  next %s = %s;\n", t->tensors.at[i].path,
+                  t->tensors.at[i].value[FORM_FILE]);
   if (t->params.n) {
     text_puts(out, "  weights ");
     text_quote(out, path_base(t->path));
@@ -207,6 +196,12 @@ static Tf tf_open(Arena *a, Diags *d, const char *path, const Buffer *buf) {
               .flat = {.p = buf->data, .n = buf->size}};
 }
 
+static void tf_close(Tf *t) {
+  text_free(&t->text);
+  text_free(&t->blocks);
+  text_free(&t->states);
+}
+
 /* ---- what others call ----------------------------------------------- */
 
 bool path_is_tflite(const char *path) {
@@ -218,7 +213,7 @@ bool tflite_text(Diags *d, const char *path, const Buffer *buf, Text *out) {
   Arena *a = arena_new();
   Tf t = tf_open(a, d, path, buf);
   bool ok = model_write(&t, out);
-  text_free(&t.text);
+  tf_close(&t);
   arena_free(a);
   return ok;
 }
@@ -229,8 +224,8 @@ Source *tflite_source(Arena *a, Diags *d, const char *path) {
   Text text = {0};
   if (buf && tflite_text(d, path, buf, &text)) {
     s = arena_new_of(a, Source);
-    *s = (Source){arena_strdup(a, path), arena_strndup(a, text.s, text.n),
-                  text.n};
+    *s = (Source){.name = arena_strdup(a, path), .len = text.n,
+                  .text = arena_strndup(a, text.s, text.n), .foreign = true};
   }
   text_free(&text);
   buffer_unref(buf);
@@ -256,7 +251,7 @@ WeightFile *tflite_parse(Arena *a, Diags *d, const char *path, Buffer *buf) {
   WeightFile *w = weight_file_new(a, path);
   bool ok = model_write(&t, &text) && params_add(&t, a, w);
   text_free(&text);
-  text_free(&t.text);
+  tf_close(&t);
   arena_free(own);
   if (ok)
     return w;

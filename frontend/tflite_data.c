@@ -1,6 +1,6 @@
-/* tflite_data.c - values of constants: float32 and float16, dense or in the
- * format's sparse encodings, whatever DENSIFY and DEQUANTIZE stand between
- * them and their use. */
+/* tflite_data.c - values of constants: dense, or floats in the format's
+ * sparse encodings, whatever DENSIFY and DEQUANTIZE stand between them and
+ * their use. */
 #include "frontend/tflite.h"
 
 #include <string.h>
@@ -18,8 +18,7 @@ static bool is_float(const TfTensor *x) {
 const TfTensor *tf_const(const Tf *t, const TfTensor *x) {
   for (int i = 0; x && i <= MAX_CHAIN; i++) {
     if (x->data)
-      return is_float(x) || x->type == TF_INT32 || x->type == TF_INT64
-             ? x : NULL;
+      return tf_elem(x) >= 0 && (is_float(x) || !x->sparsity.pos) ? x : NULL;
     if (x->producer < 0 || (size_t)x->producer >= t->ops.n)
       return NULL;
     const TfOp *o = &t->ops.at[x->producer];
@@ -27,7 +26,7 @@ const TfTensor *tf_const(const Tf *t, const TfTensor *x) {
         o->nin != 1 || o->in[0] < 0)
       return NULL;
     const TfTensor *from = &t->tensors.at[o->in[0]];
-    if (from->rank != x->rank ||
+    if (from->rank != x->rank || tf_elem(from) != tf_elem(x) ||
         memcmp(from->dim, x->dim, sizeof x->dim) != 0)
       return NULL;
     x = from;
@@ -38,33 +37,31 @@ const TfTensor *tf_const(const Tf *t, const TfTensor *x) {
 /* ---- numbers -------------------------------------------------------- */
 
 static size_t number_size(const TfTensor *x) {
-  return x->type == TF_FLOAT16 ? 2 : x->type == TF_INT64 ? 8 : 4;
+  return x->type == TF_FLOAT16 ? 2 : elem_size((Elem)tf_elem(x));
 }
 
-/* The first n numbers of the data, widened; the caller has checked that
- * they are there. */
-static void numbers_widen(const TfTensor *x, size_t n, float *out) {
-  Buffer raw = {.data = (uint8_t *)(uintptr_t)x->data,
-                .size = n * number_size(x), .refs = 1};
-  int64_t dim = (int64_t)n;
-  Elem e = x->type == TF_FLOAT32 ? F32 : x->type == TF_FLOAT16 ? F16
-           : x->type == TF_INT64 ? I64 : I32;
-  WeightTensor w = {"", type_make(e, 1, &dim), &raw};
-  Buffer *b = weights_to_f32(&w);
-  memcpy(out, b->data, n * sizeof *out);
-  buffer_unref(b);
+/* The first n numbers of the data; the caller has checked that they are
+ * there. */
+static void numbers_read(const TfTensor *x, size_t n, uint8_t *out) {
+  if (!n)
+    return;
+  if (x->type == TF_FLOAT16)
+    elems_widen(F16, x->data, n, (float *)(void *)out);
+  else
+    memcpy(out, x->data, n * number_size(x));
+  for (size_t i = 0; i < n && x->type == TF_BOOL; i++)
+    out[i] = out[i] != 0;
 }
 
-static float *dense_values(Tf *t, const TfTensor *x) {
+static uint8_t *dense_values(Tf *t, const TfTensor *x) {
   size_t n = (size_t)tf_elems(x);
   if (x->size != n * number_size(x)) {
     tf_error(t, "tensor '%s': expected %zu bytes of data, found %zu",
              x->name, n * number_size(x), x->size);
     return NULL;
   }
-  float *v = arena_array(t->a, float, n + 1);
-  if (n)
-    numbers_widen(x, n, v);
+  uint8_t *v = arena_alloc(t->a, n * elem_size((Elem)tf_elem(x)) + 8);
+  numbers_read(x, n, v);
   return v;
 }
 
@@ -225,7 +222,7 @@ static bool walk_setup(Walk *w) {
   return levels_fit(w);
 }
 
-static float *sparse_values(Tf *t, const TfTensor *x) {
+static uint8_t *sparse_values(Tf *t, const TfTensor *x) {
   Walk w = {.t = t, .x = x, .nfrom = x->size / number_size(x)};
   int64_t n = tf_elems(x);
   /* Few values cannot ask for much memory. */
@@ -236,59 +233,79 @@ static float *sparse_values(Tf *t, const TfTensor *x) {
   if (!walk_setup(&w))
     return NULL;
   float *from = arena_array(t->a, float, w.nfrom + 1);
-  numbers_widen(x, w.nfrom, from);
+  numbers_read(x, w.nfrom, (uint8_t *)from);
   w.from = from;
   w.to = arena_array(t->a, float, (size_t)n + 1);
-  return n == 0 || walk_level(&w, 0, 0) ? w.to : NULL;
+  return n == 0 || walk_level(&w, 0, 0) ? (uint8_t *)w.to : NULL;
 }
 
-float *tf_values(Tf *t, const TfTensor *x) {
+uint8_t *tf_values(Tf *t, const TfTensor *x) {
   return x->sparsity.pos ? sparse_values(t, x) : dense_values(t, x);
 }
 
 /* ---- lists and numbers that ops want to know ------------------------ */
 
-int tf_ints(Tf *t, const TfTensor *x, int64_t *out, int max) {
+/* x as a constant of at most `max` dense elements, all there; or NULL. */
+static const TfTensor *few(Tf *t, const TfTensor *x, int64_t max) {
   const TfTensor *c = x ? tf_const(t, x) : NULL;
   int64_t n = c ? tf_elems(c) : -1;
-  if (!c || is_float(c) || c->rank > 2 || n > max || c->sparsity.pos ||
-      c->size != (size_t)n * number_size(c))
+  return c && n <= max && !c->sparsity.pos &&
+         c->size == (size_t)n * number_size(c) ? c : NULL;
+}
+
+int tf_ints(Tf *t, const TfTensor *x, int64_t *out, int max) {
+  const TfTensor *c = few(t, x, max);
+  if (!c || c->rank > 2 || (c->type != TF_INT32 && c->type != TF_INT64))
     return -1;
-  for (int64_t i = 0; i < n; i++) {
-    int32_t small;
-    if (c->type == TF_INT64) {
-      memcpy(&out[i], c->data + 8 * i, 8);
-    } else {
-      memcpy(&small, c->data + 4 * i, 4);
-      out[i] = small;
-    }
-  }
-  return (int)n;
+  int n = (int)tf_elems(c);
+  for (int i = 0; i < n; i++)
+    out[i] = elem_load_int((Elem)tf_elem(c), c->data, (size_t)i);
+  return n;
+}
+
+bool tf_integer(Tf *t, const TfTensor *x, int64_t *out) {
+  const TfTensor *c = few(t, x, 1);
+  if (!c || is_float(c) || tf_elems(c) != 1)
+    return false;
+  uint8_t v[8];
+  numbers_read(c, 1, v);
+  *out = elem_load_int((Elem)tf_elem(c), v, 0);
+  return true;
 }
 
 bool tf_number(Tf *t, const TfTensor *x, double *out) {
-  const TfTensor *c = x ? tf_const(t, x) : NULL;
-  if (!c || !is_float(c) || tf_elems(c) != 1 || c->sparsity.pos ||
-      c->size != number_size(c))
+  const TfTensor *c = few(t, x, 1);
+  int64_t i;
+  if (tf_integer(t, x, &i)) {
+    *out = (double)i;
+    return i >= -((int64_t)1 << 53) && i <= (int64_t)1 << 53;
+  }
+  if (!c || tf_elems(c) != 1)
     return false;
   float v;
-  numbers_widen(c, 1, &v);
+  numbers_read(c, 1, (uint8_t *)&v);
   *out = v;
   return true;
 }
 
+void tf_fold(TfTensor *x, const void *data, size_t size) {
+  x->data = data;
+  x->size = size;
+}
+
 /* ---- params --------------------------------------------------------- */
 
-static void permuted(const TfParam *p, const float *from, float *to) {
+static void permuted(const TfParam *p, const uint8_t *from, uint8_t *to) {
   int64_t stride[MAX_RANK], at[MAX_RANK] = {0};
   int rank = p->view.rank;
   int64_t n = type_elems(&p->type);
+  size_t size = elem_size(p->type.elem);
   strides_dense(&p->view, stride);
   for (int64_t i = 0; i < n; i++) {
     int64_t src = 0;
     for (int k = 0; k < rank; k++)
       src += at[k] * stride[p->order[k]];
-    to[i] = from[src];
+    memcpy(to + (size_t)i * size, from + (size_t)src * size, size);
     for (int k = rank - 1; k >= 0; k--) {
       if (++at[k] < p->view.dim[p->order[k]])
         break;
@@ -299,10 +316,10 @@ static void permuted(const TfParam *p, const float *from, float *to) {
 
 Buffer *tf_param_data(Tf *t, const TfParam *p) {
   size_t n = (size_t)type_elems(&p->type);
-  const float *v = tf_values(t, p->src);
+  const uint8_t *v = tf_values(t, p->src);
   if (!v)
     return NULL;
-  Buffer *b = buffer_new(checked_mul(n, sizeof(float)));
-  permuted(p, v, (float *)(void *)b->data);
+  Buffer *b = buffer_new(checked_mul(n, elem_size(p->type.elem)));
+  permuted(p, v, b->data);
   return b;
 }

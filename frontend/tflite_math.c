@@ -1,31 +1,10 @@
-/* tflite_math.c - elementwise operators, reductions and softmax of a
- * TensorFlow Lite file. */
+/* tflite_math.c - elementwise operators of a TensorFlow Lite file. */
 #include "frontend/tflite.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- elementwise ---------------------------------------------------- */
-
-/* Whether all that is computed has rank 4, as constants may get. */
-static Form broadcast_form(Tf *t) {
-  if (tf_out(t, 0)->rank != 4)
-    return FORM_FILE;
-  for (int i = 0; i < t->op->nin; i++) {
-    const TfTensor *x = tf_in(t, i);
-    if (x->rank > 4 || (x->rank != 4 && !tf_const(t, x)))
-      return FORM_FILE;
-  }
-  return tf_form(t);
-}
-
-static bool arity(Tf *t, int n) {
-  if (t->op->nin < n || t->op->nout < 1)
-    return tf_refuse(t, "expected %d operands, found %d", n, t->op->nin);
-  for (int i = 0; i < n; i++)
-    if (!tf_in(t, i))
-      return tf_refuse(t, "operand %d is absent", i);
-  return true;
-}
 
 /* `op` is a prefix of a call, "relu"; the other arguments follow. */
 static const struct { int code; const char *op, *args; } unaries[] = {
@@ -38,16 +17,13 @@ static const struct { int code; const char *op, *args; } unaries[] = {
   {152, "clip", ", lo=0.0, hi=1.0"}, {158, "sign", ""}
 };
 
-static bool write_unary(Tf *t) {
+bool tf_write_unary(Tf *t) {
   enum { N = sizeof unaries / sizeof *unaries };
-  Op op;
   int i = 0;
   while (i < N && unaries[i].code != t->op->code)
     i++;
   ensure(i < N);
-  if (!op_parse(unaries[i].op, &op))
-    return tf_refuse(t, "%s", "");
-  if (!arity(t, 1))
+  if (!tf_arity(t, 1))
     return false;
   Form f = tf_form(t);
   return tf_give(t, 0, f, "%s(%s%s)", unaries[i].op,
@@ -55,57 +31,136 @@ static bool write_unary(Tf *t) {
 }
 
 static const struct { int code; const char *op; } binaries[] = {
-  {0, "add"}, {18, "mul"}, {41, "sub"}, {42, "div"}, {55, "maximum"},
-  {57, "minimum"}
+  {0, "add"}, {18, "mul"}, {41, "sub"}, {55, "maximum"}, {57, "minimum"},
+  {78, "pow"}, {90, "floor_div"}, {95, "floor_mod"}, {156, "atan2"}
 };
 
-/* Sum, difference, product and quotient have a fused activation. */
-static bool write_binary(Tf *t) {
+/* A literal takes the type of the other operand, so that not both may be
+ * one: a constant of rank 0 stays a scalar all the same. */
+static const char *pair(Tf *t, Form f) {
+  const char *x = tf_operand(t, tf_in(t, 0), f);
+  return arena_printf(t->a, "%s, %s", x, tf_operand(t, tf_in(t, 1), f));
+}
+
+/* Sum, difference and product have a fused activation. */
+bool tf_write_binary(Tf *t) {
   int i = 0, act = 0;
   while (binaries[i].code != t->op->code)
     i++;
-  if (!arity(t, 2))
+  if (!tf_arity(t, 2))
     return false;
-  if (i < 4)
+  if (i < 3)
     act = (int)flat_int(t->op->options, 0, 1, 0);
-  Form f = broadcast_form(t);
-  const char *x = tf_value(t, tf_in(t, 0), f);
-  return tf_give_act(t, f, act, "%s(%s, %s)", binaries[i].op, x,
-                     tf_value(t, tf_in(t, 1), f));
+  Form f = tf_broadcast_form(t);
+  return tf_give_act(t, f, act, "%s(%s)", binaries[i].op, pair(t, f));
 }
 
-static bool write_squared_difference(Tf *t) {
-  if (!arity(t, 2))
+/* Integers are divided towards zero: without their signs. */
+bool tf_write_div(Tf *t) {
+  if (!tf_arity(t, 2))
     return false;
-  Form f = broadcast_form(t);
+  Form f = tf_broadcast_form(t);
+  int act = (int)flat_int(t->op->options, 0, 1, 0);
+  if (tf_elem(tf_out(t, 0)) == F32)
+    return tf_give_act(t, f, act, "div(%s)", pair(t, f));
   const char *x = tf_value(t, tf_in(t, 0), f);
   const char *y = tf_value(t, tf_in(t, 1), f);
-  return tf_give(t, 0, f, "square(%s)", tf_temp(t, "sub(%s, %s)", x, y));
+  const char *sign = tf_temp(t, "mul(sign(%s), sign(%s))", x, y);
+  const char *q = tf_temp(t, "floor_div(abs(%s), abs(%s))", x, y);
+  return tf_give_act(t, f, act, "mul(%s, %s)", q, sign);
 }
 
-static bool write_add_n(Tf *t) {
-  if (!arity(t, t->op->nin ? t->op->nin : 1))
+static const struct { int code; const char *op; } comparisons[] = {
+  {58, "less"}, {61, "greater"}, {62, "greater_equal"}, {63, "less_equal"},
+  {71, "equal"}, {72, "not_equal"}
+};
+
+bool tf_write_compare(Tf *t) {
+  int i = 0;
+  while (comparisons[i].code != t->op->code)
+    i++;
+  if (!tf_arity(t, 2))
     return false;
-  Form f = broadcast_form(t);
-  const char *sum = tf_value(t, tf_in(t, 0), f);
-  if (t->op->nin == 1)
-    return tf_give(t, 0, f, "add(%s, 0.0)", sum);
-  for (int i = 1; i + 1 < t->op->nin; i++)
-    sum = tf_temp(t, "add(%s, %s)", sum, tf_value(t, tf_in(t, i), f));
-  return tf_give(t, 0, f, "add(%s, %s)", sum,
-                 tf_value(t, tf_in(t, t->op->nin - 1), f));
+  Form f = tf_broadcast_form(t);
+  return tf_give(t, 0, f, "%s(%s)", comparisons[i].op, pair(t, f));
 }
 
-static bool write_rsqrt(Tf *t) {
-  if (!arity(t, 1))
+bool tf_write_logical(Tf *t) {
+  if (!tf_arity(t, 2))
+    return false;
+  Form f = tf_broadcast_form(t);
+  return tf_give(t, 0, f, "%s(%s)",
+                 t->op->code == 84 ? "maximum" : "minimum", pair(t, f));
+}
+
+bool tf_write_not(Tf *t) {
+  if (!tf_arity(t, 1))
+    return false;
+  Form f = tf_form(t);
+  return tf_give(t, 0, f, "equal(%s, b1(false))",
+                 tf_value(t, tf_in(t, 0), f));
+}
+
+/* A condition of rank 1 that does not broadcast stands for rows. */
+bool tf_write_select(Tf *t) {
+  enum { SELECT = 64 };
+  if (!tf_arity(t, 3))
+    return false;
+  TfTensor *c = tf_in(t, 0), *x = tf_in(t, 1);
+  Form f = tf_broadcast_form(t);
+  bool rows = t->op->code == SELECT && c->rank == 1 && x->rank > 1;
+  if (rows)
+    f = FORM_FILE;
+  const char *cs = tf_operand(t, c, f);
+  if (rows) {
+    int64_t dim[MAX_RANK] = {c->dim[0], 1, 1, 1, 1, 1, 1, 1};
+    cs = tf_temp(t, "reshape(%s, shape=%s)", cs, tf_list(t, dim, x->rank));
+  }
+  const char *a = tf_operand(t, x, f);
+  return tf_give(t, 0, f, "where(%s, %s, %s)", cs, a,
+                 tf_operand(t, tf_in(t, 2), f));
+}
+
+/* The language converts as the runtime does where that is defined. */
+bool tf_write_cast(Tf *t) {
+  if (!tf_arity(t, 1))
+    return false;
+  Form f = tf_form(t);
+  return tf_give(t, 0, f, "cast(%s, to=%s)", tf_value(t, tf_in(t, 0), f),
+                 elem_name((Elem)tf_elem(tf_out(t, 0))));
+}
+bool tf_write_squared_difference(Tf *t) {
+  if (!tf_arity(t, 2))
+    return false;
+  Form f = tf_broadcast_form(t);
+  return tf_give(t, 0, f, "square(%s)", tf_temp(t, "sub(%s)", pair(t, f)));
+}
+
+bool tf_write_add_n(Tf *t) {
+  if (!tf_arity(t, t->op->nin ? t->op->nin : 1))
+    return false;
+  Form f = tf_broadcast_form(t);
+  const char *sum = tf_value(t, tf_in(t, 0), f);
+  if (t->op->nin == 1) {
+    tf_out(t, 0)->value[f] = sum;
+    return true;
+  }
+  for (int i = 1; i + 1 < t->op->nin; i++)
+    sum = tf_temp(t, "add(%s, %s)", sum, tf_operand(t, tf_in(t, i), f));
+  return tf_give(t, 0, f, "add(%s, %s)", sum,
+                 tf_operand(t, tf_in(t, t->op->nin - 1), f));
+}
+
+bool tf_write_rsqrt(Tf *t) {
+  if (!tf_arity(t, 1))
     return false;
   Form f = tf_form(t);
   return tf_give(t, 0, f, "div(1.0, %s)",
                  tf_temp(t, "sqrt(%s)", tf_value(t, tf_in(t, 0), f)));
 }
 
-static bool write_leaky_relu(Tf *t) {
-  if (!arity(t, 1))
+bool tf_write_leaky_relu(Tf *t) {
+  if (!tf_arity(t, 1))
     return false;
   Form f = tf_form(t);
   Text s = {0};
@@ -117,12 +172,12 @@ static bool write_leaky_relu(Tf *t) {
 }
 
 /* max(x, 0) + alpha min(x, 0); alpha broadcasts. */
-static bool write_prelu(Tf *t) {
-  if (!arity(t, 2))
+bool tf_write_prelu(Tf *t) {
+  if (!tf_arity(t, 2))
     return false;
-  Form f = broadcast_form(t);
+  Form f = tf_broadcast_form(t);
   const char *x = tf_value(t, tf_in(t, 0), f);
-  const char *alpha = tf_value(t, tf_in(t, 1), f);
+  const char *alpha = tf_operand(t, tf_in(t, 1), f);
   const char *neg = tf_temp(t, "minimum(%s, 0.0)", x);
   neg = tf_temp(t, "mul(%s, %s)", neg, alpha);
   return tf_give(t, 0, f, "add(%s, %s)", tf_temp(t, "relu(%s)", x), neg);
@@ -130,8 +185,8 @@ static bool write_prelu(Tf *t) {
 
 /* The approximation is x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
  * (Hendrycks and Gimpel, 2016). */
-static bool write_gelu(Tf *t) {
-  if (!arity(t, 1))
+bool tf_write_gelu(Tf *t) {
+  if (!tf_arity(t, 1))
     return false;
   Form f = tf_form(t);
   const char *x = tf_value(t, tf_in(t, 0), f);
@@ -145,123 +200,32 @@ static bool write_gelu(Tf *t) {
   return tf_give(t, 0, f, "mul(%s, %s)", u, tf_temp(t, "mul(%s, 0.5)", x));
 }
 
-/* ---- reductions ----------------------------------------------------- */
 
-static const struct { int code; const char *op; } reductions[] = {
-  {40, "mean"}, {74, "sum"}, {82, "max"}, {89, "min"}
-};
+/* ---- as if quantised ------------------------------------------------ */
 
-/* Axes that go leave the others in the file's order when the channels are
- * among them, or both planes' axes. */
-static bool order_stays(const TfTensor *x, const int64_t *axes, int n,
-                        bool keep) {
-  unsigned gone = 0;
-  for (int i = 0; i < n; i++)
-    gone |= 1u << tf_axis(x, axes[i], FORM_FILE);
-  return keep || (gone & 8) || (gone & 6) == 6;
-}
-
-static bool write_reduce(Tf *t) {
-  int i = 0;
-  int64_t axes[MAX_RANK], moved[MAX_RANK];
-  while (reductions[i].code != t->op->code)
-    i++;
-  if (!arity(t, 2))
+/* Rounded to one of 2^bits values, spread over [min,max] such that 0 is one
+ * of them. */
+bool tf_write_fake_quant(Tf *t) {
+  FlatTable o = t->op->options;
+  if (!tf_arity(t, 1))
     return false;
-  TfTensor *x = tf_in(t, 0);
-  int n = tf_ints(t, tf_in(t, 1), axes, MAX_RANK);
-  if (n < 0)
-    return tf_refuse(t, "axes that are computed");
-  for (int k = 0; k < n; k++)
-    if (tf_axis(x, axes[k], FORM_FILE) < 0)
-      return tf_refuse(t, "axis %lld of rank %d", (long long)axes[k],
-                       x->rank);
-  bool keep = flat_bool(t->op->options, 0);
+  float min = flat_float(o, 0, 0), max = flat_float(o, 1, 0);
+  int64_t bits = flat_int(o, 2, 4, 0);
+  if (flat_bool(o, 3))
+    return tf_refuse(t, "a narrow range");
+  if (bits < 2 || bits > 16 || !(min <= 0) || !(max >= 0) || !(min < max))
+    return tf_refuse(t, "%lld bits of [%g,%g]", (long long)bits, min, max);
+  float top = (float)((1 << bits) - 1), scale = (max - min) / top;
+  float zero = -min / scale;
+  zero = zero > top ? top : roundf(zero);
+  float from = -zero * scale, to = (top - zero) * scale;
   Form f = tf_form(t);
-  if (f == FORM_PLANES && !order_stays(x, axes, n, keep))
-    f = FORM_FILE;
-  for (int k = 0; k < n; k++)
-    moved[k] = tf_axis(x, axes[k], f);
-  const char *v = tf_value(t, x, f);
-  Form to = tf_out(t, 0)->rank == 4 && keep ? f : FORM_FILE;
-  if (n == 0)
-    return tf_give(t, 0, f, "add(%s, 0.0)", v);
-  return tf_give(t, 0, to, "%s(%s, axes=%s, keep=%s)", reductions[i].op, v,
-                 tf_list(t, moved, n), keep ? "true" : "false");
-}
-
-static bool write_softmax(Tf *t) {
-  if (!arity(t, 1))
-    return false;
-  TfTensor *x = tf_in(t, 0);
-  Form f = tf_form(t);
-  float beta = flat_float(t->op->options, 0, 1);
-  const char *v = tf_value(t, x, f);
-  if (x->rank < 1)
-    return tf_refuse(t, "a scalar");
-  if (beta != 1 && t->op->options.pos) {
-    Text s = {0};
-    text_float(&s, beta, true);
-    v = tf_temp(t, "mul(%s, %s)", v, s.s);
-    text_free(&s);
-  }
-  return tf_give(t, 0, f, "softmax(%s, axis=%d)", v, tf_axis(x, -1, f));
-}
-
-static bool write_log_softmax(Tf *t) {
-  if (!arity(t, 1))
-    return false;
-  TfTensor *x = tf_in(t, 0);
-  Form f = tf_form(t);
-  int axis = tf_axis(x, -1, f);
-  const char *v = tf_value(t, x, f);
-  if (axis < 0)
-    return tf_refuse(t, "a scalar");
-  const char *top = tf_temp(t, "max(%s, axes=[%d], keep=true)", v, axis);
-  v = tf_temp(t, "sub(%s, %s)", v, top);
-  const char *sum = tf_temp(t, "exp(%s)", v);
-  sum = tf_temp(t, "sum(%s, axes=[%d], keep=true)", sum, axis);
-  return tf_give(t, 0, f, "sub(%s, %s)", v, tf_temp(t, "log(%s)", sum));
-}
-
-/* x over its length along the last axis, at least 1e-6. */
-static bool write_l2_norm(Tf *t) {
-  if (!arity(t, 1))
-    return false;
-  TfTensor *x = tf_in(t, 0);
-  Form f = tf_form(t);
-  int axis = tf_axis(x, -1, f);
-  const char *v = tf_value(t, x, f);
-  if (axis < 0)
-    return tf_refuse(t, "a scalar");
-  const char *len = tf_temp(t, "square(%s)", v);
-  len = tf_temp(t, "sum(%s, axes=[%d], keep=true)", len, axis);
-  len = tf_temp(t, "sqrt(%s)", len);
-  len = tf_temp(t, "maximum(%s, 0.000001)", len);
-  return tf_give_act(t, f, (int)flat_int(t->op->options, 0, 1, 0),
-                     "div(%s, %s)", v, len);
-}
-
-TfWriter *tf_math_writer(int code) {
-  for (size_t i = 0; i < sizeof unaries / sizeof *unaries; i++)
-    if (unaries[i].code == code)
-      return write_unary;
-  for (size_t i = 0; i < sizeof binaries / sizeof *binaries; i++)
-    if (binaries[i].code == code)
-      return write_binary;
-  for (size_t i = 0; i < sizeof reductions / sizeof *reductions; i++)
-    if (reductions[i].code == code)
-      return write_reduce;
-  switch (code) {
-  case 11: return write_l2_norm;
-  case 25: return write_softmax;
-  case 50: return write_log_softmax;
-  case 54: return write_prelu;
-  case 76: return write_rsqrt;
-  case 98: return write_leaky_relu;
-  case 99: return write_squared_difference;
-  case 106: return write_add_n;
-  case 150: return write_gelu;
-  default: return NULL;
-  }
+  const char *first = tf_scalar(t, F32, from), *step = tf_scalar(t, F32, scale);
+  const char *v = tf_temp(t, "maximum(%s, %s)", tf_value(t, tf_in(t, 0), f),
+                          first);
+  v = tf_temp(t, "minimum(%s, %s)", v, tf_scalar(t, F32, to));
+  v = tf_temp(t, "sub(%s, %s)", v, first);
+  v = tf_temp(t, "mul(%s, %s)", v, tf_scalar(t, F32, 1 / scale));
+  v = tf_temp(t, "floor(add(%s, 0.5))", v);
+  return tf_give(t, 0, f, "add(mul(%s, %s), %s)", v, step, first);
 }

@@ -23,9 +23,11 @@ static bool flat_ok(Tf *t) {
 }
 
 static const char *const op_names_of[] = {
-#define TFOP(code, name) [code] = #name,
+#define TFOP(code, name, writer, types) [code] = #name,
+#define TFNO(code, name) [code] = #name,
 #include "frontend/tflite.def"
 #undef TFOP
+#undef TFNO
 };
 
 const char *tf_op_name(const TfOp *o) {
@@ -48,8 +50,8 @@ static bool tensor_shape(Tf *t, TfTensor *x, FlatTable tab) {
   int64_t n = 1;
   for (int i = 0; i < x->rank; i++) {
     x->dim[i] = flat_vec_int(v, (size_t)i);
-    if (x->dim[i] < 0 || __builtin_mul_overflow(n, x->dim[i], &n) ||
-        n > (int64_t)1 << 40)
+    int64_t d = x->dim[i] ? x->dim[i] : 1;   /* others stay bounded */
+    if (d < 0 || __builtin_mul_overflow(n, d, &n) || n > (int64_t)1 << 40)
       return tf_error(t, "tensor '%s': dimension %d is %lld", x->name, i,
                       (long long)x->dim[i]);
   }
@@ -89,14 +91,14 @@ static bool tensors_read(Tf *t, FlatTable graph, FlatVec buffers) {
     x.name = flat_string(t->a, tab, 3);
     x.type = (int)flat_int(tab, 1, 1, 0);
     x.sparsity = flat_table(tab, 6);
+    x.quantised = flat_vec(flat_table(tab, 4), 2, 4).n > 0;
+    x.variable = flat_bool(tab, 5);
     uint64_t buffer = flat_uint(tab, 2, 4, 0);
     if (!flat_ok(t) || !tensor_shape(t, &x, tab) ||
         !tensor_data(t, &x, buffers, buffer) || !flat_ok(t))
       return false;
-    if (flat_bool(tab, 5))
-      return diag_error_at(t->d, EXIT_UNSUPPORTED, t->path,
-                           "tflite: tensor '%s' is a variable, which is not "
-                           "supported", x.name);
+    if (x.variable && x.data)
+      return tf_error(t, "variable '%s' has data of its own", x.name);
     vec_push(t->a, &t->tensors, x);
   }
   return flat_ok(t);
@@ -104,15 +106,20 @@ static bool tensors_read(Tf *t, FlatTable graph, FlatVec buffers) {
 
 /* ---- operators ------------------------------------------------------ */
 
-static bool refs_read(Tf *t, FlatVec v, bool optional, const int **out,
-                      int *n) {
+/* Numbers of tensors; op -1: of the graph. */
+static bool refs_read(Tf *t, FlatVec v, int op, bool optional,
+                      const int **out, int *n) {
+  const char *who = op < 0 ? "the graph"
+                    : arena_printf(t->a, "operator %d", op);
   if (v.n > MAX_ARGS)
-    return tf_error(t, "%zu operands are too many", v.n);
+    return tf_error(t, "%s: expected at most %d tensors, found %zu", who,
+                    MAX_ARGS, v.n);
   int *at = arena_array(t->a, int, v.n + 1);
   for (size_t i = 0; i < v.n; i++) {
     int64_t k = flat_vec_int(v, i);
     if (k >= (int64_t)t->tensors.n || k < (optional ? -1 : 0))
-      return tf_error(t, "tensor %lld of %zu", (long long)k, t->tensors.n);
+      return tf_error(t, "%s: expected a tensor below %zu, found %lld", who,
+                      t->tensors.n, (long long)k);
     at[i] = (int)k;
   }
   *out = at;
@@ -136,8 +143,8 @@ static bool op_code(Tf *t, TfOp *o, FlatVec codes, uint64_t index) {
 static bool op_read(Tf *t, FlatTable tab, FlatVec codes, int number) {
   TfOp o = {0};
   if (!op_code(t, &o, codes, flat_uint(tab, 0, 4, 0)) ||
-      !refs_read(t, flat_vec(tab, 1, 4), true, &o.in, &o.nin) ||
-      !refs_read(t, flat_vec(tab, 2, 4), false, &o.out, &o.nout))
+      !refs_read(t, flat_vec(tab, 1, 4), number, true, &o.in, &o.nin) ||
+      !refs_read(t, flat_vec(tab, 2, 4), number, false, &o.out, &o.nout))
     return false;
   o.options = flat_table(tab, 4);
   o.custom_options = flat_vec(tab, 5, 1);
@@ -146,14 +153,14 @@ static bool op_read(Tf *t, FlatTable tab, FlatVec codes, int number) {
     bool input = false;
     for (size_t k = 0; x && k < t->inputs.n; k++)
       input |= t->inputs.at[k] == o.in[i];
-    if (x && !x->data && x->producer < 0 && !input && x->rank &&
-        tf_elems(x) > 0)
+    if (x && !x->data && x->producer < 0 && !input && !x->variable &&
+        x->rank && tf_elems(x) > 0)
       return tf_error(t, "operator %d reads tensor '%s', which nothing "
                       "before it gives", number, x->name);
   }
   for (int i = 0; i < o.nout; i++) {
     TfTensor *x = &t->tensors.at[o.out[i]];
-    if (x->producer >= 0 || x->data)
+    if (x->producer >= 0 || x->data || x->variable)
       return tf_error(t, "operator %d gives tensor '%s', which has a value "
                       "already", number, x->name);
     x->producer = number;
@@ -175,10 +182,10 @@ static bool graph_read(Tf *t, FlatTable graph, FlatVec codes,
   const int *refs;
   int n;
   if (!tensors_read(t, graph, buffers) ||
-      !refs_read(t, flat_vec(graph, 1, 4), false, &refs, &n))
+      !refs_read(t, flat_vec(graph, 1, 4), -1, false, &refs, &n))
     return false;
   copy_refs(t, refs, n, true);
-  if (!refs_read(t, flat_vec(graph, 2, 4), false, &refs, &n))
+  if (!refs_read(t, flat_vec(graph, 2, 4), -1, false, &refs, &n))
     return false;
   copy_refs(t, refs, n, false);
   FlatVec ops = flat_vec(graph, 3, 4);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* All that only gives another shape; the file says which. */
-static bool write_reshape(Tf *t) {
+bool tf_write_reshape(Tf *t) {
   TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0);
   if (!x || !y || tf_elems(x) != tf_elems(y))
     return tf_refuse(t, "a shape that is computed");
@@ -13,7 +13,7 @@ static bool write_reshape(Tf *t) {
 }
 
 /* Nothing moves twice: from planes, the order is composed. */
-static bool write_transpose(Tf *t) {
+bool tf_write_transpose(Tf *t) {
   int64_t order[MAX_RANK];
   TfTensor *x = tf_in(t, 0);
   int n = tf_ints(t, tf_in(t, 1), order, MAX_RANK);
@@ -32,7 +32,7 @@ static bool write_transpose(Tf *t) {
 
 /* ---- joining and cutting -------------------------------------------- */
 
-static bool write_concat(Tf *t) {
+bool tf_write_concat(Tf *t) {
   TfTensor *y = tf_out(t, 0);
   int64_t axis = flat_int(t->op->options, 0, 4, 0);
   Form f = tf_form(t);
@@ -88,7 +88,7 @@ static bool slices_write(Tf *t, const int64_t *start, const int64_t *stop,
   return true;
 }
 
-static bool write_slice(Tf *t) {
+bool tf_write_slice(Tf *t) {
   int64_t start[MAX_RANK], stop[MAX_RANK], step[MAX_RANK];
   TfTensor *x = tf_in(t, 0);
   if (!x || !tf_out(t, 0) ||
@@ -113,7 +113,7 @@ static int64_t clamp(int64_t v, int64_t size) {
 
 /* Masks, a bit an axis: begin and end that do not count, an ellipsis, new
  * axes, axes that go. */
-static bool write_strided_slice(Tf *t) {
+bool tf_write_strided_slice(Tf *t) {
   int64_t start[MAX_RANK], stop[MAX_RANK], step[MAX_RANK];
   FlatTable o = t->op->options;
   TfTensor *x = tf_in(t, 0);
@@ -163,15 +163,15 @@ static bool split_write(Tf *t, TfTensor *x, TfTensor *at) {
   return true;
 }
 
-static bool write_split(Tf *t) {
+bool tf_write_split(Tf *t) {
   return split_write(t, tf_in(t, 1), tf_in(t, 0));
 }
 
-static bool write_split_v(Tf *t) {
+bool tf_write_split_v(Tf *t) {
   return split_write(t, tf_in(t, 0), tf_in(t, 2));
 }
 
-static bool write_pack(Tf *t) {
+bool tf_write_pack(Tf *t) {
   TfTensor *y = tf_out(t, 0);
   int64_t one[MAX_RANK];
   int axis = y ? tf_axis(y, flat_int(t->op->options, 1, 4, 0), FORM_FILE)
@@ -194,7 +194,7 @@ static bool write_pack(Tf *t) {
   return true;
 }
 
-static bool write_unpack(Tf *t) {
+bool tf_write_unpack(Tf *t) {
   TfTensor *x = tf_in(t, 0);
   int axis = x ? tf_axis(x, flat_int(t->op->options, 1, 4, 0), FORM_FILE)
                : -1;
@@ -208,7 +208,7 @@ static bool write_unpack(Tf *t) {
 
 /* ---- padding and blocks --------------------------------------------- */
 
-static bool write_pad(Tf *t) {
+bool tf_write_pad(Tf *t) {
   int64_t by[2 * MAX_RANK], before[MAX_RANK], after[MAX_RANK];
   double value = 0;
   TfTensor *x = tf_in(t, 0);
@@ -237,7 +237,7 @@ static bool write_pad(Tf *t) {
 }
 
 /* Channels are [row of the block, column of the block, rest]. */
-static bool write_depth_to_space(Tf *t) {
+bool tf_write_depth_to_space(Tf *t) {
   TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0);
   int64_t b = flat_int(t->op->options, 0, 4, 0);
   if (!x || !y || x->rank != 4 || y->rank != 4 || b < 1 || b > 1 << 15 ||
@@ -253,7 +253,7 @@ static bool write_depth_to_space(Tf *t) {
                  tf_list(t, (int64_t[]){n, c, h * b, w * b}, 4));
 }
 
-static bool write_space_to_depth(Tf *t) {
+bool tf_write_space_to_depth(Tf *t) {
   TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0);
   int64_t b = flat_int(t->op->options, 0, 4, 0);
   if (!x || !y || x->rank != 4 || y->rank != 4 || b < 1 || b > 1 << 15 ||
@@ -269,29 +269,10 @@ static bool write_space_to_depth(Tf *t) {
                  tf_list(t, (int64_t[]){n, b * b * c, h, w}, 4));
 }
 
-static bool write_broadcast(Tf *t) {
+bool tf_write_broadcast(Tf *t) {
   TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0);
   if (!x || !y)
     return tf_refuse(t, "expected an operand");
   return tf_give(t, 0, FORM_FILE, "expand(%s, shape=%s)",
                  tf_value(t, x, FORM_FILE), tf_list(t, y->dim, y->rank));
-}
-
-TfWriter *tf_shape_writer(int code) {
-  switch (code) {
-  case 2: return write_concat;
-  case 5: return write_depth_to_space;
-  case 22: case 43: case 70: return write_reshape;
-  case 26: return write_space_to_depth;
-  case 34: case 60: return write_pad;
-  case 39: return write_transpose;
-  case 45: return write_strided_slice;
-  case 49: return write_split;
-  case 65: return write_slice;
-  case 83: return write_pack;
-  case 88: return write_unpack;
-  case 102: return write_split_v;
-  case 130: return write_broadcast;
-  default: return NULL;
-  }
 }

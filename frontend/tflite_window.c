@@ -107,11 +107,11 @@ static bool conv_write(Tf *t, bool depthwise) {
                      window_args(t, &w, true), gs);
 }
 
-static bool write_conv(Tf *t) {
+bool tf_write_conv(Tf *t) {
   return conv_write(t, false);
 }
 
-static bool write_depthwise(Tf *t) {
+bool tf_write_depthwise(Tf *t) {
   return conv_write(t, true);
 }
 
@@ -146,7 +146,7 @@ static bool transpose_write(Tf *t, TfTensor *x, TfTensor *f, Window *w,
 /* It is the gradient of a convolution from the size of the result to the
  * size of the input, whose padding it has.  Operands: size, filter, input,
  * bias; fields: padding, strides w h, activation. */
-static bool write_transpose_conv(Tf *t) {
+bool tf_write_transpose_conv(Tf *t) {
   FlatTable o = t->op->options;
   TfTensor *f = tf_in(t, 1), *x = tf_in(t, 2), *y = tf_out(t, 0);
   if (!rank4(t, x) || !rank4(t, f) || !rank4(t, y))
@@ -228,20 +228,20 @@ static bool pool_write(Tf *t, const char *op, bool l2) {
   return tf_give_act(t, FORM_PLANES, act, "%s", call);
 }
 
-static bool write_avg_pool(Tf *t) {
+bool tf_write_avg_pool(Tf *t) {
   return pool_write(t, "avg_pool", false);
 }
 
-static bool write_max_pool(Tf *t) {
+bool tf_write_max_pool(Tf *t) {
   return pool_write(t, "max_pool", false);
 }
 
-static bool write_l2_pool(Tf *t) {
+bool tf_write_l2_pool(Tf *t) {
   return pool_write(t, "avg_pool", true);
 }
 
 /* Unless asked to keep the rank, the input is a matrix. */
-static bool write_linear(Tf *t) {
+bool tf_write_linear(Tf *t) {
   FlatTable o = t->op->options;
   TfTensor *x = tf_in(t, 0), *w = tf_in(t, 1), *y = tf_out(t, 0);
   if (!x || !w || !y || w->rank != 2 || w->dim[1] < 1 || x->rank < 1)
@@ -260,6 +260,18 @@ static bool write_linear(Tf *t) {
                      "linear(%s, %s%s)", xs, ws, bias_of(t, 2));
 }
 
+/* Batch axes broadcast. */
+bool tf_write_batch_matmul(Tf *t) {
+  FlatTable o = t->op->options;
+  if (!tf_arity(t, 2))
+    return false;
+  const char *x = tf_value(t, tf_in(t, 0), FORM_FILE);
+  return tf_give(t, 0, FORM_FILE, "matmul(%s, %s, transpose_a=%s, "
+                 "transpose_b=%s)", x, tf_value(t, tf_in(t, 1), FORM_FILE),
+                 flat_bool(o, 0) ? "true" : "false",
+                 flat_bool(o, 1) ? "true" : "false");
+}
+
 static bool resize_write(Tf *t, const char *mode, int first) {
   TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0);
   if (!rank4(t, x) || !rank4(t, y))
@@ -275,27 +287,12 @@ static bool resize_write(Tf *t, const char *mode, int first) {
                        : half ? "half_pixel" : "asymmetric");
 }
 
-static bool write_resize_bilinear(Tf *t) {
+bool tf_write_resize_bilinear(Tf *t) {
   return resize_write(t, "bilinear", 2);
 }
 
-static bool write_resize_nearest(Tf *t) {
+bool tf_write_resize_nearest(Tf *t) {
   return resize_write(t, "nearest", 0);
-}
-
-TfWriter *tf_window_writer(int code) {
-  switch (code) {
-  case 1: return write_avg_pool;
-  case 3: return write_conv;
-  case 4: return write_depthwise;
-  case 9: return write_linear;
-  case 12: return write_l2_pool;
-  case 17: return write_max_pool;
-  case 23: return write_resize_bilinear;
-  case 67: return write_transpose_conv;
-  case 97: return write_resize_nearest;
-  default: return NULL;
-  }
 }
 
 TfWriter *tf_custom_writer(const char *name) {

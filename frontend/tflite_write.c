@@ -1,5 +1,4 @@
-/* tflite_write.c - the text of a model: names, statements, and tensors in
- * the form that an op wants them in. */
+/* tflite_write.c - the text of a model: names and statements. */
 #include "frontend/tflite.h"
 #include "frontend/tflite_name.h"
 
@@ -26,6 +25,13 @@ const char *tf_fresh(Tf *t, const char *wish) {
   return unique(t, &t->names, wish);
 }
 
+const char *tf_fresh_path(Tf *t, const char *wish) {
+  const char *path = unique(t, &t->paths, wish);
+  map_put(t->a, &t->names, arena_strndup(t->a, path, strcspn(path, ".")),
+          (void *)(uintptr_t)1);
+  return path;
+}
+
 /* Values have no name that a path begins with, so that no path is taken
  * for a value. */
 void tf_names(Tf *t) {
@@ -33,7 +39,7 @@ void tf_names(Tf *t) {
     TfTensor *x = &t->tensors.at[i];
     x->path = unique(t, &t->paths, tflite_path(t->a, x->name));
     size_t n = strcspn(x->path, ".");
-    if (x->path[n] == 0)
+    if (x->path[n] == 0 && !x->variable)
       continue;
     map_put(t->a, &t->names, arena_strndup(t->a, x->path, n),
             (void *)(uintptr_t)1);
@@ -93,61 +99,6 @@ const char *tf_list(Tf *t, const int64_t *v, int n) {
   return r;
 }
 
-int tf_axis(const TfTensor *x, int64_t i, Form f) {
-  static const int planes[] = {0, 2, 3, 1};
-  if (i < 0)
-    i += x->rank;
-  if (i < 0 || i >= x->rank)
-    return -1;
-  return f == FORM_PLANES ? planes[i] : (int)i;
-}
-
-static Type form_type(const TfTensor *x, Form f) {
-  Type t = type_make(F32, x->rank, x->dim);
-  for (int i = 0; i < x->rank && f == FORM_PLANES; i++)
-    t.dim[tf_axis(x, i, f)] = x->dim[i];
-  return t;
-}
-
-/* ---- params --------------------------------------------------------- */
-
-static const char *param_add(Tf *t, TfParam p) {
-  vec_push(t->a, &t->params, p);
-  return p.path;
-}
-
-const char *tf_param(Tf *t, const char *name, const TfTensor *x,
-                     const Type *view, const int *order, const Type *type) {
-  const TfTensor *c = tf_const(t, x);
-  ensure(c && type_elems(view) == type_elems(type));
-  TfParam p = {.src = c, .view = *view, .type = *type};
-  for (int i = 0; i < view->rank; i++)
-    p.order[i] = order ? order[i] : i;
-  p.path = unique(t, &t->paths, name
-                  ? arena_printf(t->a, "%s.%s", tf_out(t, 0)->path, name)
-                  : arena_printf(t->a, "%s.value", x->path));
-  if (!name) {
-    size_t n = strcspn(p.path, ".");
-    map_put(t->a, &t->names, arena_strndup(t->a, p.path, n),
-            (void *)(uintptr_t)1);
-  }
-  return param_add(t, p);
-}
-
-/* A constant of lower rank is seen as rank 4 before its axes move. */
-static const char *const_param(Tf *t, const TfTensor *x, Form f) {
-  Type view = type_make(F32, x->rank, x->dim), type = view;
-  static const int planes[] = {0, 3, 1, 2};
-  if (f == FORM_FILE)
-    return tf_param(t, NULL, x, &view, NULL, &type);
-  view.rank = type.rank = 4;
-  for (int i = 0; i < 4; i++)
-    view.dim[i] = i < 4 - x->rank ? 1 : x->dim[i - (4 - x->rank)];
-  for (int i = 0; i < 4; i++)
-    type.dim[i] = view.dim[planes[i]];
-  return tf_param(t, NULL, x, &view, planes, &type);
-}
-
 /* ---- statements ----------------------------------------------------- */
 
 static void place_write(Tf *t) {
@@ -171,14 +122,23 @@ static void statement(Tf *t, const char *name, const Type *type,
   place_write(t);
 }
 
-static const char *last_name(const char *path) {
+const char *tf_last_name(const char *path) {
   const char *dot = strrchr(path, '.');
   return dot ? dot + 1 : path;
 }
 
+const char *tf_layer(Tf *t, const char *path, const char *fmt, ...) {
+  const char *name = tf_fresh(t, tf_last_name(path));
+  va_list ap;
+  va_start(ap, fmt);
+  statement(t, name, NULL, path, fmt, ap);
+  va_end(ap);
+  return name;
+}
+
 const char *tf_temp(Tf *t, const char *fmt, ...) {
-  const char *path = tf_out(t, 0)->path;
-  const char *name = tf_fresh(t, last_name(path));
+  const char *path = t->op->nout ? tf_out(t, 0)->path : "output";
+  const char *name = tf_fresh(t, tf_last_name(path));
   va_list ap;
   va_start(ap, fmt);
   statement(t, name, NULL, path, fmt, ap);
@@ -188,8 +148,8 @@ const char *tf_temp(Tf *t, const char *fmt, ...) {
 
 static const char *give(Tf *t, TfTensor *x, Form f, const char *path,
                         const char *fmt, va_list ap) {
-  Type type = form_type(x, f);
-  x->value[f] = tf_fresh(t, last_name(x->path));
+  Type type = tf_form_type(x, f);
+  x->value[f] = tf_fresh(t, tf_last_name(x->path));
   statement(t, x->value[f], &type, path, fmt, ap);
   return x->value[f];
 }
@@ -215,8 +175,9 @@ bool tf_give_act(Tf *t, Form f, int act, const char *fmt, ...) {
   TfTensor *x = tf_out(t, 0);
   const char *after = act_text(act);
   va_list ap;
-  if (act && !after)
-    return tf_refuse(t, "fused activation %d", act);
+  if (act && (!after || tf_elem(x) != F32))
+    return tf_refuse(t, "fused activation %d%s", act,
+                     after ? " of integers" : "");
   va_start(ap, fmt);
   const char *name = give(t, x, f, x->path, fmt, ap);
   va_end(ap);
@@ -228,61 +189,3 @@ bool tf_give_act(Tf *t, Form f, int act, const char *fmt, ...) {
   return tf_give(t, 0, f, "%s%s%s", call, name, mark + 2);
 }
 
-/* ---- forms ---------------------------------------------------------- */
-
-Form tf_form(Tf *t) {
-  for (int i = 0; i < t->op->nin; i++) {
-    const TfTensor *x = tf_in(t, i);
-    if (x && x->rank == 4 && !x->value[FORM_FILE] && x->value[FORM_PLANES])
-      return FORM_PLANES;
-  }
-  return FORM_FILE;
-}
-
-/* Where one of the axes that change places has only one index, nothing
- * moves. */
-static const char *convert(Tf *t, TfTensor *x, Form f) {
-  Type type = form_type(x, f);
-  const char *name = tf_fresh(t, last_name(x->path));
-  Text s = {0};
-  type_print(&s, &type);
-  text_printf(&t->text, "  %s: %s = ", name, s.s);
-  text_free(&s);
-  if (x->dim[3] == 1 || x->dim[1] * x->dim[2] == 1)
-    text_printf(&t->text, "reshape(%s, shape=%s)", x->value[!f],
-                tf_list(t, type.dim, 4));
-  else
-    text_printf(&t->text, "permute(%s, order=%s)", x->value[!f],
-                f == FORM_PLANES ? "[0,3,1,2]" : "[0,2,3,1]");
-  text_printf(&t->text, " as %s", x->path);
-  text_puts(&t->text, " from ");
-  text_quote(&t->text, path_base(t->path));
-  text_putc(&t->text, ' ');
-  text_quote(&t->text, x->name);
-  text_puts(&t->text, ";\n");
-  return name;
-}
-
-const char *tf_value(Tf *t, TfTensor *x, Form f) {
-  double v;
-  if (x->value[f])
-    return x->value[f];
-  if (tf_const(t, x)) {
-    if (tf_number(t, x, &v)) {
-      Text s = {0};
-      text_float(&s, v, true);
-      x->value[f] = arena_strdup(t->a, s.s);
-      text_free(&s);
-    } else {
-      x->value[f] = const_param(t, x, f);
-    }
-  } else if (x->rank == 4 && x->value[!f]) {
-    x->value[f] = convert(t, x, f);
-  } else {
-    /* What a refused op was to give is not refused again. */
-    if (x->producer < 0 || !t->refused.n)
-      tf_refuse(t, "an operand has no value that can be used");
-    return "0.0";
-  }
-  return x->value[f];
-}

@@ -98,6 +98,14 @@ WeightFile *weights_read(Arena *a, Diags *d, const char *path) {
 
 /* ---- widening ------------------------------------------------------- */
 
+Buffer *weights_round(const WeightTensor *t, Elem e) {
+  size_t n = t->data->size / elem_size(t->type.elem);
+  Buffer *b = buffer_new(checked_mul(n, elem_size(e)));
+  for (size_t i = 0; i < n; i++)
+    elem_store(e, b->data, i, elem_load(t->type.elem, t->data->data, i));
+  return b;
+}
+
 Buffer *weights_to_f32(const WeightTensor *t) {
   size_t n = t->data->size / elem_size(t->type.elem);
   Buffer *b;

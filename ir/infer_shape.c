@@ -159,10 +159,11 @@ bool infer_expand(InferCtx *c) {
   if (n < x->rank)
     return infer_error(c, "shape=%s has rank %d, less than %d of x",
                        shape_text(n, shape), n, x->rank);
+  if (!infer_list(c, "shape", n, 0, INT64_MAX, &shape)) return false;
   for (int i = 0; i < n; i++) {
     int k = i - (n - x->rank);
     int64_t have = k < 0 ? 1 : x->dim[k];
-    if (shape[i] < 0 || (have != 1 && have != shape[i]))
+    if (have != 1 && have != shape[i])
       return infer_error(c, "x of shape %s does not expand to %s: axis %d "
                          "has %lld, expected %lld or 1",
                          shape_text(x->rank, x->dim), shape_text(n, shape),

@@ -230,6 +230,18 @@ static bool items_verify(Check *c) {
   return true;
 }
 
+static bool has_kernels(const Func *f) {
+  for (size_t i = 0; i < f->nodes.n; i++)
+    if (f->nodes.at[i]->kernel) return true;
+  return false;
+}
+
+/* What n lies in: a view is where its operand is. */
+static const Node *view_root(const Node *n) {
+  while (n->kernel && strcmp(n->kernel, "alias") == 0) n = n->in[0];
+  return n;
+}
+
 static bool nexts_verify(Check *c) {
   const Func *f = c->f;
   for (size_t i = 0; i < f->nexts.n; i++) {
@@ -241,6 +253,10 @@ static bool nexts_verify(Check *c) {
     if (x->node->type.elem != x->state->type.elem ||
         !type_same_shape(&x->node->type, &x->state->type))
       return fault(c, "next of %s has another type", x->state->path);
+    const Node *root = view_root(x->node);
+    if (root->op == OP_STATE && root->state != x->state && has_kernels(f))
+      return fault(c, "next of %s lies in the state %s, which changes",
+                   x->state->path, root->state->path);
     for (size_t k = 0; k < i; k++)
       if (f->nexts.at[k].state == x->state)
         return fault(c, "state %s has two nexts", x->state->path);

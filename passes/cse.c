@@ -60,6 +60,8 @@ static void cse_func(PassCtx *c, Func *f) {
   }
   for (size_t i = 0; i < f->outputs.n; i++)
     f->outputs.at[i].node = stands[f->outputs.at[i].node->id];
+  for (size_t i = 0; i < f->nexts.n; i++)
+    f->nexts.at[i].node = stands[f->nexts.at[i].node->id];
   func_tidy(c->m, f);
 }
 

@@ -52,6 +52,8 @@ static int param_uses(const Module *m, const Param *p) {
     }
     for (size_t k = 0; k < f->outputs.n; k++)
       uses += f->outputs.at[k].node->param == p;
+    for (size_t k = 0; k < f->nexts.n; k++)
+      uses += f->nexts.at[k].node->param == p;
   }
   return uses;
 }

@@ -46,6 +46,10 @@ static void uses_find(const Func *f, Use *use) {
     const Param *p = f->outputs.at[i].node->param;
     if (p) use[p->order].plain = true;
   }
+  for (size_t i = 0; i < f->nexts.n; i++) {
+    const Param *p = f->nexts.at[i].node->param;
+    if (p) use[p->order].plain = true;
+  }
 }
 
 /* Values in blocks of h rows that are not empty; h divides the rows. */

@@ -32,6 +32,8 @@ static void check_module(Module *m) {
     }
     internal_error(__FILE__, __LINE__, "verifier: %s", why.s);
   }
+  /* Calls and their results are written in dumps alone. */
+  if (m->funcs.n > 1 && !m->dump.after) m->dump.after = "parse";
   module_print(&first, m, NULL);
   again = load(first.s, first.n, d);
   if (!again) {

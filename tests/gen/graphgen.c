@@ -84,6 +84,10 @@ static void print_type(Text *t, Elem e, int rank, const int64_t *dim) {
   text_puts(t, "]");
 }
 
+void gen_type(Text *t, const GenValue *v) {
+  print_type(t, v->elem, v->rank, v->dim);
+}
+
 void gen_param(GraphGen *g, char name[16], const char *elem, char role,
                int rank, const int64_t *dim) {
   snprintf(name, 16, "p%d_%c", g->nparams++, role);
@@ -103,9 +107,23 @@ static GenValue *value_add(GraphGen *g, Elem e, int rank, const int64_t *dim,
 
 int gen_input(GraphGen *g, Elem e, int rank, const int64_t *dim) {
   double bound = e == F32 ? g->ints ? 3 : 2 : e == B1 ? 1 : 6;
+  if (g->closed) {
+    char name[16];
+    gen_param(g, name, elem_name(e), 'i', rank, dim);
+    GenValue *p = value_add(g, e, rank, dim, elem_is_float(e) ? 3 : 15);
+    strcpy(p->name, name);
+    p->state = true;
+    return g->nvalues - 1;
+  }
   GenValue *v = value_add(g, e, rank, dim, bound);
   v->leaf = true;
   snprintf(v->name, sizeof v->name, "x%d", g->nvalues - 1);
+  return g->nvalues - 1;
+}
+
+int gen_result(GraphGen *g, const GenValue *v) {
+  GenValue *to = value_add(g, v->elem, v->rank, v->dim, v->bound);
+  snprintf(to->name, sizeof to->name, "v%d", g->nvalues - 1);
   return g->nvalues - 1;
 }
 
@@ -167,11 +185,12 @@ static const Choice choices[] = {
     {gen_compare, 6},    {gen_where, 6},
     {gen_arg, 3},        {gen_argsort, 3},   {gen_cumsum, 3},
     {gen_flip, 2},       {gen_gather, 5},    {gen_scatter_add, 3},
-    {gen_iota, 2},       {gen_random, 2},    {gen_matmul, 6},
-    {gen_convn, 16},     {gen_convn_transpose, 7},
+    {gen_iota, 2},       {gen_random, 2},    {gen_call, 6},
+    {gen_scan, 8},       {gen_state, 6},     {gen_storage, 3},
+    {gen_matmul, 6},     {gen_convn, 16},    {gen_convn_transpose, 7},
 };
 
-static void add_op(GraphGen *g) {
+void gen_op(GraphGen *g) {
   int total = 0;
   size_t n = sizeof choices / sizeof *choices;
   for (size_t i = 0; i < n; i++) total += choices[i].weight;
@@ -210,7 +229,7 @@ static int choose_outputs(GraphGen *g, int out[GEN_MAX_OUTPUTS]) {
   int n = 0;
   for (int i = g->nvalues - 1; i >= 0 && n < GEN_MAX_OUTPUTS; i--) {
     const GenValue *v = &g->value[i];
-    int percent = v->leaf ? 2 : v->uses == 0 ? 70 : 8;
+    int percent = v->leaf || v->state ? 2 : v->uses == 0 ? 70 : 8;
     if (i == g->nvalues - 1 || gen_chance(g, percent)) out[n++] = i;
   }
   if (n < GEN_MAX_OUTPUTS && gen_chance(g, 3)) out[n] = out[0], n++;
@@ -223,7 +242,7 @@ static void print_outputs(GraphGen *g, Text *out, Text *aliases) {
   int o[GEN_MAX_OUTPUTS], n = choose_outputs(g, o);
   for (int i = 0; i < n; i++) {
     const GenValue *v = &g->value[o[i]];
-    bool own = !v->leaf && gen_chance(g, 60);
+    bool own = !v->leaf && !v->state && gen_chance(g, 60);
     for (int k = 0; k < i; k++) own = own && o[k] != o[i];
     char name[16];
     snprintf(name, sizeof name, "y%d", i);
@@ -261,16 +280,18 @@ void graph_generate(Text *out, uint64_t seed) {
   GraphGen g = {.state = hash_mix(seed), .ints = graph_integral(seed)};
   text_puts(&g.params, "");
   text_puts(&g.body, "");
+  text_puts(&g.funcs, "");
   set_size(&g);
   int inputs = (int)(gen_chance(&g, 60) ? 1 : gen_range(&g, 2, 3));
   for (int i = 0; i < inputs; i++)
     add_input(&g, gen_chance(&g, i == 0 ? 70 : 40));
   int ops = gen_chance(&g, 12) ? 1 : (int)gen_range(&g, 3, 12);
-  while (g.nvalues < inputs + ops) add_op(&g);
+  while (g.nvalues < inputs + ops) gen_op(&g);
 
   Text aliases = {0};
   text_puts(&aliases, "");
-  text_printf(out, "model g%llu(", (unsigned long long)seed);
+  gen_nexts(&g, &aliases);
+  text_printf(out, "%smodel g%llu(", g.funcs.s, (unsigned long long)seed);
   print_inputs(&g, out);
   text_puts(out, ") -> ");
   print_outputs(&g, out, &aliases);
@@ -278,4 +299,5 @@ void graph_generate(Text *out, uint64_t seed) {
   text_free(&aliases);
   text_free(&g.params);
   text_free(&g.body);
+  text_free(&g.funcs);
 }

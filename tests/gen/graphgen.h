@@ -22,7 +22,7 @@ Tensor graph_input_tensor(Arena *a, uint64_t seed, size_t index,
 
 /* ---- inside the generator ------------------------------------------- */
 
-enum { GEN_MAX_VALUES = 64, GEN_MAX_OUTPUTS = 6 };
+enum { GEN_MAX_VALUES = 64, GEN_MAX_OUTPUTS = 6, GEN_MAX_STATES = 3 };
 
 /* A value of the model being written.  bound: no element is larger. */
 typedef struct GenValue {
@@ -33,6 +33,7 @@ typedef struct GenValue {
   double bound;
   int uses;
   bool leaf;         /* an input */
+  bool state;        /* what a state or param holds: not its own name */
 } GenValue;
 
 typedef struct GraphGen {
@@ -43,6 +44,11 @@ typedef struct GraphGen {
   Text params, body;
   GenValue value[GEN_MAX_VALUES];
   int nvalues, nparams;
+  Text funcs;                     /* what stands in front of the model */
+  int nfuncs, depth;              /* depth: of functions around this one */
+  bool closed;                    /* it takes no more inputs */
+  GenValue states[GEN_MAX_STATES];
+  int nstates;
 } GraphGen;
 
 /* graphgen.c */
@@ -58,16 +64,22 @@ int gen_pick(GraphGen *g, int rank, int min_rank);
 int gen_pick_of(GraphGen *g, uint32_t elems, int rank, int min_rank);
 int64_t gen_elems(int rank, const int64_t *dim);
 void gen_dims(Text *t, int rank, const int64_t *dim);   /* "3,4" */
+void gen_type(Text *t, const GenValue *v);              /* "f32[3,4]" */
+/* Append one op, or a few. */
+void gen_op(GraphGen *g);
 /* Declare a param p<i>_<role>; its name goes to `name`. */
 void gen_param(GraphGen *g, char name[16], const char *elem, char role,
                int rank, const int64_t *dim);
-/* Declare one more input; its index. */
+/* Declare one more input; its index.  In the body of a function, whose
+ * inputs are what it is called with, a param. */
 int gen_input(GraphGen *g, Elem e, int rank, const int64_t *dim);
 /* Append `v<i> = expr;` and return the value's index. */
 int gen_value(GraphGen *g, int rank, const int64_t *dim, double bound,
               const char *fmt, ...) PRINTF_LIKE(5, 6);
 int gen_value_of(GraphGen *g, Elem e, int rank, const int64_t *dim,
                  double bound, const char *fmt, ...) PRINTF_LIKE(6, 7);
+/* A value like v, to be written by the caller; its index. */
+int gen_result(GraphGen *g, const GenValue *v);
 /* Name of a value, counted as used. */
 const char *gen_use(GraphGen *g, int v);
 /* A number that is an integer in integral models; its magnitude. */
@@ -75,15 +87,25 @@ double gen_number(GraphGen *g, char text[32]);
 /* Whether a value of this bound may go on. */
 bool gen_fits(const GraphGen *g, double bound);
 
+/* graphgen_func.c */
+bool gen_call(GraphGen *g);
+bool gen_scan(GraphGen *g);
+bool gen_state(GraphGen *g);
+/* Let a body see the states of g; write what they become. */
+void gen_states_see(const GraphGen *g, GraphGen *to);
+void gen_nexts(GraphGen *g, Text *out);
+
 /* graphgen_window.c.  A weight: a param, one under a mask, or a new input,
  * appended to the text; the bound of its elements over that of a param. */
 double gen_weight(GraphGen *g, Text *t, int rank, const int64_t *dim);
 /* What often follows value v, whose channels lie along `axis`. */
 void gen_follow(GraphGen *g, int v, int axis);
 
-/* graphgen_types.c, graphgen_index.c, graphgen_math.c, graphgen_idiom.c, graphgen_window.c, graphgen_move.c:
+/* graphgen_types.c, graphgen_index.c, graphgen_math.c, graphgen_idiom.c,
+ * graphgen_window.c, graphgen_convn.c, graphgen_matmul.c, graphgen_move.c:
  * append one or a few ops; false when the values there are do not suit. */
 bool gen_cast(GraphGen *g);
+bool gen_storage(GraphGen *g);
 bool gen_int_unary(GraphGen *g);
 bool gen_int_binary(GraphGen *g);
 bool gen_typed_input(GraphGen *g);

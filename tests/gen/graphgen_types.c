@@ -31,6 +31,27 @@ bool gen_cast(GraphGen *g) {
   return true;
 }
 
+/* A param that is stored in 16 bits, and moved so or computed with. */
+bool gen_storage(GraphGen *g) {
+  int like = gen_pick(g, -1, 0);
+  GenValue v = g->value[like];
+  char p[16];
+  Elem e = gen_chance(g, 50) ? F16 : BF16;
+  int64_t dim[MAX_RANK];
+  for (int i = 0; i < v.rank; i++) dim[i] = gen_chance(g, 20) ? 1 : v.dim[i];
+  gen_param(g, p, elem_name(e), 'b', v.rank, dim);
+  if (gen_chance(g, 50)) {
+    gen_value(g, v.rank, dim, 3, "cast(%s, f32)", p);
+    return true;
+  }
+  Text t = {0};
+  gen_dims(&t, v.rank, v.dim);
+  gen_value_of(g, e, v.rank, v.dim, 3, "expand(%s, shape=[%s])", p,
+               v.rank ? t.s : "");
+  text_free(&t);
+  return true;
+}
+
 /* ---- integers -------------------------------------------------------- */
 
 static const uint32_t INTS = 1u << I32 | 1u << I64;

@@ -21,6 +21,9 @@ typedef struct Bounder {
   const Tensor *exact;   /* by id */
   Bounded *all;
   Bounded *out;
+  const Bounded *states;
+  Bounded **results;     /* by id: of calls */
+  Diags *d;
 } Bounder;
 
 /* errorbound.c */
@@ -40,6 +43,9 @@ bool bound_math(Bounder *b);
 double unary_error(Op op, double p, double q, double v, double e);
 /* Index along `axis` of element i. */
 int64_t bound_channel(const Type *t, int axis, int64_t i);
+
+/* errorbound_call.c: calls, scans and their results; likewise. */
+bool bound_call(Bounder *b);
 
 /* errorbound_index.c: ops that count, order and look up; likewise. */
 bool bound_index(Bounder *b);

@@ -264,7 +264,8 @@ static void bound_node(Bounder *b) {
   Op op = b->n->op;
   if (op == OP_CONST && elem_is_float(b->n->type.elem))
     b->out->e[0] = EPS * fabs(b->n->value);
-  if (flags & FLAG_LEAF) return;       /* the others are exact */
+  if (op == OP_STATE) b->out->e = b->states[b->n->state->order].e;
+  if (flags & FLAG_LEAF || bound_call(b)) return;   /* others are exact */
   if (flags & FLAG_VIEW) bound_move(b);
   else if (bound_math(b) || bound_index(b)) return;
   else if (flags & FLAG_REDUCE) bound_fold(b);
@@ -286,25 +287,76 @@ static const double *numbers(Bounder *b, const Tensor *t) {
   return v;
 }
 
+static Tensor *states_exact(Arena *a, const Module *m, const Bounded *s) {
+  Tensor *all = states_reset(a, m);
+  for (size_t i = 0; i < m->states.n; i++) {
+    int64_t n = type_elems(&s[i].type);
+    for (int64_t k = 0; k < n; k++)
+      if (elem_is_float(s[i].type.elem)) all[i].v[k] = s[i].v[k];
+      else all[i].i[k] = (int64_t)s[i].v[k];
+  }
+  return all;
+}
+
+/* What cannot be said or is too large is infinite; results may underflow. */
+static void error_limit(const Bounder *b) {
+  const Node *n = b->n;
+  int64_t count = type_elems(&n->type);
+  for (int64_t k = 0; k < count; k++) {
+    double v = fabs(b->out->v[k]);
+    if (!(v <= FLT_MAX) || isnan(b->out->e[k])) b->out->e[k] = INFINITY;
+    else if (elem_is_float(n->type.elem) &&
+             !(op_info(n->op)->flags & (FLAG_LEAF | FLAG_VIEW)))
+      b->out->e[k] += TINY;
+  }
+}
+
+static void nexts_keep(const Func *f, const Bounded *all, Bounded *states) {
+  for (size_t i = 0; i < f->nexts.n; i++) {
+    const Next *x = &f->nexts.at[i];
+    states[x->state->order] = all[x->node->id];
+  }
+}
+
+static int input_index(const Func *f, const Node *n) {
+  for (size_t i = 0; i < f->inputs.n; i++)
+    if (f->inputs.at[i] == n) return (int)i;
+  unreachable();
+}
+
 Bounded *bound_eval(Arena *a, Module *m, Func *f, const Tensor *in,
-                    Diags *d) {
-  Tensor *exact = func_eval(a, m, f, in, &(EvalOpts){0}, true, d);
+                    double *const *e, Bounded *states, Diags *d) {
+  EvalOpts o = {.states = states ? states_exact(a, m, states) : NULL};
+  Tensor *exact = func_eval(a, m, f, in, &o, true, d);
   if (!exact) return NULL;
-  Bounded *all = arena_array(a, Bounded, f->nodes.n + 1);
-  for (size_t i = 0; i < f->nodes.n; i++) {
+  size_t nodes = f->nodes.n;
+  Bounded *all = arena_array(a, Bounded, nodes + 1);
+  Bounded **results = arena_array(a, Bounded *, nodes + 1);
+  for (size_t i = 0; i < nodes; i++) {
     const Node *n = f->nodes.at[i];
-    int64_t count = type_elems(&n->type);
-    Bounder b = {a, m, n, exact, all, &all[i]};
-    all[i] = (Bounded){n->type, numbers(&b, &exact[i]),
-                       bound_array(&b, count)};
-    bound_node(&b);
-    for (int64_t k = 0; k < count; k++) {
-      double v = fabs(all[i].v[k]);
-      if (!(v <= FLT_MAX) || isnan(all[i].e[k])) all[i].e[k] = INFINITY;
-      else if (elem_is_float(n->type.elem) &&
-               !(op_info(n->op)->flags & (FLAG_LEAF | FLAG_VIEW)))
-        all[i].e[k] += TINY;
+    Bounder b = {a, m, n, exact, all, &all[i], states, results, d};
+    if (n->op == OP_CALL || n->op == OP_SCAN) {
+      if (!bound_call(&b)) return NULL;
+      continue;
     }
+    all[i] = (Bounded){n->type, numbers(&b, &exact[i]),
+                       bound_array(&b, type_elems(&n->type))};
+    if (n->op == OP_INPUT && e) all[i].e = e[input_index(f, n)];
+    bound_node(&b);
+    error_limit(&b);
+  }
+  nexts_keep(f, all, states);
+  return all;
+}
+
+Bounded *bound_reset(Arena *a, const Module *m) {
+  Tensor *start = states_reset(a, m);
+  Bounded *all = arena_array(a, Bounded, m->states.n + 1);
+  Bounder b = {.a = a};
+  for (size_t i = 0; i < m->states.n; i++) {
+    int64_t n = type_elems(&start[i].type);
+    all[i] = (Bounded){start[i].type, numbers(&b, &start[i]),
+                       bound_array(&b, n)};
   }
   return all;
 }

@@ -13,11 +13,15 @@ typedef struct Bounded {
   double *e;
 } Bounded;
 
-/* Evaluate f on exact inputs; one result a node, by id, in `a`.  A sum of k
+/* Evaluate f on inputs whose error is e[i], or exact ones where e is NULL;
+ * one result a node, by id, in `a`.  states: what each state holds, by its
+ * order, and then what the call leaves; NULL where f reads none.  A sum of k
  * products may be off by (8 + 2 sqrt k) eps sum|a||b| of its own, an
  * elementwise op by 10 eps of what it adds up; errors of operands go on
  * through each op's slope.  NULL on error. */
 Bounded *bound_eval(Arena *a, Module *m, Func *f, const Tensor *in,
-                    Diags *d);
+                    double *const *e, Bounded *states, Diags *d);
+/* All states after a reset. */
+Bounded *bound_reset(Arena *a, const Module *m);
 
 #endif

@@ -1,6 +1,7 @@
 /* graphcheck.c - one built random model on its inputs, against the reference
  * evaluator on the model as it was read. */
 #include <math.h>
+#include <string.h>
 
 #include "frontend/frontend.h"
 #include "tests/gen/graphgen.h"
@@ -13,15 +14,36 @@ static bool says(uint64_t seed, const char *what) {
   return false;
 }
 
-static bool interface_fits(const tamis_model *m, const Func *f) {
-  if (m->n_inputs != f->inputs.n || m->n_outputs != f->outputs.n)
+/* ---- what can be called ---------------------------------------------- */
+
+/* A function of the artifact, the model or another. */
+typedef struct Callee {
+  const tamis_model *m;
+  tamis_entry e;
+} Callee;
+
+static Callee callee_model(const tamis_model *m) {
+  Callee c = {m, {m->name, m->n_inputs, m->n_outputs, m->inputs, m->outputs,
+                  m->run}};
+  return c;
+}
+
+static const tamis_tensor *tensor_at(const Callee *c, size_t i) {
+  size_t in = c->e.n_inputs;
+  return i < in ? &c->e.inputs[i] : &c->e.outputs[i - in];
+}
+
+static const Type *type_at(const Func *f, size_t i) {
+  size_t in = f->inputs.n;
+  return i < in ? &f->inputs.at[i]->type : &f->outputs.at[i - in].node->type;
+}
+
+static bool interface_fits(const Callee *c, const Func *f) {
+  if (c->e.n_inputs != f->inputs.n || c->e.n_outputs != f->outputs.n)
     return false;
   for (size_t i = 0; i < f->inputs.n + f->outputs.n; i++) {
-    const tamis_tensor *t = i < f->inputs.n ? &m->inputs[i]
-                                            : &m->outputs[i - f->inputs.n];
-    const Type *want = i < f->inputs.n
-                           ? &f->inputs.at[i]->type
-                           : &f->outputs.at[i - f->inputs.n].node->type;
+    const tamis_tensor *t = tensor_at(c, i);
+    const Type *want = type_at(f, i);
     if (t->rank != want->rank || t->elem != (int)want->elem) return false;
     for (int k = 0; k < t->rank; k++)
       if (t->dims[k] != want->dim[k]) return false;
@@ -29,26 +51,26 @@ static bool interface_fits(const tamis_model *m, const Func *f) {
   return true;
 }
 
-/* What a model is called with: buffers aligned as floats are and no more,
- * an arena of just the size that the model asks for. */
+/* What it is called with: buffers aligned as their elements are and no more,
+ * an arena and a state of just the size that the model asks for. */
 typedef struct Call {
-  Fence arena, *buffer;    /* inputs, then outputs */
+  Fence arena, *buffer;    /* inputs, then outputs, then the state */
   void **io;
   size_t n;
 } Call;
 
-static Call call_new(Arena *a, const tamis_model *m) {
-  Call c = {.n = m->n_inputs + m->n_outputs};
-  c.buffer = arena_array(a, Fence, c.n + 1);
-  c.io = arena_array(a, void *, c.n + 1);
-  c.arena = fence_new(m->arena_bytes);
-  for (size_t i = 0; i < c.n; i++) {
-    const tamis_tensor *t = i < m->n_inputs ? &m->inputs[i]
-                                            : &m->outputs[i - m->n_inputs];
-    c.buffer[i] = fence_new(t->bytes);
-    c.io[i] = c.buffer[i].at;
+static Call call_new(Arena *a, const Callee *c) {
+  size_t tensors = c->e.n_inputs + c->e.n_outputs;
+  Call to = {.n = tensors + (c->m->state_bytes > 0)};
+  to.buffer = arena_array(a, Fence, to.n + 1);
+  to.io = arena_array(a, void *, to.n + 1);
+  to.arena = fence_new(c->m->arena_bytes);
+  for (size_t i = 0; i < to.n; i++) {
+    to.buffer[i] = fence_new(i < tensors ? tensor_at(c, i)->bytes
+                                         : c->m->state_bytes);
+    to.io[i] = to.buffer[i].at;
   }
-  return c;
+  return to;
 }
 
 static void call_free(Call *c) {
@@ -56,14 +78,12 @@ static void call_free(Call *c) {
   for (size_t i = 0; i < c->n; i++) fence_free(&c->buffer[i]);
 }
 
-/* Run it twice: the second call finds what the first left in the arena. */
-static bool call_run(Call *c, uint64_t seed, const tamis_model *m) {
-  if (m->check_cpu && m->check_cpu() != 0)
+static bool call_run(Call *c, uint64_t seed, const Callee *to) {
+  if (to->m->check_cpu && to->m->check_cpu() != 0)
     return says(seed, "this CPU cannot run it");
   progress(seed, "running");
-  for (int times = 0; times < 2; times++)
-    if (m->run(c->io, c->arena.at) != TAMIS_OK)
-      return says(seed, "run does not return 0");
+  if (to->e.run(c->io, c->arena.at) != TAMIS_OK)
+    return says(seed, "run does not return 0");
   if (!fence_intact(&c->arena))
     return says(seed, "writes in front of the arena");
   for (size_t i = 0; i < c->n; i++)
@@ -79,6 +99,9 @@ typedef struct Check {
   uint64_t seed;
   GraphStats *s;
   bool exact;
+  Arena *a;
+  Diags *d;
+  Module *m;
 } Check;
 
 static bool element_ok(Check *c, bool real, double y, double want,
@@ -131,46 +154,95 @@ static bool compare(Check *c, const Func *f, void *const *io,
   return ok;
 }
 
-/* The inputs as the evaluator takes them. */
-static Tensor *draw_inputs(Arena *a, uint64_t seed, const Func *f) {
-  Tensor *in = arena_array(a, Tensor, f->inputs.n + 1);
-  for (size_t i = 0; i < f->inputs.n; i++)
-    in[i] = graph_input_tensor(a, seed, i, &f->inputs.at[i]->type);
-  return in;
+/* ---- calls one after the other --------------------------------------- */
+
+/* How often a model with states is called, and one without. */
+enum { STEPS = 3 };
+
+/* What a function is called with, and what it gives: first all steps, then
+ * the first again, after a reset.  So without states, too, a second call
+ * finds what the first left in the arena. */
+typedef struct Trace {
+  Func *f;
+  size_t steps;
+  Tensor *in[STEPS];
+  const Bounded *want[STEPS];
+} Trace;
+
+static void trace_make(Check *c, Func *f, Trace *t) {
+  *t = (Trace){.f = f, .steps = c->m->states.n ? STEPS : 1};
+  Bounded *states = bound_reset(c->a, c->m);
+  for (size_t k = 0; k < t->steps; k++) {
+    t->in[k] = arena_array(c->a, Tensor, f->inputs.n + 1);
+    for (size_t i = 0; i < f->inputs.n; i++)
+      t->in[k][i] = graph_input_tensor(c->a, c->seed, i + 100 * k,
+                                       &f->inputs.at[i]->type);
+    t->want[k] = bound_eval(c->a, c->m, f, t->in[k], NULL, states, c->d);
+    ensure(t->want[k]);
+  }
 }
 
 static void inputs_put(const Func *f, const Tensor *in, void *const *io) {
   for (size_t i = 0; i < f->inputs.n; i++) tensor_write(&in[i], io[i]);
 }
 
-/* The runner has fences, checks and the second call of its own. */
-static bool remote_and_compare(Check *c, Arena *a, const Func *f,
-                               const Tensor *in, const Bounded *want,
+/* The runner has fences and checks of its own. */
+static bool remote_and_compare(Check *c, const Trace *t, int entry,
                                Remote *remote) {
+  const Func *f = t->f;
   size_t n = f->inputs.n + f->outputs.n;
-  void **io = arena_array(a, void *, n + 1);
-  for (size_t i = 0; i < n; i++) {
-    const Type *t = i < f->inputs.n
-                        ? &in[i].type
-                        : &f->outputs.at[i - f->inputs.n].node->type;
-    io[i] = arena_alloc(a, (size_t)type_bytes(t) + 8);
-  }
-  inputs_put(f, in, io);
+  void **io = arena_array(c->a, void *, n + 1);
+  bool ok = true;
+  for (size_t i = 0; i < n; i++)
+    io[i] = arena_alloc(c->a, (size_t)type_bytes(type_at(f, i)) + 8);
   progress(c->seed, "running remotely");
-  if (!remote_call(remote, c->seed, f, io))
-    return says(c->seed, "the runner died");
-  return compare(c, f, io, want);
+  remote_begin(remote, c->seed, f, entry, (uint32_t)t->steps + 1);
+  for (size_t i = 0; ok && i <= t->steps; i++) {
+    size_t k = i % t->steps;
+    inputs_put(f, t->in[k], io);
+    if (!remote_call(remote, f, k == 0, io))
+      return says(c->seed, "the runner died");
+    ok = compare(c, f, io, t->want[k]);
+  }
+  return ok;
 }
 
-static bool run_and_compare(Check *c, Arena *a, const Func *f,
-                            const Tensor *in, const Bounded *want,
-                            const tamis_model *model) {
-  if (!interface_fits(model, f))
+static bool run_and_compare(Check *c, const Trace *t, const Callee *to) {
+  if (!interface_fits(to, t->f))
     return says(c->seed, "descriptor and model disagree");
-  Call call = call_new(a, model);
-  inputs_put(f, in, call.io);
-  bool ok = call_run(&call, c->seed, model) && compare(c, f, call.io, want);
+  Call call = call_new(c->a, to);
+  bool ok = true;
+  for (size_t i = 0; ok && i <= t->steps; i++) {
+    size_t k = i % t->steps;
+    if (k == 0 && to->m->reset) to->m->reset(call.io[call.n - 1]);
+    inputs_put(t->f, t->in[k], call.io);
+    ok = call_run(&call, c->seed, to) &&
+         compare(c, t->f, call.io, t->want[k]);
+  }
   call_free(&call);
+  return ok;
+}
+
+/* Function number `entry` of the artifact, 0 the model. */
+static bool entry_check(Check *c, Func *f, int entry,
+                        const tamis_model *model, Remote *remote) {
+  double t0 = seconds_now();
+  Trace t;
+  progress(c->seed, "evaluating");
+  trace_make(c, f, &t);
+  double t1 = seconds_now();
+  bool ok;
+  if (!model) {
+    ok = remote_and_compare(c, &t, entry, remote);
+  } else {
+    Callee to = callee_model(model);
+    if (entry > 0) to.e = model->entries[entry - 1];
+    ok = strcmp(to.e.name, f->name) == 0
+             ? run_and_compare(c, &t, &to)
+             : says(c->seed, "an entry has another name");
+  }
+  c->s->reference += t1 - t0, c->s->run += seconds_now() - t1;
+  if (!ok) fprintf(stderr, "  in %s\n", f->name);
   return ok;
 }
 
@@ -180,21 +252,19 @@ bool graph_check(const GraphOpts *o, uint64_t seed,
   Diags *d = diags_new();
   Text text = {0};
   graph_generate(&text, seed);
-  progress(seed, "evaluating");
-  double t0 = seconds_now();
   LoadOpts lo = {.provide = graph_provide, .provide_ctx = &seed};
   Module *m = tam_load_text(d, "reference", text.s, text.n, &lo);
   ensure(m);
-  Func *f = m->funcs.at[0];
-  const Tensor *in = draw_inputs(a, seed, f);
-  const Bounded *want = bound_eval(a, m, f, in, d);
-  ensure(want);
-  double t1 = seconds_now();
-  Check c = {o, seed, s, graph_integral(seed)};
-  bool ok = model ? run_and_compare(&c, a, f, in, want, model)
-                  : remote_and_compare(&c, a, f, in, want, remote);
-  s->reference += t1 - t0, s->run += seconds_now() - t1;
-  s->models++, s->integral += c.exact;
+  Check c = {o, seed, s, graph_integral(seed), a, d, m};
+  bool ok = true;
+  int entry = 0;
+  for (size_t i = 0; ok && i < m->funcs.n; i++)
+    if (func_is_entry(m, m->funcs.at[i]))
+      ok = entry_check(&c, m->funcs.at[i], entry++, model, remote);
+  if (ok && model && (int)model->n_entries != entry - 1)
+    ok = says(seed, "another number of entries");
+  s->models++, s->integral += c.exact, s->entries += (uint64_t)entry;
+  s->states += m->states.n;
   if (!ok && o->verbose) fputs(text.s, stderr);
   text_free(&text);
   module_free(m);

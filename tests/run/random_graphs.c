@@ -90,11 +90,14 @@ static bool work(const GraphOpts *o, uint64_t job) {
     ok = batch_check(o, o->seed + at, n, &s) && ok;
   }
   doing = NULL;
-  printf("%llu models (%llu integral), %llu outputs, %llu of %llu elements "
+  printf("%llu models (%llu integral) with %llu functions and %llu states, "
+         "%llu outputs, %llu of %llu elements "
          "without a bound; worst error %.2f of its bound\n"
          "seconds: load %.1f passes %.1f emit %.1f link %.1f reference %.1f "
          "run %.2f\n",
          (unsigned long long)s.models, (unsigned long long)s.integral,
+         (unsigned long long)(s.entries - s.models),
+         (unsigned long long)s.states,
          (unsigned long long)s.outputs, (unsigned long long)s.unbounded,
          (unsigned long long)s.elements, s.worst, s.load, s.passes, s.emit,
          s.link, s.reference, s.run);

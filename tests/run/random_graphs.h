@@ -13,7 +13,7 @@ typedef struct GraphOpts {
 } GraphOpts;
 
 typedef struct GraphStats {
-  uint64_t models, integral, outputs, elements, unbounded;
+  uint64_t models, integral, outputs, elements, unbounded, entries, states;
   double worst;        /* largest error by its bound */
   double load, passes, emit, link, reference, run;   /* seconds */
 } GraphStats;

@@ -36,24 +36,30 @@ static const Type *type_at(const Func *f, size_t i) {
                          : &f->outputs.at[i - f->inputs.n].node->type;
 }
 
-bool remote_call(Remote *r, uint64_t seed, const Func *f, void *const *io) {
-  RemoteCall c = {.n_inputs = (uint32_t)f->inputs.n,
-                  .n_outputs = (uint32_t)f->outputs.n};
-  size_t n = f->inputs.n + f->outputs.n;
+void remote_begin(Remote *r, uint64_t seed, const Func *f, int entry,
+                  uint32_t calls) {
+  RemoteCall c = {.entry = (uint32_t)entry,
+                  .n_inputs = (uint32_t)f->inputs.n,
+                  .n_outputs = (uint32_t)f->outputs.n, .calls = calls};
   snprintf(c.name, sizeof c.name, "g%llu_model", (unsigned long long)seed);
   fwrite(&c, sizeof c, 1, r->to);
-  for (size_t i = 0; i < n; i++) {
+  for (size_t i = 0; i < f->inputs.n + f->outputs.n; i++) {
     const Type *t = type_at(f, i);
     RemoteShape s = {.elem = t->elem, .rank = t->rank};
     for (int k = 0; k < t->rank; k++) s.dim[k] = t->dim[k];
     fwrite(&s, sizeof s, 1, r->to);
   }
+}
+
+bool remote_call(Remote *r, const Func *f, bool reset, void *const *io) {
+  uint32_t begin = reset;
+  fwrite(&begin, sizeof begin, 1, r->to);
   for (size_t i = 0; i < f->inputs.n; i++)
     fwrite(io[i], 1, (size_t)type_bytes(type_at(f, i)), r->to);
   if (fflush(r->to) != 0) return false;
-  for (size_t i = f->inputs.n; i < n; i++) {
-    size_t bytes = (size_t)type_bytes(type_at(f, i));
-    if (fread(io[i], 1, bytes, r->from) != bytes) return false;
+  for (size_t i = 0; i < f->outputs.n; i++) {
+    size_t at = f->inputs.n + i, bytes = (size_t)type_bytes(type_at(f, at));
+    if (fread(io[at], 1, bytes, r->from) != bytes) return false;
   }
   return true;
 }

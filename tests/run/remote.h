@@ -1,7 +1,8 @@
 /* remote.h - calls of models on another machine: what goes through the pipe
- * between random_graphs and the runner (runner.c).  For each call a
- * RemoteCall, a RemoteShape for each input and output, the inputs; back come
- * the outputs.  Both ends are little-endian. */
+ * between random_graphs and the runner (runner.c).  For each function a
+ * RemoteCall, a RemoteShape for each input and output; then for each of its
+ * calls one 32-bit number, whether the state is reset, and the inputs; back
+ * come the outputs.  Both ends are little-endian. */
 #ifndef TAMIS_REMOTE_H
 #define TAMIS_REMOTE_H
 
@@ -10,8 +11,9 @@
 #include "tests/run/random_graphs.h"
 
 typedef struct RemoteCall {
-  char name[56];                  /* of the descriptor's symbol */
-  uint32_t n_inputs, n_outputs;
+  char name[48];                  /* of the descriptor's symbol */
+  uint32_t entry;                 /* 0: the model, else entries[entry - 1] */
+  uint32_t n_inputs, n_outputs, calls;
 } RemoteCall;
 
 typedef struct RemoteShape {
@@ -25,9 +27,12 @@ struct Remote {
 };
 /* Start `command` (for the shell) on a library. */
 Remote *remote_open(Arena *a, const char *command, const char *so);
-/* Call the model of a seed; io are the inputs, then room for the outputs.
- * False when the runner has died; it has said why. */
-bool remote_call(Remote *r, uint64_t seed, const Func *f, void *const *io);
+/* A function of the model of a seed is to be called some times. */
+void remote_begin(Remote *r, uint64_t seed, const Func *f, int entry,
+                  uint32_t calls);
+/* One of its calls; io are the inputs, then room for the outputs.  False
+ * when the runner has died; it has said why. */
+bool remote_call(Remote *r, const Func *f, bool reset, void *const *io);
 /* False when the runner did not end well. */
 bool remote_close(Remote *r);
 

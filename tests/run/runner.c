@@ -26,11 +26,12 @@ static _Noreturn void die(const char *what, const char *name) {
 enum { STACK = 1 << 18, PAINT = 0xa5 };
 static ucontext_t back, there;
 static const tamis_model *model;
+static tamis_entry entry;       /* what is called of it */
 static void **call_io;
 static void *call_arena;
 static int result;
 
-static void call(void) { result = model->run(call_io, call_arena); }
+static void call(void) { result = entry.run(call_io, call_arena); }
 
 static void run_model(void) {
   static unsigned char *stack;
@@ -51,33 +52,37 @@ static void run_model(void) {
 /* ---- a model and its buffers ----------------------------------------- */
 
 static Fence *buffer, arena;
-static size_t count;
+static size_t count;            /* of inputs and outputs */
 
 static const tamis_tensor *tensor(size_t i) {
-  return i < model->n_inputs ? &model->inputs[i]
-                             : &model->outputs[i - model->n_inputs];
+  return i < entry.n_inputs ? &entry.inputs[i]
+                            : &entry.outputs[i - entry.n_inputs];
 }
 
-static void model_open(void *lib, const char *name) {
+static void model_open(void *lib, const char *name, size_t number) {
   model = dlsym(lib, name);
   if (!model) die("no such symbol", name);
   if (model->abi != TAMIS_ABI_VERSION || model->size != sizeof *model)
     die("another ABI", name);
   if (model->check_cpu() != 0) die("this CPU cannot run it", name);
-  count = model->n_inputs + model->n_outputs;
+  if (number > model->n_entries) die("has no such entry", name);
+  tamis_entry self = {model->name, model->n_inputs, model->n_outputs,
+                      model->inputs, model->outputs, model->run};
+  entry = number ? model->entries[number - 1] : self;
+  count = entry.n_inputs + entry.n_outputs;
   buffer = calloc(count + 1, sizeof *buffer);
   call_io = calloc(count + 1, sizeof *call_io);
   if (!buffer || !call_io) die("no memory", name);
   arena = fence_new(model->arena_bytes);
   call_arena = arena.at;
-  for (size_t i = 0; i < count; i++) {
-    buffer[i] = fence_new(tensor(i)->bytes);
+  for (size_t i = 0; i <= count; i++) {
+    buffer[i] = fence_new(i < count ? tensor(i)->bytes : model->state_bytes);
     call_io[i] = buffer[i].at;
   }
 }
 
 static void model_close(void) {
-  for (size_t i = 0; i < count; i++) {
+  for (size_t i = 0; i <= count; i++) {
     if (!fence_intact(&buffer[i])) die("wrote before a buffer", model->name);
     fence_free(&buffer[i]);
   }
@@ -94,7 +99,7 @@ static void get(void *to, size_t n) {
 }
 
 static void shapes_check(const RemoteCall *c) {
-  if (c->n_inputs != model->n_inputs || c->n_outputs != model->n_outputs)
+  if (c->n_inputs != entry.n_inputs || c->n_outputs != entry.n_outputs)
     die("has other inputs and outputs than the model", c->name);
   for (size_t i = 0; i < count; i++) {
     RemoteShape s;
@@ -106,20 +111,25 @@ static void shapes_check(const RemoteCall *c) {
   }
 }
 
-/* Twice: the second call finds what the first left in the arena. */
+static void serve_call(const RemoteCall *c) {
+  uint32_t reset;
+  get(&reset, sizeof reset);
+  if (reset && model->reset) model->reset(call_io[count]);
+  for (size_t i = 0; i < entry.n_inputs; i++)
+    get(buffer[i].at, tensor(i)->bytes);
+  run_model();
+  for (size_t i = entry.n_inputs; i < count; i++)
+    fwrite(buffer[i].at, 1, tensor(i)->bytes, stdout);
+  if (fflush(stdout) != 0) die("cannot write", c->name);
+}
+
 static void serve(void *lib) {
   RemoteCall c;
   while (fread(&c, 1, sizeof c, stdin) == sizeof c) {
-    model_open(lib, c.name);
+    model_open(lib, c.name, c.entry);
     shapes_check(&c);
-    for (size_t i = 0; i < model->n_inputs; i++)
-      get(buffer[i].at, tensor(i)->bytes);
-    run_model();
-    run_model();
-    for (size_t i = model->n_inputs; i < count; i++)
-      fwrite(buffer[i].at, 1, tensor(i)->bytes, stdout);
+    for (uint32_t i = 0; i < c.calls; i++) serve_call(&c);
     model_close();
-    if (fflush(stdout) != 0) die("cannot write", c.name);
   }
 }
 
@@ -179,7 +189,7 @@ int main(int argc, char **argv) {
     serve(lib);
     return 0;
   }
-  model_open(lib, argv[2]);
+  model_open(lib, argv[2], 0);
   net_check(argv);
   model_close();
   return 0;

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Makes the small models of this folder and what TensorFlow Lite's own
 runtime computes with them: PyPI's tflite, flatbuffers, numpy and
-ai-edge-litert.  NAME.tflite, NAME.in.npy (only one input), NAME.out.npy.
+ai-edge-litert.  NAME.tflite, NAME.in.npy and NAME.out.npy, of several inputs
+or outputs NAME.in.INPUT.npy and NAME.out.OUTPUT.npy.
 
 usage: make.py [DIR]
 """
@@ -17,7 +18,9 @@ OUT = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(__file__)
 OPS = {k: v for k, v in vars(tflite.BuiltinOperator).items()
        if isinstance(v, int)}
 VERSIONS = {OPS["BROADCAST_TO"]: 2, OPS["TRANSPOSE_CONV"]: 4}
-F32, F16, I32, I64, I8 = 0, 1, 2, 4, 9
+F32, F16, I32, U8, I64, BOOL, I8 = 0, 1, 2, 3, 4, 6, 9
+DTYPES = {F32: "float32", F16: "float16", I32: "int32", U8: "uint8",
+          I64: "int64", BOOL: "bool", I8: "int8"}
 
 
 class Net:
@@ -25,10 +28,14 @@ class Net:
 
     def __init__(self):
         self.tensors, self.buffers, self.ops = [], [b""], []
+        self.variables = set()
         self.rng = np.random.default_rng(3)
 
-    def tensor(self, name, shape, kind=F32, data=None, sparsity=None):
+    def tensor(self, name, shape, kind=F32, data=None, sparsity=None,
+               variable=False):
         index = 0
+        if variable:
+            self.variables.add(len(self.tensors))
         if data is not None:
             index = len(self.buffers)
             self.buffers.append(np.ascontiguousarray(data).tobytes())
@@ -36,8 +43,7 @@ class Net:
         return len(self.tensors) - 1
 
     def const(self, name, a):
-        kind = {"float32": F32, "float16": F16, "int32": I32,
-                "int64": I64, "int8": I8}[str(a.dtype)]
+        kind = {v: k for k, v in DTYPES.items()}[str(a.dtype)]
         return self.tensor(name, a.shape, kind, a)
 
     def random(self, name, shape, lo=-1, hi=1):
@@ -47,11 +53,13 @@ class Net:
     def ints(self, name, *v):
         return self.const(name, np.array(v, np.int32))
 
-    def op(self, name, ins, shapes, options=None, fields=(), names=None):
+    def op(self, name, ins, shapes, options=None, fields=(), names=None,
+           kinds=None):
         """fields: (slot, kind, value) of the options' table."""
         outs = [self.tensor(names[i] if names else
                             f"net/{name.lower()}_{len(self.ops)}"
-                            + (f"/{i}" if i else ""), s)
+                            + (f"/{i}" if i else ""), s,
+                            kinds[i] if kinds else F32)
                 for i, s in enumerate(shapes)]
         self.ops.append(((OPS[name], ""), ins, outs, options, fields))
         return outs[0] if len(outs) == 1 else outs
@@ -66,13 +74,13 @@ class Net:
 
     @staticmethod
     def vector(b, kind, values):
-        width = {"i32": 4, "u8": 1, "u16": 2, "off": 4}[kind]
+        width = {"i32": 4, "u8": 1, "u16": 2, "off": 4, "f32": 4}[kind]
         b.StartVector(width, len(values), width)
         put = {"i32": b.PrependInt32, "u8": b.PrependUint8,
-               "u16": b.PrependUint16,
+               "u16": b.PrependUint16, "f32": b.PrependFloat32,
                "off": b.PrependUOffsetTRelative}[kind]
         for v in reversed(values):
-            put(int(v))
+            put(float(v) if kind == "f32" else int(v))
         return b.EndVector()
 
     @staticmethod
@@ -119,10 +127,10 @@ class Net:
             else:
                 buffers.append(self.table(b, []))
         tensors = []
-        for name, shape, kind, index, sparse in self.tensors:
+        for t, (name, shape, kind, index, sparse) in enumerate(self.tensors):
             s, n = self.vector(b, "i32", shape), b.CreateString(name)
             f = [(0, "off", s), (1, "i8", kind), (2, "u32", index),
-                 (3, "off", n)]
+                 (3, "off", n)] + [(5, "bool", True)] * (t in self.variables)
             z = self.sparsity(b, sparse)
             tensors.append(self.table(b, f + ([(6, "off", z)] if z else [])))
         codes = sorted({o[0] for o in self.ops})
@@ -131,8 +139,9 @@ class Net:
             custom = code[1] and b.CreateByteVector(
                 np.array(fields, "<i4").tobytes())
             if not custom:
-                fields = [(s, "off", self.vector(b, "i32", v))
-                          if k == "ints" else (s, k, v)
+                lists = {"ints": "i32", "floats": "f32"}
+                fields = [(s, "off", self.vector(b, lists[k], v))
+                          if k in lists else (s, k, v)
                           for s, k, v in fields]
             f = [(0, "u32", codes.index(code)),
                  (1, "off", self.vector(b, "i32", i)),
@@ -162,28 +171,59 @@ class Net:
         return bytes(b.Output())
 
 
-def save(name, net, x, out, lo=-2, hi=2, run=True):
+def values_of(rng, shape, kind, lo, hi):
+    if kind == BOOL:
+        return rng.uniform(0, 1, shape) < 0.5
+    if kind == F32:
+        return rng.uniform(lo, hi, shape).astype(np.float32)
+    return rng.integers(int(lo), int(hi), shape).astype(DTYPES[kind])
+
+
+def interpreter(net, data):
     """Custom operators are carried out by the runtime's XNNPACK."""
-    path = os.path.join(OUT, name)
-    data = net.bytes([x], [out])
-    with open(path + ".tflite", "wb") as f:
-        f.write(data)
-    if not run:
-        return
     custom = any(code[1] for code, *_ in net.ops)
     it = Interpreter(
         model_content=data, num_threads=1,
         experimental_op_resolver_type=OpResolverType.BUILTIN if custom
         else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
     it.allocate_tensors()
-    d = it.get_input_details()[0]
-    v = np.random.default_rng(len(name)).uniform(lo, hi, d["shape"])
-    v = v.astype(np.float32)
-    it.set_tensor(d["index"], v)
-    it.invoke()
-    np.save(path + ".in.npy", v)
-    np.save(path + ".out.npy", it.get_tensor(
-        it.get_output_details()[0]["index"]))
+    return it
+
+
+def save(name, net, x, out, lo=-2, hi=2, run=True, values=None, steps=1):
+    """x, out: a tensor or a list of them; values: of the inputs, else drawn;
+    with several steps NAME.steps.in.npy and .out.npy hold all calls one
+    after the other, and the others the first."""
+    path = os.path.join(OUT, name)
+    xs = x if isinstance(x, list) else [x]
+    outs = out if isinstance(out, list) else [out]
+    data = net.bytes(xs, outs)
+    with open(path + ".tflite", "wb") as f:
+        f.write(data)
+    if not run:
+        return
+    it = interpreter(net, data)
+    rng = np.random.default_rng(len(name))
+    front = [steps] if steps > 1 else []
+    given = [values[i] if values else
+             values_of(rng, front + net.tensors[k][1], net.tensors[k][2],
+                       lo, hi) for i, k in enumerate(xs)]
+    got = []
+    for step in range(steps):
+        for k, v in zip(xs, given):
+            v = v[step] if steps > 1 else v
+            it.set_tensor(k, np.asarray(v, DTYPES[net.tensors[k][2]]))
+        it.invoke()
+        got.append([it.get_tensor(k).copy() for k in outs])
+    sets = [("", [v[0] if steps > 1 else v for v in given], got[0])]
+    if steps > 1:
+        sets.append((".steps", given, [np.stack(v) for v in zip(*got)]))
+    for infix, a, b in sets:
+        for what, tensors, arrays in (("in", xs, a), ("out", outs, b)):
+            for k, v in zip(tensors, arrays):
+                last = net.tensors[k][0].split("/")[-1]
+                tag = "." + last if len(tensors) > 1 else ""
+                np.save(f"{path}{infix}.{what}{tag}.npy", v)
 
 
 def one(name, op, shape, to, extra=(), options=None, fields=(), lo=-2, hi=2,
@@ -244,8 +284,15 @@ def elementwise():
 
 def main():
     elementwise()
+    import make_bad
     import make_nets
+    import make_ops
+    import make_rnn
     make_nets.run(Net, save, one, const, rand)
+    make_ops.run(Net, save)
+    make_rnn.run(Net, save)
+    os.makedirs(os.path.join(OUT, "bad"), exist_ok=True)
+    make_bad.run(Net, save)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "frontend/frontend.h"
 #include "tests/unit/capture.h"
@@ -167,6 +169,34 @@ static void files_are_reported(void **state) {
   diags_free(d);
 }
 
+/* A file of another float type than the one declared. */
+static void floats_are_converted(void **state) {
+  (void)state;
+  Diags *d = diags_new();
+  char path[] = "/tmp/tamis-load-XXXXXX";
+  int fd = mkstemp(path);
+  assert_true(fd >= 0);
+  close(fd);
+  float v[] = {0.5f, 1.0f + 0x1p-11f, -3.0f + 0x1p-20f};
+  int64_t dim = 3;
+  Buffer *b = buffer_new(sizeof v);
+  memcpy(b->data, v, sizeof v);
+  WeightTensor t = {"w", type_make(F32, 1, &dim), b};
+  assert_true(safetensors_write(d, path, &t, 1));
+  static const char text[] = "model m(x: f16[3]) -> y: f16[3] {\n"
+    "  param w: f16[3];\n  y = where(cast(x, b1), w, x);\n}\n";
+  Module *m = load(d, text, &(LoadOpts){.weights = path});
+  assert_non_null(m);
+  const Param *p = m->params.at[0];
+  assert_int_equal(p->type.elem, F16);
+  const uint16_t want[] = {0x3800, 0x3c00, 0xc200};
+  assert_memory_equal(param_data(p), want, sizeof want);
+  module_free(m);
+  buffer_unref(b);
+  unlink(path);
+  diags_free(d);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(nodes_know_their_origin),
@@ -175,6 +205,7 @@ int main(void) {
     cmocka_unit_test(errors_outlive_the_text),
     cmocka_unit_test(nul_is_refused),
     cmocka_unit_test(files_are_reported),
+    cmocka_unit_test(floats_are_converted),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,57 @@
+#!/bin/sh
+# TensorFlow Lite files that lie (tests/tflite/make_bad.py): what is said, and
+# no artifact.  Exit code 3: the file is malformed; 4: not supported.
+. "$SRCDIR/tests/cli/lib.sh"
+count=0
+
+while read -r model code message; do
+  count=$((count + 1))
+  expect "$model" "$code" "$message" "$TAMIS" build \
+    "$SRCDIR/tests/tflite/bad/$model.tflite" -o bad.so
+  absent "$model-so" bad.so
+done <<'EOF'
+axes_computed 4 not supported: REVERSE_V2: axes that are computed$
+axis 4 SUM: axis 2 of rank 2$
+axis_gather 4 GATHER: axis 5 of rank 2 with 0 axes of batches$
+blocks 4 BATCH_TO_SPACE_ND: blocks that do not divide the batch$
+broadcast 3 add: shapes \[1,4\] and \[3\] do not broadcast
+buffer_long 3 tensor 'k': expected 16 bytes of data, found 36$
+buffer_short 3 tensor 'k': expected 16 bytes of data, found 12$
+circle 3 operator 0 reads tensor 'y', which nothing before it gives$
+empty_overflow 3 tensor 'net/relu_0': dimension 2 is 1073741824$
+gather_shape 3 expected f32\[2,4,4\], found f32\[2,4\]$
+index_float 4 GATHER: an operand of type float32$
+mirror 4 MIRROR_PAD: 4 and 0 around an axis of size 4$
+negative 3 tensor 'net/relu_0': dimension 1 is -4$
+no_variable 4 RNN: operand 4 is no variable$
+operand_absent 4 ADD: operand 1 is absent$
+operands_few 4 ADD: expected 2 operands, found 1$
+overflow 3 tensor 'net/relu_0': dimension 1 is 1073741824$
+range 4 RANGE: bounds that are no range$
+range_step 4 RANGE: a step of 0$
+rank 3 tensor 'net/relu_0': expected a rank of at most 8, found 9$
+result_shape 3 expected f32\[1,5\], found f32\[1,4\]$
+sparse_block 3 tensor 'w': sparse: a block does not divide its axis$
+sparse_dense 3 tensor 'w': sparse: a dense dimension differs from the shape$
+sparse_index 3 tensor 'w': sparse: indices do not ascend within the dimension$
+sparse_levels 3 tensor 'w': sparse: expected metadata of each level$
+sparse_order 3 tensor 'w': sparse: indices do not ascend within the dimension$
+sparse_segment 3 tensor 'w': sparse: a segment lies outside of the indices$
+sparse_segments 3 tensor 'w': sparse: a segment is missing$
+sparse_traversal 3 sparse: the traversal order is no order of the levels$
+sparse_values 3 tensor 'w': sparse: more indices than values$
+tensor_index 3 operator 0: expected a tensor below 2, found 99$
+tensor_negative 3 operator 0: expected a tensor below 2, found -2$
+tile 4 TILE: 1073741824 times axis 1$
+topk 4 TOPK_V2: 5 of 4$
+twice 3 operator 1 gives tensor 'net/relu_0', which has a value already$
+type_condition 4 SELECT_V2: an operand of type float32$
+type_operand 4 SQRT: an operand of type int32$
+type_result 4 RELU: a result of type int32$
+type_string 4 ADD: an operand of type string$
+type_unknown 4 RELU: a result of type an unknown type$
+types_differ 4 ADD: operands and results of types f32 and i32$
+used_before 3 operator 0 reads tensor 'later', which nothing before it gives$
+EOF
+expect all 0 "^$count\$" sh -c "ls '$SRCDIR'/tests/tflite/bad/*.tflite | wc -l"
+finish

@@ -1,0 +1,141 @@
+"""Models that lie, each in one way: tests/cli/tflite_bad.sh says what is
+said of them.  See make.py."""
+import numpy as np
+
+F32, I32, STRING = 0, 2, 5
+
+
+def one(Net, save, name, build, shape=(1, 4)):
+    n = Net()
+    x = n.tensor("x", list(shape))
+    save("bad/" + name, n, x, build(n, x), run=False)
+
+
+def shapes(bad):
+    bad("buffer_short", lambda n, x: n.op(
+        "ADD", [x, n.tensor("k", [1, 4], F32, np.zeros(3, np.float32))],
+        [[1, 4]]))
+    bad("buffer_long", lambda n, x: n.op(
+        "ADD", [x, n.tensor("k", [4], I32 * 0, np.zeros(9, np.float32))],
+        [[1, 4]]))
+    bad("negative", lambda n, x: n.op("RELU", [x], [[1, -4]]))
+    bad("overflow", lambda n, x: n.op(
+        "RELU", [x], [[1 << 30, 1 << 30, 1 << 30]]))
+    bad("empty_overflow", lambda n, x: n.op(
+        "RELU", [x], [[0, 1 << 30, 1 << 30]]))
+    bad("rank", lambda n, x: n.op("RELU", [x], [[1] * 9]))
+    bad("result_shape", lambda n, x: n.op("RELU", [x], [[1, 5]]))
+    bad("broadcast", lambda n, x: n.op(
+        "ADD", [x, n.random("k", [3])], [[1, 4]]))
+    bad("gather_shape", lambda n, x: n.op(
+        "GATHER", [x, n.ints("i", 0, 1)], [[2, 4, 4]], "GatherOptions"))
+
+
+def references(bad):
+    def late(n, x):
+        y = n.tensor("later", [1, 4])
+        z = n.op("RELU", [y], [[1, 4]])
+        n.ops.append(((n.ops[-1][0][0], ""), [x], [y], None, ()))
+        return z
+
+    def circle(n, x):
+        y = n.tensor("y", [1, 4])
+        n.ops.append(((19, ""), [y], [y], None, ()))
+        return y
+
+    def twice(n, x):
+        y = n.op("RELU", [x], [[1, 4]])
+        n.ops.append(((19, ""), [x], [y], None, ()))
+        return y
+    bad("used_before", late)
+    bad("circle", circle)
+    bad("twice", twice)
+    bad("tensor_index", lambda n, x: n.op("RELU", [99], [[1, 4]]))
+    bad("tensor_negative", lambda n, x: n.op("RELU", [-2], [[1, 4]]))
+    bad("operand_absent", lambda n, x: n.op("ADD", [x, -1], [[1, 4]]))
+    bad("operands_few", lambda n, x: n.op("ADD", [x], [[1, 4]]))
+
+
+def types(bad):
+    bad("types_differ", lambda n, x: n.op(
+        "ADD", [x, n.ints("k", 1, 2, 3, 4)], [[1, 4]]))
+    bad("type_result", lambda n, x: n.op("RELU", [x], [[1, 4]],
+                                         kinds=[I32]))
+    bad("type_operand", lambda n, x: n.op(
+        "SQRT", [n.ints("k", 1, 4)], [[2]], kinds=[I32]))
+    bad("type_string", lambda n, x: n.op("ADD", [x, n.tensor(
+        "s", [4], STRING, np.zeros(16, np.uint8))], [[1, 4]]))
+    bad("type_unknown", lambda n, x: n.op("RELU", [x], [[1, 4]],
+                                          kinds=[77]))
+    bad("type_condition", lambda n, x: n.op("SELECT_V2", [x, x, x],
+                                            [[1, 4]]))
+    bad("index_float", lambda n, x: n.op(
+        "GATHER", [x, n.random("i", [2])], [[2, 4]], "GatherOptions"))
+
+
+def operators(bad):
+    bad("axis", lambda n, x: n.op("SUM", [x, n.ints("a", 2)], [[1]],
+                                  "ReducerOptions"))
+    bad("axis_gather", lambda n, x: n.op(
+        "GATHER", [x, n.ints("i", 0)], [[1, 4]], "GatherOptions",
+        [(0, "i32", 5)]))
+    bad("axes_computed", lambda n, x: n.op("REVERSE_V2", [x, n.op(
+        "CAST", [x], [[1, 4]], kinds=[I32])], [[1, 4]]))
+    bad("tile", lambda n, x: n.op("TILE", [x, n.ints("m", 1, 1 << 30)],
+                                  [[1, 4]]))
+    bad("mirror", lambda n, x: n.op(
+        "MIRROR_PAD", [x, n.const("p", np.array([[0, 0], [4, 0]],
+                                                np.int32))], [[1, 8]]))
+    bad("range", lambda n, x: n.op(
+        "RANGE", [n.const("s", np.int32(0)), n.const("l", np.int32(1 << 30)),
+                  n.const("d", np.int32(1))], [[1 << 30]], kinds=[I32]))
+    bad("range_step", lambda n, x: n.op(
+        "RANGE", [n.const("s", np.int32(0)), n.const("l", np.int32(4)),
+                  n.const("d", np.int32(0))], [[4]], kinds=[I32]))
+    bad("topk", lambda n, x: n.op(
+        "TOPK_V2", [x, n.const("k", np.int32(5))], [[1, 5], [1, 5]],
+        kinds=[F32, I32])[0])
+    bad("blocks", lambda n, x: n.op(
+        "BATCH_TO_SPACE_ND", [x, n.ints("b", 2), n.const(
+            "c", np.zeros((1, 2), np.int32))], [[1, 8]]))
+    bad("no_variable", lambda n, x: n.op(
+        "RNN", [x, n.random("w", [3, 4]), n.random("r", [3, 3]),
+                n.random("b", [3]), n.random("h", [1, 3])], [[1, 3]],
+        "RNNOptions"))
+
+
+def sparse(bad):
+    """Two rows of four columns, three of the eight values stored."""
+    def weights(dims, order=(0, 1), blocks=()):
+        def build(n, x):
+            k = n.tensor("w", [2, 4], F32, np.ones(3, np.float32),
+                         {"order": order, "map": blocks, "dims": dims})
+            k = n.op("DENSIFY", [k], [[2, 4]])
+            return n.op("FULLY_CONNECTED", [x, k, -1], [[1, 2]],
+                        "FullyConnectedOptions", [(0, "i8", 0)])
+        return build
+    rows, csr = ("dense", 2), ("csr", "i32", [0, 2, 3], [0, 2, 1])
+    bad("sparse_index", weights([rows, ("csr", "i32", [0, 2, 3],
+                                        [0, 4, 1])]))
+    bad("sparse_order", weights([rows, ("csr", "u8", [0, 2, 3],
+                                        [2, 0, 1])]))
+    bad("sparse_segment", weights([rows, ("csr", "u16", [0, 2, 4],
+                                          [0, 2, 1])]))
+    bad("sparse_segments", weights([rows, ("csr", "i32", [0, 2],
+                                           [0, 2, 1])]))
+    bad("sparse_values", weights([rows, ("csr", "i32", [0, 2, 4],
+                                         [0, 2, 1, 3])]))
+    bad("sparse_dense", weights([("dense", 3), csr]))
+    bad("sparse_traversal", weights([rows, csr], (0, 0)))
+    bad("sparse_block", weights([rows, csr, ("dense", 3)], (0, 1, 2), (1,)))
+    bad("sparse_levels", weights([rows, csr], (0, 1, 2), (1,)))
+
+
+def run(Net, save):
+    def bad(name, build):
+        one(Net, save, name, build)
+    shapes(bad)
+    references(bad)
+    types(bad)
+    operators(bad)
+    sparse(bad)
