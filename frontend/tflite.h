@@ -129,6 +129,8 @@ bool tf_give(Tf *t, int i, Form f, const char *fmt, ...) PRINTF_LIKE(4, 5);
 /* The same, with a fused activation behind it. */
 bool tf_give_act(Tf *t, Form f, int act, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
+/* Result `i` is a value that there is, if it has the type. */
+bool tf_bind(Tf *t, int i, Form f, const char *value);
 /* "[1,2]" */
 const char *tf_list(Tf *t, const int64_t *v, int n);
 /* ---- tflite_value.c: operands --------------------------------------- */

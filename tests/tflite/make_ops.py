@@ -369,6 +369,33 @@ def moves(m):
             lo=-99, hi=99)
 
 
+def slices(m):
+    def strided(n, name, x, begin, end, step, shape, masks=()):
+        k = [n.const(name + p, np.array(v, np.int32))
+             for p, v in zip("bes", (begin, end, step))]
+        return ("STRIDED_SLICE", [x] + k, shape, F32, "StridedSliceOptions",
+                [(i, "i32", v) for i, v in masks])
+    m.model("strided_slice_masks", {"x": ([3, 4, 5, 2], F32)},
+            lambda n, x: [
+                strided(n, "a", x, [0, 1], [0, 2], [1, 1], [3, 4, 5, 1],
+                        [(2, 1)]),
+                strided(n, "b", x, [3, 0], [0, 0], [-1, 1], [2, 0, 5, 2],
+                        []),
+                strided(n, "c", x, [-1, 9, 0], [-9, -9, 4], [-1, -2, 3],
+                        [3, 2, 2, 2]),
+                strided(n, "d", x, [0, 0, 1], [0, 0, 2], [1, 1, 1],
+                        [1, 3, 4, 5], [(2, 2), (3, 1), (4, 4)]),
+                strided(n, "e", x, [0, 0], [0, 0], [-1, 1], [3, 4, 5, 2],
+                        [(0, 1), (1, 3)]),
+                strided(n, "f", x, [1, 2], [1, 1], [1, 1], [1, 1, 5, 2],
+                        [(5, 1)])])
+    m.model("slice_computed", {"x": ([4, 5, 3], F32), "i": ([3], I32)},
+            lambda n, x, i: [("SLICE", [x, i, n.ints("s", 2, 3, 3)],
+                              [2, 3, 3], F32, "SliceOptions")],
+            values=[small([4, 5, 3], 2) + .5, np.array([1, 2, 0],
+                                                       np.int32)])
+
+
 def folded(m):
     """What is constant once the shapes are known."""
     c = np.array([[1, 0, 1], [0, 0, 1]], bool)
@@ -432,5 +459,6 @@ def run(Net, save):
     orders(m)
     products(m)
     moves(m)
+    slices(m)
     folded(m)
     edges(m)
