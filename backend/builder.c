@@ -166,18 +166,23 @@ static Val mask_first(Gen *g, int n) {
 
 /* A masked access to a vector of type t: `value` for a store, `other` (the
  * lanes that are off) for a load. */
-static Val masked(Gen *g, const char *name, LLVMTypeRef t, Val value, Val p,
-                  int n, Val other) {
+static Val masked_at(Gen *g, const char *name, LLVMTypeRef t, Val value,
+                     Val p, Val mask, Val other) {
   Val args[4];
   unsigned nargs = 0;
-  ensure(n > 0 && n < g->t->lanes);
   if (value) args[nargs++] = value;
   args[nargs++] = p;
   if (MASKED_ALIGN_OPERAND) args[nargs++] = k32(g, 4);
-  args[nargs++] = mask_first(g, n);
+  args[nargs++] = mask;
   if (other) args[nargs++] = other;
   LLVMTypeRef types[] = { t, g->ptr };
   return call_overloaded(g, name, types, 2, args, nargs);
+}
+
+static Val masked(Gen *g, const char *name, LLVMTypeRef t, Val value, Val p,
+                  int n, Val other) {
+  ensure(n > 0 && n < g->t->lanes);
+  return masked_at(g, name, t, value, p, mask_first(g, n), other);
 }
 
 static Val load_part_as(Gen *g, LLVMTypeRef t, Val p, int64_t off, int n) {
@@ -211,18 +216,49 @@ void store_lanes_of(Gen *g, Elem e, Val v, Val p, int64_t off, int n) {
 
 Val load_veci(Gen *g, Val p) { return load_as(g, g->veci, p, 0, 4); }
 
-Val gather_f32(Gen *g, Val p, Val index, int64_t stride) {
-  LLVMTypeRef step = LLVMArrayType2(g->i8, (uint64_t)stride * 4);
-  LLVMTypeRef ptrs = LLVMVectorType(g->ptr, (unsigned)g->t->lanes);
-  Val at = LLVMBuildInBoundsGEP2(g->b, step, p, &index, 1, ""), args[4];
+/* Elements at a vector of addresses. */
+static Val gather_at(Gen *g, Val at, Val mask, Val other) {
+  LLVMTypeRef ptrs = LLVMTypeOf(at);
+  Val args[4];
   unsigned n = 0;
-  LLVMTypeRef mask = LLVMVectorType(g->i1, (unsigned)g->t->lanes);
   args[n++] = at;
   if (MASKED_ALIGN_OPERAND) args[n++] = k32(g, 4);
-  args[n++] = LLVMConstAllOnes(mask);
-  args[n++] = LLVMGetPoison(g->vec);
+  args[n++] = mask;
+  args[n++] = other;
   return call_overloaded(g, "llvm.masked.gather",
                          (LLVMTypeRef[]){ g->vec, ptrs }, 2, args, n);
+}
+
+static Val mask_all(Gen *g) {
+  return LLVMConstAllOnes(LLVMVectorType(g->i1, (unsigned)g->t->lanes));
+}
+
+Val gather_f32(Gen *g, Val p, Val index, int64_t stride) {
+  LLVMTypeRef step = LLVMArrayType2(g->i8, (uint64_t)stride * 4);
+  Val at = LLVMBuildInBoundsGEP2(g->b, step, p, &index, 1, "");
+  return gather_at(g, at, mask_all(g), LLVMGetPoison(g->vec));
+}
+
+/* 0, 1, 2, ... as 64 bits each. */
+static Val lane_numbers(Gen *g) {
+  Val at[64];
+  for (int i = 0; i < g->t->lanes; i++) at[i] = k64(g, i);
+  return LLVMConstVector(at, (unsigned)g->t->lanes);
+}
+
+Val lanes_below(Gen *g, Val n) {
+  return LLVMBuildICmp(g->b, LLVMIntSLT, lane_numbers(g), vsplat(g, n), "");
+}
+
+Val load_where(Gen *g, Val p, int64_t stride, Val mask) {
+  if (stride != 1) {
+    Val by = vsplat(g, k64(g, 4 * stride)), lane = lane_numbers(g);
+    Val off = LLVMBuildMul(g->b, lane, by, "");
+    Val at = LLVMBuildGEP2(g->b, g->i8, p, &off, 1, "");
+    return gather_at(g, at, mask ? mask : mask_all(g), vzero(g));
+  }
+  if (!mask) return load_vec(g, p, 0, 4);
+  return masked_at(g, "llvm.masked.load", g->vec, NULL, p, mask, vzero(g));
 }
 
 Val load_lanes(Gen *g, Val p, int64_t off, int n) {

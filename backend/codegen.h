@@ -75,6 +75,10 @@ Val vzero(Gen *g);
 Val load_veci(Gen *g, Val p);            /* a vector of i32 */
 /* Elements p[index * stride] for a vector of i32 indices. */
 Val gather_f32(Gen *g, Val p, Val index, int64_t stride);
+/* A vector of elements `stride` apart, where the mask (NULL: all set) is
+ * set, else 0; nothing else is touched.  The mask of the lanes below n. */
+Val load_where(Gen *g, Val p, int64_t stride, Val mask);
+Val lanes_below(Gen *g, Val n);
 /* n lanes, 0 < n <= lanes: the whole vector or the part. */
 Val load_lanes(Gen *g, Val p, int64_t off, int n);
 void store_lanes(Gen *g, Val v, Val p, int64_t off, int n);

@@ -63,6 +63,12 @@ void nest_fill(Gen *g, const Nest *nest, double value);
 /* Bytes are copied as they are, whatever they stand for. */
 void nest_copy(Gen *g, const Nest *nest);
 
+/* ---- window.c -------------------------------------------------------- */
+
+/* The steps [*lo, *hi) of k, d apart from `first` on, inside 0..size-1. */
+void clip_steps(Gen *g, Val first, int64_t size, int64_t k, int64_t d,
+                Val *lo, Val *hi);
+
 /* ---- steps.c: one function a kernel call ---------------------------- */
 
 typedef struct Step {

@@ -240,9 +240,10 @@ Val vm_gelu(Gen *g, Val x) {
   Val root = const_like(g, x, 0.70710678118654752);
   Val a = mul(g, u, root), h = mul(g, x, const_like(g, x, 0.5));
   Val c = erfc_large(g, a, u, 0.5);
-  Val part = mul(g, h, c);
-  Val large = vm_select(g, LLVMRealOLT, x, const_like(g, x, 0), part,
-                        sub(g, x, part));
+  /* Above 0 by u, which is finite: infinity stays. */
+  Val over = mul(g, mul(g, u, const_like(g, x, 0.5)), c);
+  Val large = vm_select(g, LLVMRealOLT, x, const_like(g, x, 0),
+                        mul(g, h, c), sub(g, x, over));
   Val small = fma_(g, h, erf_small(g, mul(g, x, root)), h);
   return vm_select(g, LLVMRealOLT, a, const_like(g, x, erf_split), small,
                    large);

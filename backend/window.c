@@ -80,9 +80,8 @@ static Val ceil_div(Gen *g, Val a, int64_t d) {
   return d == 1 ? up : LLVMBuildUDiv(g->b, up, k64(g, d), "");
 }
 
-/* The taps [*lo, *hi) of k, d apart from `first` on, inside 0..size-1. */
-static void taps(Gen *g, Val first, int64_t size, int64_t k, int64_t d,
-                 Val *lo, Val *hi) {
+void clip_steps(Gen *g, Val first, int64_t size, int64_t k, int64_t d,
+                Val *lo, Val *hi) {
   Val zero = k64(g, 0);
   *lo = ceil_div(g, LLVMBuildNSWSub(g->b, zero, first, ""), d);
   *hi = min64(g, k64(g, k),
@@ -192,7 +191,7 @@ static Val cell_conv(Gen *g, const Win *v, const Cell *c) {
 static void cell_build(Gen *g, const Win *v, Cell c, Val ow, bool inside) {
   c.col = index64(g, ow, v->sw, v->left);
   c.kx0 = k64(g, 0), c.kx1 = k64(g, v->kw);
-  if (!inside) taps(g, c.col, v->W, v->kw, v->dw, &c.kx0, &c.kx1);
+  if (!inside) clip_steps(g, c.col, v->W, v->kw, v->dw, &c.kx0, &c.kx1);
   Val y = addr(g, c.y, mul64(g, ow, 4 * v->ys[3]));
   Val out;
   if (v->w) {
@@ -246,7 +245,7 @@ static void plane_build(Gen *g, const Win *v, Cell c) {
   Loop l;
   loop_begin(g, &l, k64(g, 0), k64(g, v->OH), 1, true, "oh");
   c.row = index64(g, l.iv, v->sh, v->top);
-  taps(g, c.row, v->H, v->kh, v->dh, &c.ky0, &c.ky1);
+  clip_steps(g, c.row, v->H, v->kh, v->dh, &c.ky0, &c.ky1);
   c.y = addr(g, c.y, mul64(g, l.iv, 4 * v->ys[2]));
   if (v->r) c.r = addr(g, c.r, mul64(g, l.iv, 4 * v->rs[2]));
   row_build(g, v, c);

@@ -95,6 +95,7 @@ bool elab_par_check(Elab *e, const Par *p, const char *what, Span at,
  * wrong argument is the caller's error. */
 static bool par_bind(Elab *e, const Par *p, const CallArg *arg) {
   Value v = arg ? arg->v : elab_expr(e, p->def);
+  var_set(e, p->name.s, none);   /* for the defaults of those behind it */
   if (v.kind == VAL_NONE)
     return false;
   const char *what = arena_printf(e->a, "argument '%s' of '%s'", p->name.s,
@@ -158,8 +159,21 @@ static Value block_call(Elab *e, const Decl *d, const CallArgs *args,
 
 /* ---- who is meant --------------------------------------------------- */
 
-static Value unknown_callee(Elab *e, const Expr *call) {
-  const char *name = call->name.s;
+const char *elab_callee(Elab *e, const char *name, const Decl **d) {
+  const Value *v = var_get(e, name);
+  *d = NULL;
+  if (e->dump)
+    return name;
+  if (!v || v->kind != VAL_STR) {
+    *d = unit_decl(e, e->frame->file, name);
+    return name;
+  }
+  for (const Frame *f = e->frame; f && !*d; f = f->up)
+    *d = unit_decl(e, f->file, v->s);
+  return v->s;
+}
+
+static Value unknown_callee(Elab *e, const Expr *call, const char *name) {
   Vec(const char *) names = {0};
   size_t n;
   const char *const *ops = op_names(&n);
@@ -174,7 +188,7 @@ static Value unknown_callee(Elab *e, const Expr *call) {
         vec_push(e->a, &names, d->name.s);
     }
   const char *near = nearest_name(name, names.at, names.n);
-  if (var_get(e, name))
+  if (name == call->name.s && var_get(e, name))
     return elab_error(e, call->name.span,
                       "'%s' is a value, it cannot be called", name);
   return elab_error(e, call->name.span, "no block or op is called '%s'%s%s%s",
@@ -205,18 +219,18 @@ static bool means_op(const Decl *d, const CallArgs *args, Op *op) {
 }
 
 Value elab_call(Elab *e, const Expr *call, const Value *piped, Span piped_at) {
-  const char *name = call->name.s;
+  const Decl *d;
+  const char *name = elab_callee(e, call->name.s, &d);
   CallArgs args = {0};
   Op op;
   if (!strcmp(name, "scan") && !e->dump)
     return elab_scan(e, call, piped != NULL);
   bool ok = args_eval(e, call, piped, piped_at, &args);
-  const Decl *d = e->dump ? NULL : unit_decl(e, e->frame->file, name);
   bool is_op = op_parse(name, &op) && !(op_info(op)->flags & FLAG_LEAF) &&
                (e->dump || (op != OP_CALL && op != OP_ITEM));
   /* What is wrong with an argument does not hide a wrong name. */
   if (!ok && !d && !is_op && !builtin_known(name, &args))
-    return unknown_callee(e, call);
+    return unknown_callee(e, call, name);
   if (!ok)
     return none;
   if (d && !means_op(d, &args, &op))
@@ -229,5 +243,5 @@ Value elab_call(Elab *e, const Expr *call, const Value *piped, Span piped_at) {
   }
   if (is_op)
     return elab_op(e, op, &args, call, call->name.span);
-  return unknown_callee(e, call);
+  return unknown_callee(e, call, name);
 }

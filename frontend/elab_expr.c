@@ -21,12 +21,57 @@ bool elab_int(Elab *e, const Expr *x, int64_t *out) {
   return false;
 }
 
+/* The value of one name in weight_l$k, its `$` taken off. */
+static bool seg_part(Elab *e, const Seg *s, const char *name, Text *t) {
+  Value *v = var_get(e, name);
+  if (v && v->kind == VAL_INT && v->i >= 0) {
+    text_printf(t, "%lld", (long long)v->i);
+    return true;
+  }
+  if (v && v->kind == VAL_STR) {
+    text_puts(t, v->s);
+    return true;
+  }
+  if (!v || v->kind != VAL_NONE)
+    elab_error(e, s->span, "'$%s': expected a string or an int of at least "
+               "0, found %s", name,
+               v ? value_describe(e->a, v) : "no such name");
+  return false;
+}
+
+/* The name of a segment: what stands behind each `$` is replaced by its
+ * value. */
+static const char *seg_name(Elab *e, const Seg *s) {
+  if (!strchr(s->name, '$'))
+    return s->name;
+  Text t = {0};
+  const char *at = s->name;
+  size_t n = strcspn(at, "$");
+  bool ok = true;
+  text_write(&t, at, n);
+  for (at += n; ok && *at == '$'; at += n) {
+    n = strcspn(++at, "$");
+    ok = seg_part(e, s, arena_strndup(e->a, at, n), &t);
+  }
+  const char *name = ok ? arena_strdup(e->a, t.s) : NULL;
+  text_free(&t);
+  if (!name || name_is_valid(name))
+    return name;
+  elab_error(e, s->span, "'%s' gives '%s', which is no name", s->name, name);
+  return NULL;
+}
+
 const char *elab_path(Elab *e, const Path *p) {
   Text t = {0};
   bool ok = true;
   for (size_t i = 0; ok && i < p->segs.n; i++) {
     const Seg *s = &p->segs.at[i];
-    text_printf(&t, "%s%s", i ? "." : "", s->name);
+    const char *name = seg_name(e, s);
+    if (!name) {
+      ok = false;
+      break;
+    }
+    text_printf(&t, "%s%s", i ? "." : "", name);
     if (s->index) {
       int64_t index = 0;
       ok = elab_int(e, s->index, &index);

@@ -54,17 +54,27 @@ static void weight_add(Weights *w, Param *p, const Node *n) {
     name_add(w, i, n->path, op_info(n->op)->name);
 }
 
+/* The param that an operand is, or is part of. */
+static Param *weight_param(const Node *x) {
+  while (x && (x->op == OP_MASK || x->op == OP_SLICE))
+    x = x->in[0];
+  return x && x->op == OP_PARAM ? x->param : NULL;
+}
+
+/* Of the model, and of what it calls and goes through. */
 static Weights weights_collect(Elab *e) {
   Weights w = {.e = e};
-  for (size_t i = 0; i < e->f->nodes.n; i++) {
-    const Node *n = e->f->nodes.at[i];
-    if (n->op != OP_CONV2D && n->op != OP_LINEAR)
-      continue;
-    const Node *x = node_operand(n, "w");
-    if (x && x->op == OP_MASK)
-      x = node_operand(x, "w");
-    if (x && x->op == OP_PARAM)
-      weight_add(&w, x->param, n);
+  for (size_t k = 0; k < e->m->funcs.n; k++) {
+    const Func *f = e->m->funcs.at[k];
+    for (size_t i = 0; i < f->nodes.n; i++) {
+      const Node *n = f->nodes.at[i];
+      if (n->op != OP_CONV1D && n->op != OP_CONV2D && n->op != OP_CONV3D &&
+          n->op != OP_LINEAR)
+        continue;
+      Param *p = weight_param(node_operand(n, "w"));
+      if (p)
+        weight_add(&w, p, n);
+    }
   }
   return w;
 }

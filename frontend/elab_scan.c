@@ -252,7 +252,9 @@ Value elab_scan(Elab *e, const Expr *call, bool piped) {
   const Expr *x = call->args.n ? call->args.at[0].value : NULL;
   const char *name =
     x && x->kind == EXPR_PATH ? path_single(x->path) : NULL;
-  const Decl *d = name ? unit_decl(e, e->frame->file, name) : NULL;
+  const Decl *d = NULL;
+  if (name)
+    elab_callee(e, name, &d);
   if (piped)
     return elab_error(e, call->name.span, "scan stands in no pipe: write "
                       "scan(f, xs, init)");

@@ -134,8 +134,8 @@ static bool loop_vars(Elab *e, const Stmt *s, Value item) {
   return true;
 }
 
-/* Unrolled.  Names of layers get the label and the number of the round;
- * values flow on.  Loop variables mean again what they meant before. */
+/* Unrolled.  Names of layers get the label and the number of the round, but
+ * with the label `_`; values flow on.  Loop variables mean again what they meant before. */
 static void stmt_repeat(Elab *e, const Stmt *s) {
   Value over = elab_expr(e, s->value);
   int64_t n = value_len(&over);
@@ -150,15 +150,18 @@ static void stmt_repeat(Elab *e, const Stmt *s) {
   for (size_t i = 0; i < s->vars.n; i++)
     vec_push(e->a, &saved, map_get(&e->frame->vars, s->vars.at[i].s));
   const char *scope = e->frame->scope;
+  bool scoped = strcmp(s->label.s, "_");
   Span label = e->frame->label;
-  e->frame->label = s->label.span;
+  if (scoped)
+    e->frame->label = s->label.span;
   size_t errors = diags_errors(e->d);
   for (int64_t i = 0; i < n && diags_errors(e->d) == errors; i++) {
     if (!elab_charge(e, 8, s->span))
       break;
     const char *label =
       arena_printf(e->a, "%s[%lld]", s->label.s, (long long)i);
-    e->frame->scope = path_join_scope(e->a, scope, label);
+    if (scoped)
+      e->frame->scope = path_join_scope(e->a, scope, label);
     if (!elab_path_fits(e, e->frame->scope, s->label.span))
       break;
     if (loop_vars(e, s, value_item(&over, i)))

@@ -67,7 +67,7 @@ static void tam_yyerror(Loc *l, void *scanner, ParseCtx *p,
   Renames renames;
 }
 
-%token <s> ID "name" STR "string" TILE "RxC" RATIO "N:M"
+%token <s> ID "name" VARID "name with $" STR "string" TILE "RxC" RATIO "N:M"
 %token <i> INT "integer"
 %token <f> FLOAT "number"
 %token <elem> ELEM "element type"
@@ -94,7 +94,7 @@ static void tam_yyerror(Loc *l, void *scanner, ParseCtx *p,
 %type <args> args args_opt kwargs with_opt
 %type <path> ipath path as_opt
 %type <seg> iseg seg
-%type <s> segname
+%type <s> segname isegname
 %type <type> type type_opt par_type
 %type <enc> enc
 %type <stmt> stmt bindstmt param state weights next repeat
@@ -411,11 +411,13 @@ exprs: expr { $$ = (Exprs){0}; PUSH($$, $expr); }
 ipath: iseg { $$ = path_new(p, $iseg, @$); }
   | ipath[a] '.' iseg { $$ = path_append(p, $a, $iseg, @$); }
   ;
-iseg: ID { $$ = (Seg){.name = $ID, .span = parse_span(p, @$)}; }
-  | ID '[' expr ']' {
-      $$ = (Seg){.name = $ID, .index = $expr, .span = parse_span(p, @$)};
+iseg: isegname { $$ = (Seg){.name = $isegname, .span = parse_span(p, @$)}; }
+  | isegname '[' expr ']' {
+      $$ = (Seg){.name = $isegname, .index = $expr,
+                 .span = parse_span(p, @$)};
     }
   ;
+isegname: ID | VARID ;
 
 path: seg { $$ = path_new(p, $seg, @$); }
   | path[a] '.' seg { $$ = path_append(p, $a, $seg, @$); }
@@ -481,6 +483,7 @@ with_opt: %empty { $$ = (Args){0}; } | "with" kwargs { $$ = $kwargs; } ;
 static const char *symbol_text(yysymbol_kind_t k) {
   switch (k) {
   case YYSYMBOL_ID: return "a name";
+  case YYSYMBOL_VARID: return "a name with $";
   case YYSYMBOL_STR: return "a string";
   case YYSYMBOL_INT: return "an integer";
   case YYSYMBOL_FLOAT: return "a number";

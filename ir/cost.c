@@ -26,7 +26,9 @@ static int64_t mul_capped(int64_t a, int64_t b) {
 /* Multiply-accumulates of one element of the result. */
 static int64_t macs_each(const Node *n) {
   switch (n->op) {
+  case OP_CONV1D:
   case OP_CONV2D:
+  case OP_CONV3D:
   case OP_LINEAR: {
     const Type *w = &n->in[1]->type;
     int64_t k = 1;
@@ -48,8 +50,33 @@ static int64_t macs_each(const Node *n) {
   }
 }
 
+/* Products with a weight [O,...] whose zeros count as such. */
+static bool has_weight(const Node *n) {
+  return n->op == OP_CONV1D || n->op == OP_CONV2D || n->op == OP_CONV3D ||
+         n->op == OP_LINEAR;
+}
+
+/* Products of values of which each goes to a window: pixels of a transposed
+ * convolution's x, of dy of a gradient. */
+static bool spreads(const Node *n, const Type **small, const Type **weight) {
+  switch (n->op) {
+  case OP_CONV1D_TRANSPOSE:
+  case OP_CONV2D_TRANSPOSE:
+  case OP_CONV3D_TRANSPOSE:
+    *small = &n->in[0]->type, *weight = &n->in[1]->type;
+    return true;
+  case OP_CONV1D_WEIGHT_GRAD:
+  case OP_CONV2D_WEIGHT_GRAD:
+  case OP_CONV3D_WEIGHT_GRAD:
+    *small = &n->in[1]->type, *weight = &n->type;
+    return true;
+  default:
+    return false;
+  }
+}
+
 static int64_t nonzero_macs(Module *m, const Node *n, int64_t macs) {
-  if (n->op != OP_CONV2D && n->op != OP_LINEAR) return macs;
+  if (!has_weight(n)) return macs;
   const Node *w = n->in[1];
   int64_t rows = w->type.dim[0];
   if (w->op != OP_PARAM || rows == 0) return macs;
@@ -105,10 +132,10 @@ Cost node_cost(Module *m, const Node *n) {
     return c;
   }
   c.macs = mul_capped(type_elems(&n->type), macs_each(n));
-  if (n->op == OP_CONV2D_TRANSPOSE) {   /* each pixel of x goes to a window */
-    const int64_t *w = n->in[1]->type.dim;
-    c.macs = mul_capped(type_elems(&n->in[0]->type),
-                        mul_capped(w[1], mul_capped(w[2], w[3])));
+  const Type *small, *w;
+  if (spreads(n, &small, &w)) {
+    c.macs = type_elems(small);
+    for (int i = 1; i < w->rank; i++) c.macs = mul_capped(c.macs, w->dim[i]);
   }
   c.nonzero_macs = nonzero_macs(m, n, c.macs);
   if (n->kernel && strcmp(n->kernel, "alias") == 0) return c;

@@ -56,8 +56,8 @@ int eval_axis(int64_t axis, int rank);
 void strided_move(int rank, const int64_t *dim, void *to, const int64_t *ts,
                   const void *from, const int64_t *fs);
 
-/* eval_index.c: the four words of a block (Philox4x32-10). */
-void philox(const uint32_t key[2], uint64_t block, uint32_t word[4]);
+/* eval_index.c: Philox4x32-10 turns a counter into four words, in place. */
+void philox(const uint32_t key[2], uint32_t word[4]);
 
 /* eval_conv.c: sizes of a conv2d or pool node, read off its types. */
 typedef struct Window {

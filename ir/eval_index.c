@@ -154,8 +154,7 @@ void eval_iota(EvalCtx *c) {
   for (int64_t i = 0; i < count; i++) c->out->i[i] = i / l.inner % l.n;
 }
 
-void philox(const uint32_t key[2], uint64_t block, uint32_t word[4]) {
-  uint32_t c[4] = {(uint32_t)block, (uint32_t)(block >> 32), 0, 0};
+void philox(const uint32_t key[2], uint32_t c[4]) {
   uint32_t k0 = key[0], k1 = key[1];
   for (int round = 0; round < 10; round++) {
     uint64_t a = (uint64_t)PHILOX_M0 * c[0], b = (uint64_t)PHILOX_M1 * c[2];
@@ -164,7 +163,6 @@ void philox(const uint32_t key[2], uint64_t block, uint32_t word[4]) {
     c[0] = x, c[1] = (uint32_t)b, c[2] = y, c[3] = (uint32_t)a;
     k0 += PHILOX_W0, k1 += PHILOX_W1;
   }
-  memcpy(word, c, sizeof c);
 }
 
 void eval_random(EvalCtx *c) {
@@ -172,7 +170,12 @@ void eval_random(EvalCtx *c) {
   int64_t count = type_elems(&c->n->type);
   for (int k = 0; k < 2; k++) key[k] = (uint32_t)(uint64_t)c->in[0]->i[k];
   for (int64_t i = 0; i < count; i++) {
-    if (i % 4 == 0) philox(key, (uint64_t)i / 4, word);
+    uint64_t block = (uint64_t)i / 4;
+    if (i % 4 == 0) {
+      word[0] = (uint32_t)block, word[1] = (uint32_t)(block >> 32);
+      word[2] = word[3] = 0;
+      philox(key, word);
+    }
     c->out->v[i] = (double)(word[i % 4] >> 8) * 0x1p-24;
   }
 }

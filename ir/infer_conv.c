@@ -1,5 +1,5 @@
-/* infer_conv.c - the types of convolution, linear, pools and normalisation.
- */
+/* infer_conv.c - the types of linear, pools and normalisation; windows and
+ * epilogues. */
 #include "ir/infer.h"
 
 #include <string.h>
@@ -57,90 +57,6 @@ bool infer_epilogue(InferCtx *c) {
                        attr_float(c->n, "lo"), attr_float(c->n, "hi"));
   if (!node_operand(c->n, "r")) return true;
   return infer_shape(c, 3, c->out.rank, c->out.dim);
-}
-
-static bool conv_channels(InferCtx *c, const Type *x, const Type *w,
-                          int64_t groups) {
-  if (groups < 1)
-    return infer_error(c, "groups=%lld, expected at least 1",
-                       (long long)groups);
-  if (x->dim[1] % groups)
-    return infer_error(c, "groups=%lld does not divide input channels %lld",
-                       (long long)groups, (long long)x->dim[1]);
-  if (w->dim[0] % groups)
-    return infer_error(c, "groups=%lld does not divide output channels %lld",
-                       (long long)groups, (long long)w->dim[0]);
-  if (w->dim[1] == x->dim[1] / groups) return true;
-  return infer_error(c, "weight has %lld input channels, expected %lld "
-                     "(input channels %lld / groups %lld)",
-                     (long long)w->dim[1], (long long)(x->dim[1] / groups),
-                     (long long)x->dim[1], (long long)groups);
-}
-
-bool infer_conv2d(InferCtx *c) {
-  if (!infer_rank(c, 0, 4) || !infer_rank(c, 1, 4)) return false;
-  const Type *x = infer_in(c, 0), *w = infer_in(c, 1);
-  const int64_t *s, *p, *dil;
-  if (!infer_list(c, "stride", 2, 1, MAX_WINDOW, &s) ||
-      !infer_list(c, "pad", 4, 0, MAX_WINDOW, &p) ||
-      !infer_list(c, "dilation", 2, 1, MAX_WINDOW, &dil) ||
-      !conv_channels(c, x, w, attr_int(c->n, "groups")))
-    return false;
-  int64_t y[4] = {x->dim[0], w->dim[0], 0, 0};
-  if (!infer_window(c, "h", x->dim[2], p[0], p[2], w->dim[2], s[0], dil[0],
-                    &y[2]) ||
-      !infer_window(c, "w", x->dim[3], p[1], p[3], w->dim[3], s[1], dil[1],
-                    &y[3]))
-    return false;
-  if (node_operand(c->n, "b") && !infer_shape(c, 2, 1, &w->dim[0]))
-    return false;
-  return infer_out(c, 4, y) && infer_epilogue(c);
-}
-
-/* Size of the result along one axis (0 h, 1 w). */
-static bool transpose_size(InferCtx *c, int i, int64_t stride, int64_t before,
-                           int64_t after, int64_t more, int64_t dilation,
-                           int64_t *out) {
-  int64_t in = infer_in(c, 0)->dim[i + 2], k = infer_in(c, 1)->dim[i + 2];
-  const char *axis = i ? "w" : "h";
-  if (k < 1 || k > MAX_WINDOW || in > MAX_WINDOW)
-    return infer_error(c, "size %lld, kernel %lld along %s, expected at most "
-                       "2^30 and a kernel of 1 or more", (long long)in,
-                       (long long)k, axis);
-  *out = 0;
-  if (in == 0) return true;
-  *out = (in - 1) * stride + (k - 1) * dilation + 1 + more - before - after;
-  if (*out >= 0) return true;
-  return infer_error(c, "the padding cuts %lld off along %s, there are only "
-                     "%lld", (long long)(before + after), axis,
-                     (long long)(*out + before + after));
-}
-
-bool infer_conv2d_transpose(InferCtx *c) {
-  if (!infer_rank(c, 0, 4) || !infer_rank(c, 1, 4)) return false;
-  const Type *x = infer_in(c, 0), *w = infer_in(c, 1);
-  const int64_t *s, *p, *more, *dil;
-  int64_t groups = attr_int(c->n, "groups");
-  /* The code has a part for each phase of the stride. */
-  if (!infer_list(c, "stride", 2, 1, 16, &s) ||
-      !infer_list(c, "pad", 4, 0, MAX_WINDOW, &p) ||
-      !infer_list(c, "out_pad", 2, 0, MAX_WINDOW, &more) ||
-      !infer_list(c, "dilation", 2, 1, MAX_WINDOW, &dil))
-    return false;
-  if (groups < 1 || x->dim[1] % groups)
-    return infer_error(c, "groups=%lld does not divide input channels %lld",
-                       (long long)groups, (long long)x->dim[1]);
-  if (w->dim[0] != x->dim[1])
-    return infer_error(c, "weight has %lld input channels, expected %lld",
-                       (long long)w->dim[0], (long long)x->dim[1]);
-  int64_t y[4] = {x->dim[0], 0, 0, 0};
-  if (__builtin_mul_overflow(w->dim[1], groups, &y[1])) y[1] = -1;
-  for (int i = 0; i < 2; i++)
-    if (!transpose_size(c, i, s[i], p[i], p[i + 2], more[i], dil[i],
-                        &y[i + 2]))
-      return false;
-  if (node_operand(c->n, "b") && !infer_shape(c, 2, 1, &y[1])) return false;
-  return infer_out(c, 4, y) && infer_epilogue(c);
 }
 
 bool infer_linear(InferCtx *c) {

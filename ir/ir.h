@@ -288,6 +288,8 @@ Param *module_param(Module *m, const char *path);   /* by path, or NULL */
  * over the reference to `data`. */
 Param *module_add_param(Module *m, const char *path, Type t, Buffer *data);
 const char *module_fresh_path(Module *m, const char *wish);
+/* Letters, digits and _, no digit first, and no keyword. */
+bool name_is_valid(const char *s);
 /* The one way to a param's values: row-major f32 (unpacked where sparse,
  * widened where narrow), from the module's arena or the buffer itself.
  * NULL when it has no data, is trainable or holds integers. */

@@ -16,8 +16,6 @@ const char *names_of(const Names *s, const Node *n);
 const char *names_fresh(Names *s, const char *wish);
 /* Whether output i is bound by the statement of its node. */
 bool names_binds_output(const Names *s, const Func *f, size_t i);
-/* Letters, digits and _, no digit first, and no keyword. */
-bool name_is_valid(const char *s);
 /* A layer or param path: names with at most an index each, dots between. */
 bool path_is_valid(const char *s);
 

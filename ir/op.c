@@ -36,9 +36,9 @@ static const char *names[OP_COUNT];
 static bool parsed;
 
 /* Words and lists of the table live as long as the program. */
-static char words[4096];
+static char words[8192];
 static size_t words_used;
-static int64_t ints[128];
+static int64_t ints[512];
 static size_t ints_used;
 
 static const char *word_save(const char *s, size_t n) {

@@ -11,9 +11,12 @@
  *            c.w.folded would be its scaled copy)
  * source     Jacob et al., 2018, section 3.2 (folding for inference); in
  *            front of a product it is exact only where no zeros are padded */
+#include <math.h>
+
 #include "passes/passes.h"
 
-/* y = x * scale[i] + shift[i], i the index along the channel axis. */
+/* y = x * scale[i] + shift[i], i the index along the channel axis.  The
+ * scale is finite: by an infinity a zero would become NaN. */
 typedef struct Affine {
   int64_t n;
   double *scale, *shift;
@@ -65,7 +68,9 @@ static bool affine_binary(PassCtx *c, const Node *u, const Node *x, int axis,
   if (!node_per_axis(c->m, other, &u->type, axis, &v, &step)) return false;
   affine_init(c, a, u->type.dim[axis]);
   for (int64_t i = 0; i < a->n; i++)
-    if (!affine_step(a, u->op, first, i, v[i * step])) return false;
+    if (!affine_step(a, u->op, first, i, v[i * step]) ||
+        !isfinite(a->scale[i]))
+      return false;
   return true;
 }
 
@@ -91,6 +96,7 @@ static bool affine_of(PassCtx *c, const Node *u, const Node *x, int axis,
   for (int64_t i = 0; i < a->n; i++) {
     a->scale[i] = s[i];
     a->shift[i] = t[i];
+    if (!isfinite(s[i])) return false;
   }
   return true;
 }

@@ -46,6 +46,10 @@ typedef struct PipelineOpts {
  * d has an error. */
 bool pipeline_run(Module **m, const PipelineOpts *o, Diags *d);
 
+/* Phases of a transposed convolution, along an axis, that its kernel has
+ * parts for. */
+enum { PHASES_MOST = 16 };
+
 /* select.c: set kernel and tile of a node by its types and weights. */
 void node_select(Arena *scratch, const Target *t, Node *n);
 /* The same file: set why of every node that has a kernel, for reports. */

@@ -153,6 +153,8 @@ static const char *kernel_of(const Node *n) {
     return "matmul";
   case OP_CONV2D_TRANSPOSE:
     return "conv2d_transpose";
+  case OP_CONV2D_WEIGHT_GRAD:
+    return "conv2d_weight_grad";
   case OP_SOFTMAX:
     return "softmax";
   case OP_RESIZE:
@@ -174,12 +176,40 @@ void node_select(Arena *scratch, const Target *t, Node *n) {
   else n->kernel = kernel_of(n);
 }
 
-bool pass_select(PassCtx *c) {
-  for (size_t i = 0; i < c->m->funcs.n; i++) {
-    Func *f = c->m->funcs.at[i];
-    for (size_t k = 0; k < f->nodes.n; k++)
-      node_select(c->scratch, c->target, f->nodes.at[k]);
+/* Ops that the pass `lower` left none of, but a dump by hand may have. */
+static bool is_lowered(const Node *n) {
+  switch (n->op) {
+  case OP_CONV1D:
+  case OP_CONV3D:
+  case OP_CONV1D_TRANSPOSE:
+  case OP_CONV3D_TRANSPOSE:
+  case OP_CONV1D_WEIGHT_GRAD:
+  case OP_CONV3D_WEIGHT_GRAD:
+    return true;
+  case OP_CONV2D_TRANSPOSE: {
+    const int64_t *stride = attr_ints(n, "stride", NULL);
+    return stride[0] > PHASES_MOST || stride[1] > PHASES_MOST;
   }
+  default:
+    return false;
+  }
+}
+
+static bool select_func(PassCtx *c, Func *f) {
+  for (size_t k = 0; k < f->nodes.n; k++) {
+    Node *n = f->nodes.at[k];
+    if (is_lowered(n))
+      return diag_error(c->d, EXIT_MODEL, n->span, "%s: no kernel computes "
+                        "it; the dump comes behind pass lower, which makes "
+                        "others of it", op_info(n->op)->name);
+    node_select(c->scratch, c->target, n);
+  }
+  return true;
+}
+
+bool pass_select(PassCtx *c) {
+  for (size_t i = 0; i < c->m->funcs.n; i++)
+    if (!select_func(c, c->m->funcs.at[i])) return false;
   return true;
 }
 

@@ -83,6 +83,27 @@ model z25(x: f32[1,4,6,6]) -> y: f32[1,4] {
   a = x |> conv(0, k=3, pad=1) as a |> relu;
   y = (a |> mean([2,3]) |> linear(4) as b);
 }
+model z26(x: f32[2,0,3], v: f32[0,4], w: f32[3,0]) -> y: f32[2,0,4], z: f32[2,0,0] {
+  y = matmul(x, matmul(w, v));
+  z = matmul(x, w);
+}
+model z27(x: f32[0,3,8], v: f32[1,0,8]) -> y: f32[0,4,6], z: f32[1,4,8], g: f32[4,3,3] {
+  param w: f32[4,3,3];
+  param k: f32[4,0,1];
+  y = relu(conv1d(x, w));
+  z = conv1d(v, k);
+  g = conv1d_weight_grad(x, y, k=[3]);
+}
+model z28(x: f32[1,2,0,4,4], v: f32[2,0,3,4,4]) -> y: f32[1,3,1,4,4], z: f32[2,3,6,4,4] {
+  param w: f32[3,2,2,1,1];
+  param k: f32[0,3,2,1,1];
+  y = conv3d(x, w, pad=[1,0,0,1,0,0]);
+  z = conv3d_transpose(v, k, stride=[2,1,1]);
+}
+model z29(x: f32[0,2,3,4,4], v: f32[0,3,2,4,4]) -> y: f32[3,2,2,1,1], z: f32[0,2,0,4,4] {
+  y = conv3d_weight_grad(x, v, k=[2,1,1]);
+  z = slice(x, axis=2, start=1, stop=1);
+}
 EOF
 # shellcheck disable=SC2013
 for m in $(sed -n 's/^model \(z[0-9]*\).*/\1/p' empty.tam); do

@@ -107,6 +107,14 @@ static GenValue *value_add(GraphGen *g, Elem e, int rank, const int64_t *dim,
 
 int gen_input(GraphGen *g, Elem e, int rank, const int64_t *dim) {
   double bound = e == F32 ? g->ints ? 3 : 2 : e == B1 ? 1 : 6;
+  if (g->closed) {
+    char name[16];
+    gen_param(g, name, elem_name(e), 'i', rank, dim);
+    GenValue *p = value_add(g, e, rank, dim, elem_is_float(e) ? 3 : 15);
+    strcpy(p->name, name);
+    p->state = true;
+    return g->nvalues - 1;
+  }
   GenValue *v = value_add(g, e, rank, dim, bound);
   v->leaf = true;
   snprintf(v->name, sizeof v->name, "x%d", g->nvalues - 1);
@@ -179,7 +187,7 @@ static const Choice choices[] = {
     {gen_flip, 2},       {gen_gather, 5},    {gen_scatter_add, 3},
     {gen_iota, 2},       {gen_random, 2},    {gen_call, 6},
     {gen_scan, 8},       {gen_state, 6},     {gen_storage, 3},
-    {gen_matmul, 9},
+    {gen_matmul, 6},     {gen_convn, 16},    {gen_convn_transpose, 7},
 };
 
 void gen_op(GraphGen *g) {

@@ -33,7 +33,7 @@ typedef struct GenValue {
   double bound;
   int uses;
   bool leaf;         /* an input */
-  bool state;        /* what a state holds; its name is not the value's own */
+  bool state;        /* what a state or param holds: not its own name */
 } GenValue;
 
 typedef struct GraphGen {
@@ -46,6 +46,7 @@ typedef struct GraphGen {
   int nvalues, nparams;
   Text funcs;                     /* what stands in front of the model */
   int nfuncs, depth;              /* depth: of functions around this one */
+  bool closed;                    /* it takes no more inputs */
   GenValue states[GEN_MAX_STATES];
   int nstates;
 } GraphGen;
@@ -69,7 +70,8 @@ void gen_op(GraphGen *g);
 /* Declare a param p<i>_<role>; its name goes to `name`. */
 void gen_param(GraphGen *g, char name[16], const char *elem, char role,
                int rank, const int64_t *dim);
-/* Declare one more input; its index. */
+/* Declare one more input; its index.  In the body of a function, whose
+ * inputs are what it is called with, a param. */
 int gen_input(GraphGen *g, Elem e, int rank, const int64_t *dim);
 /* Append `v<i> = expr;` and return the value's index. */
 int gen_value(GraphGen *g, int rank, const int64_t *dim, double bound,
@@ -93,8 +95,14 @@ bool gen_state(GraphGen *g);
 void gen_states_see(const GraphGen *g, GraphGen *to);
 void gen_nexts(GraphGen *g, Text *out);
 
+/* graphgen_window.c.  A weight: a param, one under a mask, or a new input,
+ * appended to the text; the bound of its elements over that of a param. */
+double gen_weight(GraphGen *g, Text *t, int rank, const int64_t *dim);
+/* What often follows value v, whose channels lie along `axis`. */
+void gen_follow(GraphGen *g, int v, int axis);
+
 /* graphgen_types.c, graphgen_index.c, graphgen_math.c, graphgen_idiom.c,
- * graphgen_window.c, graphgen_move.c:
+ * graphgen_window.c, graphgen_convn.c, graphgen_matmul.c, graphgen_move.c:
  * append one or a few ops; false when the values there are do not suit. */
 bool gen_cast(GraphGen *g);
 bool gen_storage(GraphGen *g);
@@ -124,6 +132,8 @@ bool gen_conv(GraphGen *g);
 bool gen_transpose(GraphGen *g);
 bool gen_linear(GraphGen *g);
 bool gen_matmul(GraphGen *g);
+bool gen_convn(GraphGen *g);
+bool gen_convn_transpose(GraphGen *g);
 bool gen_pool(GraphGen *g);
 bool gen_resize(GraphGen *g);
 bool gen_layers(GraphGen *g);

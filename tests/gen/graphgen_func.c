@@ -50,6 +50,7 @@ static bool same_shape(const GenValue *a, const GenValue *b) {
 
 /* Most ops need an f32 value. */
 static void body_ops(GraphGen *s) {
+  s->closed = true;
   const GenValue *x = &s->value[0];
   if (gen_pick(s, -1, 0) < 0)
     gen_value(s, x->rank, x->dim, x->bound, "cast(%s, f32)", x->name);

@@ -180,7 +180,7 @@ bool gen_affine(GraphGen *g) {
   if (!gen_fits(g, bound)) return false;
   char scale[16], shift[16], tail[32] = "";
   gen_param(g, shift, "f32", 'b', 1, &v.dim[axis]);
-  if (!g->depth && gen_chance(g, 10) && gen_fits(g, 3 * v.bound + 2)) {
+  if (gen_chance(g, 10) && gen_fits(g, 3 * v.bound + 2)) {
     bound = 3 * v.bound + 2;
     strcpy(scale, gen_use(g, gen_input(g, F32, 1, &v.dim[axis])));
   } else {

@@ -101,7 +101,6 @@ bool gen_int_binary(GraphGen *g) {
 
 /* One more input that is no float. */
 bool gen_typed_input(GraphGen *g) {
-  if (g->depth) return false;
   static const Elem to[] = {I32, I32, I64, U8, B1, F16, BF16};
   int like = gen_pick_of(g, op_info(OP_CAST)->elems, -1, 0);
   GenValue v = g->value[like];

@@ -68,11 +68,10 @@ static void print_pad(GraphGen *g, Text *t, const int64_t pad[4]) {
 
 /* A weight: a param, one under a mask, or what the caller gives; the bound
  * of its elements over that of a param. */
-static double draw_weight(GraphGen *g, Text *t, int rank,
-                          const int64_t *dim) {
+double gen_weight(GraphGen *g, Text *t, int rank, const int64_t *dim) {
   char w[16], m[16];
   int64_t cols = gen_elems(rank, dim) / dim[0];
-  if (!g->depth && gen_chance(g, 5)) {
+  if (gen_chance(g, 5)) {
     text_puts(t, gen_use(g, gen_input(g, F32, rank, dim)));
     return g->ints ? 1.5 : 2 / sqrt(3 / (double)cols);
   }
@@ -141,15 +140,14 @@ static double draw_epilogue(GraphGen *g, Text *t, int64_t channels, int rank,
 }
 
 /* Affine, activation, residual: what fusion looks for.  The ops are written
- * on the newest value. */
-static void follow(GraphGen *g, int v) {
+ * on the newest value, whose channels lie along `axis`. */
+void gen_follow(GraphGen *g, int v, int axis) {
   GenValue x = g->value[v];
   double b = x.bound;
   if (gen_chance(g, 35) && gen_fits(g, 3 * b + 4)) {
     char p[4][16];
     bool bn = !g->ints && gen_chance(g, 50);
     static const char roles[] = {'g', 'b', 'm', 'v'};
-    int axis = x.rank == 4 ? 1 : x.rank - 1;
     for (int i = 0; i < (bn && x.rank > 1 && axis == 1 ? 4 : 2); i++)
       gen_param(g, p[i], "f32", bn ? roles[i] : i ? 'b' : 's', 1,
                 &x.dim[axis]);
@@ -239,7 +237,7 @@ bool gen_conv(GraphGen *g) {
       gen_elems(4, dim) * k > g->max_macs || !gen_fits(g, 4 * bound + 16))
     return false;
   Text t = {0};
-  bound *= draw_weight(g, &t, 4, wd);
+  bound *= gen_weight(g, &t, 4, wd);
   print_pair(&t, "stride", w.stride, gen_chance(g, 20));
   print_pair(&t, "dilation", w.dil, false);
   print_pad(g, &t, w.pad);
@@ -251,7 +249,7 @@ bool gen_conv(GraphGen *g) {
   bool ok = gen_fits(g, bound);
   int y = ok ? gen_value(g, 4, dim, bound, "conv2d(%s, %s)", gen_use(g, x),
                          t.s) : 0;
-  if (ok) follow(g, y);
+  if (ok) gen_follow(g, y, 1);
   if (ok && gen_chance(g, 6)) twin(g, x, &plain, dim, before);
   text_free(&t);
   text_free(&plain);
@@ -271,6 +269,7 @@ bool gen_transpose(GraphGen *g) {
   for (int i = 0; i < 2; i++) {
     wd[2 + i] = w.k[i] = draw_kernel(g);
     w.stride[i] = gen_chance(g, 60) ? 2 : gen_range(g, 1, 4);
+    if (gen_chance(g, 2)) w.stride[i] = gen_range(g, 16, 19);
     w.dil[i] = gen_chance(g, 80) ? 1 : gen_range(g, 2, 3);
     more[i] = gen_chance(g, 20) ? gen_range(g, 1, 3) : 0;
     int64_t full = (v.dim[2 + i] - 1) * w.stride[i] +
@@ -287,7 +286,7 @@ bool gen_transpose(GraphGen *g) {
       gen_elems(4, dim) * k > g->max_macs || !gen_fits(g, 4 * bound + 16))
     return false;
   Text t = {0};
-  bound *= draw_weight(g, &t, 4, wd);
+  bound *= gen_weight(g, &t, 4, wd);
   print_pair(&t, "stride", w.stride, false);
   print_pair(&t, "dilation", w.dil, false);
   print_pad(g, &t, w.pad);
@@ -297,7 +296,7 @@ bool gen_transpose(GraphGen *g) {
   bool ok = gen_fits(g, bound);
   int y = ok ? gen_value(g, 4, dim, bound, "conv2d_transpose(%s, %s)",
                          gen_use(g, x), t.s) : 0;
-  if (ok) follow(g, y);
+  if (ok) gen_follow(g, y, 1);
   text_free(&t);
   return ok;
 }
@@ -318,13 +317,13 @@ bool gen_linear(GraphGen *g) {
       !gen_fits(g, 4 * bound + 16))
     return false;
   Text t = {0};
-  bound *= draw_weight(g, &t, 2, wd);
+  bound *= gen_weight(g, &t, 2, wd);
   bound = draw_epilogue(g, &t, m, out.rank, out.dim, bound);
   bool ok = gen_fits(g, bound);
   int y = ok ? gen_value(g, out.rank, out.dim, bound, "linear(%s, %s)",
                          gen_use(g, x), t.s) : 0;
   text_free(&t);
-  if (ok) follow(g, y);
+  if (ok) gen_follow(g, y, out.rank == 4 ? 1 : out.rank - 1);
   return ok;
 }
 

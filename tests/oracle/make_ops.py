@@ -219,6 +219,87 @@ matmul("matmul_empty", draw(0, 3, 5), draw(1, 5, 2))
 matmul("matmul_no_k", draw(2, 3, 0), draw(0, 2))
 matmul("matmul_no_n", draw(2, 3), draw(3, 0))
 
+torch.manual_seed(32)
+
+
+def both(pad):
+    """[befores, afters] as F.pad takes them."""
+    n = len(pad) // 2
+    return [p for i in reversed(range(n)) for p in (pad[i], pad[n + i])]
+
+
+def lists(**attrs):
+    return "".join(f", {k}={str(v).replace(' ', '')}"
+                   for k, v in attrs.items() if v is not None)
+
+
+def convn(name, x, w, stride, pad, dil, groups=1, bias=True):
+    """A convolution over 1 to 3 axes, and its gradients by x and w."""
+    n = x.dim() - 2
+    f = (F.conv1d, F.conv2d, F.conv3d)[n - 1]
+    x, w = x.requires_grad_(), w.requires_grad_()
+    b = draw(w.shape[0]) if bias else None
+    y = f(F.pad(x, both(pad)), w, b, stride, 0, dil, groups)
+    window = lists(stride=stride, pad=pad, dilation=dil) + f", groups={groups}"
+    ops = dict(x=x.detach(), w=w.detach(), **({"b": b} if bias else {}))
+    case(name, f"conv{n}d(x, w{', b=b' if bias else ''}{window})",
+         y.detach(), **ops)
+    dy = draw(*y.shape)
+    dx, dw = torch.autograd.grad(y, (x, w), dy)
+    case(name + "_dw", f"conv{n}d_weight_grad(x, dy, "
+         f"k={list(w.shape[2:])}{window})".replace(", ", ","), dw,
+         x=x.detach(), dy=dy)
+    more = [(x.shape[2 + i] + pad[i] + pad[n + i]
+             - (w.shape[2 + i] - 1) * dil[i] - 1) % stride[i]
+            for i in range(n)]
+    case(name + "_dx", f"conv{n}d_transpose(dy, w{window}"
+         f"{lists(out_pad=more)})", dx, dy=dy, w=w.detach())
+
+
+def convn_transpose(name, x, w, stride, pad, more, dil, groups=1):
+    n = x.dim() - 2
+    f = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[n - 1]
+    b = draw(w.shape[1] * groups)
+    y = f(x, w, None, stride, 0, 0, groups, dil)
+    cut = [-p for p in pad]
+    cut = cut[:n] + [c + m for c, m in zip(cut[n:], more)]
+    y = F.pad(y, both(cut)) + b.reshape(-1, *[1] * n)
+    case(name, f"conv{n}d_transpose(x, w, b=b"
+         + lists(stride=stride, pad=pad, out_pad=more, dilation=dil)
+         + f", groups={groups})", y, x=x, w=w, b=b)
+
+
+convn("conv1d", draw(2, 3, 17), draw(5, 3, 4), [3], [1, 2], [1])
+convn("conv1d_dilated", draw(1, 4, 23), draw(6, 2, 3), [2], [0, 5], [4], 2)
+convn("conv1d_depthwise", draw(2, 5, 9), draw(5, 1, 3), [1], [1, 1], [1], 5,
+      False)
+convn("conv1d_empty", draw(0, 3, 8), draw(2, 3, 3), [1], [1, 0], [1])
+convn("conv2d_strides", draw(2, 6, 11, 13), draw(4, 3, 3, 4), [4, 3],
+      [1, 0, 2, 1], [1, 2], 2)
+convn("conv2d_one", draw(1, 3, 1, 7), draw(2, 3, 1, 1), [2, 2], [0, 0, 0, 0],
+      [1, 1])
+convn("conv2d_depthwise", draw(2, 3, 8, 7), draw(6, 1, 3, 3), [2, 2],
+      [1, 1, 0, 1], [1, 1], 3)
+convn("conv2d_empty", draw(0, 2, 5, 5), draw(3, 2, 3, 3), [1, 1],
+      [0, 0, 0, 0], [1, 1])
+convn("conv3d", draw(2, 3, 5, 6, 7), draw(4, 3, 3, 2, 3), [2, 1, 2],
+      [1, 0, 1, 0, 1, 1], [1, 1, 1])
+convn("conv3d_dilated", draw(1, 4, 7, 5, 6), draw(6, 2, 2, 3, 1), [2, 3, 1],
+      [0, 2, 0, 3, 1, 2], [3, 2, 1], 2)
+convn("conv3d_depthwise", draw(1, 3, 4, 5, 5), draw(3, 1, 3, 3, 3),
+      [1, 1, 1], [1, 1, 1, 1, 1, 1], [1, 1, 1], 3, False)
+convn_transpose("conv1d_transpose", draw(2, 4, 6), draw(4, 3, 5), [3],
+                [1, 2], [2], [1])
+convn_transpose("conv1d_transpose_groups", draw(1, 6, 5), draw(6, 2, 2), [4],
+                [0, 0], [3], [3], 3)
+convn_transpose("conv2d_transpose_far", draw(1, 2, 3, 4), draw(2, 3, 2, 3),
+                [19, 17], [1, 0, 0, 2], [4, 0], [1, 2])
+convn_transpose("conv3d_transpose", draw(2, 3, 3, 4, 2), draw(3, 2, 3, 2, 4),
+                [2, 1, 3], [1, 0, 1, 0, 1, 2], [1, 0, 2], [1, 2, 1])
+convn_transpose("conv3d_transpose_groups", draw(1, 4, 2, 3, 3),
+                draw(4, 3, 2, 3, 2), [3, 2, 1], [0, 0, 0, 0, 0, 0],
+                [2, 1, 0], [2, 1, 1], 2)
+
 header, blob = {}, b""
 for name, t in tensors.items():
     t = t.contiguous()

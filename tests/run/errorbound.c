@@ -122,17 +122,52 @@ static void bound_products(Bounder *b) {
   }
 }
 
-static void bound_matmul(Bounder *b) {
+/* Terms that add up to an element of the result, at most. */
+static double terms_of(const Node *n) {
+  const Type *x = &n->in[0]->type, *w = &n->in[1]->type;
+  switch (n->op) {
+    case OP_MATMUL: return (double)matmul_sizes(n).k;
+    case OP_CONV1D:
+    case OP_CONV3D: return (double)type_elems(w) / (double)w->dim[0];
+    case OP_CONV1D_TRANSPOSE:
+    case OP_CONV3D_TRANSPOSE: return (double)type_elems(w);
+    default: return (double)type_elems(x) / (double)x->dim[1];
+  }
+}
+
+/* Sums of products with nothing behind but a bias. */
+static void bound_bilinear(Bounder *b) {
   const Bounded *x = bound_operand(b, 0), *w = bound_operand(b, 1);
+  const Bounded *bias = bound_operand(b, 2);
+  Node n = *b->n;
+  n.nin = 2;
   double *ax = bound_sizes(b, x, false);
   double *bx = bound_sizes(b, x, true), *bw = bound_sizes(b, w, true);
-  double *from_x = bound_apply(b, b->n, (double *[]){x->e, bw});
-  double *from_w = bound_apply(b, b->n, (double *[]){ax, w->e});
-  double *sum = bound_apply(b, b->n, (double *[]){bx, bw});
-  double own = products_error((double)matmul_sizes(b->n).k);
-  int64_t count = type_elems(&b->n->type);
-  for (int64_t i = 0; i < count; i++)
-    b->out->e[i] = from_x[i] + from_w[i] + own * sum[i];
+  double *from_x = bound_apply(b, &n, (double *[]){x->e, bw});
+  double *from_w = bound_apply(b, &n, (double *[]){ax, w->e});
+  double *sum = bound_apply(b, &n, (double *[]){bx, bw});
+  int64_t count = type_elems(&n.type);
+  double own = products_error(count ? terms_of(&n) : 0);
+  for (int64_t i = 0; i < count; i++) {
+    int64_t c = bias ? bound_channel(&n.type, 1, i) : 0;
+    double e = bias ? bias->e[c] : 0, size = bias ? fabs(bias->v[c]) : 0;
+    b->out->e[i] = from_x[i] + from_w[i] + e + own * (sum[i] + size);
+  }
+}
+
+/* Whether bound_bilinear knows the op. */
+static bool bilinear(Op op) {
+  switch (op) {
+    case OP_MATMUL:
+    case OP_CONV1D:
+    case OP_CONV3D:
+    case OP_CONV1D_TRANSPOSE:
+    case OP_CONV3D_TRANSPOSE:
+    case OP_CONV1D_WEIGHT_GRAD:
+    case OP_CONV2D_WEIGHT_GRAD:
+    case OP_CONV3D_WEIGHT_GRAD: return true;
+    default: return false;
+  }
 }
 
 /* ---- folds ---------------------------------------------------------- */
@@ -237,7 +272,7 @@ static void bound_node(Bounder *b) {
   else if (op == OP_MAX_POOL || op == OP_AVG_POOL) bound_fold(b);
   else if (op == OP_CONV2D || op == OP_CONV2D_TRANSPOSE || op == OP_LINEAR)
     bound_products(b);
-  else if (op == OP_MATMUL) bound_matmul(b);
+  else if (bilinear(op)) bound_bilinear(b);
   else if (op == OP_SOFTMAX) bound_softmax(b);
   else if (op == OP_RESIZE) bound_resize(b);
   else unreachable();

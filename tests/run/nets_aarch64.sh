@@ -1,6 +1,7 @@
 #!/bin/sh
 # nets_aarch64.sh - the example nets on 64-bit Arm, under qemu, against what
-# PyTorch gave: pictures of Fashion-MNIST dense and sparse, MobileNetV2.
+# PyTorch gave: pictures of Fashion-MNIST dense and sparse, MobileNetV2, layers
+# of the prelude.
 set -eu
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
@@ -23,3 +24,26 @@ echo 'model same(x: f32[1,3,224,224]) -> y: f32[1,3,224,224] { y = x; }' \
 "$TAMIS" build "$m/mobilenet.tam" --random-weights=1 --target=$arm \
   --cpu=generic --prefix=net -o "$out/libnet.so"
 $runner "$out/libnet.so" net_model "$out/x.npy" "$m/expect.npy" 1
+
+# layer CASE X-TYPE Y-TYPE CALL: y of a layer with PyTorch's weights.
+layer() {
+  w=$SRCDIR/tests/oracle/layers/$1.safetensors
+  cat >"$out/layer.tam" <<EOF
+model x(x: $2) -> same: $2 { same = x; }
+model y(y: $3) -> same: $3 { same = y; }
+model $1_of(x: $2) -> y: $3 { $4 }
+EOF
+  for v in x y; do
+    "$TAMIS" run "$out/layer.tam" --model=$v --in "$w" --out "$out/$v.npy"
+  done
+  "$TAMIS" build "$out/layer.tam" --model="$1_of" --weights="$w" \
+    --target=$arm --cpu=generic -o "$out/lib$1.so"
+  $runner "$out/lib$1.so" "$1_of_model" "$out/x.npy" "$out/y.npy" 1
+}
+layer lstm_plain 'f32[7,3,5]' 'f32[7,3,6]' \
+  'y, h, c = x |> lstm(6, bias=false) as rnn;'
+layer gru_reverse 'f32[7,3,5]' 'f32[7,3,6]' \
+  'y, h = x |> gru(6, reverse=true) as rnn;'
+layer self_attention 'f32[2,5,12]' 'f32[2,5,12]' \
+  'y = x |> self_attention(3) as m;'
+layer slim 'f32[2,8,7,9]' 'f32[2,12,7,9]' 'y = x |> slim_module(4) as m;'

@@ -454,6 +454,34 @@ static void test_transpose(void **state) {
     layouts_check(build_transpose, v, shape(4, 2, 3, 4, 19), -1, 1, 1e-5);
 }
 
+/* x against a gradient, which is laid out as x is. */
+static Node *build_grad(Net *n, Node *x, int v) {
+  int64_t groups = v == 2 ? 3 : 1, o = v == 1 ? 5 : 3 * groups;
+  Node *w = param(n, "w", shape(4, o, x->type.dim[1] / groups, 2, 3));
+  Node *dy = node(n, OP_CONV2D, 2, x, w, NULL);
+  Node *y;
+  attr_set_int(dy, "groups", groups);
+  ints(n, dy, "stride", 2, 1 + v / 2, v == 3 ? 3 : 1 + (v & 1), 0, 0);
+  ints(n, dy, "pad", 4, v, 0, 1, v & 2);
+  ints(n, dy, "dilation", 2, 1, 1 + (v & 1), 0, 0);
+  assert_true(node_infer(n->m, dy, n->d));
+  dy->type.layout = x->type.layout ? layout_planes(
+      n->a, &dy->type, n->t.lanes, (int32_t[]){ 1, 0, 0, 1 }) : NULL;
+  y = node(n, OP_CONV2D_WEIGHT_GRAD, 2, x, dy, NULL);
+  attr_set_ints(n->m, y, "k", (int64_t[]){ 2, 3 }, 2);
+  for (int i = 0; i < op_info(y->op)->nattrs; i++) {
+    int at = attr_index(OP_CONV2D, op_info(y->op)->attr[i]);
+    if (at >= 0) y->attr[i] = dy->attr[at];
+  }
+  return y;
+}
+
+static void test_grad(void **state) {
+  (void)state;
+  for (int v = 0; v < 4; v++)
+    layouts_check(build_grad, v, shape(4, 2, 6, 5, 40), -1, 1, 2e-5);
+}
+
 /* x by a stored matrix, one a batch or one for all, and by itself. */
 static Node *build_matmul(Net *n, Node *x, int v) {
   bool tb = v & 1, ta = v & 2, one = v & 8;
@@ -500,6 +528,7 @@ static void test_accuracy(void **state) {
 static const struct CMUnitTest tests[] = {
   cmocka_unit_test(test_pow),           cmocka_unit_test(test_resize),
   cmocka_unit_test(test_transpose),     cmocka_unit_test(test_matmul),
+  cmocka_unit_test(test_grad),
   cmocka_unit_test(test_unary),         cmocka_unit_test(test_unary_layouts),
   cmocka_unit_test(test_binary),        cmocka_unit_test(test_broadcast_grows),
   cmocka_unit_test(test_channel),       cmocka_unit_test(test_mask),
