@@ -88,7 +88,6 @@ typedef struct Strided {
   int n;
   int64_t begin[MAX_RANK], end[MAX_RANK], step[MAX_RANK];
   uint64_t no_begin, no_end, ellipsis, fresh, drop;
-  bool sizes;              /* ends count from the begins */
 } Strided;
 
 static bool strided_read(Tf *t, Strided *g) {
@@ -103,7 +102,8 @@ static bool strided_read(Tf *t, Strided *g) {
   g->ellipsis = flat_uint(o, 2, 4, 0) & all;
   g->fresh = flat_uint(o, 3, 4, 0) & all & ~g->ellipsis;
   g->drop = flat_uint(o, 4, 4, 0) & all & ~g->ellipsis & ~g->fresh;
-  g->sizes = flat_bool(o, 5);
+  if (flat_bool(o, 5))
+    return tf_refuse(t, "ends as sizes");
   return (g->ellipsis & (g->ellipsis - 1)) == 0 ||
          tf_refuse(t, "two ellipses");
 }
@@ -119,10 +119,8 @@ static bool strided_axis(Tf *t, const Strided *g, int i, int axis, int64_t d,
   if (step == 0 || step == INT64_MIN)
     return tf_refuse(t, "a step of %lld", (long long)step);
   int64_t a = g->begin[i], b = g->end[i];
-  if (g->sizes && __builtin_add_overflow(a, b, &b))
-    return tf_refuse(t, "bounds out of range");
   a = clamp(a < 0 ? a + d : a, lo, hi);
-  b = clamp(b < 0 && !g->sizes ? b + d : b, lo, hi);
+  b = clamp(b < 0 ? b + d : b, lo, hi);
   if (g->no_begin >> i & 1)
     a = step < 0 ? hi : lo;
   if (g->no_end >> i & 1)
