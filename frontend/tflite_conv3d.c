@@ -56,23 +56,12 @@ static const char *filter_of(Tf *t, TfTensor *f) {
                  tf_value(t, f, FORM_FILE));
 }
 
-static const char *bias_of(Tf *t, int i) {
-  TfTensor *b = tf_in(t, i);
-  if (!b)
-    return "";
-  if (!tf_const(t, b))
-    return arena_printf(t->a, ", b=%s", tf_value(t, b, FORM_FILE));
-  Type v = type_make(F32, b->rank, b->dim);
-  return arena_printf(t->a, ", b=%s",
-                      tf_param(t, "bias", b, &v, NULL, &v));
-}
-
 /* op(x, filter, bias, window) with channels in front, and back. */
 static bool conv_give(Tf *t, const char *op, TfTensor *x, TfTensor *f,
                       int bias, const Window3 *w, const char *more) {
   const char *v = tf_temp(t, "permute(%s, order=[0,4,1,2,3])",
                           tf_value(t, x, FORM_FILE));
-  const char *fs = filter_of(t, f), *bs = bias_of(t, bias);
+  const char *fs = filter_of(t, f), *bs = tf_bias(t, bias);
   v = tf_temp(t, "%s(%s, %s%s, stride=%s, pad=%s, dilation=%s%s)", op, v, fs,
               bs, tf_list(t, w->stride, AXES),
               tf_list(t, w->pad, 2 * AXES), tf_list(t, w->dilation, AXES),

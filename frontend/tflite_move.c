@@ -26,13 +26,6 @@ bool tf_write_zeros_like(Tf *t) {
 
 /* ---- repeated and mirrored ------------------------------------------ */
 
-static int64_t product(const int64_t *dim, int from, int to) {
-  int64_t n = 1;
-  for (int i = from; i < to; i++)
-    n *= dim[i];
-  return n;
-}
-
 /* Axis by axis from the last: what lies behind an axis, with it, is repeated
  * as one. */
 bool tf_write_tile(Tf *t) {
@@ -49,7 +42,7 @@ bool tf_write_tile(Tf *t) {
       return tf_refuse(t, "%lld times axis %d", (long long)by[i], i);
     if (by[i] == 1)
       continue;
-    int64_t before = product(dim, 0, i), n = product(dim, i, x->rank);
+    int64_t before = tf_product(dim, 0, i), n = tf_product(dim, i, x->rank);
     v = tf_temp(t, "reshape(%s, shape=%s)", v,
                 tf_list(t, (int64_t[]){before, 1, n}, 3));
     v = tf_temp(t, "expand(%s, shape=%s)", v,

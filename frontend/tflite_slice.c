@@ -41,11 +41,9 @@ static bool slices_write(Tf *t, const Slices *s) {
 static bool slice_gather(Tf *t, TfTensor *x, TfTensor *begin) {
   TfTensor *y = tf_out(t, 0);
   const char *v = tf_value(t, x, FORM_FILE);
-  const char *from = tf_value(t, begin, FORM_FILE);
+  const char *from = tf_places(t, begin);
   if (begin->rank != 1 || begin->dim[0] != x->rank || y->rank != x->rank)
     return tf_refuse(t, "bounds of rank %d", begin->rank);
-  if (tf_elem(begin) == I64)
-    from = tf_temp(t, "cast(%s, to=i32)", from);
   for (int i = 0; i < x->rank; i++) {
     if (y->dim[i] > x->dim[i])
       return tf_refuse(t, "bounds out of range");
