@@ -129,6 +129,8 @@ bool tf_give(Tf *t, int i, Form f, const char *fmt, ...) PRINTF_LIKE(4, 5);
 /* The same, with a fused activation behind it. */
 bool tf_give_act(Tf *t, Form f, int act, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
+/* Result `i` is a value that there is, if it has the type. */
+bool tf_bind(Tf *t, int i, Form f, const char *value);
 /* "[1,2]" */
 const char *tf_list(Tf *t, const int64_t *v, int n);
 /* ---- tflite_value.c: operands --------------------------------------- */
@@ -154,6 +156,12 @@ const char *tf_param(Tf *t, const char *name, const TfTensor *x,
 /* The value seen as another shape; nothing is written where it is that. */
 const char *tf_reshape(Tf *t, const char *v, const TfTensor *x,
                        const int64_t *dim, int rank);
+/* A value of places as i32. */
+const char *tf_places(Tf *t, TfTensor *x);
+/* ", b=..." of operand i, as a param where it is constant; "": absent. */
+const char *tf_bias(Tf *t, int i);
+/* The product of the sizes of axes [from,to). */
+int64_t tf_product(const int64_t *dim, int from, int to);
 /* Whether the op has n operands and a result; else it is refused. */
 bool tf_arity(Tf *t, int n);
 /* The form of an elementwise op whose operands broadcast. */
@@ -187,7 +195,7 @@ const char *tf_cell_act(Tf *t, Cell *c, int act, const char *x);
 const char *tf_cell_scan(Tf *t, Cell *c, const char *x, int axis,
                          bool reverse, int n, const char *const *in,
                          const char *const *out, const char **init);
-/* A variable of n rows and m columns, which operand i is; or refused. */
+/* Operand i, a variable of floats; NULL: it is none, which was said. */
 TfTensor *tf_variable(Tf *t, int i);
 /* What it shall be at the next call. */
 void tf_next(TfTensor *x, const char *value);

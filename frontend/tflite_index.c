@@ -4,22 +4,10 @@
 
 #include <string.h>
 
-static int64_t product(const int64_t *dim, int from, int to) {
-  int64_t n = 1;
-  for (int i = from; i < to; i++)
-    n *= dim[i];
-  return n;
-}
-
 /* Places are worked out as i32. */
 static bool fits_i32(Tf *t, const TfTensor *x) {
   return tf_elems(x) <= INT32_MAX ||
          tf_refuse(t, "more than 2^31 - 1 elements");
-}
-
-static const char *narrow(Tf *t, TfTensor *x) {
-  const char *v = tf_value(t, x, FORM_FILE);
-  return tf_elem(x) == I32 ? v : tf_temp(t, "cast(%s, to=i32)", v);
 }
 
 static const char *shaped(Tf *t, const char *v, const int64_t *dim,
@@ -44,16 +32,17 @@ static const char *swapped(Tf *t, const char *v) {
 static bool gather_batches(Tf *t, TfTensor *x, TfTensor *index, int b,
                            int axis) {
   const TfTensor *y = tf_out(t, 0);
-  int64_t batch = product(x->dim, 0, b), before = product(x->dim, b, axis);
-  int64_t n = x->dim[axis], behind = product(x->dim, axis + 1, x->rank);
-  int64_t k = product(index->dim, b, index->rank);
+  int64_t batch = tf_product(x->dim, 0, b), n = x->dim[axis];
+  int64_t before = tf_product(x->dim, b, axis);
+  int64_t behind = tf_product(x->dim, axis + 1, x->rank);
+  int64_t k = tf_product(index->dim, b, index->rank);
   if (!fits_i32(t, x))
     return false;
   const char *v = shaped(t, tf_value(t, x, FORM_FILE),
                          (int64_t[]){batch, before, n, behind}, 4);
   v = shaped(t, before > 1 ? swapped(t, v) : v,
              (int64_t[]){batch * n, before * behind}, 2);
-  const char *i = shaped(t, narrow(t, index), (int64_t[]){batch, k}, 2);
+  const char *i = shaped(t, tf_places(t, index), (int64_t[]){batch, k}, 2);
   i = tf_temp(t, "add(%s, %s)", i, multiples(t, batch, n));
   v = shaped(t, tf_temp(t, "gather(%s, %s, axis=0)", v, i),
              (int64_t[]){batch, k, before, behind}, 4);
@@ -98,13 +87,13 @@ bool tf_write_embedding(Tf *t) {
 static const char *flat_places(Tf *t, TfTensor *index, const int64_t *dim,
                                int k) {
   int last = index->rank - 1;
-  int64_t rows = product(index->dim, 0, last);
-  const char *v = narrow(t, index), *sum = NULL;
+  int64_t rows = tf_product(index->dim, 0, last);
+  const char *v = tf_places(t, index), *sum = NULL;
   v = shaped(t, v, (int64_t[]){rows, k}, 2);
   for (int i = 0; i < k; i++) {
     const char *one = tf_temp(t, "select(%s, index=%d, axis=1)", v, i);
     one = tf_temp(t, "mul(%s, i32(%lld))", one,
-                  (long long)product(dim, i + 1, k));
+                  (long long)tf_product(dim, i + 1, k));
     sum = sum ? tf_temp(t, "add(%s, %s)", sum, one) : one;
   }
   return sum;
@@ -119,9 +108,9 @@ bool tf_write_gather_nd(Tf *t) {
     return tf_refuse(t, "%lld indices of rank %d", (long long)k, x->rank);
   if (!fits_i32(t, x))
     return false;
-  int64_t n = product(x->dim, 0, (int)k);
+  int64_t n = tf_product(x->dim, 0, (int)k);
   const char *v = shaped(t, tf_value(t, x, FORM_FILE),
-                         (int64_t[]){n, product(x->dim, (int)k, x->rank)},
+                         (int64_t[]){n, tf_product(x->dim, (int)k, x->rank)},
                          2);
   const char *i = flat_places(t, index, x->dim, (int)k);
   return tf_give(t, 0, FORM_FILE, "reshape(%s, shape=%s)",
@@ -146,9 +135,9 @@ bool tf_write_scatter_nd(Tf *t) {
     return tf_refuse(t, "%lld indices of rank %d", (long long)k, y->rank);
   if (!fits_i32(t, y))
     return false;
-  int64_t dim[] = {product(y->dim, 0, (int)k),
-                   product(y->dim, (int)k, y->rank)};
-  int64_t rows[] = {product(index->dim, 0, index->rank - 1), dim[1]};
+  int64_t dim[] = {tf_product(y->dim, 0, (int)k),
+                   tf_product(y->dim, (int)k, y->rank)};
+  int64_t rows[] = {tf_product(index->dim, 0, index->rank - 1), dim[1]};
   const char *i = flat_places(t, index, y->dim, (int)k);
   const char *v = shaped(t, tf_value(t, up, FORM_FILE), rows, 2);
   v = tf_temp(t, "scatter_add(%s, %s, %s, axis=0)",
@@ -221,7 +210,7 @@ static bool segments(Tf *t, int64_t *s, int64_t *k, int64_t *r) {
                      x->rank);
   *s = y->dim[0];
   *k = tf_elems(ids);
-  *r = product(x->dim, ids->rank, x->rank);
+  *r = tf_product(x->dim, ids->rank, x->rank);
   return true;
 }
 
@@ -265,7 +254,7 @@ bool tf_write_segment_fold(Tf *t) {
                      (long long)k);
   const char *v = shaped(t, tf_value(t, tf_in(t, 0), FORM_FILE),
                          (int64_t[]){1, k, r}, 3);
-  const char *i = shaped(t, narrow(t, tf_in(t, 1)), (int64_t[]){1, k, 1}, 3);
+  const char *i = shaped(t, tf_places(t, tf_in(t, 1)), (int64_t[]){1, k, 1}, 3);
   i = tf_temp(t, "equal(iota(shape=[%lld,1,1], axis=0), %s)", (long long)s,
               i);
   v = tf_temp(t, "where(%s, %s, %s)", i, v,

@@ -148,7 +148,7 @@ static bool basic_write(Tf *t) {
   const char *y = tf_cell_op(t, &to, "mul(%s, tanh(%s))", g[3], s);
   const char *results[] = {y, s, x, all};
   for (int i = 0; i < 4; i++)
-    tf_out(t, i)->value[FORM_FILE] = results[i];
+    tf_bind(t, i, FORM_FILE, results[i]);
   tf_next(h, y);
   tf_next(c, s);
   return true;
@@ -176,10 +176,9 @@ bool tf_write_lstm(Tf *t) {
   const char *state[] = {tf_value(t, l.h, FORM_FILE),
                          tf_value(t, l.c, FORM_FILE)};
   lstm_step(t, &to, &l, x, state);
-  tf_out(t, 0)->value[FORM_FILE] = state[0];
   tf_next(l.h, state[0]);
   tf_next(l.c, state[1]);
-  return true;
+  return tf_bind(t, 0, FORM_FILE, state[0]);
 }
 
 /* The stacked values of one direction. */
@@ -213,9 +212,8 @@ bool tf_write_sequence_lstm(Tf *t) {
   if (flat_bool(o, 5))
     return tf_refuse(t, "diagonal recurrent weights");
   norms_read(t, &l);
-  tf_out(t, 0)->value[FORM_FILE] =
-    lstm_scan(t, tf_out(t, 0)->path, &l, flat_bool(o, 3), false);
-  return true;
+  return tf_bind(t, 0, FORM_FILE, lstm_scan(t, tf_out(t, 0)->path, &l,
+                                            flat_bool(o, 3), false));
 }
 
 /* The second direction goes from the last step to the first. */
@@ -238,7 +236,5 @@ bool tf_write_bidirectional_lstm(Tf *t) {
                             time_major, true);
   if (merge)
     return tf_give(t, 0, FORM_FILE, "concat(%s, %s, axis=2)", y, z);
-  tf_out(t, 0)->value[FORM_FILE] = y;
-  tf_out(t, 1)->value[FORM_FILE] = z;
-  return true;
+  return tf_bind(t, 0, FORM_FILE, y) && tf_bind(t, 1, FORM_FILE, z);
 }

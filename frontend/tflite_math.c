@@ -142,8 +142,7 @@ bool tf_write_add_n(Tf *t) {
   Form f = tf_broadcast_form(t);
   const char *sum = tf_value(t, tf_in(t, 0), f);
   if (t->op->nin == 1) {
-    tf_out(t, 0)->value[f] = sum;
-    return true;
+    return tf_bind(t, 0, f, sum);
   }
   for (int i = 1; i + 1 < t->op->nin; i++)
     sum = tf_temp(t, "add(%s, %s)", sum, tf_operand(t, tf_in(t, i), f));

@@ -26,13 +26,6 @@ bool tf_write_zeros_like(Tf *t) {
 
 /* ---- repeated and mirrored ------------------------------------------ */
 
-static int64_t product(const int64_t *dim, int from, int to) {
-  int64_t n = 1;
-  for (int i = from; i < to; i++)
-    n *= dim[i];
-  return n;
-}
-
 /* Axis by axis from the last: what lies behind an axis, with it, is repeated
  * as one. */
 bool tf_write_tile(Tf *t) {
@@ -49,7 +42,7 @@ bool tf_write_tile(Tf *t) {
       return tf_refuse(t, "%lld times axis %d", (long long)by[i], i);
     if (by[i] == 1)
       continue;
-    int64_t before = product(dim, 0, i), n = product(dim, i, x->rank);
+    int64_t before = tf_product(dim, 0, i), n = tf_product(dim, i, x->rank);
     v = tf_temp(t, "reshape(%s, shape=%s)", v,
                 tf_list(t, (int64_t[]){before, 1, n}, 3));
     v = tf_temp(t, "expand(%s, shape=%s)", v,
@@ -73,7 +66,7 @@ bool tf_write_mirror_pad(Tf *t) {
   int64_t by[2 * MAX_RANK], edge = flat_int(t->op->options, 0, 1, 0) == 0;
   if (!tf_arity(t, 2))
     return false;
-  TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0);
+  TfTensor *x = tf_in(t, 0);
   if (tf_ints(t, tf_in(t, 1), by, 2 * MAX_RANK) != 2 * x->rank)
     return tf_refuse(t, "sizes that are computed");
   const char *v = tf_value(t, x, FORM_FILE);
@@ -92,8 +85,7 @@ bool tf_write_mirror_pad(Tf *t) {
     if (before || after)
       v = tf_temp(t, "concat(%s%s%s, axis=%d)", head, v, tail, i);
   }
-  y->value[FORM_FILE] = v;
-  return true;
+  return tf_bind(t, 0, FORM_FILE, v);
 }
 
 bool tf_write_reverse(Tf *t) {
@@ -180,7 +172,7 @@ bool tf_write_batch_to_space(Tf *t) {
   int64_t split[MAX_RANK], order[MAX_RANK], wide[MAX_RANK];
   if (!blocks_read(t, &b))
     return false;
-  TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0);
+  TfTensor *x = tf_in(t, 0);
   int rank = x->rank, k = b.n + rank;
   if (x->dim[0] % b.all)
     return tf_refuse(t, "blocks that do not divide the batch");
@@ -209,8 +201,7 @@ bool tf_write_batch_to_space(Tf *t) {
       v = tf_temp(t, "slice(%s, axis=%d, start=%lld, stop=%lld)", v, i + 1,
                   (long long)b.edge[2 * i], (long long)stop);
   }
-  y->value[FORM_FILE] = v;
-  return true;
+  return tf_bind(t, 0, FORM_FILE, v);
 }
 
 /* ---- diagonals ------------------------------------------------------ */

@@ -11,11 +11,6 @@ static const char *iota(Tf *t, int64_t n, int axis, int rank) {
   return tf_temp(t, "iota(shape=%s, axis=%d)", tf_list(t, dim, rank), axis);
 }
 
-static const char *narrow(Tf *t, TfTensor *x) {
-  const char *v = tf_value(t, x, FORM_FILE);
-  return tf_elem(x) == I32 ? v : tf_temp(t, "cast(%s, to=i32)", v);
-}
-
 /* Operands: places, depth, the value on and the value off; the new axis
  * stands last, or where the option says. */
 bool tf_write_one_hot(Tf *t) {
@@ -30,7 +25,7 @@ bool tf_write_one_hot(Tf *t) {
                      y->rank);
   memcpy(dim, y->dim, sizeof dim);
   dim[axis] = 1;
-  const char *at = tf_temp(t, "reshape(%s, shape=%s)", narrow(t, x),
+  const char *at = tf_temp(t, "reshape(%s, shape=%s)", tf_places(t, x),
                            tf_list(t, dim, y->rank));
   at = tf_temp(t, "equal(%s, %s)", at,
                iota(t, y->dim[axis], axis, y->rank));
@@ -54,7 +49,7 @@ static void order_of(int rank, int batch, int seq, int64_t *order) {
 /* Place s of a line of length l comes from l - 1 - s, behind it from s. */
 static const char *reversed_places(Tf *t, TfTensor *len, int64_t b,
                                    int64_t s) {
-  const char *l = tf_temp(t, "reshape(%s, shape=[%lld,1])", narrow(t, len),
+  const char *l = tf_temp(t, "reshape(%s, shape=[%lld,1])", tf_places(t, len),
                           (long long)b);
   const char *at = iota(t, s, 1, 2);
   const char *from = tf_temp(t, "sub(%s, i32(1))", l);
@@ -117,7 +112,7 @@ bool tf_write_update_slice(Tf *t) {
     fits = u->dim[i] <= x->dim[i];
   if (!fits || tf_elems(u) == 0)
     return tf_refuse(t, "an update that does not fit");
-  const char *starts = narrow(t, start), *from = NULL, *inside = NULL;
+  const char *starts = tf_places(t, start), *from = NULL, *inside = NULL;
   int64_t stride = tf_elems(u);
   for (int i = 0; i < x->rank; i++) {
     const char *at = place_in(t, starts, x, u, i);

@@ -40,8 +40,7 @@ bool tf_write_reduce(Tf *t) {
     moved[k] = tf_axis(x, axes[k], f);
   const char *v = tf_value(t, x, f);
   if (n == 0) {
-    y->value[f] = v;
-    return true;
+    return tf_bind(t, 0, f, v);
   }
   Form to = y->rank == 4 && keep ? f : FORM_FILE;
   return tf_give(t, 0, to, "%s(%s, axes=%s, keep=%s)", reductions[i].op, v,
@@ -107,10 +106,10 @@ bool tf_write_l2_norm(Tf *t) {
  * counted, s is a mean times the size of its window. */
 bool tf_write_lrn(Tf *t) {
   FlatTable o = t->op->options;
-  TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0);
   int64_t r = flat_int(o, 0, 4, 0), k = 2 * r + 1;
   if (!tf_arity(t, 1))
     return false;
+  TfTensor *x = tf_in(t, 0);
   if (x->rank != 4 || r < 0 || r > 1 << 16)
     return tf_refuse(t, "radius %lld of rank %d", (long long)r, x->rank);
   const char *v = tf_value(t, x, FORM_FILE);
@@ -127,7 +126,6 @@ bool tf_write_lrn(Tf *t) {
   s = tf_temp(t, "add(%s, %s)", s, tf_scalar(t, F32, flat_float(o, 1, 0)));
   s = tf_temp(t, "pow(%s, %s)", s,
               tf_scalar(t, F32, -(double)flat_float(o, 3, 0)));
-  ensure(y);
   return tf_give(t, 0, FORM_FILE, "mul(%s, %s)", v, s);
 }
 

@@ -32,9 +32,8 @@ bool tf_write_rnn(Tf *t) {
   Cell c = tf_cell(t, tf_out(t, 0)->path, false);
   const char *x = tf_value(t, tf_in(t, 0), FORM_FILE);
   const char *y = rnn_step(t, &c, &n, x, tf_value(t, n.h, FORM_FILE));
-  tf_out(t, 0)->value[FORM_FILE] = y;
   tf_next(n.h, y);
-  return true;
+  return tf_bind(t, 0, FORM_FILE, y);
 }
 
 /* The stacked values of one direction; NULL: refused. */
@@ -62,9 +61,8 @@ bool tf_write_sequence_rnn(Tf *t) {
   if (!tf_arity(t, 5) || !sequence_ok(t) ||
       !rnn_read(t, 1, (int)flat_int(o, 1, 1, 0), &n))
     return false;
-  tf_out(t, 0)->value[FORM_FILE] =
-    rnn_scan(t, tf_out(t, 0)->path, &n, flat_bool(o, 0), false);
-  return true;
+  return tf_bind(t, 0, FORM_FILE, rnn_scan(t, tf_out(t, 0)->path, &n,
+                                           flat_bool(o, 0), false));
 }
 
 /* The second direction goes from the last step to the first. */
@@ -88,9 +86,7 @@ bool tf_write_bidirectional_rnn(Tf *t) {
                            time_major, true);
   if (merge)
     return tf_give(t, 0, FORM_FILE, "concat(%s, %s, axis=2)", y, z);
-  tf_out(t, 0)->value[FORM_FILE] = y;
-  tf_out(t, 1)->value[FORM_FILE] = z;
-  return true;
+  return tf_bind(t, 0, FORM_FILE, y) && tf_bind(t, 1, FORM_FILE, z);
 }
 
 /* ---- SVDF ----------------------------------------------------------- */
@@ -124,9 +120,8 @@ static bool svdf_write(Tf *t, TfTensor *state, int64_t rank) {
   if (bias)
     v = tf_cell_op(t, &c, "add(%s, %s)", v,
                    tf_cell_param(t, &c, "bias", bias));
-  y->value[FORM_FILE] =
-    tf_cell_act(t, &c, (int)flat_int(t->op->options, 1, 1, 0), v);
-  return true;
+  int act = (int)flat_int(t->op->options, 1, 1, 0);
+  return tf_bind(t, 0, FORM_FILE, tf_cell_act(t, &c, act, v));
 }
 
 bool tf_write_svdf(Tf *t) {

@@ -227,3 +227,26 @@ int tf_axes(Tf *t, int i, const TfTensor *x, int64_t *axes) {
   }
   return count;
 }
+
+int64_t tf_product(const int64_t *dim, int from, int to) {
+  int64_t n = 1;
+  for (int i = from; i < to; i++)
+    n *= dim[i];
+  return n;
+}
+
+const char *tf_places(Tf *t, TfTensor *x) {
+  const char *v = tf_value(t, x, FORM_FILE);
+  return tf_elem(x) == I32 ? v : tf_temp(t, "cast(%s, to=i32)", v);
+}
+
+const char *tf_bias(Tf *t, int i) {
+  TfTensor *b = tf_in(t, i);
+  if (!b)
+    return "";
+  if (!tf_const(t, b))
+    return arena_printf(t->a, ", b=%s", tf_value(t, b, FORM_FILE));
+  Type v = type_make(F32, b->rank, b->dim);
+  return arena_printf(t->a, ", b=%s",
+                      tf_param(t, "bias", b, &v, NULL, &v));
+}

@@ -54,17 +54,6 @@ static const char *window_args(Tf *t, const Window *w, bool dilated) {
   return r;
 }
 
-static const char *bias_of(Tf *t, int i) {
-  TfTensor *b = tf_in(t, i);
-  if (!b)
-    return "";
-  if (!tf_const(t, b))
-    return arena_printf(t->a, ", b=%s", tf_value(t, b, FORM_FILE));
-  Type v = type_make(F32, b->rank, b->dim);
-  return arena_printf(t->a, ", b=%s",
-                      tf_param(t, "bias", b, &v, NULL, &v));
-}
-
 /* [O,kh,kw,I] becomes [O,I,kh,kw]; with `last` the last axis comes first:
  * [1,kh,kw,O] of a depthwise convolution becomes [O,1,kh,kw], and
  * [O,kh,kw,I] of a transposed one [I,O,kh,kw]. */
@@ -99,7 +88,7 @@ static bool conv_write(Tf *t, bool depthwise) {
   if (groups < 1 || (depthwise && f->dim[0] != 1))
     return tf_refuse(t, "a filter that does not fit its input");
   const char *xs = tf_value(t, x, FORM_PLANES);
-  const char *ws = filter_of(t, f, depthwise), *bs = bias_of(t, 2);
+  const char *ws = filter_of(t, f, depthwise), *bs = tf_bias(t, 2);
   const char *gs = groups == 1
     ? "" : arena_printf(t->a, ", groups=%lld", (long long)groups);
   return tf_give_act(t, FORM_PLANES, (int)flat_int(o, k, 1, 0),
@@ -138,7 +127,7 @@ static bool transpose_write(Tf *t, TfTensor *x, TfTensor *f, Window *w,
   const char *ms = more[0] || more[1]
     ? arena_printf(t->a, ", out_pad=%s", tf_list(t, more, 2)) : "";
   const char *xs = tf_value(t, x, FORM_PLANES);
-  const char *fs = filter_of(t, f, true), *bs = bias_of(t, bias);
+  const char *fs = filter_of(t, f, true), *bs = tf_bias(t, bias);
   return tf_give_act(t, FORM_PLANES, act, "conv2d_transpose(%s, %s%s%s%s)",
                      xs, fs, bs, window_args(t, w, false), ms);
 }
@@ -257,7 +246,7 @@ bool tf_write_linear(Tf *t) {
   ws = tf_const(t, w) ? tf_param(t, "weight", w, &v, NULL, &v)
                       : tf_value(t, w, FORM_FILE);
   return tf_give_act(t, FORM_FILE, (int)flat_int(o, 0, 1, 0),
-                     "linear(%s, %s%s)", xs, ws, bias_of(t, 2));
+                     "linear(%s, %s%s)", xs, ws, tf_bias(t, 2));
 }
 
 /* Batch axes broadcast. */

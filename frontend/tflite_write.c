@@ -163,6 +163,16 @@ bool tf_give(Tf *t, int i, Form f, const char *fmt, ...) {
   return true;
 }
 
+bool tf_bind(Tf *t, int i, Form f, const char *value) {
+  TfTensor *x = tf_out(t, i);
+  Type type = tf_form_type(x, f);
+  x->value[f] = tf_fresh(t, tf_last_name(x->path));
+  text_printf(&t->text, "  %s: ", x->value[f]);
+  type_print(&t->text, &type);
+  text_printf(&t->text, " = %s;\n", value);
+  return true;
+}
+
 /* The format has a tanh as well, which its own runtime leaves out. */
 static const char *act_text(int act) {
   static const char *const text[] = {

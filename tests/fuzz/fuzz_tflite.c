@@ -15,8 +15,10 @@ static void weights_try(Buffer *buf) {
   for (size_t i = 0; w && i < w->tensors.n; i++) {
     const WeightTensor *t = &w->tensors.at[i];
 
-    ensure((int64_t)(t->data->size / sizeof(float)) ==
-           type_elems(&t->type));
+    ensure((int64_t)t->data->size ==
+           type_elems(&t->type) * (int64_t)elem_size(t->type.elem));
+    for (size_t k = 0; t->type.elem == B1 && k < t->data->size; k++)
+      ensure(t->data->data[k] <= 1);
   }
   weights_close(w);
   diags_free(d);

@@ -16,7 +16,7 @@ def shapes(bad):
         "ADD", [x, n.tensor("k", [1, 4], F32, np.zeros(3, np.float32))],
         [[1, 4]]))
     bad("buffer_long", lambda n, x: n.op(
-        "ADD", [x, n.tensor("k", [4], I32 * 0, np.zeros(9, np.float32))],
+        "ADD", [x, n.tensor("k", [4], F32, np.zeros(9, np.float32))],
         [[1, 4]]))
     bad("negative", lambda n, x: n.op("RELU", [x], [[1, -4]]))
     bad("overflow", lambda n, x: n.op(

@@ -301,6 +301,33 @@ def products(m):
                  *options(0, 1))])
 
 
+def convolutions(m):
+    """By padding: SAME with a dilation; VALID with strides, a bias and an
+    activation."""
+    def options(pad, d, h, w, act=0, dilation=1):
+        return "Conv3DOptions", [
+            (0, "i8", pad), (1, "i32", d), (2, "i32", w), (3, "i32", h),
+            (4, "i8", act), (5, "i32", 1), (6, "i32", dilation),
+            (7, "i32", 1)]
+    m.model("conv_3d", {"x": ([1, 4, 5, 6, 2], F32)},
+            lambda n, x: [
+                ("CONV_3D", [x, n.random("w", [3, 2, 3, 2, 3])],
+                 [1, 4, 5, 6, 3], F32, *options(0, 1, 1, 1, 0, 2)),
+                ("CONV_3D", [x, n.random("v", [2, 3, 1, 2, 4]),
+                             n.random("b", [4])], [1, 2, 3, 2, 4], F32,
+                 *options(1, 2, 1, 3, 1))])
+    m.model("conv_3d_transpose", {"x": ([1, 2, 3, 3, 2], F32)},
+            lambda n, x: [
+                ("CONV_3D_TRANSPOSE",
+                 [n.ints("s", 1, 4, 5, 6, 3),
+                  n.random("w", [3, 2, 3, 3, 2]), x], [1, 4, 5, 6, 3], F32,
+                 *options(0, 2, 2, 2)),
+                ("CONV_3D_TRANSPOSE",
+                 [n.ints("t", 1, 5, 4, 7, 1),
+                  n.random("v", [3, 2, 3, 1, 2]), x, n.random("b", [1])],
+                 [1, 5, 4, 7, 1], F32, *options(1, 2, 1, 2))])
+
+
 def moves(m):
     m.model("tile", {"x": ([2, 1, 3], F32), "b": ([2], BOOL)},
             lambda n, x, b: [
@@ -369,6 +396,31 @@ def moves(m):
             lo=-99, hi=99)
 
 
+def slices(m):
+    def strided(n, name, x, begin, end, step, shape, masks=()):
+        k = [n.const(name + p, np.array(v, np.int32))
+             for p, v in zip("bes", (begin, end, step))]
+        return ("STRIDED_SLICE", [x] + k, shape, F32, "StridedSliceOptions",
+                [(i, "i32", v) for i, v in masks])
+    m.model("strided_slice_masks", {"x": ([3, 4, 5, 2], F32)},
+            lambda n, x: [
+                strided(n, "a", x, [0, 1], [0, 2], [1, 1], [3, 4, 5, 1],
+                        [(2, 1)]),
+                strided(n, "b", x, [3, 0], [0, 0], [-1, 1], [2, 0, 5, 2],
+                        []),
+                strided(n, "c", x, [-1, 9, 0], [-9, -9, 4], [-1, -2, 3],
+                        [3, 2, 2, 2]),
+                strided(n, "d", x, [0, 0, 1], [0, 0, 2], [1, 1, 1],
+                        [1, 3, 4, 5], [(2, 2), (3, 1), (4, 4)]),
+                strided(n, "e", x, [0, 0], [0, 0], [-1, 1], [3, 4, 5, 2],
+                        [(0, 1), (1, 3)])])
+    m.model("slice_computed", {"x": ([4, 5, 3], F32), "i": ([3], I32)},
+            lambda n, x, i: [("SLICE", [x, i, n.ints("s", 2, 3, 3)],
+                              [2, 3, 3], F32, "SliceOptions")],
+            values=[small([4, 5, 3], 2) + .5, np.array([1, 2, 0],
+                                                       np.int32)])
+
+
 def folded(m):
     """What is constant once the shapes are known."""
     c = np.array([[1, 0, 1], [0, 0, 1]], bool)
@@ -431,6 +483,8 @@ def run(Net, save):
     lookups(m)
     orders(m)
     products(m)
+    convolutions(m)
     moves(m)
+    slices(m)
     folded(m)
     edges(m)
