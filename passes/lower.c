@@ -152,6 +152,12 @@ static void from_map(Lower *l, Node *n, Node *map) {
   node_retype(l->c, n);
 }
 
+static bool is_identity(const int32_t *index, int64_t n, int64_t size) {
+  for (int64_t i = 0; i < n && n == size; i++)
+    if (index[i] != i) return false;
+  return n == size;
+}
+
 /* The maps of a volume with, for each of `out` depths, the k slices that n
  * reads there as channels: [N*out, groups*k*C/groups, H, W]. */
 static Node *stack_depths(Lower *l, const Node *n, Node *x, size_t known,
@@ -161,6 +167,7 @@ static Node *stack_depths(Lower *l, const Node *n, Node *x, size_t known,
   Node *map = to_map(l, x, known);
   int32_t *index = depths(l, n, spread, d[2], out, k);
   if (!index) return NULL;
+  if (k == 1 && is_identity(index, out, d[2])) return map;
   Node *v = reshape(l, map, 5, (int64_t[]){d[0], d[2], d[1], d[3], d[4]});
   v = slices(l, v, 1, index, (int64_t[]){out, k});
   if (!v) return NULL;

@@ -188,6 +188,7 @@ static const Choice choices[] = {
     {gen_iota, 2},       {gen_random, 2},    {gen_call, 6},
     {gen_scan, 8},       {gen_state, 6},     {gen_storage, 3},
     {gen_matmul, 6},     {gen_convn, 16},    {gen_convn_transpose, 7},
+    {gen_recurrent, 20}, {gen_attention, 12},
 };
 
 void gen_op(GraphGen *g) {

@@ -102,7 +102,8 @@ double gen_weight(GraphGen *g, Text *t, int rank, const int64_t *dim);
 void gen_follow(GraphGen *g, int v, int axis);
 
 /* graphgen_types.c, graphgen_index.c, graphgen_math.c, graphgen_idiom.c,
- * graphgen_window.c, graphgen_convn.c, graphgen_matmul.c, graphgen_move.c:
+ * graphgen_layers.c, graphgen_window.c, graphgen_convn.c, graphgen_matmul.c,
+ * graphgen_move.c:
  * append one or a few ops; false when the values there are do not suit. */
 bool gen_cast(GraphGen *g);
 bool gen_storage(GraphGen *g);
@@ -128,6 +129,8 @@ bool gen_reduce(GraphGen *g);
 bool gen_softmax(GraphGen *g);
 bool gen_constant(GraphGen *g);
 bool gen_idiom(GraphGen *g);
+bool gen_recurrent(GraphGen *g);
+bool gen_attention(GraphGen *g);
 bool gen_conv(GraphGen *g);
 bool gen_transpose(GraphGen *g);
 bool gen_linear(GraphGen *g);

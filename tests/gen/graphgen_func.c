@@ -57,6 +57,10 @@ static void body_ops(GraphGen *s) {
   int n = (int)gen_range(s, 1, 4);
   int until = s->nvalues + n;
   while (s->nvalues < until && s->nvalues < GEN_MAX_VALUES / 2) gen_op(s);
+  const GenValue last = s->value[s->nvalues - 1];
+  if (last.leaf || last.state)
+    gen_value_of(s, last.elem, last.rank, last.dim, last.bound,
+                 "stop_gradient(%s)", gen_use(s, s->nvalues - 1));
 }
 
 static void print_inputs(const GraphGen *s, Text *t, bool types) {

@@ -168,7 +168,17 @@ res.update(zip(["grouped_x", "grouped_w"], gradients(
 res.update(zip(["transpose_x", "transpose_w"], gradients(
     lambda x, w: F.conv_transpose2d(x, w, None, (2, 1))[:, :, 1:, :-1],
     g3, x, w3)))
-write("convs", dict(x=x, w=w, g=g, w2=w2, g2=g2, w3=w3, g3=g3), res)
+h = draw(6, 2, 3, 3)
+
+
+def weight_grad(x, g):
+    w = w2.clone().requires_grad_()
+    y = F.conv2d(x, w, None, 1, 1, 1, 2)
+    return torch.autograd.grad((y * g).sum(), w, create_graph=True)[0]
+
+
+res.update(zip(["second_x", "second_g"], gradients(weight_grad, h, x, g2)))
+write("convs", dict(x=x, w=w, g=g, w2=w2, g2=g2, w3=w3, g3=g3, h=h), res)
 
 # ---- windows --------------------------------------------------------------
 

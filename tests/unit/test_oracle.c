@@ -17,7 +17,7 @@
 #include "frontend/frontend.h"
 #include "passes/passes.h"
 #include "runtime/tamis.h"
-#include "tests/run/random_graphs.h"
+#include "tests/run/remote.h"
 
 /* ---- the cases ------------------------------------------------------- */
 
@@ -205,97 +205,150 @@ static void narrow(Tensor *y) {
     y->v[i] = (double)(float)y->v[i];
 }
 
-static int run_batch(const tamis_model *model, Case *c, size_t n) {
-  Arena *a = arena_new();
-  size_t count = model->n_inputs + model->n_outputs, at = 0;
-  Fence *fence = arena_array(a, Fence, count), arena;
-  void **io = arena_array(a, void *, count);
-  int bad = 0;
+/* What is compiled for, and the command that runs it elsewhere (NULL: this
+ * process does). */
+typedef struct Machine {
+  const char *target, *cpu, *runner;
+  int opt;
+} Machine;
+
+static Type value_type(const Case *c) {
+  Type t = c->y.type;
+  if (t.elem == F64) t.elem = F32;
+  return t;
+}
+
+/* A call's buffers: inputs of all cases, then outputs. */
+typedef struct Buffers {
+  size_t n, inputs;
+  Fence *fence;
+  void **io;
+} Buffers;
+
+static Buffers buffers_new(Arena *a, const Case *c, size_t n) {
+  Buffers b = {0};
+  for (size_t i = 0; i < n; i++) b.inputs += (size_t)c[i].n;
+  b.fence = arena_array(a, Fence, b.inputs + n);
+  b.io = arena_array(a, void *, b.inputs + n);
   for (size_t i = 0; i < n; i++)
-    for (int k = 0; k < c[i].n; k++, at++) {
-      fence[at] = fence_new((size_t)model->inputs[at].bytes);
-      tensor_write(&c[i].in[k], io[at] = fence[at].at);
+    for (int k = 0; k < c[i].n; k++, b.n++) {
+      b.fence[b.n] = fence_new((size_t)type_bytes(&c[i].in[k].type));
+      tensor_write(&c[i].in[k], b.io[b.n] = b.fence[b.n].at);
     }
-  assert_int_equal(at, model->n_inputs);
-  for (size_t i = 0; i < n; i++, at++) {
-    fence[at] = fence_new((size_t)model->outputs[i].bytes);
-    io[at] = fence[at].at;
+  for (size_t i = 0; i < n; i++, b.n++) {
+    Type t = value_type(&c[i]);
+    b.fence[b.n] = fence_new((size_t)type_bytes(&t));
+    b.io[b.n] = b.fence[b.n].at;
   }
-  arena = fence_new(model->arena_bytes);
-  assert_int_equal(model->run(io, arena.at), TAMIS_OK);
+  return b;
+}
+
+/* Cases whose value is not what it should be. */
+static int buffers_check(Arena *a, const Buffers *b, Case *c, size_t n) {
+  int bad = 0;
   for (size_t i = 0; i < n; i++) {
-    Type t = c[i].y.type;
-    if (t.elem == F64) t.elem = F32;
+    Type t = value_type(&c[i]);
     Tensor y = tensor_new(a, &t);
-    tensor_read(&y, io[model->n_inputs + i]);
+    tensor_read(&y, b->io[b->inputs + i]);
     narrow(&c[i].y);
     bad += !!differ(&c[i], &y, 1e-5);
   }
-  for (size_t i = 0; i < count; i++) {
-    assert_true(fence_intact(&fence[i]));
-    fence_free(&fence[i]);
+  for (size_t i = 0; i < b->n; i++) {
+    assert_true(fence_intact(&b->fence[i]));
+    fence_free(&b->fence[i]);
   }
-  fence_free(&arena);
-  arena_free(a);
   return bad;
 }
 
-static int compile_batch(Case *c, size_t n, const char *cpu, int opt) {
+static void run_here(const char *so, const Buffers *b, size_t n) {
+  void *handle = dlopen(so, RTLD_NOW | RTLD_LOCAL);
+  if (!handle) fail_msg("%s", dlerror());
+  const tamis_model *model = dlsym(handle, "g0_model");
+  assert_non_null(model);
+  assert_int_equal(model->n_inputs, b->inputs);
+  assert_int_equal(model->n_outputs, n);
+  Fence arena = fence_new(model->arena_bytes);
+  assert_int_equal(model->run(b->io, arena.at), TAMIS_OK);
+  assert_true(fence_intact(&arena));
+  fence_free(&arena);
+  dlclose(handle);
+}
+
+static void run_there(Arena *a, const char *runner, const char *so,
+                      const Func *f, const Buffers *b) {
+  Remote *r = remote_open(a, runner, so);
+  remote_begin(r, 0, f, 0, 1);
+  bool ok = remote_call(r, f, true, b->io);
+  assert_true(remote_close(r) && ok);
+}
+
+static int compile_batch(Case *c, size_t n, const Machine *to) {
   static int count;   /* a name of its own for each */
   Diags *d = diags_new();
   Arena *a = arena_new();
   Target t;
   char *out = arena_printf(a, "%s/b%d.so", dir, count++);
   Module *m = batch_load(d, c, n);
-  bool ok = target_resolve(a, d, NULL, cpu, NULL, &t);
-  PipelineOpts p = {.target = &t, .opt = opt};
+  bool ok = target_resolve(a, d, to->target, to->cpu, NULL, &t);
+  PipelineOpts p = {.target = &t, .opt = to->opt};
   ok = ok && pipeline_run(&m, &p, d);
-  EmitOpts e = {.target = &t, .kind = EMIT_SO, .out = out, .prefix = "m",
-                .opt = opt};
+  EmitOpts e = {.target = &t, .kind = EMIT_SO, .out = out, .prefix = "g0",
+                .opt = to->opt};
   EmitInfo info = {0};
   ok = ok && backend_emit(m, &e, &info, d);
   if (!ok) diags_print(d, stderr, false);
   assert_true(ok);
-  void *so = dlopen(out, RTLD_NOW | RTLD_LOCAL);
-  if (!so) fail_msg("%s", dlerror());
+  Buffers b = buffers_new(a, c, n);
+  if (to->runner) run_there(a, to->runner, out, m->funcs.at[0], &b);
+  else run_here(out, &b, n);
+  int bad = buffers_check(a, &b, c, n);
   unlink(out);
-  const tamis_model *model = dlsym(so, "m_model");
-  assert_non_null(model);
-  assert_int_equal(model->n_outputs, n);
-  int bad = run_batch(model, c, n);
-  dlclose(so);
   module_free(m);
   arena_free(a);
   diags_free(d);
   return bad;
 }
 
-/* The host's CPU, and on x86-64 the levels that it includes. */
-static bool cpu_runs(int i, const char **cpu) {
-  static const char *const names[] = {NULL, "x86-64-v3", "x86-64"};
-  *cpu = names[i];
+/* ORACLE_CASE=NAME compiles that case alone. */
+static int compile_all(const char *stem, const Machine *to) {
+  const char *only = getenv("ORACLE_CASE");
+  Cases c = cases_read(stem);
+  int bad = 0;
+  for (size_t i = 0; i < c.all.n;) {
+    size_t n = only ? 1 : c.all.n - i < BATCH ? c.all.n - i : BATCH;
+    if (!only || strcmp(only, c.all.at[i].name) == 0)
+      bad += compile_batch(&c.all.at[i], n, to);
+    i += n;
+  }
+  cases_free(&c);
+  return bad;
+}
+
+static bool level_runs(const char *cpu) {
 #if defined(__x86_64__)
-  return i != 1 || (__builtin_cpu_supports("avx2") &&
-                    __builtin_cpu_supports("fma"));
+  return strcmp(cpu, "x86-64-v3") != 0 || (__builtin_cpu_supports("avx2") &&
+                                           __builtin_cpu_supports("fma"));
 #else
-  return i == 0;
+  return cpu == NULL;
 #endif
 }
 
-/* ORACLE_CASE=NAME compiles that case alone, TAMIS_QUICK=1 for one CPU. */
+/* The host's CPU, and on x86-64 the levels that it includes, unless
+ * TAMIS_QUICK=1.  With ORACLE_TARGET and ORACLE_RUNNER those instead. */
 static void compiled(const char *stem) {
-  const char *only = getenv("ORACLE_CASE"), *quick = getenv("TAMIS_QUICK");
-  const char *cpu;
-  int bad = 0, cpus = quick && *quick ? 1 : 3;
-  for (int k = 0; k < cpus; k++) {
-    Cases c = cases_read(stem);
-    for (size_t i = 0; cpu_runs(k, &cpu) && i < c.all.n;) {
-      size_t n = only ? 1 : c.all.n - i < BATCH ? c.all.n - i : BATCH;
-      if (!only || strcmp(only, c.all.at[i].name) == 0)
-        bad += compile_batch(&c.all.at[i], n, cpu, k == 1 ? 0 : 2);
-      i += n;
-    }
-    cases_free(&c);
+  const char *target = getenv("ORACLE_TARGET"), *quick = getenv("TAMIS_QUICK");
+  Machine other = {target, NULL, getenv("ORACLE_RUNNER"), 2};
+  Machine here = {.opt = 2}, v3 = {.cpu = "x86-64-v3"};
+  Machine least = {.cpu = "x86-64", .opt = 2};
+  if (target) {
+    assert_non_null(other.runner);
+    assert_int_equal(compile_all(stem, &other), 0);
+    return;
+  }
+  int bad = compile_all(stem, &here);
+  if (!(quick && *quick) && level_runs("x86-64")) {
+    bad += level_runs(v3.cpu) ? compile_all(stem, &v3) : 0;
+    bad += compile_all(stem, &least);
   }
   assert_int_equal(bad, 0);
 }
@@ -330,7 +383,7 @@ static int dir_make(void **state) {
 static int dir_remove(void **state) {
   char header[64];
   (void)state;
-  snprintf(header, sizeof header, "%s/m.h", dir);
+  snprintf(header, sizeof header, "%s/g0.h", dir);
   unlink(header);
   return rmdir(dir);
 }
