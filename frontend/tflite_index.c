@@ -154,10 +154,12 @@ static bool ascending(Tf *t, const TfTensor *index, int k) {
     return false;
   Elem e = (Elem)tf_elem(c);
   for (int64_t row = 1; row < tf_elems(c) / k; row++) {
-    int64_t order = 0;
-    for (int i = 0; i < k && order == 0; i++)
-      order = elem_load_int(e, v, (size_t)(row * k + i)) -
-              elem_load_int(e, v, (size_t)((row - 1) * k + i));
+    int order = 0;
+    for (int i = 0; i < k && order == 0; i++) {
+      int64_t now = elem_load_int(e, v, (size_t)(row * k + i));
+      int64_t before = elem_load_int(e, v, (size_t)((row - 1) * k + i));
+      order = (now > before) - (now < before);
+    }
     if (order <= 0)
       return false;
   }

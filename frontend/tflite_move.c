@@ -38,11 +38,14 @@ bool tf_write_tile(Tf *t) {
   const char *v = tf_value(t, x, FORM_FILE);
   memcpy(dim, x->dim, sizeof dim);
   for (int i = x->rank; i-- > 0;) {
-    if (by[i] < 0 || y->dim[i] != x->dim[i] * by[i])
+    int64_t n;
+    if (by[i] < 0 || __builtin_mul_overflow(x->dim[i], by[i], &n) ||
+        y->dim[i] != n)
       return tf_refuse(t, "%lld times axis %d", (long long)by[i], i);
     if (by[i] == 1)
       continue;
-    int64_t before = tf_product(dim, 0, i), n = tf_product(dim, i, x->rank);
+    int64_t before = tf_product(dim, 0, i);
+    n = tf_product(dim, i, x->rank);
     v = tf_temp(t, "reshape(%s, shape=%s)", v,
                 tf_list(t, (int64_t[]){before, 1, n}, 3));
     v = tf_temp(t, "expand(%s, shape=%s)", v,

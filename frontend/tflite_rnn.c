@@ -132,9 +132,11 @@ bool tf_write_svdf(Tf *t) {
   int64_t rank = flat_int(t->op->options, 0, 4, 0);
   if (!state)
     return false;
+  int64_t n;
   if (x->rank != 2 || wf->rank != 2 || wt->rank != 2 || rank < 1 ||
       wf->dim[0] % rank || wt->dim[0] != wf->dim[0] || wt->dim[1] < 1 ||
-      tf_elems(state) != x->dim[0] * tf_elems(wt))
+      __builtin_mul_overflow(x->dim[0], tf_elems(wt), &n) ||
+      tf_elems(state) != n)
     return tf_refuse(t, "weights that do not fit rank %lld",
                      (long long)rank);
   return svdf_write(t, state, rank);

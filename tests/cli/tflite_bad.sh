@@ -43,6 +43,7 @@ sparse_values 3 tensor 'w': sparse: more indices than values$
 tensor_index 3 operator 0: expected a tensor below 2, found 99$
 tensor_negative 3 operator 0: expected a tensor below 2, found -2$
 tile 4 TILE: 1073741824 times axis 1$
+tile_overflow 4 TILE: 4611686018427387905 times axis 1$
 topk 4 TOPK_V2: 5 of 4$
 twice 3 operator 1 gives tensor 'net/relu_0', which has a value already$
 type_condition 4 SELECT_V2: an operand of type float32$

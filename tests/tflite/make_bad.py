@@ -83,6 +83,9 @@ def operators(bad):
         "CAST", [x], [[1, 4]], kinds=[I32])], [[1, 4]]))
     bad("tile", lambda n, x: n.op("TILE", [x, n.ints("m", 1, 1 << 30)],
                                   [[1, 4]]))
+    bad("tile_overflow", lambda n, x: n.op(
+        "TILE", [x, n.const("m", np.array([1, (1 << 62) + 1], np.int64))],
+        [[1, 4]]))
     bad("mirror", lambda n, x: n.op(
         "MIRROR_PAD", [x, n.const("p", np.array([[0, 0], [4, 0]],
                                                 np.int32))], [[1, 8]]))

@@ -26,16 +26,17 @@ static void fail_with(Diags *d, const char *what) {
 /* ---- calls ---------------------------------------------------------- */
 
 /* The one tensor of an npy file, whose first axis numbers the calls. */
-static const WeightTensor *calls_read(Arena *a, Diags *d, const char *path) {
+static WeightFile *calls_read(Arena *a, Diags *d, const char *path) {
   WeightFile *w = weights_read(a, d, path);
   if (!w)
     fail_with(d, path);
   assert_int_equal(w->tensors.n, 1);
-  return &w->tensors.at[0];
+  return w;
 }
 
 static void call_compare(const char *path, const Tensor *y,
-                         const WeightTensor *want, int64_t call) {
+                         const WeightFile *file, int64_t call) {
+  const WeightTensor *want = &file->tensors.at[0];
   int64_t n = type_elems(&y->type);
   double top = 0;
   assert_int_equal(type_elems(&want->type), n * want->type.dim[0]);
@@ -60,8 +61,9 @@ static void calls_run(Arena *a, const char *name) {
   if (!m)
     fail_with(d, name);
   Func *f = m->funcs.at[0];
-  const WeightTensor *x = calls_read(a, d, arena_printf(a,
-                                       "%s.steps.in.npy", base));
+  WeightFile *given = calls_read(a, d, arena_printf(a, "%s.steps.in.npy",
+                                                    base));
+  const WeightTensor *x = &given->tensors.at[0];
   Tensor in = tensor_new(a, &f->inputs.at[0]->type);
   Tensor *states = states_reset(a, m);
   assert_int_equal(f->inputs.n, 1);
@@ -75,10 +77,12 @@ static void calls_run(Arena *a, const char *name) {
       const char *tag = f->outputs.n == 1
         ? "" : arena_printf(a, ".%s", f->outputs.at[i].name);
       const char *path = arena_printf(a, "%s.steps.out%s.npy", base, tag);
-      call_compare(path, &y[f->outputs.at[i].node->id],
-                   calls_read(a, d, path), call);
+      WeightFile *want = calls_read(a, d, path);
+      call_compare(path, &y[f->outputs.at[i].node->id], want, call);
+      weights_close(want);
     }
   }
+  weights_close(given);
   module_free(m);
   diags_free(d);
 }
