@@ -197,17 +197,16 @@ static int64_t object_code_bytes(LLVMMemoryBufferRef o) {
 /* For each call that nests: its return address, realignment, red zone. */
 enum { CALL_BYTES = 8 + 64 + 128 };
 
-/* What the steps of a function take, and those of functions they call. */
+/* What the steps of a function take, and those of functions they call, whose
+ * own is known. */
 static int64_t steps_stack(const Emission *e, const FuncCode *c) {
   int64_t most = 0;
   for (size_t i = c->first; i < c->end; i++) {
     const Step *s = &e->steps.at[i];
     const Func *to = node_callee(e->g.mod, s->node);
+    const FuncCode *f = to ? func_code(e, to) : NULL;
     int64_t n = s->frame + CALL_BYTES;
-    if (to) {
-      const FuncCode *f = func_code(e, to);
-      n += f->frame + CALL_BYTES + steps_stack(e, f);
-    }
+    if (f) n += f->frame + CALL_BYTES + f->stack;
     if (n > most) most = n;
   }
   return most;
@@ -216,13 +215,14 @@ static int64_t steps_stack(const Emission *e, const FuncCode *c) {
 /* What a call takes of the stack at most: the frames of the run functions
  * and of the steps that nest; and a page for the functions of libc that move
  * memory, and the loader's first call of one. */
-static int64_t stack_bytes(const Emission *e) {
+static int64_t stack_bytes(Emission *e) {
   /* PREFIX_run has a frame at least: that LLVM said so is certain. */
   ensure(e->frame_run > 0);
   int64_t most = 0;
   for (size_t i = 0; i < e->funcs.n; i++) {
-    int64_t n = steps_stack(e, &e->funcs.at[i]);
-    if (n > most) most = n;
+    FuncCode *c = &e->funcs.at[i];
+    c->stack = steps_stack(e, c);
+    if (c->stack > most) most = c->stack;
   }
   return aligned(e->frame_run + most + 2 * CALL_BYTES + 4096);
 }

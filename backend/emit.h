@@ -85,6 +85,7 @@ typedef struct FuncCode {
   const Func *func;
   size_t first, end;
   int64_t frame;         /* of its body */
+  int64_t stack;         /* of its steps and what they call */
 } FuncCode;
 
 /* Everything about one emission. */

@@ -40,6 +40,17 @@ for pass in parse canon fuse layout select plan; do
   same "from the dump after $pass" whole.so d.so
 done
 
+# Each of 36 functions calls the next one twice: no pass may walk all paths.
+{
+  for i in $(seq 0 35); do
+    echo "func g$i(x: f32[4]) -> y: f32[4] {" \
+      "y = g$((i + 1))(x) + g$((i + 1))(x * 0.5); }"
+  done
+  echo "func g36(x: f32[4]) -> y: f32[4] { y = relu(x); }"
+  echo "model m(x: f32[4]) -> y: f32[4] { y = g0(x); }"
+} >deep.tam
+expect "functions that nest" 0 '' timeout 300 "$TAMIS" build deep.tam -o deep.so
+
 arm=aarch64-linux-gnu
 if command -v $arm-gcc >/dev/null && command -v qemu-aarch64 >/dev/null; then
   "$TAMIS" build $weights "$net" --target=$arm --emit=lib -o libarm.a ||
