@@ -69,10 +69,6 @@ typedef struct ScanLoop {
   size_t slices, carries, stacked;
 } ScanLoop;
 
-static int64_t value_bytes(const Type *t) {
-  return type_elems(t) * (int64_t)elem_size(t->elem);
-}
-
 static Val pick(Gen *g, Val condition, Val yes, Val no) {
   return LLVMBuildSelect(g->b, condition, yes, no, "");
 }
@@ -97,12 +93,12 @@ static void carry_set(Gen *g, const ScanLoop *s, size_t k, Val step) {
 static void slices_set(Gen *g, const ScanLoop *s, Val index) {
   const Func *f = s->c.f;
   for (size_t i = 0; i < s->slices; i++) {
-    Val off = mul64(g, index, value_bytes(&f->inputs.at[i]->type));
+    Val off = mul64(g, index, type_rows_bytes(&f->inputs.at[i]->type));
     slot_set(g, &s->c, i, addr(g, value_ptr(g, s->c.n->in[i]), off));
   }
   for (size_t i = 0; i < s->stacked; i++) {
     const Node *item = result_item(g, s->c.n, i);
-    Val off = mul64(g, index, value_bytes(&f->outputs.at[i].node->type));
+    Val off = mul64(g, index, type_rows_bytes(&f->outputs.at[i].node->type));
     Val p = result_ptr(g, &s->c, i);
     slot_set(g, &s->c, f->inputs.n + i, item ? addr(g, p, off) : p);
   }
@@ -118,7 +114,7 @@ static void carries_end(Gen *g, const ScanLoop *s) {
     Val from = s->steps ? addrk(g, s->c.base, at)
                         : value_ptr(g, s->c.n->in[s->slices + k]);
     LLVMBuildMemCpy(g->b, value_ptr(g, item), 1, from, 1,
-                    k64(g, value_bytes(&item->type)));
+                    k64(g, type_rows_bytes(&item->type)));
   }
 }
 

@@ -137,8 +137,6 @@ void if_end(Gen *g, If *f);
 Val value_ptr(Gen *g, const Node *n);
 /* Address of the first byte of its buffer (before origin and halo). */
 Val buffer_ptr(Gen *g, const Node *n);
-/* Where the result of the step goes: output nodes without a copy write into
- * the caller's buffer. */
 /* Slot of io that points to the states; how many slots io has. */
 int state_slot(const Gen *g, const Func *f);
 int io_slots(const Gen *g, const Func *f);

@@ -63,10 +63,6 @@ static const Node *alias_user(const Func *f, const Node *n) {
   return NULL;
 }
 
-static bool is_alias(const Node *n) {
-  return n->kernel && strcmp(n->kernel, "alias") == 0;
-}
-
 static bool is_stored(const Node *n) {
   return n->op == OP_INPUT || n->op == OP_PARAM || n->op == OP_STATE;
 }
@@ -102,10 +98,10 @@ Spot value_spot(Gen *g, const Node *n) {
   }
   if (n->type.at >= 0) return (Spot){ SPOT_ARENA, -1, n->type.at };
   int out = output_index(f, n);
-  if (out >= 0 && !(is_alias(n) && n->nin == 1 &&
+  if (out >= 0 && !(node_is_alias(n) && n->nin == 1 &&
                     (n->in[0]->type.at >= 0 || is_stored(n->in[0]))))
     return spot_io((int)f->inputs.n + out);
-  if (is_alias(n)) return value_spot(g, n->in[0]);
+  if (node_is_alias(n)) return value_spot(g, n->in[0]);
   const Node *u = alias_user(f, n);
   if (!u)
     internal_error(__FILE__, __LINE__, "value '%s' (%s) has no place",

@@ -131,7 +131,7 @@ static void steps_collect(Emission *e) {
     if (!n->kernel)
       internal_error(__FILE__, __LINE__, "a node (%s) has no kernel",
                      op_info(n->op)->name);
-    if (strcmp(n->kernel, "alias") == 0 && !alias_moves(g, n)) continue;
+    if (node_is_alias(n) && !alias_moves(g, n)) continue;
     step_add(e, (Step){ .node = n, .output = -1 });
   }
   for (size_t i = 0; i < f->outputs.n; i++) {
@@ -167,7 +167,7 @@ static void kernel_emit(Gen *g, const Node *n) {
   /* The loops of the kernels run at least once. */
   if (type_elems(&n->type) == 0) return;
   /* An alias that moves is a copy. */
-  const char *name = strcmp(n->kernel, "alias") == 0 ? "copy" : n->kernel;
+  const char *name = node_is_alias(n) ? "copy" : n->kernel;
   for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
     if (strcmp(kernels[i].name, name) != 0) continue;
     kernels[i].emit(g, n);

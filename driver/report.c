@@ -131,8 +131,8 @@ static json_t *origins_json(const Node *n) {
 static json_t *row_json(const Func *f, const Row *r) {
   return json_pack(
     "{s:s, s:s, s:s, s:o, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:s, s:o}",
-    "name", r->name, "function", f->name, "op", op_info(r->n->op)->name, "shape",
-    shape_json(&r->n->type), "weights", (json_int_t)r->weights, "nonzeros",
+    "name", r->name, "function", f->name, "op", op_info(r->n->op)->name,
+    "shape", shape_json(&r->n->type), "weights", (json_int_t)r->weights, "nonzeros",
     (json_int_t)r->nonzeros, "pattern", r->pattern, "kernel",
     r->n->kernel ? r->n->kernel : "", "macs", (json_int_t)r->cost.macs,
     "nonzero_macs", (json_int_t)r->cost.nonzero_macs, "bytes",

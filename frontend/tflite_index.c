@@ -99,14 +99,21 @@ static const char *flat_places(Tf *t, TfTensor *index, const int64_t *dim,
   return sum;
 }
 
+/* How many axes of x an index names; 0: refused. */
+static int64_t index_depth(Tf *t, const TfTensor *index, const TfTensor *x) {
+  int64_t k = index->rank ? index->dim[index->rank - 1] : 0;
+  if (k >= 1 && k <= x->rank)
+    return fits_i32(t, x) ? k : 0;
+  tf_refuse(t, "%lld indices of rank %d", (long long)k, x->rank);
+  return 0;
+}
+
 bool tf_write_gather_nd(Tf *t) {
   if (!tf_arity(t, 2))
     return false;
   TfTensor *x = tf_in(t, 0), *index = tf_in(t, 1), *y = tf_out(t, 0);
-  int64_t k = index->rank ? index->dim[index->rank - 1] : 0;
-  if (k < 1 || k > x->rank)
-    return tf_refuse(t, "%lld indices of rank %d", (long long)k, x->rank);
-  if (!fits_i32(t, x))
+  int64_t k = index_depth(t, index, x);
+  if (k == 0)
     return false;
   int64_t n = tf_product(x->dim, 0, (int)k);
   const char *v = shaped(t, tf_value(t, x, FORM_FILE),
@@ -130,10 +137,8 @@ bool tf_write_scatter_nd(Tf *t) {
   if (!tf_arity(t, 2))
     return false;
   TfTensor *index = tf_in(t, 0), *up = tf_in(t, 1), *y = tf_out(t, 0);
-  int64_t k = index->rank ? index->dim[index->rank - 1] : 0;
-  if (k < 1 || k > y->rank)
-    return tf_refuse(t, "%lld indices of rank %d", (long long)k, y->rank);
-  if (!fits_i32(t, y))
+  int64_t k = index_depth(t, index, y);
+  if (k == 0)
     return false;
   int64_t dim[] = {tf_product(y->dim, 0, (int)k),
                    tf_product(y->dim, (int)k, y->rank)};

@@ -49,33 +49,41 @@ bool tf_write_reduce(Tf *t) {
 
 /* ---- shares of a sum ------------------------------------------------ */
 
-bool tf_write_softmax(Tf *t) {
+/* The operand of an op along its last axis, and where that lies. */
+static const char *last_axis(Tf *t, Form *f, int *axis) {
   if (!tf_arity(t, 1))
-    return false;
+    return NULL;
   TfTensor *x = tf_in(t, 0);
-  Form f = tf_form(t);
+  *f = tf_form(t);
+  *axis = tf_axis(x, -1, *f);
+  if (*axis >= 0)
+    return tf_value(t, x, *f);
+  tf_refuse(t, "a scalar");
+  return NULL;
+}
+
+bool tf_write_softmax(Tf *t) {
+  Form f;
+  int axis;
   float beta = flat_float(t->op->options, 0, 1);
-  const char *v = tf_value(t, x, f);
-  if (x->rank < 1)
-    return tf_refuse(t, "a scalar");
+  const char *v = last_axis(t, &f, &axis);
+  if (!v)
+    return false;
   if (beta != 1 && t->op->options.pos) {
     Text s = {0};
     text_float(&s, beta, true);
     v = tf_temp(t, "mul(%s, %s)", v, s.s);
     text_free(&s);
   }
-  return tf_give(t, 0, f, "softmax(%s, axis=%d)", v, tf_axis(x, -1, f));
+  return tf_give(t, 0, f, "softmax(%s, axis=%d)", v, axis);
 }
 
 bool tf_write_log_softmax(Tf *t) {
-  if (!tf_arity(t, 1))
+  Form f;
+  int axis;
+  const char *v = last_axis(t, &f, &axis);
+  if (!v)
     return false;
-  TfTensor *x = tf_in(t, 0);
-  Form f = tf_form(t);
-  int axis = tf_axis(x, -1, f);
-  const char *v = tf_value(t, x, f);
-  if (axis < 0)
-    return tf_refuse(t, "a scalar");
   const char *top = tf_temp(t, "max(%s, axes=[%d], keep=true)", v, axis);
   v = tf_temp(t, "sub(%s, %s)", v, top);
   const char *sum = tf_temp(t, "exp(%s)", v);
@@ -85,14 +93,11 @@ bool tf_write_log_softmax(Tf *t) {
 
 /* x over its length along the last axis, at least 1e-6. */
 bool tf_write_l2_norm(Tf *t) {
-  if (!tf_arity(t, 1))
+  Form f;
+  int axis;
+  const char *v = last_axis(t, &f, &axis);
+  if (!v)
     return false;
-  TfTensor *x = tf_in(t, 0);
-  Form f = tf_form(t);
-  int axis = tf_axis(x, -1, f);
-  const char *v = tf_value(t, x, f);
-  if (axis < 0)
-    return tf_refuse(t, "a scalar");
   const char *len = tf_temp(t, "square(%s)", v);
   len = tf_temp(t, "sum(%s, axes=[%d], keep=true)", len, axis);
   len = tf_temp(t, "sqrt(%s)", len);

@@ -127,21 +127,26 @@ const char *tf_last_name(const char *path) {
   return dot ? dot + 1 : path;
 }
 
-const char *tf_layer(Tf *t, const char *path, const char *fmt, ...) {
+static const char *layer(Tf *t, const char *path, const char *fmt,
+                         va_list ap) {
   const char *name = tf_fresh(t, tf_last_name(path));
+  statement(t, name, NULL, path, fmt, ap);
+  return name;
+}
+
+const char *tf_layer(Tf *t, const char *path, const char *fmt, ...) {
   va_list ap;
   va_start(ap, fmt);
-  statement(t, name, NULL, path, fmt, ap);
+  const char *name = layer(t, path, fmt, ap);
   va_end(ap);
   return name;
 }
 
 const char *tf_temp(Tf *t, const char *fmt, ...) {
   const char *path = t->op->nout ? tf_out(t, 0)->path : "output";
-  const char *name = tf_fresh(t, tf_last_name(path));
   va_list ap;
   va_start(ap, fmt);
-  statement(t, name, NULL, path, fmt, ap);
+  const char *name = layer(t, path, fmt, ap);
   va_end(ap);
   return name;
 }

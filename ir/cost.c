@@ -138,7 +138,7 @@ Cost node_cost(Module *m, const Node *n) {
     for (int i = 1; i < w->rank; i++) c.macs = mul_capped(c.macs, w->dim[i]);
   }
   c.nonzero_macs = nonzero_macs(m, n, c.macs);
-  if (n->kernel && strcmp(n->kernel, "alias") == 0) return c;
+  if (node_is_alias(n)) return c;
   c.bytes = bytes_of(n);
   for (int i = 0; i < n->nin; i++) {
     bool again = false;

@@ -44,6 +44,11 @@ int64_t elem_wrap(Elem e, int64_t v) {
 
 /* ---- one node ------------------------------------------------------- */
 
+static void values_copy(Tensor *to, const Tensor *from) {
+  int64_t n = type_elems(&from->type);
+  if (n > 0) memcpy(to->v, from->v, (size_t)n * sizeof(double));
+}
+
 static void tensor_fill(Tensor *t, double v, int64_t i) {
   int64_t count = type_elems(&t->type);
   for (int64_t k = 0; k < count; k++)
@@ -73,8 +78,7 @@ void eval_leaf(EvalCtx *c) {
   ensure(n->op != OP_INPUT);
   if (n->op == OP_STATE) {
     ensure(c->o->states);
-    const Tensor *s = &c->o->states[n->state->order];
-    if (count) memcpy(c->out->v, s->v, (size_t)count * sizeof(double));
+    values_copy(c->out, &c->o->states[n->state->order]);
     return;
   }
   if (n->op == OP_CONST) {
@@ -153,17 +157,12 @@ static void release(Run *r, const Node *n) {
 
 /* ---- calls ---------------------------------------------------------- */
 
-static void values_copy(Tensor *to, int64_t at, const Tensor *from) {
-  int64_t n = type_elems(&from->type);
-  if (n > 0) memcpy(to->v + at, from->v, (size_t)n * sizeof(double));
-}
-
 /* One call; its results go to out, which has room. */
 static bool callee_run(Run *r, Func *f, const Tensor *in, Tensor *out) {
   Arena *a = arena_new();
   Tensor *v = func_eval(a, r->m, f, in, r->o, false, r->d);
   for (size_t i = 0; v && i < f->outputs.n; i++)
-    values_copy(&out[i], 0, &v[f->outputs.at[i].node->id]);
+    values_copy(&out[i], &v[f->outputs.at[i].node->id]);
   arena_free(a);
   return v != NULL;
 }
@@ -197,7 +196,7 @@ static bool scan_run(Run *r, const Node *n, Func *f, Tensor *out) {
   bool ok = true;
   for (size_t i = 0; i < nin; i++) {
     in[i] = tensor_new(a, &f->inputs.at[i]->type);
-    if (i >= slices) values_copy(&in[i], 0, &r->value[n->in[i]->id]);
+    if (i >= slices) values_copy(&in[i], &r->value[n->in[i]->id]);
   }
   for (size_t i = 0; i < nout; i++)
     step[i] = tensor_new(a, &f->outputs.at[i].node->type);
@@ -212,10 +211,10 @@ static bool scan_run(Run *r, const Node *n, Func *f, Tensor *out) {
     for (size_t i = 0; i < stacked; i++)
       slice_move(&out[i], &step[i], norm_axis(n, out[i].type.rank), t, true);
     for (size_t i = 0; i < carries; i++)
-      values_copy(&in[slices + i], 0, &step[stacked + i]);
+      values_copy(&in[slices + i], &step[stacked + i]);
   }
   for (size_t i = 0; i < carries; i++)
-    values_copy(&out[stacked + i], 0, &in[slices + i]);
+    values_copy(&out[stacked + i], &in[slices + i]);
   arena_free(a);
   return ok;
 }
@@ -297,10 +296,10 @@ static void nexts_store(Run *r, Tensor *states) {
   for (size_t i = 0; i < n; i++) {
     const Next *x = &r->f->nexts.at[i];
     new[i] = tensor_new(r->a, &x->state->type);
-    values_copy(&new[i], 0, &r->value[x->node->id]);
+    values_copy(&new[i], &r->value[x->node->id]);
   }
   for (size_t i = 0; i < n; i++)
-    values_copy(&states[r->f->nexts.at[i].state->order], 0, &new[i]);
+    values_copy(&states[r->f->nexts.at[i].state->order], &new[i]);
 }
 
 static bool func_run(Run *r, const Tensor *in) {

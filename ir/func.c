@@ -92,10 +92,6 @@ enum { ALIGN = 64 };
 
 static int64_t aligned(int64_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
 
-static int64_t row_major_bytes(const Type *t) {
-  return type_elems(t) * (int64_t)elem_size(t->elem);
-}
-
 int64_t func_arena_bytes(const Func *f) {
   int64_t n = 0;
   for (size_t i = 0; i < f->nodes.n; i++) {
@@ -119,11 +115,11 @@ Workspace node_workspace(const Module *m, const Node *n) {
   w.bytes = func_arena_bytes(f);
   for (size_t i = 0; i < f->outputs.n; i++) {
     w.result[i] = w.bytes;
-    w.bytes += aligned(row_major_bytes(&f->outputs.at[i].node->type));
+    w.bytes += aligned(type_rows_bytes(&f->outputs.at[i].node->type));
   }
   for (size_t i = f->outputs.n - carries; i < f->outputs.n; i++) {
     w.carry[i] = w.bytes;
-    w.bytes += aligned(row_major_bytes(&f->outputs.at[i].node->type));
+    w.bytes += aligned(type_rows_bytes(&f->outputs.at[i].node->type));
   }
   return w;
 }

@@ -93,6 +93,8 @@ bool type_equal(const Type *a, const Type *b);  /* encodings included */
 int64_t type_elems(const Type *t);
 /* Bytes the value takes in memory, layout (its size) included. */
 int64_t type_bytes(const Type *t);
+/* Row-major without gaps, whatever the layout. */
+int64_t type_rows_bytes(const Type *t);
 void type_print(Text *out, const Type *t);  /* "f32[1,8] <...>" */
 
 /* Row-major strides of a shape. */
@@ -476,6 +478,8 @@ typedef struct Target {
 typedef struct KernelInfo { const char *name, *ops, *what; } KernelInfo;
 const KernelInfo *kernel_info(const char *name);   /* NULL: none such */
 const KernelInfo *kernel_table(size_t *n);
+/* Whether a node is a view, without code: its kernel is "alias". */
+bool node_is_alias(const Node *n);
 
 /* Multipliers and key increments of Philox4x32 (Salmon et al., 2011). */
 #define PHILOX_M0 UINT32_C(0xD2511F53)

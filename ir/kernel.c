@@ -19,3 +19,7 @@ const KernelInfo *kernel_info(const char *name) {
     if (strcmp(kernels[i].name, name) == 0) return &kernels[i];
   return NULL;
 }
+
+bool node_is_alias(const Node *n) {
+  return n->kernel && strcmp(n->kernel, "alias") == 0;
+}

@@ -84,6 +84,10 @@ int64_t type_bytes(const Type *t) {
   return bytes;
 }
 
+int64_t type_rows_bytes(const Type *t) {
+  return type_elems(t) * (int64_t)elem_size(t->elem);
+}
+
 static void shape_print(Text *out, const Type *t) {
   text_puts(out, elem_name(t->elem));
   text_putc(out, '[');

@@ -238,7 +238,7 @@ static bool has_kernels(const Func *f) {
 
 /* What n lies in: a view is where its operand is. */
 static const Node *view_root(const Node *n) {
-  while (n->kernel && strcmp(n->kernel, "alias") == 0) n = n->in[0];
+  while (node_is_alias(n)) n = n->in[0];
   return n;
 }
 

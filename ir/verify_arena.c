@@ -12,10 +12,6 @@ typedef struct Lives {
   uint32_t *group;   /* by id: values that views join, by their first */
 } Lives;
 
-static bool is_alias(const Node *n) {
-  return n->kernel && strcmp(n->kernel, "alias") == 0;
-}
-
 static uint32_t group_of(Lives *l, uint32_t i) {
   while (l->group[i] != i) i = l->group[i] = l->group[l->group[i]];
   return i;
@@ -32,12 +28,12 @@ static void lives_find(Lives *l, Arena *a) {
     l->last[l->f->nexts.at[i].node->id] = (uint32_t)n;
   for (uint32_t i = (uint32_t)n; i-- > 0;) {
     const Node *x = l->f->nodes.at[i];
-    uint32_t until = is_alias(x) ? l->last[i] : i;
+    uint32_t until = node_is_alias(x) ? l->last[i] : i;
     for (int k = 0; k < x->nin; k++) {
       if (!x->in[k]) continue;
       uint32_t id = x->in[k]->id;
       if (until > l->last[id]) l->last[id] = until;
-      if (is_alias(x)) l->group[group_of(l, i)] = group_of(l, id);
+      if (node_is_alias(x)) l->group[group_of(l, i)] = group_of(l, id);
     }
   }
 }
@@ -81,7 +77,7 @@ bool arena_verify(const Func *f, Text *why) {
     for (size_t k = i + 1; ok && k <= l.last[i] && k < f->nodes.n; k++) {
       const Node *m = f->nodes.at[k], *over = result_over(f, x, m);
       if (over) m = over;
-      else if (is_alias(m) || !overlap(&x->type, &m->type) ||
+      else if (node_is_alias(m) || !overlap(&x->type, &m->type) ||
           group_of(&l, x->id) == group_of(&l, m->id) || in_place(&l, x, m))
         continue;
       text_printf(why, "node %u at=%lld lies over node %u at=%lld, which "

@@ -42,14 +42,10 @@ typedef struct Planner {
   Vec(Unit) units;
 } Planner;
 
-static bool is_alias(const Node *n) {
-  return n->kernel && strcmp(n->kernel, "alias") == 0;
-}
-
 /* ---- lives ---------------------------------------------------------- */
 
 static Node *root_of(Node *n) {
-  while (is_alias(n) && n->op == OP_RESHAPE) n = n->in[0];
+  while (node_is_alias(n) && n->op == OP_RESHAPE) n = n->in[0];
   return n;
 }
 
@@ -77,7 +73,7 @@ static bool part_fits(const Planner *p, const Node *n, int k, int64_t index) {
   const Node *x = n->in[k];
   int axis = (int)attr_int(n, "axis");
   int64_t ns[MAX_RANK], xs[MAX_RANK], at, from;
-  if (node_is_leaf(x) || is_alias(x) || p->outside[x->id] ||
+  if (node_is_leaf(x) || node_is_alias(x) || p->outside[x->id] ||
       p->inside[x->id])
     return false;
   for (int i = 0; i < k; i++)
@@ -166,7 +162,7 @@ static bool operand_yields(const Planner *p, const Node *n, int k) {
  * part on, a result from the call that gives it. */
 static int64_t first_part(const Planner *p, const Node *n) {
   int64_t first = n->op == OP_ITEM ? n->in[0]->id : n->id;
-  if (!is_alias(n) || n->op != OP_CONCAT) return first;
+  if (!node_is_alias(n) || n->op != OP_CONCAT) return first;
   for (int k = 0; k < n->nin; k++) {
     int64_t at = first_part(p, n->in[k]);
     if (at < first) first = at;
@@ -183,7 +179,7 @@ static void node_place(Planner *p, Node *n) {
               p->offset[whole->id] + p->part[n->id]);
     return;
   }
-  if (is_alias(n) && n->op == OP_RESHAPE) {
+  if (node_is_alias(n) && n->op == OP_RESHAPE) {
     int u = p->unit[n->in[0]->id];
     if (u >= 0) unit_join(p, n, u, p->offset[n->in[0]->id]);
     return;
