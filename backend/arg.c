@@ -64,7 +64,7 @@ static void arg_loop(Gen *g, const Arg *a, Val p, int64_t from, int64_t to,
   loop_carry(g, &l, &b->at);
   Val at = LLVMBuildTrunc(g->b, l.iv, g->i32, "");
   if (n) at = vsplat(g, at);
-  arg_step(g, a, get(g, a, addr(g, p, mul64(g, l.iv, a->from)), n), at, b);
+  arg_step(g, a, get(g, a, addr_at(g, p, l.iv, a->from), n), at, b);
   loop_end(g, &l);
 }
 
@@ -97,7 +97,7 @@ static void arg_along(Gen *g, const Arg *a, Val p, Best *b) {
   loop_carry(g, &l, &v.at);
   Val at = vsplat(g, LLVMBuildTrunc(g->b, l.iv, g->i32, ""));
   at = LLVMBuildAdd(g->b, at, lane_numbers(g), "");
-  arg_step(g, a, get(g, a, addr(g, p, mul64(g, l.iv, a->from)), lanes), at,
+  arg_step(g, a, get(g, a, addr_at(g, p, l.iv, a->from), lanes), at,
            &v);
   loop_end(g, &l);
   for (int w = lanes / 2; w >= 1; w /= 2) {
@@ -158,7 +158,8 @@ static Val before(Gen *g, Best x, Best y) {
 
 /* x, if it comes behind `last` and before the best so far. */
 static void few_step(Gen *g, Best x, Best last, Best *b) {
-  Val c = LLVMBuildAnd(g->b, before(g, last, x), before(g, x, *b), "");
+  Val c = before(g, last, x);
+  c = LLVMBuildAnd(g->b, c, before(g, x, *b), "");
   b->v = pick(g, c, x.v, b->v);
   b->at = pick(g, c, x.at, b->at);
 }
@@ -171,7 +172,7 @@ static void few_loop(Gen *g, const Arg *a, Val p, int64_t from, int64_t to,
   loop_carry(g, &l, &b->at);
   Val at = LLVMBuildTrunc(g->b, l.iv, g->i32, "");
   if (n) at = vsplat(g, at);
-  Val x = get(g, a, addr(g, p, mul64(g, l.iv, a->from)), n);
+  Val x = get(g, a, addr_at(g, p, l.iv, a->from), n);
   few_step(g, (Best){ key_of(g, a, x), at }, last, b);
   loop_end(g, &l);
 }
@@ -187,7 +188,7 @@ static void few_along(Gen *g, const Arg *a, Val p, Best last, Best *b) {
   loop_carry(g, &l, &v.at);
   Val at = vsplat(g, LLVMBuildTrunc(g->b, l.iv, g->i32, ""));
   at = LLVMBuildAdd(g->b, at, lane_numbers(g), "");
-  Val x = get(g, a, addr(g, p, mul64(g, l.iv, a->from)), lanes);
+  Val x = get(g, a, addr_at(g, p, l.iv, a->from), lanes);
   few_step(g, (Best){ key_of(g, a, x), at }, after, &v);
   loop_end(g, &l);
   for (int w = lanes / 2; w >= 1; w /= 2) {
@@ -218,7 +219,7 @@ static void few_line(Gen *g, const Arg *a, Val *p, int n) {
   Best b = none;
   if (along(g, a, n)) few_along(g, a, p[1], last, &b);
   else few_loop(g, a, p[1], 0, a->dim, n, last, &b);
-  Val to = addr(g, p[0], mul64(g, l.iv, a->to));
+  Val to = addr_at(g, p[0], l.iv, a->to);
   if (n) store_lanes_of(g, I32, b.at, to, 0, n);
   else store_elem(g, I32, b.at, to, 0);
   last = b;
@@ -231,12 +232,12 @@ static void few_line(Gen *g, const Arg *a, Val *p, int n) {
 static void exchange(Gen *g, const Arg *a, Val *p, Val i, Val d) {
   Val at[2], word[2];
   Best b[2];
-  at[0] = addr(g, p[0], mul64(g, i, a->to));
-  at[1] = addr(g, at[0], mul64(g, d, a->to));
+  at[0] = addr_at(g, p[0], i, a->to);
+  at[1] = addr_at(g, at[0], d, a->to);
   for (int k = 0; k < 2; k++) {
     word[k] = load_elem(g, I32, at[k], 0);
     Val wide = LLVMBuildZExt(g->b, word[k], g->i64, "");
-    Val x = get(g, a, addr(g, p[1], mul64(g, wide, a->from)), 0);
+    Val x = get(g, a, addr_at(g, p[1], wide, a->from), 0);
     b[k] = (Best){ key_of(g, a, x), word[k] };
   }
   Val swap = before(g, b[1], b[0]);
@@ -266,12 +267,12 @@ static void all_line(Gen *g, const Arg *a, Val *p) {
   int64_t blob, rounds = network(g, a->dim, &blob);
   Loop l, i;
   loop_begin(g, &l, k64(g, 0), k64(g, a->dim), 1, true, "i");
-  store_elem(g, I32, LLVMBuildTrunc(g->b, l.iv, g->i32, ""),
-             addr(g, p[0], mul64(g, l.iv, a->to)), 0);
+  Val at = LLVMBuildTrunc(g->b, l.iv, g->i32, "");
+  store_elem(g, I32, at, addr_at(g, p[0], l.iv, a->to), 0);
   loop_end(g, &l);
   if (a->dim < 2) return;
   loop_begin(g, &l, k64(g, 0), k64(g, rounds), 1, true, "round");
-  Val row = addr(g, blob_ptr(g, blob), mul64(g, l.iv, 24)), v[3];
+  Val row = addr_at(g, blob_ptr(g, blob), l.iv, 24), v[3];
   for (int k = 0; k < 3; k++) v[k] = load_elem(g, I64, row, 8 * k);
   Val end = LLVMBuildSub(g->b, k64(g, a->dim), v[2], "");
   loop_begin(g, &i, k64(g, 0), end, 1, false, "i");

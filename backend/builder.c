@@ -92,6 +92,15 @@ Val addrk(Gen *g, Val base, int64_t byte_offset) {
   return addr(g, base, k64(g, byte_offset));
 }
 
+Val addr_at(Gen *g, Val base, Val i, int64_t is) {
+  return addr(g, base, mul64(g, i, is));
+}
+
+Val addr_in(Gen *g, Val base, Val i, int64_t is, Val j, int64_t js) {
+  Val off = mul64(g, i, is);
+  return addr(g, base, add64(g, off, mul64(g, j, js)));
+}
+
 /* ---- loads and stores ------------------------------------------------ */
 
 static Val load_as(Gen *g, LLVMTypeRef t, Val p, int64_t off, int align) {

@@ -85,8 +85,8 @@ static void carry_set(Gen *g, const ScanLoop *s, size_t k, Val step) {
   Val a = addrk(g, s->c.base, s->c.w.result[out]);
   Val b = addrk(g, s->c.base, s->c.w.carry[out]);
   Val first = value_ptr(g, s->c.n->in[in]);
-  slot_set(g, &s->c, in,
-           pick(g, equals(g, step, 0), first, pick(g, even, b, a)));
+  Val last = pick(g, even, b, a);
+  slot_set(g, &s->c, in, pick(g, equals(g, step, 0), first, last));
   slot_set(g, &s->c, s->c.f->inputs.n + out, pick(g, even, a, b));
 }
 

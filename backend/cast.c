@@ -57,9 +57,10 @@ static Val half_widen(Gen *g, Val word) {
   Val em = shl(g, iand(g, w, 0x7fff), 13);
   Val small = to_float(g, iadd(g, em, 113u << 23));
   small = LLVMBuildFSub(g->b, small, const_like(g, small, 0x1p-14), "");
-  Val bits = pick(g, below(g, em, 31u << 23), iadd(g, em, 112u << 23),
-                  iadd(g, em, 224u << 23));
-  bits = pick(g, below(g, em, 1u << 23), to_bits(g, small), bits);
+  Val real = iadd(g, em, 112u << 23), other = iadd(g, em, 224u << 23);
+  Val bits = pick(g, below(g, em, 31u << 23), real, other);
+  small = to_bits(g, small);
+  bits = pick(g, below(g, em, 1u << 23), small, bits);
   return to_float(g, LLVMBuildOr(g->b, bits, sign, ""));
 }
 
@@ -87,7 +88,8 @@ static Val bf16_widen(Gen *g, Val word) {
 
 static Val bf16_narrow(Gen *g, Val f) {
   Val bits = to_bits(g, f), up = shr(g, bits, 16);
-  Val r = LLVMBuildAdd(g->b, iadd(g, bits, 0x7fff), iand(g, up, 1), "");
+  Val r = iadd(g, bits, 0x7fff);
+  r = LLVMBuildAdd(g->b, r, iand(g, up, 1), "");
   Val quiet = LLVMBuildOr(g->b, up, const_like(g, up, 0x40), "");
   Val real = below(g, iand(g, bits, 0x7fffffff), 0x7f800001);
   r = pick(g, real, shr(g, r, 16), quiet);

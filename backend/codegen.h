@@ -54,6 +54,9 @@ Val add64(Gen *g, Val a, Val b);       /* nsw; folds constants */
 Val mul64(Gen *g, Val a, int64_t k);
 Val addr(Gen *g, Val base, Val byte_offset);        /* i8 gep, inbounds */
 Val addrk(Gen *g, Val base, int64_t byte_offset);
+/* base + i is bytes, and base + (i is + j js). */
+Val addr_at(Gen *g, Val base, Val i, int64_t is);
+Val addr_in(Gen *g, Val base, Val i, int64_t is, Val j, int64_t js);
 /* f32 loads and stores with a byte offset known now; align in bytes. */
 Val load_f32(Gen *g, Val p, int64_t off);
 Val load_vec(Gen *g, Val p, int64_t off, int align);

@@ -80,7 +80,7 @@ static void emit_tile(Gen *g, const Dense *d, const Spots *s, int rows,
                       Val row, Val w, Val off) {
   const Conv *cv = d->cv;
   Val acc[LOOP_CARRY_MAX], bias = NULL;
-  if (cv->b) bias = addr(g, value_ptr(g, cv->b), mul64(g, row, 4));
+  if (cv->b) bias = addr_at(g, value_ptr(g, cv->b), row, 4);
   for (int r = 0; r < rows; r++) {
     Val v = bias ? vsplat(g, load_f32(g, bias, 4 * r)) : vzero(g);
     for (int i = 0; i < s->t; i++) acc[r * s->t + i] = v;
@@ -92,7 +92,7 @@ static void emit_tile(Gen *g, const Dense *d, const Spots *s, int rows,
     loop_begin(g, &l, k64(g, 0), k64(g, cv->kh * cv->kw), 1, true, "tap");
     loop_carry(g, &l, &w);
     for (int i = 0; i < rows * s->t; i++) loop_carry(g, &l, &acc[i]);
-    Val tap = addr(g, blob_ptr(g, d->taps), mul64(g, l.iv, 4));
+    Val tap = addr_at(g, blob_ptr(g, d->taps), l.iv, 4);
     Val at = add64(g, off, load_index(g, tap, 0, 4));
     sum_channels(g, d, s, at, rows, &w, acc);
     loop_end(g, &l);
@@ -121,7 +121,7 @@ static void emit_panels(Gen *g, const Dense *d, const Run *run,
                         const Image *im, const Spots *s, Val q) {
   const Conv *cv = d->cv;
   int64_t k = 4 * cv->cg * cv->kh * cv->kw, done = 0;
-  Val group = addr(g, blob_ptr(g, d->weights), mul64(g, q, cv->og * k));
+  Val group = addr_at(g, blob_ptr(g, d->weights), q, cv->og * k);
   Val off = mul64(g, q, 4 * cv->cg * cv->xs[1]);
   for (int z = 0; z < 2; z++) {
     int rows = d->panels.size[z];
@@ -130,7 +130,7 @@ static void emit_panels(Gen *g, const Dense *d, const Run *run,
     Spots own;
     loop_begin(g, &p, k64(g, 0), k64(g, d->panels.n[z]), 1, true, "panel");
     Val row = add64(g, mul64(g, p.iv, rows), k64(g, done));
-    Val w = addr(g, group, mul64(g, row, k));
+    Val w = addr_at(g, group, row, k);
     row = add64(g, row, mul64(g, q, cv->og));
     if (!s) run_begin(g, d, run, im, &tile, &own);
     emit_tile(g, d, s ? s : &own, rows, row, w, off);

@@ -104,8 +104,9 @@ static Val load_x(Gen *g, const Depth *d, const Cols *co, Val p,
   int s = (int)d->cv->sx, lanes = g->t->lanes, odd[64];
   if (s == 2 && !co->exact && off % 8 == 4 && 2 * co->lanes > lanes) {
     for (int i = 0; i < lanes; i++) odd[i] = 2 * i + 1;
-    return vshuffle(g, load_vec(g, p, off - 4, 4),
-                    load_vec(g, p, off - 4 + 4 * lanes, 4), odd, lanes);
+    Val low = load_vec(g, p, off - 4, 4);
+    return vshuffle(g, low, load_vec(g, p, off - 4 + 4 * lanes, 4), odd,
+                    lanes);
   }
   if (!co->exact) return load_stride(g, p, off, s, co->lanes);
   if (s == 1) return load_lanes(g, p, off, co->lanes);
@@ -156,8 +157,7 @@ static void emit_band(Gen *g, const Depth *d, const Cols *co,
   const Conv *cv = d->cv;
   Val acc[BAND_MAX];
   for (int i = 0; i < band; i++) acc[i] = ch->bias ? ch->bias : vzero(g);
-  Val x = addr(g, ch->x, add64(g, mul64(g, oh, 4 * cv->sy * cv->xs[2]),
-                               mul64(g, ow, 4 * cv->sx)));
+  Val x = addr_in(g, ch->x, oh, 4 * cv->sy * cv->xs[2], ow, 4 * cv->sx);
   Val col = mul64(g, ow, 4);
   Val y = addr(g, ch->y, add64(g, mul64(g, oh, 4 * cv->ys[2]), col));
   Val r = NULL, mask = NULL;
@@ -192,7 +192,7 @@ static void emit_cols(Gen *g, const Depth *d, const Channel *ch, int band,
   }
   if (!d->gap) return;
   /* The pad columns behind each row, and so before the next. */
-  Val y = addr(g, ch->y, mul64(g, oh, 4 * d->cv->ys[2]));
+  Val y = addr_at(g, ch->y, oh, 4 * d->cv->ys[2]);
   for (int i = 0; i < band; i++) {
     int64_t end = i * d->cv->ys[2] + d->cv->ow;
     clear_run(g, y, end, end + d->gap);
@@ -221,11 +221,11 @@ static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
   Val w = value_ptr(g, cv->w), b = cv->b ? value_ptr(g, cv->b) : NULL;
   Loop l;
   loop_begin(g, &l, k64(g, 0), k64(g, cv->c), 1, true, "channel");
-  ch.x = addr(g, x, mul64(g, l.iv, 4 * cv->xs[1]));
-  ch.y = addr(g, y, mul64(g, l.iv, 4 * cv->ys[1]));
-  if (r) ch.r = addr(g, r, mul64(g, l.iv, 4 * cv->rs[1]));
-  ch.w = addr(g, w, mul64(g, l.iv, 4 * cv->kh * cv->kw));
-  if (b) ch.bias = vsplat(g, load_f32(g, addr(g, b, mul64(g, l.iv, 4)), 0));
+  ch.x = addr_at(g, x, l.iv, 4 * cv->xs[1]);
+  ch.y = addr_at(g, y, l.iv, 4 * cv->ys[1]);
+  if (r) ch.r = addr_at(g, r, l.iv, 4 * cv->rs[1]);
+  ch.w = addr_at(g, w, l.iv, 4 * cv->kh * cv->kw);
+  if (b) ch.bias = vsplat(g, load_f32(g, addr_at(g, b, l.iv, 4), 0));
   emit_channel(g, d, &ch);
   loop_end(g, &l);
 }

@@ -66,17 +66,17 @@ static void add_row(Gen *g, const Grad *t, const Tile *s, Val x, Val dy,
   Val count = LLVMBuildNSWSub(g->b, hi, lo, "");
   Val whole = LLVMBuildAnd(g->b, count, k64(g, -(int64_t)lanes), "");
   int64_t xstep = 4 * t->sw * t->xs[3], dstep = 4 * t->ds[3];
-  x = addr(g, x, mul64(g, lo, xstep));
-  dy = addr(g, dy, mul64(g, lo, dstep));
+  x = addr_at(g, x, lo, xstep);
+  dy = addr_at(g, dy, lo, dstep);
   Loop l;
   loop_begin(g, &l, k64(g, 0), whole, lanes, false, "j");
   carry_all(g, &l, s, acc);
-  add_vectors(g, t, s, addr(g, x, mul64(g, l.iv, xstep)),
-              addr(g, dy, mul64(g, l.iv, dstep)), NULL, acc);
+  Val at = addr_at(g, x, l.iv, xstep);
+  add_vectors(g, t, s, at, addr_at(g, dy, l.iv, dstep), NULL, acc);
   loop_end(g, &l);
   Val mask = lanes_below(g, LLVMBuildNSWSub(g->b, count, whole, ""));
-  add_vectors(g, t, s, addr(g, x, mul64(g, whole, xstep)),
-              addr(g, dy, mul64(g, whole, dstep)), mask, acc);
+  at = addr_at(g, x, whole, xstep);
+  add_vectors(g, t, s, at, addr_at(g, dy, whole, dstep), mask, acc);
 }
 
 /* ---- taps ------------------------------------------------------------ */
@@ -99,16 +99,13 @@ static void tap_build(Gen *g, const Grad *t, const Tile *s, Val u, Val v) {
   loop_begin(g, &i, lo, hi, 1, false, "i");
   carry_all(g, &i, s, acc);
   Val row = add64(g, mul64(g, i.iv, t->sh), top);
-  Val x = addr(g, s->x, add64(g, mul64(g, n.iv, 4 * t->xs[0]),
-                              mul64(g, row, 4 * t->xs[2])));
-  Val dy = addr(g, s->dy, add64(g, mul64(g, n.iv, 4 * t->ds[0]),
-                                mul64(g, i.iv, 4 * t->ds[2])));
-  add_row(g, t, s, addr(g, x, mul64(g, left, 4 * t->xs[3])), dy, jlo, jhi,
+  Val x = addr_in(g, s->x, n.iv, 4 * t->xs[0], row, 4 * t->xs[2]);
+  Val dy = addr_in(g, s->dy, n.iv, 4 * t->ds[0], i.iv, 4 * t->ds[2]);
+  add_row(g, t, s, addr_at(g, x, left, 4 * t->xs[3]), dy, jlo, jhi,
           acc);
   loop_end(g, &i);
   loop_end(g, &n);
-  Val out = addr(g, s->out, add64(g, mul64(g, u, 4 * t->ys[2]),
-                                  mul64(g, v, 4 * t->ys[3])));
+  Val out = addr_in(g, s->out, u, 4 * t->ys[2], v, 4 * t->ys[3]);
   for (int r = 0; r < s->rows; r++)
     for (int c = 0; c < s->cols; c++)
       store_f32(g, vsum(g, acc[r * s->cols + c]), out,
@@ -133,8 +130,8 @@ static void each_cols(Gen *g, const Grad *t, Tile s, int64_t count) {
   if (whole) {
     Loop l;
     loop_begin(g, &l, k64(g, 0), k64(g, whole), t->side, true, "c");
-    at.x = addr(g, s.x, mul64(g, l.iv, 4 * t->xs[1]));
-    at.out = addr(g, s.out, mul64(g, l.iv, 4 * t->ys[1]));
+    at.x = addr_at(g, s.x, l.iv, 4 * t->xs[1]);
+    at.out = addr_at(g, s.out, l.iv, 4 * t->ys[1]);
     at.cols = t->side;
     tile_build(g, t, &at);
     loop_end(g, &l);
@@ -154,8 +151,8 @@ static void each_rows(Gen *g, const Grad *t, Tile s, int64_t count,
   if (whole) {
     Loop l;
     loop_begin(g, &l, k64(g, 0), k64(g, whole), t->side, true, "o");
-    at.dy = addr(g, s.dy, mul64(g, l.iv, 4 * t->ds[1]));
-    at.out = addr(g, s.out, mul64(g, l.iv, 4 * t->ys[0]));
+    at.dy = addr_at(g, s.dy, l.iv, 4 * t->ds[1]);
+    at.out = addr_at(g, s.out, l.iv, 4 * t->ys[0]);
     at.rows = t->side;
     each_cols(g, t, at, cols);
     loop_end(g, &l);
@@ -177,9 +174,9 @@ void emit_conv2d_weight_grad(Gen *g, const Node *n) {
   Loop l;
   loop_begin(g, &l, k64(g, 0), k64(g, groups), 1, true, "group");
   int64_t cg = n->type.dim[1];
-  s.x = addr(g, s.x, mul64(g, l.iv, 4 * cg * t.xs[1]));
-  s.dy = addr(g, s.dy, mul64(g, l.iv, 4 * og * t.ds[1]));
-  s.out = addr(g, s.out, mul64(g, l.iv, 4 * og * t.ys[0]));
+  s.x = addr_at(g, s.x, l.iv, 4 * cg * t.xs[1]);
+  s.dy = addr_at(g, s.dy, l.iv, 4 * og * t.ds[1]);
+  s.out = addr_at(g, s.out, l.iv, 4 * og * t.ys[0]);
   each_rows(g, &t, s, og, cg);
   loop_end(g, &l);
   clear_halo(g, n);

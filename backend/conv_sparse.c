@@ -30,7 +30,7 @@ static int64_t pack_offsets(Gen *g, const Conv *cv) {
 /* Byte offset in x of a column. */
 static Val column_offset(Gen *g, const Sparse2d *d, Val col) {
   if (d->offsets < 0) return mul64(g, col, 4 * d->cv->xs[1]);
-  Val at = addr(g, blob_ptr(g, d->offsets), mul64(g, col, 4));
+  Val at = addr_at(g, blob_ptr(g, d->offsets), col, 4);
   return load_index(g, at, 0, 4);
 }
 
@@ -64,7 +64,7 @@ static void emit_head(Gen *g, const void *ctx, int units, int height,
     row[i] = add64(g, tile->first, row[i]);
     Val v = vzero(g);
     if (cv->b) {
-      Val at = addr(g, value_ptr(g, cv->b), mul64(g, row[i], 4));
+      Val at = addr_at(g, value_ptr(g, cv->b), row[i], 4);
       v = vsplat(g, load_f32(g, at, 0));
     }
     for (int j = 0; j < s->t; j++) acc[i * s->t + j] = v;
@@ -92,7 +92,7 @@ static void emit_group(Gen *g, const Sparse2d *d, const Spots *s, Val q,
   const Conv *cv = d->cv;
   Spots at = *s;
   for (int i = 0; i < s->t; i++)
-    at.x[i] = addr(g, s->x[i], mul64(g, q, 4 * cv->cg * cv->xs[1]));
+    at.x[i] = addr_at(g, s->x[i], q, 4 * cv->cg * cv->xs[1]);
   Tile tile = { d, &at, mul64(g, q, cv->og) };
   table_walk(g, &d->table, c, emit_head, &tile);
 }

@@ -75,12 +75,13 @@ Val unary_math(Gen *g, Op op, Val x, double p, double q) {
 /* frem is exact (fmodf of libm); the sign of b. */
 static Val floor_mod(Gen *g, Val a, Val b) {
   Val r = LLVMBuildFRem(g->b, a, b, ""), zero = const_like(g, a, 0);
-  Val other = LLVMBuildXor(
-      g->b, LLVMBuildFCmp(g->b, LLVMRealOLT, r, zero, ""),
-      LLVMBuildFCmp(g->b, LLVMRealOLT, b, zero, ""), "");
+  Val left = LLVMBuildFCmp(g->b, LLVMRealOLT, r, zero, "");
+  Val right = LLVMBuildFCmp(g->b, LLVMRealOLT, b, zero, "");
+  Val other = LLVMBuildXor(g->b, left, right, "");
   Val some = LLVMBuildFCmp(g->b, LLVMRealUNE, r, zero, "");
-  return LLVMBuildSelect(g->b, LLVMBuildAnd(g->b, other, some, ""),
-                         LLVMBuildFAdd(g->b, r, b, ""), r, "");
+  Val sum = LLVMBuildFAdd(g->b, r, b, "");
+  return LLVMBuildSelect(g->b, LLVMBuildAnd(g->b, other, some, ""), sum, r,
+                         "");
 }
 
 Val binary_math(Gen *g, Op op, Val a, Val b) {

@@ -38,11 +38,13 @@ static Val sign_int(Gen *g, Val x) {
 }
 
 Val unary_int(Gen *g, Op op, Elem e, Val x) {
+  Val v;
   switch (op) {
     case OP_NEG: return LLVMBuildNeg(g->b, x, "");
     case OP_ABS:
-      return LLVMBuildSelect(g->b, less(g, e, x, const_like(g, x, 0)),
-                             LLVMBuildNeg(g->b, x, ""), x, "");
+      v = LLVMBuildNeg(g->b, x, "");
+      return LLVMBuildSelect(g->b, less(g, e, x, const_like(g, x, 0)), v, x,
+                             "");
     case OP_SIGN: return sign_int(g, x);
     case OP_SQUARE: return LLVMBuildMul(g->b, x, x, "");
     default: unreachable();

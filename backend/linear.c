@@ -66,9 +66,9 @@ static void each_rows(Gen *g, const Linear *l, RowsBody *body,
   if (whole > l->block) {
     Loop rows;
     loop_begin(g, &rows, k64(g, 0), k64(g, whole), l->block, true, "rows");
-    at.x = addr(g, x, mul64(g, rows.iv, 4 * l->xrow));
-    at.y = addr(g, y, mul64(g, rows.iv, 4 * l->yrow));
-    if (r) at.r = addr(g, r, mul64(g, rows.iv, 4 * l->rrow));
+    at.x = addr_at(g, x, rows.iv, 4 * l->xrow);
+    at.y = addr_at(g, y, rows.iv, 4 * l->yrow);
+    if (r) at.r = addr_at(g, r, rows.iv, 4 * l->rrow);
     body(g, l, ctx, &at);
     loop_end(g, &rows);
   } else {
@@ -151,7 +151,7 @@ static void dense_tile(Gen *g, const Linear *l, const Panel *p,
   for (int i = 0; i < n * chains; i++) acc[i] = vzero(g);
   int64_t whole = l->k / chains * chains;
   for (int i = 0; l->b && i < p->t; i++) {
-    Val at = addr(g, value_ptr(g, l->b), mul64(g, out, 4));
+    Val at = addr_at(g, value_ptr(g, l->b), out, 4);
     int lanes = i + 1 < p->t ? g->t->lanes : p->last;
     Val b = load_lanes(g, at, 4 * (int64_t)i * g->t->lanes, lanes);
     for (int r = 0; r < rows->n; r++) acc[r * p->t + i] = b;
@@ -187,8 +187,7 @@ static void emit_panels(Gen *g, const Linear *l, Panel *p) {
   Loop loop;
   loop_begin(g, &loop, k64(g, 0), k64(g, p->count), 1, true, "panel");
   DenseCtx d = { p, NULL, NULL };
-  d.w = addr(g, blob_ptr(g, p->weights),
-             mul64(g, loop.iv, 4 * width * l->k));
+  d.w = addr_at(g, blob_ptr(g, p->weights), loop.iv, 4 * width * l->k);
   d.out = add64(g, mul64(g, loop.iv, width), k64(g, p->first));
   each_rows(g, l, dense_rows, &d);
   loop_end(g, &loop);
@@ -200,22 +199,23 @@ static void emit_computed(Gen *g, const Linear *l) {
   Loop row, col, k;
   value_strides(l->w, s);
   loop_begin(g, &row, k64(g, 0), k64(g, l->rows), 1, true, "row");
-  Val x = addr(g, value_ptr(g, l->x), mul64(g, row.iv, 4 * l->xrow));
-  Val y = addr(g, value_ptr(g, l->n), mul64(g, row.iv, 4 * l->yrow));
+  Val x = addr_at(g, value_ptr(g, l->x), row.iv, 4 * l->xrow);
+  Val y = addr_at(g, value_ptr(g, l->n), row.iv, 4 * l->yrow);
   loop_begin(g, &col, k64(g, 0), k64(g, l->m), 1, true, "col");
-  Val w = addr(g, value_ptr(g, l->w), mul64(g, col.iv, 4 * s[0]));
+  Val w = addr_at(g, value_ptr(g, l->w), col.iv, 4 * s[0]);
   Val at = mul64(g, col.iv, 4), acc = kf(g, 0), r = NULL;
   if (l->b) acc = load_f32(g, addr(g, value_ptr(g, l->b), at), 0);
   loop_begin(g, &k, k64(g, 0), k64(g, l->k), 1, l->k > 0, "k");
   loop_carry(g, &k, &acc);
-  acc = fma_(g, load_f32(g, addr(g, x, mul64(g, k.iv, 4 * l->xk)), 0),
-             load_f32(g, addr(g, w, mul64(g, k.iv, 4 * s[1])), 0), acc);
+  Val xk = load_f32(g, addr_at(g, x, k.iv, 4 * l->xk), 0);
+  acc = fma_(g, xk, load_f32(g, addr_at(g, w, k.iv, 4 * s[1]), 0), acc);
   loop_end(g, &k);
   if (l->r) {
-    r = addr(g, value_ptr(g, l->r), mul64(g, row.iv, 4 * l->rrow));
+    r = addr_at(g, value_ptr(g, l->r), row.iv, 4 * l->rrow);
     r = load_f32(g, addr(g, r, at), 0);
   }
-  store_f32(g, epilogue(g, l->n, acc, r), addr(g, y, at), 0);
+  acc = epilogue(g, l->n, acc, r);
+  store_f32(g, acc, addr(g, y, at), 0);
   loop_end(g, &col);
   loop_end(g, &row);
 }
@@ -250,7 +250,7 @@ static void sparse_step(Gen *g, const Linear *l, const Table *t, int r,
                         const Rows *rows, Cursor *c, Val *acc) {
   Val col;
   table_columns(g, t, c, 1, &col);
-  Val x = addr(g, rows->x, mul64(g, col, 4 * l->xk));
+  Val x = addr_at(g, rows->x, col, 4 * l->xk);
   Val w = load_n(g, c->value, 0, r);
   for (int i = 0; i < rows->n; i++) {
     Val s = splat_n(g, load_f32(g, x, 4 * i * l->xrow), r);

@@ -26,12 +26,12 @@ static void sums_line(Gen *g, const void *ctx, Val *p, int n) {
   Loop l;
   loop_begin(g, &l, k64(g, 0), k64(g, s->dim), 1, true, "sum");
   loop_carry(g, &l, &sum);
-  Val at = addr(g, from, mul64(g, l.iv, reverse ? -s->from : s->from));
+  Val at = addr_at(g, from, l.iv, reverse ? -s->from : s->from);
   Val x = n ? load_lanes_of(g, s->e, at, 0, n) : load_elem(g, s->e, at, 0);
   Val old = sum;
   sum = s->e == F32 ? LLVMBuildFAdd(g->b, sum, x, "")
                     : LLVMBuildAdd(g->b, sum, x, "");
-  at = addr(g, to, mul64(g, l.iv, reverse ? -s->to : s->to));
+  at = addr_at(g, to, l.iv, reverse ? -s->to : s->to);
   Val y = exclusive ? old : sum;
   if (n) store_lanes_of(g, s->e, y, at, 0, n);
   else store_elem(g, s->e, y, at, 0);
@@ -87,8 +87,7 @@ static void slice_copy(Gen *g, const Lookup *l, Val table, Val slice, Val i) {
   NestArg from = t.arg[0], to = t.arg[1];
   t.arg[0] = to, t.arg[1] = from;
   t.arg[0].at = slice;
-  t.arg[1].at = addr(g, table, mul64(g, clamped(g, i, l->size),
-                                     l->axis_bytes));
+  t.arg[1].at = addr_at(g, table, clamped(g, i, l->size), l->axis_bytes);
   nest_copy(g, &t);
 }
 
@@ -99,7 +98,7 @@ static void slice_add(Gen *g, const Lookup *l, Val table, Val slice, Val i) {
   if_begin(g, &f, LLVMBuildICmp(g->b, LLVMIntULT, i, k64(g, l->size), ""));
   t.nargs = 3;
   t.arg[2] = t.arg[1], t.arg[1] = t.arg[0];
-  t.arg[0].at = t.arg[1].at = addr(g, table, mul64(g, i, l->axis_bytes));
+  t.arg[0].at = t.arg[1].at = addr_at(g, table, i, l->axis_bytes);
   t.arg[2].at = slice;
   nest_map(g, &t, body_add, l);
   if_end(g, &f);
@@ -115,9 +114,10 @@ static void lookup_walk(Gen *g, const Lookup *l, int k, Val table, Val slice,
   }
   Loop loop;
   loop_begin(g, &loop, k64(g, 0), k64(g, l->dim[k]), 1, true, "i");
-  lookup_walk(g, l, k + 1, addr(g, table, mul64(g, loop.iv, l->table[k])),
-              addr(g, slice, mul64(g, loop.iv, l->slices[k])),
-              addr(g, index, mul64(g, loop.iv, l->at[k])));
+  table = addr_at(g, table, loop.iv, l->table[k]);
+  slice = addr_at(g, slice, loop.iv, l->slices[k]);
+  index = addr_at(g, index, loop.iv, l->at[k]);
+  lookup_walk(g, l, k + 1, table, slice, index);
   loop_end(g, &loop);
 }
 
@@ -162,8 +162,8 @@ static bool lookup_any(const Lookup *l) {
 
 void emit_gather(Gen *g, const Node *n) {
   Lookup l = lookup_of(n, n->in[0], n);
-  lookup_walk(g, &l, 0, value_ptr(g, n->in[0]), value_ptr(g, n),
-              value_ptr(g, l.index));
+  Val table = value_ptr(g, n->in[0]), slice = value_ptr(g, n);
+  lookup_walk(g, &l, 0, table, slice, value_ptr(g, l.index));
   clear_halo(g, n);
 }
 
@@ -174,9 +174,10 @@ void emit_scatter_add(Gen *g, const Node *n) {
   nest_over(g, &t, n);
   nest_add(g, &t, n->in[0]);
   nest_copy(g, &t);
-  if (lookup_any(&l))
-    lookup_walk(g, &l, 0, value_ptr(g, n), value_ptr(g, n->in[2]),
-                value_ptr(g, l.index));
+  if (lookup_any(&l)) {
+    Val table = value_ptr(g, n), slice = value_ptr(g, n->in[2]);
+    lookup_walk(g, &l, 0, table, slice, value_ptr(g, l.index));
+  }
   clear_halo(g, n);
 }
 
@@ -240,8 +241,8 @@ static void blocks(Gen *g, Val block, bool vector, const Val key[2],
   hi = LLVMBuildLShr(g->b, n, const_like(g, n, 32), "");
   hi = LLVMBuildTrunc(g->b, hi, t32, "");
   Val c[4] = { lo, hi, LLVMConstNull(t32), LLVMConstNull(t32) };
-  philox_rounds(g, c, vector ? vsplat(g, key[0]) : key[0],
-                vector ? vsplat(g, key[1]) : key[1]);
+  Val low = vector ? vsplat(g, key[0]) : key[0];
+  philox_rounds(g, c, low, vector ? vsplat(g, key[1]) : key[1]);
   for (int k = 0; k < 4; k++) {
     Val top = LLVMBuildLShr(g->b, c[k], const_like(g, c[k], 8), "");
     Val f = LLVMBuildSIToFP(g->b, top, real, "");
@@ -270,17 +271,17 @@ void emit_random(Gen *g, const Node *n) {
   if (full) {
     loop_begin(g, &l, k64(g, 0), k64(g, full / 4), g->t->lanes, true, "b");
     blocks(g, l.iv, true, key, w);
-    Val all = interleave(g, interleave(g, w[0], w[2]),
-                         interleave(g, w[1], w[3]));
+    Val even = interleave(g, w[0], w[2]);
+    Val all = interleave(g, even, interleave(g, w[1], w[3]));
     LLVMSetAlignment(LLVMBuildStore(g->b, all,
-                                    addr(g, to, mul64(g, l.iv, 16))), 4);
+                                    addr_at(g, to, l.iv, 16)), 4);
     loop_end(g, &l);
   }
   if (full < whole) {
     loop_begin(g, &l, k64(g, full / 4), k64(g, whole / 4), 1, true, "b");
     blocks(g, l.iv, false, key, w);
     for (int k = 0; k < 4; k++)
-      store_f32(g, w[k], addr(g, to, mul64(g, l.iv, 16)), 4 * k);
+      store_f32(g, w[k], addr_at(g, to, l.iv, 16), 4 * k);
     loop_end(g, &l);
   }
   if (whole == count) return;

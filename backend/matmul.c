@@ -104,9 +104,11 @@ typedef struct Block {
 } Block;
 
 static At at_moved(Gen *g, const At *at, const Block *b, Val i) {
-  return (At){ addr(g, at->a, mul64(g, i, b->a)),
-               addr(g, at->b, mul64(g, i, b->b)),
-               addr(g, at->y, mul64(g, i, b->y)) };
+  At r;
+  r.a = addr_at(g, at->a, i, b->a);
+  r.b = addr_at(g, at->b, i, b->b);
+  r.y = addr_at(g, at->y, i, b->y);
+  return r;
 }
 
 /* Run body for all of an axis, `size` at a time, and for what is left. */

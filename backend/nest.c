@@ -132,6 +132,10 @@ typedef struct Walk {
   const void *ctx;
 } Walk;
 
+static Val arg_at(Gen *g, const NestArg *a, Val base, Val i, int axis) {
+  return addr_at(g, base, i, a->stride[axis] * arg_size(a));
+}
+
 /* n elements at index i of the last axis; fixed[k] is the value of an
  * argument that does not move along it. */
 static void walk_run(Gen *g, const Walk *w, const Val *p, Val *fixed, Val i, int n) {
@@ -140,14 +144,12 @@ static void walk_run(Gen *g, const Walk *w, const Val *p, Val *fixed, Val i, int
   Val in[NEST_ARGS];
   for (int k = 1; k < t->nargs; k++) {
     const NestArg *a = &t->arg[k];
-    int64_t s = a->stride[axis];
-    in[k - 1] = fixed[k] ? fixed[k]
-                         : load_run(g, a, addr(g, p[k], mul64(g, i, s *
-                                    arg_size(a))), s, n);
+    Val at = fixed[k] ? NULL : arg_at(g, a, p[k], i, axis);
+    in[k - 1] = at ? load_run(g, a, at, a->stride[axis], n) : fixed[k];
   }
   Val v = byte_of(g, t->arg[0].elem, w->body(g, w->ctx, in));
   store_lanes_of(g, t->arg[0].elem, v,
-                 addr(g, p[0], mul64(g, i, arg_size(&t->arg[0]))), 0, n);
+                 addr_at(g, p[0], i, arg_size(&t->arg[0])), 0, n);
 }
 
 static void walk_scalar(Gen *g, const Walk *w, const Val *p) {
@@ -168,10 +170,8 @@ static void walk_each(Gen *g, const Walk *w, int axis, const Val *base,
   Loop l;
   loop_begin(g, &l, k64(g, from), k64(g, to), 1, true, "i");
   for (int k = 0; k < t->nargs; k++)
-    p[k] = t->arg[k].scalar
-             ? base[k]
-             : addr(g, base[k], mul64(g, l.iv, t->arg[k].stride[axis] *
-                                      arg_size(&t->arg[k])));
+    p[k] = t->arg[k].scalar ? base[k]
+                            : arg_at(g, &t->arg[k], base[k], l.iv, axis);
   then(g, w, axis + 1, p);
   loop_end(g, &l);
 }
@@ -240,8 +240,7 @@ typedef struct Lines {
 static void lines_at(Gen *g, const Lines *w, int axis, const Val *base,
                      Val index, Val *p) {
   for (int k = 0; k < w->t->nargs; k++)
-    p[k] = addr(g, base[k], mul64(g, index, w->t->arg[k].stride[axis] *
-                                  arg_size(&w->t->arg[k])));
+    p[k] = arg_at(g, &w->t->arg[k], base[k], index, axis);
 }
 
 static bool lines_dense(const Lines *w, int axis) {

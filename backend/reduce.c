@@ -89,7 +89,7 @@ static void fold_run(Gen *g, const Fold *f, Val p, int64_t dim, Val *acc) {
     Loop l;
     loop_begin(g, &l, k64(g, 0), k64(g, full), step, true, "run");
     for (int c = 0; c < CHAINS; c++) loop_carry(g, &l, &acc[c]);
-    Val at = addr(g, p, mul64(g, l.iv, 4));
+    Val at = addr_at(g, p, l.iv, 4);
     for (int c = 0; c < CHAINS; c++)
       acc[c] = fold_step(g, op, f->e, acc[c],
                          load_lanes_of(g, f->e, at, 4 * c * lanes, lanes));
@@ -127,7 +127,7 @@ static void fold_axes(Gen *g, const Fold *f, int axis, Val p, bool along,
   Loop l;
   loop_begin(g, &l, k64(g, 0), k64(g, t->dim[axis]), 1, true, "fold");
   for (int c = 0; c < (along ? CHAINS : 1); c++) loop_carry(g, &l, &acc[c]);
-  Val at = addr(g, p, mul64(g, l.iv, fold_bytes(f, 1, axis)));
+  Val at = addr_at(g, p, l.iv, fold_bytes(f, 1, axis));
   fold_axes(g, f, axis + 1, at, along, n, acc);
   loop_end(g, &l);
 }
@@ -161,12 +161,13 @@ static void fold_across(Gen *g, const Fold *f, Val to, Val x) {
     Loop l;
     loop_begin(g, &l, k64(g, 0), k64(g, full), lanes, true, "v");
     Val off = mul64(g, l.iv, 4);
-    fold_results(g, f, addr(g, to, off), addr(g, x, off), lanes);
+    Val at = addr(g, to, off);
+    fold_results(g, f, at, addr(g, x, off), lanes);
     loop_end(g, &l);
   }
-  if (full < dim)
-    fold_results(g, f, addrk(g, to, 4 * full), addrk(g, x, 4 * full),
-                 (int)(dim - full));
+  if (full == dim) return;
+  to = addrk(g, to, 4 * full);
+  fold_results(g, f, to, addrk(g, x, 4 * full), (int)(dim - full));
 }
 
 static void fold_kept(Gen *g, const Fold *f, int axis, Val to, Val x) {
@@ -182,9 +183,9 @@ static void fold_kept(Gen *g, const Fold *f, int axis, Val to, Val x) {
   }
   Loop l;
   loop_begin(g, &l, k64(g, 0), k64(g, t->dim[axis]), 1, true, "i");
-  fold_kept(g, f, axis + 1,
-            addr(g, to, mul64(g, l.iv, fold_bytes(f, 0, axis))),
-            addr(g, x, mul64(g, l.iv, fold_bytes(f, 1, axis))));
+  to = addr_at(g, to, l.iv, fold_bytes(f, 0, axis));
+  fold_kept(g, f, axis + 1, to,
+            addr_at(g, x, l.iv, fold_bytes(f, 1, axis)));
   loop_end(g, &l);
 }
 

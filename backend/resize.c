@@ -58,11 +58,11 @@ static void columns(Gen *g, const Resize *r, const Row *row, Val at, int n) {
     for (int k = 0; k < 2; k++)
       w[k] = load_vec(g, addr(g, blob_ptr(g, r->col[2 + k]), off), 0, 4);
     side[0] = mix(g, v, gather_f32(g, row->x[0], hi, step), w[0], w[1]);
-    side[1] = mix(g, gather_f32(g, row->x[1], lo, step),
-                  gather_f32(g, row->x[1], hi, step), w[0], w[1]);
+    Val low = gather_f32(g, row->x[1], lo, step);
+    side[1] = mix(g, low, gather_f32(g, row->x[1], hi, step), w[0], w[1]);
     v = mix(g, side[0], side[1], row->w[0], row->w[1]);
   }
-  Val y = addr(g, row->y, mul64(g, at, 4 * r->ys[3]));
+  Val y = addr_at(g, row->y, at, 4 * r->ys[3]);
   if (r->ys[3] == 1) {
     store_lanes(g, v, y, 0, n);
     return;
@@ -90,12 +90,12 @@ static void rows_all(Gen *g, const Resize *r, Val x, Val y) {
   Val off = mul64(g, l.iv, 4);
   for (int k = 0; k < (r->blend ? 2 : 1); k++) {
     Val i = load_index(g, addr(g, blob_ptr(g, r->row[k]), off), 0, 4);
-    row.x[k] = addr(g, x, mul64(g, i, 4 * r->xs[2]));
+    row.x[k] = addr_at(g, x, i, 4 * r->xs[2]);
     if (r->blend)
       row.w[k] = vsplat(
           g, load_f32(g, addr(g, blob_ptr(g, r->row[2 + k]), off), 0));
   }
-  row.y = addr(g, y, mul64(g, l.iv, 4 * r->ys[2]));
+  row.y = addr_at(g, y, l.iv, 4 * r->ys[2]);
   columns_all(g, r, &row);
   loop_end(g, &l);
 }
@@ -113,11 +113,11 @@ void emit_resize(Gen *g, const Node *n) {
   Val x = value_ptr(g, n->in[0]), y = value_ptr(g, n);
   Loop li, lc;
   loop_begin(g, &li, k64(g, 0), k64(g, d[0]), 1, true, "n");
-  Val xn = addr(g, x, mul64(g, li.iv, 4 * r.xs[0]));
-  Val yn = addr(g, y, mul64(g, li.iv, 4 * r.ys[0]));
+  Val xn = addr_at(g, x, li.iv, 4 * r.xs[0]);
+  Val yn = addr_at(g, y, li.iv, 4 * r.ys[0]);
   loop_begin(g, &lc, k64(g, 0), k64(g, d[1]), 1, true, "c");
-  rows_all(g, &r, addr(g, xn, mul64(g, lc.iv, 4 * r.xs[1])),
-           addr(g, yn, mul64(g, lc.iv, 4 * r.ys[1])));
+  Val from = addr_at(g, xn, lc.iv, 4 * r.xs[1]);
+  rows_all(g, &r, from, addr_at(g, yn, lc.iv, 4 * r.ys[1]));
   loop_end(g, &lc);
   loop_end(g, &li);
   clear_halo(g, n);

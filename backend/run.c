@@ -120,7 +120,7 @@ static void state_fill(Gen *g, const State *s, Val to) {
   Loop l;
   loop_begin(g, &l, k64(g, 0), k64(g, n), 1, true, "fill");
   store_elem(g, e, const_of(g, &literal),
-             addr(g, to, mul64(g, l.iv, (int64_t)elem_size(e))), 0);
+             addr_at(g, to, l.iv, (int64_t)elem_size(e)), 0);
   loop_end(g, &l);
 }
 

@@ -61,15 +61,14 @@ static Val soft_loop(Gen *g, const Soft *s, const Line *l, SoftPass pass,
     Loop i;
     loop_begin(g, &i, k64(g, 0), k64(g, full), width, true, "soft");
     loop_carry(g, &i, &acc);
-    acc = soft_step(g, pass, addr(g, l->to, mul64(g, i.iv, 4 * s->to)),
-                    addr(g, l->from, mul64(g, i.iv, 4 * s->from)), n, k, acc);
+    Val to = addr_at(g, l->to, i.iv, 4 * s->to);
+    acc = soft_step(g, pass, to, addr_at(g, l->from, i.iv, 4 * s->from), n,
+                    k, acc);
     loop_end(g, &i);
   }
-  if (full < s->dim)
-    acc = soft_step(g, pass, addrk(g, l->to, 4 * full),
-                    addrk(g, l->from, 4 * full), (int)(s->dim - full), k,
-                    acc);
-  return acc;
+  if (full == s->dim) return acc;
+  Val to = addrk(g, l->to, 4 * full), from = addrk(g, l->from, 4 * full);
+  return soft_step(g, pass, to, from, (int)(s->dim - full), k, acc);
 }
 
 /* Fold the lanes of a vector; every lane of the result is the fold. */

@@ -208,9 +208,9 @@ void conv_clear_rows(Gen *g, const Conv *cv) {
   int64_t pitch = cv->ys[2], line = cv->oh * pitch;
   Loop image, plane;
   loop_begin(g, &image, k64(g, 0), k64(g, cv->batch), 1, true, "image");
-  Val at = addr(g, value_ptr(g, cv->n), mul64(g, image.iv, 4 * cv->ys[0]));
+  Val at = addr_at(g, value_ptr(g, cv->n), image.iv, 4 * cv->ys[0]);
   loop_begin(g, &plane, k64(g, 0), k64(g, cv->o), 1, true, "plane");
-  Val p = addr(g, at, mul64(g, plane.iv, 4 * cv->ys[1]));
+  Val p = addr_at(g, at, plane.iv, 4 * cv->ys[1]);
   clear_run(g, p, -halo[0] * pitch - halo[2], 0);
   clear_run(g, p, line, line + max64(halo[1] * pitch + halo[3], 0));
   loop_end(g, &plane);
@@ -233,7 +233,7 @@ void conv_spots(Gen *g, const Conv *cv, const Vectors *vs, Val v, int t,
   s->mask = NULL;
   x = addrk(g, x, -4 * (cv->top * cv->xs[2] + cv->left));
   if (vs->table >= 0) {
-    Val row = addr(g, blob_ptr(g, vs->table), mul64(g, v, 12));
+    Val row = addr_at(g, blob_ptr(g, vs->table), v, 12);
     for (int i = 0; i < t; i++) {
       s->x[i] = addr(g, x, load_index(g, row, 12 * i, 4));
       s->y[i] = addr(g, y, load_index(g, row, 12 * i + 4, 4));
@@ -244,7 +244,7 @@ void conv_spots(Gen *g, const Conv *cv, const Vectors *vs, Val v, int t,
   int64_t step = 4 * g->t->lanes;
   Val off = add64(g, mul64(g, v, step), k64(g, 4 * vs->first));
   if (vs->mask >= 0)
-    s->mask = addr(g, blob_ptr(g, vs->mask), mul64(g, v, mask_bytes(g)));
+    s->mask = addr_at(g, blob_ptr(g, vs->mask), v, mask_bytes(g));
   for (int i = 0; i < t; i++) {
     s->x[i] = addrk(g, addr(g, x, off), i * step);
     s->y[i] = addrk(g, addr(g, y, off), i * step);
@@ -266,11 +266,11 @@ void spot_store(Gen *g, const Conv *cv, const Spots *s, int i, Val acc,
                 Val plane) {
   Val r = NULL;
   if (cv->r)
-    r = load_lanes(g, addr(g, s->r[i], mul64(g, plane, 4 * cv->rs[1])), 0,
+    r = load_lanes(g, addr_at(g, s->r[i], plane, 4 * cv->rs[1]), 0,
                    s->v->lanes);
   Val out = epilogue(g, cv->n, acc, r);
   if (s->mask) out = vmask(g, s->mask, i * mask_bytes(g), out);
-  store_lanes(g, out, addr(g, s->y[i], mul64(g, plane, 4 * cv->ys[1])), 0,
+  store_lanes(g, out, addr_at(g, s->y[i], plane, 4 * cv->ys[1]), 0,
               s->v->lanes);
 }
 
@@ -294,9 +294,9 @@ void conv_images(Gen *g, const Conv *cv, ImageBody *body, void *ctx) {
   }
   Loop l;
   loop_begin(g, &l, k64(g, 0), k64(g, cv->batch), 1, true, "image");
-  x = addr(g, x, mul64(g, l.iv, 4 * cv->xs[0]));
-  y = addr(g, y, mul64(g, l.iv, 4 * cv->ys[0]));
-  if (r) r = addr(g, r, mul64(g, l.iv, 4 * cv->rs[0]));
+  x = addr_at(g, x, l.iv, 4 * cv->xs[0]);
+  y = addr_at(g, y, l.iv, 4 * cv->ys[0]);
+  if (r) r = addr_at(g, r, l.iv, 4 * cv->rs[0]);
   body(g, ctx, x, y, r);
   loop_end(g, &l);
 }

@@ -66,8 +66,8 @@ Val vm_sqrt(Gen *g, Val x) { return intrinsic1(g, "llvm.sqrt", x); }
 
 /* |x| with the sign of s. */
 Val vm_with_sign(Gen *g, Val x, Val s) {
-  Val top = LLVMBuildAnd(g->b, bits_of(g, s),
-                         iconst(g, bits_of(g, s), 0x80000000u), "");
+  Val top = bits_of(g, s);
+  top = LLVMBuildAnd(g->b, top, iconst(g, top, 0x80000000u), "");
   return bits_to(g, LLVMBuildOr(g->b, bits_of(g, x), top, ""));
 }
 
@@ -95,11 +95,13 @@ static Val exp_reduce(Gen *g, Val x, Val *k) {
   const double magic = 12582912;
   Val m = const_like(g, x, magic);
   Val t = fma_(g, x, const_like(g, x, 1.44269504088896341), m);
-  *k = LLVMBuildSub(g->b, bits_of(g, t), bits_of(g, m), "");
+  *k = bits_of(g, t);
+  *k = LLVMBuildSub(g->b, *k, bits_of(g, m), "");
   Val n = sub(g, t, m);
   Val r = fma_(g, n, const_like(g, x, -ln2_hi), x);
   r = fma_(g, n, const_like(g, x, -ln2_lo), r);
-  return fma_(g, mul(g, r, r), POLY(g, r, exp_poly), r);
+  Val rr = mul(g, r, r);
+  return fma_(g, rr, POLY(g, r, exp_poly), r);
 }
 
 /* 2^k for -126 <= k <= 127. */
@@ -114,7 +116,8 @@ Val vm_exp(Gen *g, Val x) {
   /* In two factors: 2^k itself may be no float. */
   Val half = LLVMBuildAShr(g->b, k, iconst(g, k, 1), "");
   Val rest = LLVMBuildSub(g->b, k, half, "");
-  return mul(g, mul(g, e, exp2_int(g, half)), exp2_int(g, rest));
+  e = mul(g, e, exp2_int(g, half));
+  return mul(g, e, exp2_int(g, rest));
 }
 
 Val vm_expm1_neg(Gen *g, Val x) {
@@ -169,7 +172,7 @@ static const float tanh_poly[] = { -0.333333194f, 0.133326024f,
 Val vm_tanh(Gen *g, Val x) {
   Val a = vm_abs(g, x), one = const_like(g, x, 1);
   Val z = mul(g, x, x);
-  Val small = fma_(g, mul(g, x, z), POLY(g, z, tanh_poly), x);
+  Val xz = mul(g, x, z), small = fma_(g, xz, POLY(g, z, tanh_poly), x);
   Val e = vm_exp(g, add(g, a, a));
   Val q = dvd(g, const_like(g, x, 2), add(g, e, one));
   Val large = vm_with_sign(g, sub(g, one, q), x);
@@ -221,9 +224,10 @@ static Val erfc_large(Gen *g, Val a, Val u, double scale) {
   Val e = vm_exp(g, mul(g, hi, minus));
   e = fma_(g, mul(g, lo, minus), e, e);
   Val two = const_like(g, a, 2);
-  Val t = dvd(g, sub(g, a, two), add(g, a, two));
-  Val q = dvd(g, POLY(g, t, erfc_poly),
-              fma_(g, a, two, const_like(g, a, 1)));
+  Val t = sub(g, a, two);
+  t = dvd(g, t, add(g, a, two));
+  Val q = POLY(g, t, erfc_poly);
+  q = dvd(g, q, fma_(g, a, two, const_like(g, a, 1)));
   return mul(g, e, q);
 }
 
@@ -242,8 +246,8 @@ Val vm_gelu(Gen *g, Val x) {
   Val c = erfc_large(g, a, u, 0.5);
   /* Above 0 by u, which is finite: infinity stays. */
   Val over = mul(g, mul(g, u, const_like(g, x, 0.5)), c);
-  Val large = vm_select(g, LLVMRealOLT, x, const_like(g, x, 0),
-                        mul(g, h, c), sub(g, x, over));
+  Val hc = mul(g, h, c), large = sub(g, x, over);
+  large = vm_select(g, LLVMRealOLT, x, const_like(g, x, 0), hc, large);
   Val small = fma_(g, h, erf_small(g, mul(g, x, root)), h);
   return vm_select(g, LLVMRealOLT, a, const_like(g, x, erf_split), small,
                    large);

@@ -52,9 +52,10 @@ static Val wave_small(Gen *g, Val x, int shift) {
   Val q, r = quarter_reduce(g, x, &q);
   q = LLVMBuildAdd(g->b, q, const_like(g, q, shift), "");
   Val z = mul(g, r, r), one = const_like(g, x, 1);
-  Val s = fma_(g, mul(g, r, z), vm_poly(g, z, sin_poly, 3), r);
+  Val rz = mul(g, r, z), zz = mul(g, z, z);
+  Val s = fma_(g, rz, vm_poly(g, z, sin_poly, 3), r);
   Val c = fma_(g, z, const_like(g, z, -0.5), one);
-  c = fma_(g, mul(g, z, z), vm_poly(g, z, cos_poly, 3), c);
+  c = fma_(g, zz, vm_poly(g, z, cos_poly, 3), c);
   Val v = LLVMBuildSelect(g->b, int_is(g, q, 1), c, s, "");
   Val minus = LLVMBuildFNeg(g->b, v, "");
   return LLVMBuildSelect(g->b, int_is(g, q, 2), minus, v, "");
@@ -126,7 +127,7 @@ Val vm_atan2(Gen *g, Val y, Val x) {
   t = vm_select(g, LLVMRealOEQ, hi, zero, zero, t);
   t = vm_select(g, LLVMRealOEQ, lo, inf, const_like(g, x, 1), t);
   Val z = mul(g, t, t);
-  Val a = fma_(g, mul(g, t, z), vm_poly(g, z, atan_poly, 8), t);
+  Val tz = mul(g, t, z), a = fma_(g, tz, vm_poly(g, z, atan_poly, 8), t);
   a = LLVMBuildSelect(g->b, steep, sub(g, const_like(g, x, M_PI_2), a), a,
                       "");
   Val left = LLVMBuildBitCast(g->b, x, like(x, g->i32), "");

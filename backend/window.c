@@ -122,16 +122,15 @@ static Val cell_plane(Gen *g, const Win *v, const Cell *c, Val x, Val w,
   loop_begin(g, &ly, c->ky0, c->ky1, 1, false, "ky");
   loop_carry(g, &ly, &acc);
   Val row = add64(g, c->row, mul64(g, ly.iv, v->dh));
-  Val line = addr(g, x, mul64(g, row, 4 * v->xs[2]));
+  Val line = addr_at(g, x, row, 4 * v->xs[2]);
   loop_begin(g, &lx, c->kx0, c->kx1, 1, false, "kx");
   loop_carry(g, &lx, &acc);
   Val col = add64(g, c->col, mul64(g, lx.iv, v->dw));
-  Val p = addr(g, line, mul64(g, col, 4 * v->xs[3]));
+  Val p = addr_at(g, line, col, 4 * v->xs[3]);
   Val k = NULL;
   if (w) {
-    Val off = add64(g, mul64(g, ly.iv, 4 * v->ws[2]),
-                    mul64(g, lx.iv, 4 * v->ws[3]));
-    k = load_f32(g, addr(g, w, off), 0);
+    Val at = addr_in(g, w, ly.iv, 4 * v->ws[2], lx.iv, 4 * v->ws[3]);
+    k = load_f32(g, at, 0);
     if (c->lanes) k = vsplat(g, k);
   }
   acc = tap(g, v, load_apart(g, p, v->sw * v->xs[3], c->lanes), k, acc);
@@ -180,9 +179,9 @@ static Val cell_conv(Gen *g, const Win *v, const Cell *c) {
   int64_t count = v->C / v->groups;
   loop_begin(g, &l, k64(g, 0), k64(g, count), 1, count > 0, "c");
   loop_carry(g, &l, &acc);
-  acc = cell_plane(g, v, c, addr(g, c->x, mul64(g, l.iv, 4 * v->xs[1])),
-                   addr(g, c->w, mul64(g, l.iv, 4 * v->ws[1])), tap_conv,
-                   acc);
+  Val x = addr_at(g, c->x, l.iv, 4 * v->xs[1]);
+  acc = cell_plane(g, v, c, x, addr_at(g, c->w, l.iv, 4 * v->ws[1]),
+                   tap_conv, acc);
   loop_end(g, &l);
   return acc;
 }
@@ -192,12 +191,12 @@ static void cell_build(Gen *g, const Win *v, Cell c, Val ow, bool inside) {
   c.col = index64(g, ow, v->sw, v->left);
   c.kx0 = k64(g, 0), c.kx1 = k64(g, v->kw);
   if (!inside) clip_steps(g, c.col, v->W, v->kw, v->dw, &c.kx0, &c.kx1);
-  Val y = addr(g, c.y, mul64(g, ow, 4 * v->ys[3]));
+  Val y = addr_at(g, c.y, ow, 4 * v->ys[3]);
   Val out;
   if (v->w) {
     Val r = NULL, acc = cell_conv(g, v, &c);
     if (v->r)
-      r = load_apart(g, addr(g, c.r, mul64(g, ow, 4 * v->rs[3])), v->rs[3],
+      r = load_apart(g, addr_at(g, c.r, ow, 4 * v->rs[3]), v->rs[3],
                      c.lanes);
     out = epilogue(g, v->n, acc, r);
   } else {
@@ -246,8 +245,8 @@ static void plane_build(Gen *g, const Win *v, Cell c) {
   loop_begin(g, &l, k64(g, 0), k64(g, v->OH), 1, true, "oh");
   c.row = index64(g, l.iv, v->sh, v->top);
   clip_steps(g, c.row, v->H, v->kh, v->dh, &c.ky0, &c.ky1);
-  c.y = addr(g, c.y, mul64(g, l.iv, 4 * v->ys[2]));
-  if (v->r) c.r = addr(g, c.r, mul64(g, l.iv, 4 * v->rs[2]));
+  c.y = addr_at(g, c.y, l.iv, 4 * v->ys[2]);
+  if (v->r) c.r = addr_at(g, c.r, l.iv, 4 * v->rs[2]);
   row_build(g, v, c);
   loop_end(g, &l);
 }
@@ -261,17 +260,13 @@ static Cell planes_at(Gen *g, const Win *v, Val i, Val o) {
     int64_t each = v->O / v->groups;
     Val group = each == 1 ? o : LLVMBuildUDiv(g->b, o, k64(g, each), "");
     ch = mul64(g, group, v->C / v->groups);
-    c.w = addr(g, v->wp, add64(g, mul64(g, o, 4 * v->ws[0]),
-                               mul64(g, group, 4 * v->wgroup)));
-    if (v->bias) c.bias = load_f32(g, addr(g, v->bp, mul64(g, o, 4)), 0);
+    c.w = addr_in(g, v->wp, o, 4 * v->ws[0], group, 4 * v->wgroup);
+    if (v->bias) c.bias = load_f32(g, addr_at(g, v->bp, o, 4), 0);
   }
-  c.x = addr(g, v->xp, add64(g, mul64(g, i, 4 * v->xs[0]),
-                             mul64(g, ch, 4 * v->xs[1])));
-  c.y = addr(g, v->yp, add64(g, mul64(g, i, 4 * v->ys[0]),
-                             mul64(g, o, 4 * v->ys[1])));
+  c.x = addr_in(g, v->xp, i, 4 * v->xs[0], ch, 4 * v->xs[1]);
+  c.y = addr_in(g, v->yp, i, 4 * v->ys[0], o, 4 * v->ys[1]);
   if (v->r)
-    c.r = addr(g, v->rp, add64(g, mul64(g, i, 4 * v->rs[0]),
-                               mul64(g, o, 4 * v->rs[1])));
+    c.r = addr_in(g, v->rp, i, 4 * v->rs[0], o, 4 * v->rs[1]);
   return c;
 }
 

@@ -68,6 +68,7 @@ elif [ build-san/Makefile -nt configure ] ||
   step configure-san san_configure; then
   cd "$top" || exit 1
   suite san build-san TAMIS_QUICK=1
+  step same-bytes sh tests/same_bytes.sh build/tamis build-san/tamis
   for f in tests/fuzz/fuzz_*.c; do
     kind=${f#tests/fuzz/fuzz_}
     kind=${kind%.c}
