@@ -20,6 +20,13 @@ static GraphGen body_begin(GraphGen *g, int64_t steps) {
   return s;
 }
 
+/* A body without a result is none. */
+static void body_drop(GraphGen *g, GraphGen *s) {
+  g->funcs = s->funcs;
+  text_free(&s->params);
+  text_free(&s->body);
+}
+
 /* What it declared counts on; its text goes in front of the model. */
 static void body_end(GraphGen *g, GraphGen *s, const char *head,
                      const char *tail) {
@@ -130,6 +137,10 @@ bool gen_call(GraphGen *g) {
   gen_states_see(g, s);
   body_ops(s);
   int n = results_choose(s, 0, MAX_RANK, g->max_elems, out);
+  if (n == 0) {
+    body_drop(g, s);
+    return false;
+  }
   Text head = {0};
   text_printf(&head, "func %s(", name);
   print_inputs(s, &head, true);
@@ -296,7 +307,7 @@ bool gen_scan(GraphGen *g) {
   scan_head(b, &s, out, block, name, &head);
   scan_results(g, b, &s, out);
   if (any) body_end(g, b, head.s, tail.s);
-  else text_free(&b->params), text_free(&b->body), g->funcs = b->funcs;
+  else body_drop(g, b);
   if (any) scan_write(g, &s, name);
   text_free(&head);
   text_free(&tail);
