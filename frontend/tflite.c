@@ -22,7 +22,7 @@ static void op_write(Tf *t) {
   enum { N = sizeof table / sizeof *table };
   int code = t->op->code;
   TfWriter *w = NULL;
-  const char *types = "f:f";
+  const char *types = "ff?f:f";
   if (code == CODE_CUSTOM) {
     w = tf_custom_writer(t->op->custom);
   } else if (code >= 0 && code < N) {
@@ -31,8 +31,6 @@ static void op_write(Tf *t) {
   }
   if (!w)
     tf_refuse(t, "%s", "");
-  else if (t->op->nout < 1)
-    tf_refuse(t, "no result");
   else if (tf_types_ok(t, types))
     w(t);
 }

@@ -142,11 +142,14 @@ const char *tf_value(Tf *t, TfTensor *x, Form f);
 const char *tf_operand(Tf *t, TfTensor *x, Form f);
 /* A number as a scalar of an element type, "0.5" or "i32(5)". */
 const char *tf_scalar(Tf *t, Elem e, double v);
-/* PLANES when an operand of rank 4 is held only so. */
+/* PLANES when x, of rank 4, is held only so. */
+Form tf_held(const TfTensor *x);
+/* The form of an op that keeps the axes: PLANES when operand 0 and result 0
+ * have rank 4 and an operand is held only so. */
 Form tf_form(Tf *t);
 int64_t tf_elems(const TfTensor *x);
 /* Where axis `i` of the file (may be negative) lies in a form; -1: x has no
- * such axis. */
+ * such axis.  Only what has rank 4 is held in planes. */
 int tf_axis(const TfTensor *x, int64_t i, Form f);
 /* The type of a tensor in a form. */
 Type tf_form_type(const TfTensor *x, Form f);

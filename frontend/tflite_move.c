@@ -66,9 +66,12 @@ static const char *mirrored(Tf *t, const char *v, int axis, int64_t start,
 
 /* Mode 0 leaves the element at the edge out, 1 repeats it. */
 bool tf_write_mirror_pad(Tf *t) {
-  int64_t by[2 * MAX_RANK], edge = flat_int(t->op->options, 0, 1, 0) == 0;
+  int64_t by[2 * MAX_RANK], mode = flat_int(t->op->options, 0, 1, 0);
+  int64_t edge = mode == 0;
   if (!tf_arity(t, 2))
     return false;
+  if (mode != 0 && mode != 1)
+    return tf_refuse(t, "mode %lld", (long long)mode);
   TfTensor *x = tf_in(t, 0);
   if (tf_ints(t, tf_in(t, 1), by, 2 * MAX_RANK) != 2 * x->rank)
     return tf_refuse(t, "sizes that are computed");

@@ -33,8 +33,8 @@ bool tf_write_reduce(Tf *t) {
   if (n < 0)
     return false;
   bool keep = flat_bool(t->op->options, 0);
-  Form f = tf_form(t);
-  if (f == FORM_PLANES && !order_stays(axes, n, keep))
+  Form f = tf_held(x);
+  if (f == FORM_PLANES && !order_stays(axes, n, keep && y->rank == 4))
     f = FORM_FILE;
   for (int k = 0; k < n; k++)
     moved[k] = tf_axis(x, axes[k], f);

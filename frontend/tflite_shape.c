@@ -19,7 +19,7 @@ bool tf_write_transpose(Tf *t) {
   int n = tf_ints(t, tf_in(t, 1), order, MAX_RANK);
   if (!x || n != x->rank)
     return tf_refuse(t, "an order that is computed");
-  Form f = tf_form(t);
+  Form f = tf_held(x);
   for (int i = 0; i < n; i++) {
     int axis = tf_axis(x, order[i], f);
     if (axis < 0)
@@ -38,7 +38,7 @@ bool tf_write_concat(Tf *t) {
   Form f = tf_form(t);
   Text s = {0};
   int n = 0;
-  if (!y || !t->op->nin || tf_axis(y, axis, f) < 0)
+  if (tf_axis(y, axis, f) < 0)
     return tf_refuse(t, "axis %lld", (long long)axis);
   for (int i = 0; i < t->op->nin; i++) {
     TfTensor *x = tf_in(t, i);
@@ -59,15 +59,16 @@ bool tf_write_pack(Tf *t) {
   int64_t one[MAX_RANK];
   int axis = y ? tf_axis(y, flat_int(t->op->options, 1, 4, 0), FORM_FILE)
                : -1;
-  if (axis < 0 || !t->op->nin)
+  if (axis < 0)
     return tf_refuse(t, "an axis that the result does not have");
+  if (!tf_arity(t, t->op->nin))
+    return false;
   memcpy(one, y->dim, sizeof one);
   one[axis] = 1;
   Text s = {0};
   text_puts(&s, "");
   for (int i = 0; i < t->op->nin; i++) {
-    TfTensor *x = tf_in(t, i);
-    const char *v = x ? tf_value(t, x, FORM_FILE) : "0.0";
+    const char *v = tf_value(t, tf_in(t, i), FORM_FILE);
     text_printf(&s, "%s%s", i ? ", " : "",
                 tf_temp(t, "reshape(%s, shape=%s)", v,
                         tf_list(t, one, y->rank)));
@@ -94,14 +95,15 @@ bool tf_write_unpack(Tf *t) {
 bool tf_write_pad(Tf *t) {
   int64_t by[2 * MAX_RANK], before[MAX_RANK], after[MAX_RANK];
   double value = 0;
-  TfTensor *x = tf_in(t, 0);
-  if (!x || !tf_out(t, 0) ||
+  TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0);
+  if (!x || !y ||
       tf_ints(t, tf_in(t, 1), by, 2 * MAX_RANK) != 2 * x->rank)
     return tf_refuse(t, "sizes that are computed");
   if (tf_in(t, 2) && !tf_number(t, tf_in(t, 2), &value))
     return tf_refuse(t, "a value that is computed");
   /* Planes that grow are there for a window. */
-  bool planes = x->rank == 4 && !by[0] && !by[1] && !by[6] && !by[7];
+  bool planes = x->rank == 4 && y->rank == 4 && !by[0] && !by[1] &&
+                !by[6] && !by[7];
   Form f = planes ? FORM_PLANES : tf_form(t);
   for (int i = 0; i < x->rank; i++) {
     before[tf_axis(x, i, f)] = by[2 * i];

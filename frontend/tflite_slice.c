@@ -170,31 +170,41 @@ bool tf_write_strided_slice(Tf *t) {
 
 /* ---- several parts -------------------------------------------------- */
 
-/* The axis comes first in SPLIT and last in SPLIT_V. */
-static bool split_write(Tf *t, TfTensor *x, TfTensor *at) {
+/* Parts of the sizes given, where -1 leaves it to the result; NULL: of one
+ * size. */
+static bool split_write(Tf *t, TfTensor *x, TfTensor *at,
+                        const int64_t *sizes) {
   int64_t axis, from = 0;
-  Form f = x && x->rank == 4 && !x->value[FORM_FILE] &&
-           x->value[FORM_PLANES] ? FORM_PLANES : FORM_FILE;
   if (!x || tf_ints(t, at, &axis, 1) != 1 ||
       tf_axis(x, axis, FORM_FILE) < 0)
     return tf_refuse(t, "an axis that is computed");
+  Form f = tf_held(x);
   int k = tf_axis(x, axis, FORM_FILE);
   const char *v = tf_value(t, x, f);
   for (int i = 0; i < t->op->nout; i++) {
     const TfTensor *y = tf_out(t, i);
-    if (y->rank != x->rank || y->dim[k] > x->dim[k] - from)
+    int64_t size = sizes ? sizes[i] : x->dim[k] / t->op->nout;
+    if (y->rank != x->rank || y->dim[k] > x->dim[k] - from ||
+        (size != y->dim[k] && !(sizes && size == -1)))
       return tf_refuse(t, "parts that do not fit");
     tf_give(t, i, f, "%s", slice_call(t, v, tf_axis(x, axis, f), from,
                                       from + y->dim[k], 1));
     from += y->dim[k];
   }
-  return true;
+  return from == x->dim[k] ||
+         tf_refuse(t, "parts of %lld in all along an axis of size %lld",
+                   (long long)from, (long long)x->dim[k]);
 }
 
+/* The axis comes first in SPLIT and last in SPLIT_V. */
 bool tf_write_split(Tf *t) {
-  return split_write(t, tf_in(t, 1), tf_in(t, 0));
+  return split_write(t, tf_in(t, 1), tf_in(t, 0), NULL);
 }
 
 bool tf_write_split_v(Tf *t) {
-  return split_write(t, tf_in(t, 0), tf_in(t, 2));
+  int n = t->op->nout;
+  int64_t *sizes = arena_array(t->a, int64_t, (size_t)n);
+  if (tf_ints(t, tf_in(t, 1), sizes, n) != n)
+    return tf_refuse(t, "sizes that are computed");
+  return split_write(t, tf_in(t, 0), tf_in(t, 2), sizes);
 }

@@ -70,19 +70,40 @@ static bool type_ok(Tf *t, const char *what, const TfTensor *x, char letter,
   return true;
 }
 
+/* Whether there are as many as the letters up to a colon say. */
+static bool count_ok(Tf *t, const char *what, const char *letters, int n) {
+  int all = (int)strcspn(letters, ":*"), least = (int)strcspn(letters, "?:*");
+  int most = all - (least < all);   /* without the mark */
+  bool any = letters[all] == '*';
+  if (n >= least && (any || n <= most))
+    return true;
+  const char *more = most > least
+    ? arena_printf(t->a, " or %d", most) : "";
+  return tf_refuse(t, "expected %s%d%s %s%s, found %d",
+                   any ? "at least " : "", least, more, what,
+                   most == 1 ? "" : "s", n);
+}
+
+/* The letter of the next one. */
+static const char *letter_next(const char *at) {
+  if (at[1] == '*')
+    return at;
+  return at[1] == '?' ? at + 2 : at + 1;
+}
+
 bool tf_types_ok(Tf *t, const char *types) {
   int shared = -1;
   const char *at = types, *results = strchr(types, ':') + 1;
-  for (int i = 0; i < t->op->nin; i++) {
+  if (!count_ok(t, "operand", at, t->op->nin) ||
+      !count_ok(t, "result", results, t->op->nout))
+    return false;
+  for (int i = 0; i < t->op->nin; i++, at = letter_next(at)) {
     const TfTensor *x = tf_in(t, i);
     if (x && !type_ok(t, "an operand", x, *at, &shared))
       return false;
-    at += at[1] != ':';
   }
-  for (int i = 0; i < t->op->nout; i++) {
+  for (int i = 0; i < t->op->nout; i++, results = letter_next(results))
     if (!type_ok(t, "a result", tf_out(t, i), *results, &shared))
       return false;
-    results += results[1] != 0;
-  }
   return true;
 }

@@ -10,6 +10,7 @@ int tf_axis(const TfTensor *x, int64_t i, Form f) {
     i += x->rank;
   if (i < 0 || i >= x->rank)
     return -1;
+  ensure(f == FORM_FILE || x->rank == 4);
   return f == FORM_PLANES ? planes[i] : (int)i;
 }
 
@@ -43,6 +44,7 @@ static const char *const_param(Tf *t, const TfTensor *x, Form f) {
   static const int planes[] = {0, 3, 1, 2};
   if (f == FORM_FILE)
     return tf_param(t, NULL, x, &view, NULL, &type);
+  ensure(x->rank <= 4);
   view.rank = type.rank = 4;
   for (int i = 0; i < 4; i++)
     view.dim[i] = i < 4 - x->rank ? 1 : x->dim[i - (4 - x->rank)];
@@ -53,13 +55,24 @@ static const char *const_param(Tf *t, const TfTensor *x, Form f) {
 
 /* ---- forms ---------------------------------------------------------- */
 
-Form tf_form(Tf *t) {
+Form tf_held(const TfTensor *x) {
+  return x->rank == 4 && !x->value[FORM_FILE] && x->value[FORM_PLANES]
+         ? FORM_PLANES : FORM_FILE;
+}
+
+static Form any_held(Tf *t) {
   for (int i = 0; i < t->op->nin; i++) {
     const TfTensor *x = tf_in(t, i);
-    if (x && x->rank == 4 && !x->value[FORM_FILE] && x->value[FORM_PLANES])
+    if (x && tf_held(x) == FORM_PLANES)
       return FORM_PLANES;
   }
   return FORM_FILE;
+}
+
+Form tf_form(Tf *t) {
+  const TfTensor *x = tf_in(t, 0);
+  return x && x->rank == 4 && tf_out(t, 0)->rank == 4 ? any_held(t)
+                                                      : FORM_FILE;
 }
 
 /* Where one of the axes that change places has only one index, nothing
@@ -204,7 +217,7 @@ Form tf_broadcast_form(Tf *t) {
     if (x && (x->rank > 4 || (x->rank != 4 && !tf_const(t, x))))
       return FORM_FILE;
   }
-  return tf_form(t);
+  return any_held(t);
 }
 
 int tf_axes(Tf *t, int i, const TfTensor *x, int64_t *axes) {

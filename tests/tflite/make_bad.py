@@ -54,6 +54,9 @@ def references(bad):
     bad("tensor_negative", lambda n, x: n.op("RELU", [-2], [[1, 4]]))
     bad("operand_absent", lambda n, x: n.op("ADD", [x, -1], [[1, 4]]))
     bad("operands_few", lambda n, x: n.op("ADD", [x], [[1, 4]]))
+    bad("operands_many", lambda n, x: n.op("RELU", [x] * 4, [[1, 4]]))
+    bad("operands_none", lambda n, x: n.op("PACK", [], [[0, 4]]))
+    bad("results_many", lambda n, x: n.op("RELU", [x], [[1, 4]] * 2)[0])
 
 
 def types(bad):
@@ -101,10 +104,65 @@ def operators(bad):
     bad("blocks", lambda n, x: n.op(
         "BATCH_TO_SPACE_ND", [x, n.ints("b", 2), n.const(
             "c", np.zeros((1, 2), np.int32))], [[1, 8]]))
+    bad("mirror_mode", lambda n, x: n.op(
+        "MIRROR_PAD", [x, n.const("p", np.array([[0, 0], [1, 0]],
+                                                np.int32))], [[1, 5]],
+        "MirrorPadOptions", [(0, "i8", 7)]))
+    bad("pack_absent", lambda n, x: n.op(
+        "PACK", [x, -1], [[2, 1, 4]], "PackOptions", [(0, "i32", 2)]))
+    bad("split_part", lambda n, x: n.op(
+        "SPLIT", [n.const("a", np.int32(1)), x], [[1, 2], [1, 1]],
+        "SplitOptions", [(0, "i32", 2)])[0])
+    bad("split_few", lambda n, x: n.op(
+        "SPLIT_V", [x, n.ints("s", 2, 1), n.const("a", np.int32(1))],
+        [[1, 2], [1, 1]], "SplitVOptions", [(0, "i32", 2)])[0])
+    bad("split_sizes", lambda n, x: n.op(
+        "SPLIT_V", [x, n.ints("s", 3, 1), n.const("a", np.int32(1))],
+        [[1, 2], [1, 2]], "SplitVOptions", [(0, "i32", 2)])[0])
     bad("no_variable", lambda n, x: n.op(
         "RNN", [x, n.random("w", [3, 4]), n.random("r", [3, 3]),
                 n.random("b", [3]), n.random("h", [1, 3])], [[1, 3]],
         "RNNOptions"))
+
+
+def planes(bad):
+    """What a convolution gives, then a result or an operand of a rank that
+    its form does not have."""
+    def conv(n, x):
+        return n.op("CONV_2D", [x, n.random("w", [3, 1, 1, 4]), -1],
+                    [[1, 1, 1, 3]], "Conv2DOptions",
+                    [(1, "i32", 1), (2, "i32", 1)])
+
+    def wide(n):
+        return n.random("z", [7, 7, 7, 1, 1, 1, 1, 1])
+
+    def case(name, build):
+        bad("planes_" + name, lambda n, x: build(n, conv(n, n.op(
+            "RESHAPE", [x], [[1, 1, 1, 4]]))))
+    eight = [7, 7, 7, 1, 1, 1, 1, 1]
+    for op, options in [("RELU", None), ("SOFTMAX", None),
+                        ("CAST", "CastOptions")]:
+        case(op.lower(), lambda n, y, op=op, options=options: n.op(
+            op, [y], [eight], options))
+    case("pad", lambda n, y: n.op("PAD", [y, n.const("p", np.array(
+        [[0, 0], [1, 0], [0, 1], [0, 0]], np.int32))], [eight]))
+    case("slice", lambda n, y: n.op(
+        "SLICE", [y, n.ints("b", 0, 0, 0, 0), n.ints("s", 1, 1, 1, 3)],
+        [eight]))
+    case("sum", lambda n, y: n.op("SUM", [y, n.ints("a", 0)], [eight],
+                                  "ReducerOptions", [(0, "bool", True)]))
+    case("transpose", lambda n, y: n.op(
+        "TRANSPOSE", [y, n.ints("p", 0, 3, 1, 2)], [eight]))
+    case("concat", lambda n, y: n.op(
+        "CONCATENATION", [y, y], [eight], "ConcatenationOptions",
+        [(0, "i32", 7)]))
+    case("concat_wide", lambda n, y: n.op(
+        "CONCATENATION", [wide(n), y], [eight], "ConcatenationOptions",
+        [(0, "i32", 7)]))
+    case("operands", lambda n, y: n.op("RELU", [wide(n), y], [eight]))
+    case("operands_pad", lambda n, y: n.op(
+        "PADV2", [wide(n), n.const("p", np.zeros((8, 2), np.int32)),
+                  n.const("v", np.float32(1)), y], [eight]))
 
 
 def sparse(bad):
@@ -141,4 +199,5 @@ def run(Net, save):
     references(bad)
     types(bad)
     operators(bad)
+    planes(bad)
     sparse(bad)
