@@ -11,7 +11,13 @@ typedef LLVMValueRef Val;
 
 /* Packed weights and tables of the whole artifact, in one read-only
  * section; kernels append and get the offset. */
-typedef struct Blob { uint8_t *at; size_t n, cap; } Blob;
+enum { BLOB_KNOWN = 1024 };
+typedef struct Piece { size_t offset, size; } Piece;
+typedef struct Blob {
+  uint8_t *at;
+  size_t n, cap;
+  Piece known[BLOB_KNOWN];   /* by a hash of how they begin */
+} Blob;
 
 typedef struct Gen {
   LLVMContextRef c;
@@ -144,6 +150,9 @@ Val buffer_ptr(Gen *g, const Node *n);
 int state_slot(const Gen *g, const Func *f);
 int io_slots(const Gen *g, const Func *f);
 /* Append bytes to the weights blob; returns the offset, aligned. */
+int64_t blob_append(Gen *g, const void *p, size_t size, int align);
+/* The same, or the offset of equal bytes that are there: what several
+ * kernels share is stored once. */
 int64_t blob_add(Gen *g, const void *p, size_t size, int align);
 Val blob_ptr(Gen *g, int64_t offset);
 /* Strides (elements) of a value; ensures that it is unblocked. */

@@ -245,7 +245,7 @@ static void code_build(Emission *e) {
   steps_build(e);
   /* Reads of whole vectors at the end of the weights stay inside. */
   static const char slack[ARENA_ALIGN];
-  blob_add(g, slack, sizeof slack, 4);
+  blob_append(g, slack, sizeof slack, 4);
   e->info->weight_bytes = (int64_t)g->blob.n;
   run_build(e);
   code_check(g->m);

@@ -15,7 +15,7 @@ static void blob_reserve(Blob *b, size_t n) {
   ensure(b->at);
 }
 
-int64_t blob_add(Gen *g, const void *p, size_t size, int align) {
+int64_t blob_append(Gen *g, const void *p, size_t size, int align) {
   Blob *b = &g->blob;
   size_t off = (b->n + (size_t)align - 1) / (size_t)align * (size_t)align;
   blob_reserve(b, off + size);
@@ -23,6 +23,19 @@ int64_t blob_add(Gen *g, const void *p, size_t size, int align) {
   if (size) memcpy(b->at + off, p, size);
   b->n = off + size;
   return (int64_t)off;
+}
+
+/* Of the pieces that begin alike the latest is known. */
+int64_t blob_add(Gen *g, const void *p, size_t size, int align) {
+  Blob *b = &g->blob;
+  uint64_t h = hash_mix(size ^ hash_bytes(p, size < 64 ? size : 64));
+  Piece *old = &b->known[h % BLOB_KNOWN];
+  if (old->size == size && old->offset % (size_t)align == 0 && size &&
+      !memcmp(b->at + old->offset, p, size))
+    return (int64_t)old->offset;
+  int64_t off = blob_append(g, p, size, align);
+  *old = (Piece){ (size_t)off, size };
+  return off;
 }
 
 Val blob_ptr(Gen *g, int64_t offset) { return addrk(g, g->weights, offset); }
