@@ -33,7 +33,7 @@ WeightFile *npy_parse(Arena *a, Diags *d, const char *path, Buffer *buf);
 /* A TensorFlow Lite file (tflite.c): the model as a text of the language,
  * appended to `out`, or as a Source; and the weights that the text mentions.
  * What is not supported is EXIT_UNSUPPORTED. */
-bool tflite_text(Diags *d, const char *path, const Buffer *buf, Text *out);
+bool tflite_text(Diags *d, const char *path, Buffer *buf, Text *out);
 Source *tflite_source(Arena *a, Diags *d, const char *path);
 WeightFile *tflite_parse(Arena *a, Diags *d, const char *path, Buffer *buf);
 bool path_is_tflite(const char *path);   /* by its end */

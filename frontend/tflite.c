@@ -189,8 +189,8 @@ static bool model_write(Tf *t, Text *out) {
   return ok;
 }
 
-static Tf tf_open(Arena *a, Diags *d, const char *path, const Buffer *buf) {
-  return (Tf){.a = a, .d = d, .path = path,
+static Tf tf_open(Arena *a, Diags *d, const char *path, Buffer *buf) {
+  return (Tf){.a = a, .d = d, .path = path, .buf = buf,
               .flat = {.p = buf->data, .n = buf->size}};
 }
 
@@ -207,7 +207,7 @@ bool path_is_tflite(const char *path) {
   return n > 7 && !strcmp(path + n - 7, ".tflite");
 }
 
-bool tflite_text(Diags *d, const char *path, const Buffer *buf, Text *out) {
+bool tflite_text(Diags *d, const char *path, Buffer *buf, Text *out) {
   Arena *a = arena_new();
   Tf t = tf_open(a, d, path, buf);
   bool ok = model_write(&t, out);

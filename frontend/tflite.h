@@ -28,6 +28,7 @@ typedef struct TfTensor {
   int64_t dim[MAX_RANK];
   const uint8_t *data;   /* NULL: computed when the net runs */
   size_t size;
+  bool folded;           /* the data do not lie in the file */
   FlatTable sparsity;    /* pos 0: none */
   int producer;          /* number of its op, -1: none */
   const char *value[2];  /* by Form; NULL: not held so */
@@ -57,8 +58,9 @@ typedef struct Tf {
   Arena *a;
   Diags *d;
   const char *path;      /* of the file */
+  Buffer *buf;           /* the file */
   FlatBuf flat;
-  size_t errors;         /* of d before */
+  int64_t made;          /* elements of constants that the file lacks */
   Vec(TfTensor) tensors;
   Vec(TfOp) ops;
   Vec(int) inputs;
@@ -69,6 +71,7 @@ typedef struct Tf {
   Text states;           /* of the model */
   Map names, paths;      /* that are taken */
   Vec(TfParam) params;
+  Map known;             /* paths of those outside of blocks, by content */
   Vec(const char *) refused;
 } Tf;
 
@@ -97,7 +100,10 @@ bool tf_types_ok(Tf *t, const char *types);
  * NULL when x is computed or is no constant. */
 const TfTensor *tf_const(const Tf *t, const TfTensor *x);
 /* The values, row-major, of type tf_elem(x); NULL after an error. */
-uint8_t *tf_values(Tf *t, const TfTensor *x);
+Buffer *tf_values(Tf *t, const TfTensor *x);
+/* Whether n elements more may be made that the file does not hold: a small
+ * file cannot ask for much memory. */
+bool tf_room(Tf *t, int64_t n);
 /* A constant list of at most `max` integers; -1: it is none. */
 int tf_ints(Tf *t, const TfTensor *x, int64_t *out, int max);
 /* One constant number, which a double holds. */
@@ -153,12 +159,18 @@ int64_t tf_elems(const TfTensor *x);
 int tf_axis(const TfTensor *x, int64_t i, Form f);
 /* The type of a tensor in a form. */
 Type tf_form_type(const TfTensor *x, Form f);
+/* A param of these values, with a path like the one wished for; outside of
+ * blocks the one that there is, if it is the same. */
+const char *tf_param_add(Tf *t, TfParam p, const char *wish);
 /* A param of the op, "weight", from the values of a constant. */
 const char *tf_param(Tf *t, const char *name, const TfTensor *x,
                      const Type *view, const int *order, const Type *type);
 /* The value seen as another shape; nothing is written where it is that. */
 const char *tf_reshape(Tf *t, const char *v, const TfTensor *x,
                        const int64_t *dim, int rank);
+/* Whether places in x are i32, as they are worked out; else the op is
+ * refused. */
+bool tf_fits_i32(Tf *t, const TfTensor *x);
 /* A value of places as i32. */
 const char *tf_places(Tf *t, TfTensor *x);
 /* ", b=..." of operand i, as a param where it is constant; "": absent. */

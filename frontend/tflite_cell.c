@@ -26,11 +26,11 @@ const char *tf_cell_param(Tf *t, Cell *c, const char *name, TfTensor *x) {
   TfParam p = {.src = from, .view = type, .type = type, .inner = c->block};
   for (int i = 0; i < type.rank; i++)
     p.order[i] = i;
-  p.path = tf_fresh_path(t, arena_printf(t->a, "%s.%s", c->path, name));
-  vec_push(t->a, &t->params, p);
+  const char *path = tf_param_add(t, p, arena_printf(t->a, "%s.%s", c->path,
+                                                     name));
   if (!c->block)
-    return p.path;
-  const char *own = p.path + strlen(c->path) + 1;
+    return path;
+  const char *own = path + strlen(c->path) + 1;
   text_printf(&c->params, "  param %s: ", own);
   type_print(&c->params, &type);
   text_puts(&c->params, ";\n");

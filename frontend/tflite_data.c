@@ -53,16 +53,19 @@ static void numbers_read(const TfTensor *x, size_t n, uint8_t *out) {
     out[i] = out[i] != 0;
 }
 
-static uint8_t *dense_values(Tf *t, const TfTensor *x) {
+/* What needs no conversion stays where it lies in the file. */
+static Buffer *dense_values(Tf *t, const TfTensor *x) {
   size_t n = (size_t)tf_elems(x);
   if (x->size != n * number_size(x)) {
     tf_error(t, "tensor '%s': expected %zu bytes of data, found %zu",
              x->name, n * number_size(x), x->size);
     return NULL;
   }
-  uint8_t *v = arena_alloc(t->a, n * elem_size((Elem)tf_elem(x)) + 8);
-  numbers_read(x, n, v);
-  return v;
+  if (x->type != TF_FLOAT16 && x->type != TF_BOOL && !x->folded)
+    return buffer_slice(t->buf, (size_t)(x->data - t->buf->data), x->size);
+  Buffer *b = buffer_new(n * elem_size((Elem)tf_elem(x)));
+  numbers_read(x, n, b->data);
+  return b;
 }
 
 /* ---- sparse encodings ----------------------------------------------- */
@@ -222,24 +225,37 @@ static bool walk_setup(Walk *w) {
   return levels_fit(w);
 }
 
-static uint8_t *sparse_values(Tf *t, const TfTensor *x) {
+static Buffer *sparse_values(Tf *t, const TfTensor *x) {
   Walk w = {.t = t, .x = x, .nfrom = x->size / number_size(x)};
   int64_t n = tf_elems(x);
-  /* Few values cannot ask for much memory. */
-  if ((uint64_t)n > ((uint64_t)t->flat.n << 12)) {
+  if (!tf_room(t, n)) {
     walk_error(&w, "its shape is too large for the file");
     return NULL;
   }
   if (!walk_setup(&w))
     return NULL;
-  float *from = arena_array(t->a, float, w.nfrom + 1);
-  numbers_read(x, w.nfrom, (uint8_t *)from);
-  w.from = from;
-  w.to = arena_array(t->a, float, (size_t)n + 1);
-  return n == 0 || walk_level(&w, 0, 0) ? (uint8_t *)w.to : NULL;
+  Buffer *from = buffer_new(w.nfrom * sizeof *w.from);
+  Buffer *to = buffer_new((size_t)n * sizeof *w.to);
+  numbers_read(x, w.nfrom, from->data);
+  w.from = (const float *)(void *)from->data;
+  w.to = (float *)(void *)to->data;
+  bool ok = n == 0 || walk_level(&w, 0, 0);
+  buffer_unref(from);
+  if (ok)
+    return to;
+  buffer_unref(to);
+  return NULL;
 }
 
-uint8_t *tf_values(Tf *t, const TfTensor *x) {
+bool tf_room(Tf *t, int64_t n) {
+  int64_t most = ((int64_t)t->flat.n << 8) + ((int64_t)1 << 24);
+  if (n > most - t->made)
+    return false;
+  t->made += n;
+  return true;
+}
+
+Buffer *tf_values(Tf *t, const TfTensor *x) {
   return x->sparsity.pos ? sparse_values(t, x) : dense_values(t, x);
 }
 
@@ -291,6 +307,7 @@ bool tf_number(Tf *t, const TfTensor *x, double *out) {
 void tf_fold(TfTensor *x, const void *data, size_t size) {
   x->data = data;
   x->size = size;
+  x->folded = true;
 }
 
 /* ---- params --------------------------------------------------------- */
@@ -314,12 +331,19 @@ static void permuted(const TfParam *p, const uint8_t *from, uint8_t *to) {
   }
 }
 
+static bool order_moves(const TfParam *p) {
+  for (int i = 0; i < p->view.rank; i++)
+    if (p->order[i] != i)
+      return true;
+  return false;
+}
+
 Buffer *tf_param_data(Tf *t, const TfParam *p) {
-  size_t n = (size_t)type_elems(&p->type);
-  const uint8_t *v = tf_values(t, p->src);
-  if (!v)
-    return NULL;
-  Buffer *b = buffer_new(checked_mul(n, elem_size(p->type.elem)));
-  permuted(p, v, b->data);
+  Buffer *v = tf_values(t, p->src);
+  if (!v || !order_moves(p))
+    return v;
+  Buffer *b = buffer_new(v->size);
+  permuted(p, v->data, b->data);
+  buffer_unref(v);
   return b;
 }

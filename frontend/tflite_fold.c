@@ -64,10 +64,11 @@ static bool range_fits(Tf *t, double n) {
   TfTensor *y = tf_out(t, 0);
   if (!(n >= 0 && n <= MAX_FOLDED))
     return tf_refuse(t, "bounds that are no range");
-  if (y->rank == 1 && y->dim[0] == (int64_t)n)
-    return true;
-  return tf_refuse(t, "a result of %lld elements, expected %.0f",
-                   (long long)tf_elems(y), n);
+  if (y->rank != 1 || y->dim[0] != (int64_t)n)
+    return tf_refuse(t, "a result of %lld elements, expected %.0f",
+                     (long long)tf_elems(y), n);
+  return tf_room(t, (int64_t)n) ||
+         tf_refuse(t, "%.0f elements are too many for the file", n);
 }
 
 static bool range_floats(Tf *t, const double v[3]) {
@@ -111,23 +112,17 @@ static bool is_set(Elem e, const uint8_t *v, size_t i) {
                           : elem_load_int(e, v, i) != 0;
 }
 
-/* How many there are is known of a constant alone. */
-bool tf_write_where(Tf *t) {
-  if (!tf_arity(t, 1))
-    return false;
-  const TfTensor *c = tf_const(t, tf_in(t, 0));
-  TfTensor *y = tf_out(t, 0);
-  if (!c || tf_elems(c) > MAX_FOLDED)
-    return tf_refuse(t, "a condition that is computed");
-  const uint8_t *v = tf_values(t, c);
-  if (!v)
-    return false;
+/* The rows of indices of what is set in c, whose values are v. */
+static bool places_fold(Tf *t, const TfTensor *c, const uint8_t *v) {
+  const TfTensor *y = tf_out(t, 0);
   size_t n = (size_t)tf_elems(c), count = 0;
   Elem e = (Elem)tf_elem(c);
   for (size_t i = 0; i < n; i++)
     count += is_set(e, v, i);
   if (y->rank != 2 || y->dim[0] != (int64_t)count || y->dim[1] != c->rank)
     return tf_refuse(t, "a result that does not fit %zu places", count);
+  if (!tf_room(t, tf_elems(y)))
+    return tf_refuse(t, "%zu places are too many for the file", count);
   int64_t *out = arena_array(t->a, int64_t, count * (size_t)c->rank + 1);
   size_t k = 0;
   for (size_t i = 0; i < n; i++) {
@@ -140,4 +135,17 @@ bool tf_write_where(Tf *t) {
     k++;
   }
   return ints_fold(t, out, count * (size_t)c->rank);
+}
+
+/* How many there are is known of a constant alone. */
+bool tf_write_where(Tf *t) {
+  if (!tf_arity(t, 1))
+    return false;
+  const TfTensor *c = tf_const(t, tf_in(t, 0));
+  if (!c || tf_elems(c) > MAX_FOLDED)
+    return tf_refuse(t, "a condition that is computed");
+  Buffer *v = tf_values(t, c);
+  bool ok = v && places_fold(t, c, v->data);
+  buffer_unref(v);
+  return ok;
 }

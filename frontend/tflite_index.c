@@ -4,12 +4,6 @@
 
 #include <string.h>
 
-/* Places are worked out as i32. */
-static bool fits_i32(Tf *t, const TfTensor *x) {
-  return tf_elems(x) <= INT32_MAX ||
-         tf_refuse(t, "more than 2^31 - 1 elements");
-}
-
 static const char *shaped(Tf *t, const char *v, const int64_t *dim,
                           int rank) {
   return tf_temp(t, "reshape(%s, shape=%s)", v, tf_list(t, dim, rank));
@@ -36,7 +30,7 @@ static bool gather_batches(Tf *t, TfTensor *x, TfTensor *index, int b,
   int64_t before = tf_product(x->dim, b, axis);
   int64_t behind = tf_product(x->dim, axis + 1, x->rank);
   int64_t k = tf_product(index->dim, b, index->rank);
-  if (!fits_i32(t, x))
+  if (!tf_fits_i32(t, x))
     return false;
   const char *v = shaped(t, tf_value(t, x, FORM_FILE),
                          (int64_t[]){batch, before, n, behind}, 4);
@@ -103,7 +97,7 @@ static const char *flat_places(Tf *t, TfTensor *index, const int64_t *dim,
 static int64_t index_depth(Tf *t, const TfTensor *index, const TfTensor *x) {
   int64_t k = index->rank ? index->dim[index->rank - 1] : 0;
   if (k >= 1 && k <= x->rank)
-    return fits_i32(t, x) ? k : 0;
+    return tf_fits_i32(t, x) ? k : 0;
   tf_refuse(t, "%lld indices of rank %d", (long long)k, x->rank);
   return 0;
 }
@@ -151,14 +145,8 @@ bool tf_write_scatter_nd(Tf *t) {
                  tf_list(t, y->dim, y->rank));
 }
 
-/* Each place is given once: rows of constant indices in ascending order. */
-static bool ascending(Tf *t, const TfTensor *index, int k) {
-  const TfTensor *c = tf_const(t, index);
-  const uint8_t *v = c ? tf_values(t, c) : NULL;
-  if (!v)
-    return false;
-  Elem e = (Elem)tf_elem(c);
-  for (int64_t row = 1; row < tf_elems(c) / k; row++) {
+static bool rows_ascend(Elem e, const uint8_t *v, int64_t rows, int k) {
+  for (int64_t row = 1; row < rows; row++) {
     int order = 0;
     for (int i = 0; i < k && order == 0; i++) {
       int64_t now = elem_load_int(e, v, (size_t)(row * k + i));
@@ -171,6 +159,15 @@ static bool ascending(Tf *t, const TfTensor *index, int k) {
   return true;
 }
 
+/* Each place is given once: rows of constant indices in ascending order. */
+static bool ascending(Tf *t, const TfTensor *index, int k) {
+  const TfTensor *c = tf_const(t, index);
+  Buffer *v = c ? tf_values(t, c) : NULL;
+  bool ok = v && rows_ascend((Elem)tf_elem(c), v->data, tf_elems(c) / k, k);
+  buffer_unref(v);
+  return ok;
+}
+
 /* Operands: indices, a scalar, [n] or [n,k]; shape; values; the value of
  * all else. */
 bool tf_write_sparse_to_dense(Tf *t) {
@@ -181,7 +178,7 @@ bool tf_write_sparse_to_dense(Tf *t) {
   if (k != y->rank || k < 1 || index->rank > 2 || up->rank > 1 ||
       !ascending(t, index, k))
     return tf_refuse(t, "indices that are not constant and ascending");
-  if (!fits_i32(t, y))
+  if (!tf_fits_i32(t, y))
     return false;
   int64_t n = tf_elems(index) / k, all = tf_elems(y);
   TfTensor rows = *index;

@@ -186,6 +186,8 @@ bool tf_write_topk(Tf *t) {
   int64_t n = x->dim[x->rank - 1];
   if (k < 0 || k > n || tf_elem(at) < 0)
     return tf_refuse(t, "%lld of %lld", (long long)k, (long long)n);
+  if (!tf_fits_i32(t, x))
+    return false;
   int64_t lines = n ? tf_elems(x) / n : 0;
   const char *v = tf_value(t, x, FORM_FILE);
   const char *places = tf_temp(t, "argsort(%s, axis=-1, count=%lld, "

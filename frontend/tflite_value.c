@@ -23,6 +23,31 @@ Type tf_form_type(const TfTensor *x, Form f) {
 
 /* ---- params --------------------------------------------------------- */
 
+static const char *param_key(Tf *t, const TfParam *p) {
+  Text s = {0};
+  text_printf(&s, "%p %zu %d %zu", (const void *)p->src->data, p->src->size,
+              p->src->type, p->src->sparsity.pos);
+  type_print(&s, &p->view);
+  type_print(&s, &p->type);
+  for (int i = 0; i < p->view.rank; i++)
+    text_printf(&s, "%d", p->order[i]);
+  const char *key = arena_strdup(t->a, s.s);
+  text_free(&s);
+  return key;
+}
+
+const char *tf_param_add(Tf *t, TfParam p, const char *wish) {
+  const char *key = param_key(t, &p);
+  const char *path = p.inner ? NULL : map_get(&t->known, key);
+  if (path)
+    return path;
+  p.path = tf_fresh_path(t, wish);
+  vec_push(t->a, &t->params, p);
+  if (!p.inner)
+    map_put(t->a, &t->known, key, (void *)(uintptr_t)p.path);
+  return p.path;
+}
+
 const char *tf_param(Tf *t, const char *name, const TfTensor *x,
                      const Type *view, const int *order, const Type *type) {
   const TfTensor *c = tf_const(t, x);
@@ -30,12 +55,9 @@ const char *tf_param(Tf *t, const char *name, const TfTensor *x,
   TfParam p = {.src = c, .view = *view, .type = *type};
   for (int i = 0; i < view->rank; i++)
     p.order[i] = order ? order[i] : i;
-  p.path = tf_fresh_path(t, name
-                         ? arena_printf(t->a, "%s.%s", tf_out(t, 0)->path,
-                                        name)
-                         : arena_printf(t->a, "%s.value", x->path));
-  vec_push(t->a, &t->params, p);
-  return p.path;
+  return tf_param_add(t, p, name
+                      ? arena_printf(t->a, "%s.%s", tf_out(t, 0)->path, name)
+                      : arena_printf(t->a, "%s.value", x->path));
 }
 
 /* A constant of lower rank is seen as rank 4 before its axes move. */
@@ -246,6 +268,11 @@ int64_t tf_product(const int64_t *dim, int from, int to) {
   for (int i = from; i < to; i++)
     n *= dim[i];
   return n;
+}
+
+bool tf_fits_i32(Tf *t, const TfTensor *x) {
+  return tf_elems(x) <= INT32_MAX ||
+         tf_refuse(t, "more than 2^31 - 1 elements");
 }
 
 const char *tf_places(Tf *t, TfTensor *x) {

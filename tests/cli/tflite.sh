@@ -60,6 +60,10 @@ of size 4, expected 8; Unknown$" "$TAMIS" build \
 expect quantised 4 'quantised computation is not supported' "$TAMIS" build \
   "$models/quantised.tflite" -o q.so
 
+# Weights that operators share are stored once: 9 and 16 KB.
+expect shared 0 'weights 2[0-9]{4},' "$TAMIS" build "$models/shared.tflite" \
+  -v -o shared.so
+
 cp "$models/net.tflite" "$models/net.in.npy" "$models/net.out.npy" .
 expect import 0 '' "$TAMIS" import net.tflite
 expect import-names 0 'from "net.tflite" "net/mean_3"' cat net.tam

@@ -43,6 +43,7 @@ planes_softmax 3 expected f32\[7,7,7,1,1,1,1,1\], found f32\[1,1,1,3\]$
 planes_sum 3 expected f32\[7,7,7,1,1,1,1,1\], found f32\[1,1,1,3\]$
 planes_transpose 3 expected f32\[7,7,7,1,1,1,1,1\], found f32\[1,3,1,1\]$
 range 4 RANGE: bounds that are no range$
+ranges 4 RANGE: 9437184 elements are too many for the file$
 range_step 4 RANGE: a step of 0$
 rank 3 tensor 'net/relu_0': expected a rank of at most 8, found 9$
 result_shape 3 expected f32\[1,5\], found f32\[1,4\]$
@@ -50,6 +51,7 @@ results_many 4 RELU: expected 1 result, found 2$
 sparse_block 3 tensor 'w': sparse: a block does not divide its axis$
 sparse_dense 3 tensor 'w': sparse: a dense dimension differs from the shape$
 sparse_index 3 tensor 'w': sparse: indices do not ascend within the dimension$
+sparse_large 3 tensor 'w1': sparse: its shape is too large for the file$
 sparse_levels 3 tensor 'w': sparse: expected metadata of each level$
 sparse_order 3 tensor 'w': sparse: indices do not ascend within the dimension$
 sparse_segment 3 tensor 'w': sparse: a segment lies outside of the indices$
@@ -64,6 +66,7 @@ tensor_negative 3 operator 0: expected a tensor below 2, found -2$
 tile 4 TILE: 1073741824 times axis 1$
 tile_overflow 4 TILE: 4611686018427387905 times axis 1$
 topk 4 TOPK_V2: 5 of 4$
+topk_wide 4 TOPK_V2: more than 2\^31 - 1 elements$
 twice 3 operator 1 gives tensor 'net/relu_0', which has a value already$
 type_condition 4 SELECT_V2: an operand of type float32$
 type_operand 4 SQRT: an operand of type int32$

@@ -26,7 +26,7 @@ static void weights_try(Buffer *buf) {
 }
 
 /* Shapes may still lie, which the elaborator says. */
-static void text_try(const Buffer *buf) {
+static void text_try(Buffer *buf) {
   const LoadOpts o = {.no_weights = true};
   Diags *d = diags_new();
   Text text = {0};

@@ -76,7 +76,7 @@ def types(bad):
         "GATHER", [x, n.random("i", [2])], [[2, 4]], "GatherOptions"))
 
 
-def operators(bad):
+def operators(bad, tools):
     bad("axis", lambda n, x: n.op("SUM", [x, n.ints("a", 2)], [[1]],
                                   "ReducerOptions"))
     bad("axis_gather", lambda n, x: n.op(
@@ -95,12 +95,22 @@ def operators(bad):
     bad("range", lambda n, x: n.op(
         "RANGE", [n.const("s", np.int32(0)), n.const("l", np.int32(1 << 30)),
                   n.const("d", np.int32(1))], [[1 << 30]], kinds=[I32]))
+    def ranges(n, x):
+        y = [n.op("RANGE", [n.const(f"s{i}", np.int32(i)),
+                            n.const(f"l{i}", np.int32(i + (9 << 20))),
+                            n.const(f"d{i}", np.int32(1))], [[9 << 20]],
+                  kinds=[I32]) for i in range(2)]
+        return n.op("ADD", y, [[9 << 20]], kinds=[I32])
+    bad("ranges", ranges)
     bad("range_step", lambda n, x: n.op(
         "RANGE", [n.const("s", np.int32(0)), n.const("l", np.int32(4)),
                   n.const("d", np.int32(0))], [[4]], kinds=[I32]))
     bad("topk", lambda n, x: n.op(
         "TOPK_V2", [x, n.const("k", np.int32(5))], [[1, 5], [1, 5]],
         kinds=[F32, I32])[0])
+    one(*tools, "topk_wide", lambda n, x: n.op(
+        "TOPK_V2", [x, n.const("k", np.int32(1))], [[1 << 20, 1]] * 2,
+        kinds=[F32, I32])[0], (1 << 20, 1 << 12))
     bad("blocks", lambda n, x: n.op(
         "BATCH_TO_SPACE_ND", [x, n.ints("b", 2), n.const(
             "c", np.zeros((1, 2), np.int32))], [[1, 8]]))
@@ -175,6 +185,16 @@ def sparse(bad):
             return n.op("FULLY_CONNECTED", [x, k, -1], [[1, 2]],
                         "FullyConnectedOptions", [(0, "i8", 0)])
         return build
+    def large(n, x):
+        """Two that are 40 MB each of next to nothing."""
+        many = 5 << 19
+        line = ("csr", "i32", [0, 1], [0])
+        y = [n.op("FULLY_CONNECTED", [x, n.op("DENSIFY", [n.tensor(
+            f"w{i}", [many, 4], F32, np.ones(1, np.float32),
+            {"order": (0, 1), "dims": [line, line]})], [[many, 4]]), -1],
+            [[1, many]], "FullyConnectedOptions") for i in range(2)]
+        return n.op("ADD", y, [[1, many]])
+    bad("sparse_large", large)
     rows, csr = ("dense", 2), ("csr", "i32", [0, 2, 3], [0, 2, 1])
     bad("sparse_index", weights([rows, ("csr", "i32", [0, 2, 3],
                                         [0, 4, 1])]))
@@ -198,6 +218,6 @@ def run(Net, save):
     shapes(bad)
     references(bad)
     types(bad)
-    operators(bad)
+    operators(bad, (Net, save))
     planes(bad)
     sparse(bad)

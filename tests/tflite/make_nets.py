@@ -124,6 +124,22 @@ def parts(Net, save):
                              [(0, "i8", 0)]))
 
 
+def shared(Net, save):
+    """Two operators have the same weights, twice."""
+    n = Net()
+    y = x = n.tensor("x", [1, 2, 2, 16])
+    w, b = n.random("w", [16, 3, 3, 16], -.2, .2), n.random("b", [16])
+    for _ in range(2):
+        y = n.op("CONV_2D", [y, w, b], [[1, 2, 2, 16]], "Conv2DOptions",
+                 [(1, "i32", 1), (2, "i32", 1)])
+    y = n.op("RESHAPE", [y, n.ints("s", 1, 64)], [[1, 64]])
+    k = n.random("k", [64, 64], -.2, .2)
+    for _ in range(2):
+        y = n.op("FULLY_CONNECTED", [y, k, -1], [[1, 64]],
+                 "FullyConnectedOptions")
+    save("shared", n, x, y)
+
+
 def sparse_csr(a):
     """Rows dense, columns CSR."""
     segments, indices, values = [0], [], []
@@ -231,6 +247,7 @@ def run(Net, save, one, const, rand):
     transpose_bias(Net, save)
     shapes(one, const, rand)
     parts(Net, save)
+    shared(Net, save)
     sparse_net(Net, save, "sparse_rows", "u8", [0, 1], 1)
     sparse_net(Net, save, "sparse_columns", "u16", [1, 0], 1)
     sparse_net(Net, save, "sparse_blocks", "i32", [0, 1, 2], 2)

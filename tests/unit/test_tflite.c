@@ -107,6 +107,35 @@ static void variables_stay_between_calls(void **state) {
   assert_true(count >= 20);
 }
 
+/* ---- weights -------------------------------------------------------- */
+
+static WeightFile *weights_parse(Arena *a, const char *name, Buffer **buf) {
+  Diags *d = diags_new();
+  const char *path = arena_printf(a, "%s/%s.tflite", dir, name);
+  *buf = buffer_map(d, path);
+  WeightFile *w = *buf ? tflite_parse(a, d, path, *buf) : NULL;
+  if (!w)
+    fail_with(d, name);
+  diags_free(d);
+  return w;
+}
+
+/* What operators share is there once; what keeps its order is not copied. */
+static void weights_lie_in_the_file(void **state) {
+  Arena *a = arena_new();
+  Buffer *buf;
+  WeightFile *w = weights_parse(a, "shared", &buf);
+  (void)state;
+  assert_int_equal(w->tensors.n, 3);
+  for (size_t i = 0; i < w->tensors.n; i++) {
+    const WeightTensor *x = &w->tensors.at[i];
+    assert_true((x->data->parent == buf) == (x->type.rank != 4));
+  }
+  weights_close(w);
+  buffer_unref(buf);
+  arena_free(a);
+}
+
 /* ---- damage --------------------------------------------------------- */
 
 static char scratch[] = "/tmp/test_tfliteXXXXXX";
@@ -206,6 +235,7 @@ static int scratch_remove(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(variables_stay_between_calls),
+    cmocka_unit_test(weights_lie_in_the_file),
     cmocka_unit_test(files_cut_short),
     cmocka_unit_test(words_overwritten),
   };
