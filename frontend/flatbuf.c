@@ -141,7 +141,17 @@ FlatTable flat_table(FlatTable t, int field) {
 }
 
 /* Vectors may share bytes, but a file in which they do so over and over is
- * made to keep its reader busy. */
+ * made to keep its reader busy.  Those of bytes count where they are read,
+ * as strings. */
+static bool budget_take(FlatBuf *f, size_t at, size_t bytes) {
+  if (bytes > f->budget) {
+    flat_fail(f, at, "vectors overlap too often");
+    return false;
+  }
+  f->budget -= bytes;
+  return true;
+}
+
 FlatVec flat_vec(FlatTable t, int field, int elem) {
   FlatVec none = {.f = t.f}, v = {.f = t.f, .elem = (size_t)elem};
   size_t at = field_at(t, field, 4);
@@ -155,13 +165,7 @@ FlatVec flat_vec(FlatTable t, int field, int elem) {
     flat_fail(t.f, pos, "a vector is longer than the file");
     return none;
   }
-  if (elem > 1 && v.n * v.elem > t.f->budget) {
-    flat_fail(t.f, pos, "vectors overlap too often");
-    return none;
-  }
-  if (elem > 1)
-    t.f->budget -= v.n * v.elem;
-  return v;
+  return elem == 1 || budget_take(t.f, pos, v.n * v.elem) ? v : none;
 }
 
 FlatTable flat_vec_table(FlatVec v, size_t i) {
@@ -181,8 +185,10 @@ int64_t flat_vec_int(FlatVec v, size_t i) {
 const char *flat_string(Arena *a, FlatTable t, int field) {
   FlatVec v = flat_vec(t, field, 1);
   size_t n = v.n < MAX_STRING ? v.n : MAX_STRING, k = 0;
-  char *s = arena_alloc(a, n + 1);
 
+  if (!budget_take(v.f, v.pos, n))
+    n = 0;
+  char *s = arena_alloc(a, n + 1);
   for (size_t i = 0; i < n; i++)
     if (v.f->p[v.pos + i] >= ' ' && v.f->p[v.pos + i] != 127)
       s[k++] = (char)v.f->p[v.pos + i];

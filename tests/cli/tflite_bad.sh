@@ -23,6 +23,7 @@ gather_shape 3 expected f32\[2,4,4\], found f32\[2,4\]$
 index_float 4 GATHER: an operand of type float32$
 mirror 4 MIRROR_PAD: 4 and 0 around an axis of size 4$
 mirror_mode 4 MIRROR_PAD: mode 7$
+names_shared 3 byte [0-9]*: vectors overlap too often$
 negative 3 tensor 'net/relu_0': dimension 1 is -4$
 no_variable 4 RNN: operand 4 is no variable$
 operand_absent 4 ADD: operand 1 is absent$

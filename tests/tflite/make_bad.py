@@ -1,5 +1,8 @@
 """Models that lie, each in one way: tests/cli/tflite_bad.sh says what is
 said of them.  See make.py."""
+from unittest import mock
+
+import flatbuffers
 import numpy as np
 
 F32, I32, STRING = 0, 2, 5
@@ -135,6 +138,22 @@ def operators(bad, tools):
         "RNNOptions"))
 
 
+def names(bad):
+    """A hundred tensors have one string of 999 letters for a name."""
+    def build(n, x):
+        for _ in range(100):
+            n.tensor("n" * 999, [1, 4])
+        return n.op("RELU", [x], [[1, 4]])
+    plain, known = flatbuffers.Builder.CreateString, {}
+
+    def once(b, s):
+        if s not in known:
+            known[s] = plain(b, s)
+        return known[s]
+    with mock.patch.object(flatbuffers.Builder, "CreateString", once):
+        bad("names_shared", build)
+
+
 def planes(bad):
     """What a convolution gives, then a result or an operand of a rank that
     its form does not have."""
@@ -219,5 +238,6 @@ def run(Net, save):
     references(bad)
     types(bad)
     operators(bad, (Net, save))
+    names(bad)
     planes(bad)
     sparse(bad)
