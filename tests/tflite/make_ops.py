@@ -103,6 +103,20 @@ def arithmetic(m):
                     not (kind == I64 and op in ("SQUARED_DIFFERENCE",
                                                 "FLOOR_DIV"))],
                 values=[a, b])
+    least, x, y = -2 ** 31, [], []
+    for a, b in ((least, 2), (least, 3), (least, 1), (5, least), (-5, least),
+                 (least, least), (-7, 2), (7, -2), (-7, -2), (6, -3),
+                 (0, -5), (least, 2 ** 31 - 1)):
+        x.append(a)
+        y.append(b)
+    m.model("div_i32", {"a": ([12], I32), "b": ([12], I32)},
+            lambda n, a, b: [
+                ("DIV", [a, b], [12], I32, "DivOptions", [(0, "i8", 0)]),
+                ("DIV", [a, n.const("k", np.int32(3))], [12], I32,
+                 "DivOptions", [(0, "i8", 0)]),
+                ("DIV", [n.const("l", np.int32(least)), b], [12], I32,
+                 "DivOptions", [(0, "i8", 0)])],
+            values=[np.array(x, np.int32), np.array(y, np.int32)])
     m.model("unary_i32", {"a": ([3, 4], I32)},
             lambda n, x: [("ABS", [x], [3, 4], I32), ("NEG", [x], [3, 4], I32),
                           ("ZEROS_LIKE", [x], [3, 4], I32)], lo=-9, hi=9)
