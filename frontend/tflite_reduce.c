@@ -65,11 +65,11 @@ static const char *last_axis(Tf *t, Form *f, int *axis) {
 bool tf_write_softmax(Tf *t) {
   Form f;
   int axis;
-  float beta = flat_float(t->op->options, 0, 1);
+  float beta = flat_float(t->op->options, 0, 0);
   const char *v = last_axis(t, &f, &axis);
   if (!v)
     return false;
-  if (beta != 1 && t->op->options.pos) {
+  if (beta != 1) {
     Text s = {0};
     text_float(&s, beta, true);
     v = tf_temp(t, "mul(%s, %s)", v, s.s);
