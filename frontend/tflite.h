@@ -156,7 +156,7 @@ const char *tf_param(Tf *t, const char *name, const TfTensor *x,
 /* The value seen as another shape; nothing is written where it is that. */
 const char *tf_reshape(Tf *t, const char *v, const TfTensor *x,
                        const int64_t *dim, int rank);
-/* A value of places as i32. */
+/* A value of places as i32, the nearest where it does not fit. */
 const char *tf_places(Tf *t, TfTensor *x);
 /* ", b=..." of operand i, as a param where it is constant; "": absent. */
 const char *tf_bias(Tf *t, int i);

@@ -244,9 +244,10 @@ const char *tf_bias(Tf *t, int i) {
   TfTensor *b = tf_in(t, i);
   if (!b)
     return "";
-  if (!tf_const(t, b))
-    return arena_printf(t->a, ", b=%s", tf_value(t, b, FORM_FILE));
-  Type v = type_make(F32, b->rank, b->dim);
-  return arena_printf(t->a, ", b=%s",
-                      tf_param(t, "bias", b, &v, NULL, &v));
+  int64_t n = tf_elems(b);
+  Type view = type_make(F32, b->rank, b->dim), type = type_make(F32, 1, &n);
+  const char *v = tf_const(t, b)
+    ? tf_param(t, "bias", b, &view, NULL, &type)
+    : tf_reshape(t, tf_value(t, b, FORM_FILE), b, &n, 1);
+  return arena_printf(t->a, ", b=%s", v);
 }

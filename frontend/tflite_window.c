@@ -229,7 +229,8 @@ bool tf_write_l2_pool(Tf *t) {
   return pool_write(t, "avg_pool", true);
 }
 
-/* Unless asked to keep the rank, the input is a matrix. */
+/* The input is a matrix, or keeps its rank where its last axis is the
+ * weights'. */
 bool tf_write_linear(Tf *t) {
   FlatTable o = t->op->options;
   TfTensor *x = tf_in(t, 0), *w = tf_in(t, 1), *y = tf_out(t, 0);
@@ -239,7 +240,7 @@ bool tf_write_linear(Tf *t) {
     return tf_refuse(t, "shuffled weights");
   const char *xs = tf_value(t, x, FORM_FILE), *ws;
   int64_t rows = tf_elems(x) / w->dim[1];
-  if (x->rank != 2 && x->rank != y->rank)
+  if (x->rank != y->rank || x->dim[x->rank - 1] != w->dim[1])
     xs = tf_temp(t, "reshape(%s, shape=%s)", xs,
                  tf_list(t, (int64_t[]){rows, w->dim[1]}, 2));
   Type v = type_make(F32, 2, w->dim);
