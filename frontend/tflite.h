@@ -158,7 +158,8 @@ const char *tf_reshape(Tf *t, const char *v, const TfTensor *x,
                        const int64_t *dim, int rank);
 /* A value of places as i32, the nearest where it does not fit. */
 const char *tf_places(Tf *t, TfTensor *x);
-/* ", b=..." of operand i, as a param where it is constant; "": absent. */
+/* ", b=..." of operand i as one axis, a param where it is constant; "":
+ * absent. */
 const char *tf_bias(Tf *t, int i);
 /* The product of the sizes of axes [from,to). */
 int64_t tf_product(const int64_t *dim, int from, int to);

@@ -237,7 +237,11 @@ int64_t tf_product(const int64_t *dim, int from, int to) {
 
 const char *tf_places(Tf *t, TfTensor *x) {
   const char *v = tf_value(t, x, FORM_FILE);
-  return tf_elem(x) == I32 ? v : tf_temp(t, "cast(%s, to=i32)", v);
+  if (tf_elem(x) == I32)
+    return v;
+  v = tf_temp(t, "maximum(%s, i64(%d))", v, INT32_MIN);
+  v = tf_temp(t, "minimum(%s, i64(%d))", v, INT32_MAX);
+  return tf_temp(t, "cast(%s, to=i32)", v);
 }
 
 const char *tf_bias(Tf *t, int i) {
