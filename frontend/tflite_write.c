@@ -186,18 +186,31 @@ static const char *act_text(int act) {
   return act > 0 && act < 4 ? text[act] : NULL;
 }
 
+/* The same bounds of integers. */
+static bool act_ints(Tf *t, Form f, int act, const char *v) {
+  Elem e = (Elem)tf_elem(tf_out(t, 0));
+  const char *lo = tf_scalar(t, e, act == 2 ? -1 : 0);
+  if (act == 1)
+    return tf_give(t, 0, f, "maximum(%s, %s)", v, lo);
+  v = tf_temp(t, "maximum(%s, %s)", v, lo);
+  return tf_give(t, 0, f, "minimum(%s, %s)", v,
+                 tf_scalar(t, e, act == 2 ? 1 : 6));
+}
+
 bool tf_give_act(Tf *t, Form f, int act, const char *fmt, ...) {
   TfTensor *x = tf_out(t, 0);
   const char *after = act_text(act);
   va_list ap;
-  if (act && (!after || tf_elem(x) != F32))
-    return tf_refuse(t, "fused activation %d%s", act,
-                     after ? " of integers" : "");
+  if (act && (!after || tf_elem(x) == U8 || tf_elem(x) == B1))
+    return tf_refuse(t, "fused activation %d of %s", act,
+                     tf_type_name(x->type));
   va_start(ap, fmt);
   const char *name = give(t, x, f, x->path, fmt, ap);
   va_end(ap);
   if (!act)
     return true;
+  if (tf_elem(x) != F32)
+    return act_ints(t, f, act, name);
   char call[64];
   const char *mark = strstr(after, "%s");
   snprintf(call, sizeof call, "%.*s", (int)(mark - after), after);
