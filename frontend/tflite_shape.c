@@ -91,6 +91,23 @@ bool tf_write_unpack(Tf *t) {
 
 /* ---- padding and blocks --------------------------------------------- */
 
+/* What an attribute does not hold, or what is computed, is chosen where no
+ * element of x lies. */
+static bool pad_give(Tf *t, Form f, const char *x, const char *sizes) {
+  Type type = tf_form_type(tf_in(t, 0), f);
+  TfTensor *value = tf_in(t, 2);
+  if (tf_elems(value) != 1)
+    return tf_refuse(t, "a value of %lld elements, expected 1",
+                     (long long)tf_elems(value));
+  const char *v = tf_reshape(t, tf_value(t, value, FORM_FILE), value,
+                             (int64_t[1]){0}, 0);
+  const char *inside = tf_temp(t, "expand(b1(true), shape=%s)",
+                               tf_list(t, type.dim, type.rank));
+  inside = tf_temp(t, "pad(%s, %s)", inside, sizes);
+  return tf_give(t, 0, f, "where(%s, %s, %s)", inside,
+                 tf_temp(t, "pad(%s, %s)", x, sizes), v);
+}
+
 bool tf_write_pad(Tf *t) {
   int64_t by[2 * MAX_RANK], before[MAX_RANK], after[MAX_RANK];
   double value = 0;
@@ -98,8 +115,7 @@ bool tf_write_pad(Tf *t) {
   if (!x || !tf_out(t, 0) ||
       tf_ints(t, tf_in(t, 1), by, 2 * MAX_RANK) != 2 * x->rank)
     return tf_refuse(t, "sizes that are computed");
-  if (tf_in(t, 2) && !tf_number(t, tf_in(t, 2), &value))
-    return tf_refuse(t, "a value that is computed");
+  bool given = !tf_in(t, 2) || tf_number(t, tf_in(t, 2), &value);
   /* Planes that grow are there for a window. */
   bool planes = x->rank == 4 && !by[0] && !by[1] && !by[6] && !by[7];
   Form f = planes ? FORM_PLANES : tf_form(t);
@@ -107,14 +123,19 @@ bool tf_write_pad(Tf *t) {
     before[tf_axis(x, i, f)] = by[2 * i];
     after[tf_axis(x, i, f)] = by[2 * i + 1];
   }
+  const char *v = tf_value(t, x, f);
+  const char *sizes = arena_printf(t->a, "before=%s, after=%s",
+                                   tf_list(t, before, x->rank),
+                                   tf_list(t, after, x->rank));
+  if (!given)
+    return pad_give(t, f, v, sizes);
   Text s = {0};
   text_puts(&s, "");
   if (value != 0) {
     text_puts(&s, ", value=");
     text_float(&s, value, true);
   }
-  tf_give(t, 0, f, "pad(%s, before=%s, after=%s%s)", tf_value(t, x, f),
-          tf_list(t, before, x->rank), tf_list(t, after, x->rank), s.s);
+  tf_give(t, 0, f, "pad(%s, %s%s)", v, sizes, s.s);
   text_free(&s);
   return true;
 }
