@@ -153,7 +153,7 @@ static void text_finish(Tf *t, const Text *head, Text *out) {
   if (t->text.n)
     text_write(out, t->text.s, t->text.n);
   for (size_t i = 0; i < t->tensors.n; i++)
-    if (t->tensors.at[i].set)
+    if (t->tensors.at[i].variable && t->tensors.at[i].value[FORM_FILE])
       text_printf(out, "  next %s = %s;\n", t->tensors.at[i].path,
                   t->tensors.at[i].value[FORM_FILE]);
   if (t->params.n) {

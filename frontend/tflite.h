@@ -24,7 +24,6 @@ typedef struct TfTensor {
   int type, rank;
   bool quantised;        /* its integers stand for floats */
   bool variable;         /* stays from call to call: a state */
-  bool set;              /* whose value is another after this call */
   int64_t dim[MAX_RANK];
   const uint8_t *data;   /* NULL: computed when the net runs */
   size_t size;
