@@ -116,9 +116,6 @@ static bool transpose_write(Tf *t, TfTensor *x, TfTensor *f, Window *w,
   if (f->dim[3] != x->dim[3])
     return tf_refuse(t, "a filter that does not fit its input");
   for (int i = 0; i < 2; i++) {
-    if (w->stride[i] > 16)
-      return tf_refuse(t, "a stride of %lld, at most 16 is supported",
-                       (long long)w->stride[i]);
     int64_t reach = (x->dim[1 + i] - 1) * w->stride[i] + w->k[i];
     int64_t after = reach - w->pad[i] - y->dim[1 + i];
     w->pad[2 + i] = after > 0 ? after : 0;
