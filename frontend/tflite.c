@@ -115,11 +115,11 @@ static void outputs_name(Tf *t, Text *head, const char **names) {
 static void outputs_write(Tf *t, const char **names) {
   for (size_t i = 0; i < t->outputs.n; i++) {
     TfTensor *x = &t->tensors.at[t->outputs.at[i]];
-    TfOp none = {.code = -1};
+    TfOp none = {.custom = "the graph", .nout = 1, .out = &t->outputs.at[i]};
     t->op = x->producer >= 0 ? &t->ops.at[x->producer] : &none;
-    if (tf_elem(x) < 0 && !t->refused.n)
+    if (tf_elem(x) < 0 && !tf_failed(t))
       tf_refuse(t, "an output of type %s", tf_type_name(x->type));
-    if (t->refused.n)
+    if (tf_failed(t))
       continue;
     const char *v = tf_value(t, x, FORM_FILE);
     text_printf(&t->text, "  %s = %s;\n", names[i], v);
@@ -181,7 +181,7 @@ static bool model_write(Tf *t, Text *out) {
         op_write(t);
     }
     outputs_write(t, names);
-    ok = refused_report(t);
+    ok = refused_report(t) && !tf_failed(t);
     if (ok && t->flat.bad)
       ok = tf_error(t, "byte %zu: %s", t->flat.at, t->flat.bad);
   }
@@ -192,7 +192,7 @@ static bool model_write(Tf *t, Text *out) {
 }
 
 static Tf tf_open(Arena *a, Diags *d, const char *path, const Buffer *buf) {
-  return (Tf){.a = a, .d = d, .path = path,
+  return (Tf){.a = a, .d = d, .path = path, .errors = diags_errors(d),
               .flat = {.p = buf->data, .n = buf->size}};
 }
 

@@ -69,6 +69,7 @@ typedef struct Tf {
   Map names, paths;      /* that are taken */
   Vec(TfParam) params;
   Vec(const char *) refused;
+  Map said;              /* reasons in it, without places */
 } Tf;
 
 /* ---- tflite.c ------------------------------------------------------- */
@@ -97,8 +98,12 @@ bool tf_types_ok(Tf *t, const char *types);
 const TfTensor *tf_const(const Tf *t, const TfTensor *x);
 /* The values, row-major, of type tf_elem(x); NULL after an error. */
 uint8_t *tf_values(Tf *t, const TfTensor *x);
-/* A constant list of at most `max` integers; -1: it is none. */
-int tf_ints(Tf *t, const TfTensor *x, int64_t *out, int max);
+/* Operand i, which is the op's `what`, as a constant list of min to max
+ * integers; how many; -1: it is none, which was said. */
+int tf_ints(Tf *t, int i, const char *what, int64_t *out, int min, int max);
+/* Whether a dense constant has the bytes that its type says; more do not
+ * matter. */
+bool tf_data_fits(Tf *t, const TfTensor *x);
 /* One constant number, which a double holds. */
 bool tf_number(Tf *t, const TfTensor *x, double *out);
 bool tf_integer(Tf *t, const TfTensor *x, int64_t *out);
@@ -116,8 +121,13 @@ const char *tf_fresh_path(Tf *t, const char *wish);
 const char *tf_last_name(const char *path);
 TfTensor *tf_in(Tf *t, int i);
 TfTensor *tf_out(Tf *t, int i);
-/* Say why the op is not supported; false. */
+/* Say why the op is not supported, each reason once, of the first that has
+ * it; false. */
 bool tf_refuse(Tf *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* An error about the op, which no reader of the file could carry out. */
+bool tf_malformed(Tf *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Whether either was said, or another error. */
+bool tf_failed(const Tf *t);
 /* One statement that gives an unnamed value; its name. */
 const char *tf_temp(Tf *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The same as a layer of another path than the op's. */
@@ -164,6 +174,9 @@ const char *tf_bias(Tf *t, int i);
 int64_t tf_product(const int64_t *dim, int from, int to);
 /* Whether the op has n operands and a result; else it is refused. */
 bool tf_arity(Tf *t, int n);
+/* Whether a stride, dilation or window has a size that makes sense; else the
+ * op is refused. */
+bool tf_extent_ok(Tf *t, const char *what, int64_t v);
 /* The form of an elementwise op whose operands broadcast. */
 Form tf_broadcast_form(Tf *t);
 /* Operand `i` as constant axes of x, each once, none negative; -1: they are

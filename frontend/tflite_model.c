@@ -207,6 +207,9 @@ static bool graph_read(Tf *t, FlatTable graph, FlatVec codes,
   if (!t->outputs.n)
     return tf_error(t, "the graph has no outputs");
   empty_fill(t);
+  for (size_t i = 0; i < t->tensors.n; i++)
+    if (!tf_data_fits(t, &t->tensors.at[i]))
+      return false;
   return flat_ok(t);
 }
 

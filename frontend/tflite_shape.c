@@ -6,8 +6,13 @@
 /* All that only gives another shape; the file says which. */
 bool tf_write_reshape(Tf *t) {
   TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0);
-  if (!x || !y || tf_elems(x) != tf_elems(y))
-    return tf_refuse(t, "a shape that is computed");
+  if (!tf_arity(t, 1))
+    return false;
+  if (tf_elems(x) != tf_elems(y) && tf_in(t, 1) && !tf_const(t, tf_in(t, 1)))
+    return tf_refuse(t, "operand 1 is computed");
+  if (tf_elems(x) != tf_elems(y))
+    return tf_malformed(t, "expected a result of %lld elements, found %lld",
+                        (long long)tf_elems(x), (long long)tf_elems(y));
   return tf_give(t, 0, FORM_FILE, "reshape(%s, shape=%s)",
                  tf_value(t, x, FORM_FILE), tf_list(t, y->dim, y->rank));
 }
@@ -15,15 +20,18 @@ bool tf_write_reshape(Tf *t) {
 /* Nothing moves twice: from planes, the order is composed. */
 bool tf_write_transpose(Tf *t) {
   int64_t order[MAX_RANK];
+  if (!tf_arity(t, 2))
+    return false;
   TfTensor *x = tf_in(t, 0);
-  int n = tf_ints(t, tf_in(t, 1), order, MAX_RANK);
-  if (!x || n != x->rank)
-    return tf_refuse(t, "an order that is computed");
+  int n = tf_ints(t, 1, "order", order, x->rank, x->rank);
+  if (n < 0)
+    return false;
   Form f = tf_form(t);
   for (int i = 0; i < n; i++) {
     int axis = tf_axis(x, order[i], f);
     if (axis < 0)
-      return tf_refuse(t, "axis %lld", (long long)order[i]);
+      return tf_refuse(t, "axis %lld of rank %d", (long long)order[i],
+                       x->rank);
     order[i] = axis;
   }
   return tf_give(t, 0, FORM_FILE, "permute(%s, order=%s)",
@@ -38,11 +46,13 @@ bool tf_write_concat(Tf *t) {
   Form f = tf_form(t);
   Text s = {0};
   int n = 0;
-  if (!y || !t->op->nin || tf_axis(y, axis, f) < 0)
-    return tf_refuse(t, "axis %lld", (long long)axis);
+  if (!tf_arity(t, t->op->nin ? t->op->nin : 1))
+    return false;
+  if (tf_axis(y, axis, f) < 0)
+    return tf_refuse(t, "axis %lld of rank %d", (long long)axis, y->rank);
   for (int i = 0; i < t->op->nin; i++) {
     TfTensor *x = tf_in(t, i);
-    if (!x || x->rank != y->rank)
+    if (x->rank != y->rank)
       continue;
     text_printf(&s, "%s%s", n++ ? ", " : "", tf_value(t, x, f));
   }
@@ -59,7 +69,9 @@ bool tf_write_pack(Tf *t) {
   int64_t one[MAX_RANK];
   int axis = y ? tf_axis(y, flat_int(t->op->options, 1, 4, 0), FORM_FILE)
                : -1;
-  if (axis < 0 || !t->op->nin)
+  if (!tf_arity(t, t->op->nin ? t->op->nin : 1))
+    return false;
+  if (axis < 0)
     return tf_refuse(t, "an axis that the result does not have");
   memcpy(one, y->dim, sizeof one);
   one[axis] = 1;
@@ -67,7 +79,7 @@ bool tf_write_pack(Tf *t) {
   text_puts(&s, "");
   for (int i = 0; i < t->op->nin; i++) {
     TfTensor *x = tf_in(t, i);
-    const char *v = x ? tf_value(t, x, FORM_FILE) : "0.0";
+    const char *v = tf_value(t, x, FORM_FILE);
     text_printf(&s, "%s%s", i ? ", " : "",
                 tf_temp(t, "reshape(%s, shape=%s)", v,
                         tf_list(t, one, y->rank)));
@@ -112,9 +124,9 @@ bool tf_write_pad(Tf *t) {
   int64_t by[2 * MAX_RANK], before[MAX_RANK], after[MAX_RANK];
   double value = 0;
   TfTensor *x = tf_in(t, 0);
-  if (!x || !tf_out(t, 0) ||
-      tf_ints(t, tf_in(t, 1), by, 2 * MAX_RANK) != 2 * x->rank)
-    return tf_refuse(t, "sizes that are computed");
+  if (!tf_arity(t, 2) ||
+      tf_ints(t, 1, "sizes", by, 2 * x->rank, 2 * x->rank) < 0)
+    return false;
   bool given = !tf_in(t, 2) || tf_number(t, tf_in(t, 2), &value);
   /* Planes that grow are there for a window. */
   bool planes = x->rank == 4 && !by[0] && !by[1] && !by[6] && !by[7];

@@ -64,14 +64,16 @@ bool tf_write_slice(Tf *t) {
   TfTensor *x = tf_in(t, 0);
   if (!tf_const(t, tf_in(t, 1)) && tf_elem(tf_in(t, 1)) >= 0)
     return slice_gather(t, x, tf_in(t, 1));
-  if (tf_ints(t, tf_in(t, 1), s.start, MAX_RANK) != x->rank ||
-      tf_ints(t, tf_in(t, 2), s.stop, MAX_RANK) != x->rank)
-    return tf_refuse(t, "bounds that are computed");
+  if (tf_ints(t, 1, "begin", s.start, x->rank, x->rank) < 0 ||
+      tf_ints(t, 2, "size", s.stop, x->rank, x->rank) < 0)
+    return false;
   for (int i = 0; i < x->rank; i++) {
     int64_t start = s.start[i], size = s.stop[i];
     if (start < 0 || start > x->dim[i] || size < -1 ||
         size > x->dim[i] - start)
-      return tf_refuse(t, "bounds out of range");
+      return tf_refuse(t, "%lld elements from %lld of axis %d, which has "
+                       "size %lld", (long long)size, (long long)start, i,
+                       (long long)x->dim[i]);
     s.stop[i] = size < 0 ? x->dim[i] : start + size;
     s.step[i] = 1;
   }
@@ -90,10 +92,10 @@ typedef struct Strided {
 
 static bool strided_read(Tf *t, Strided *g) {
   FlatTable o = t->op->options;
-  g->n = tf_ints(t, tf_in(t, 1), g->begin, MAX_RANK);
-  if (g->n < 0 || tf_ints(t, tf_in(t, 2), g->end, MAX_RANK) != g->n ||
-      tf_ints(t, tf_in(t, 3), g->step, MAX_RANK) != g->n)
-    return tf_refuse(t, "bounds that are computed");
+  g->n = tf_ints(t, 1, "begin", g->begin, 0, MAX_RANK);
+  if (g->n < 0 || tf_ints(t, 2, "end", g->end, g->n, g->n) < 0 ||
+      tf_ints(t, 3, "steps", g->step, g->n, g->n) < 0)
+    return false;
   uint64_t all = (1u << g->n) - 1;
   g->no_begin = flat_uint(o, 0, 4, 0);
   g->no_end = flat_uint(o, 1, 4, 0);
@@ -171,13 +173,14 @@ bool tf_write_strided_slice(Tf *t) {
 /* ---- several parts -------------------------------------------------- */
 
 /* The axis comes first in SPLIT and last in SPLIT_V. */
-static bool split_write(Tf *t, TfTensor *x, TfTensor *at) {
+static bool split_write(Tf *t, TfTensor *x, int at) {
   int64_t axis, from = 0;
   Form f = x && x->rank == 4 && !x->value[FORM_FILE] &&
            x->value[FORM_PLANES] ? FORM_PLANES : FORM_FILE;
-  if (!x || tf_ints(t, at, &axis, 1) != 1 ||
-      tf_axis(x, axis, FORM_FILE) < 0)
-    return tf_refuse(t, "an axis that is computed");
+  if (!tf_arity(t, 2) || tf_ints(t, at, "axis", &axis, 1, 1) < 0)
+    return false;
+  if (tf_axis(x, axis, FORM_FILE) < 0)
+    return tf_refuse(t, "axis %lld of rank %d", (long long)axis, x->rank);
   int k = tf_axis(x, axis, FORM_FILE);
   const char *v = tf_value(t, x, f);
   for (int i = 0; i < t->op->nout; i++) {
@@ -192,9 +195,9 @@ static bool split_write(Tf *t, TfTensor *x, TfTensor *at) {
 }
 
 bool tf_write_split(Tf *t) {
-  return split_write(t, tf_in(t, 1), tf_in(t, 0));
+  return split_write(t, tf_in(t, 1), 0);
 }
 
 bool tf_write_split_v(Tf *t) {
-  return split_write(t, tf_in(t, 0), tf_in(t, 2));
+  return split_write(t, tf_in(t, 0), 2);
 }

@@ -65,27 +65,50 @@ TfTensor *tf_out(Tf *t, int i) {
   return i < t->op->nout ? &t->tensors.at[t->op->out[i]] : NULL;
 }
 
+/* ---- what is wrong -------------------------------------------------- */
+
+static const char *op_name(Tf *t) {
+  const char *name = tf_op_name(t->op);
+  return name ? name : arena_printf(t->a, "operator code %d", t->op->code);
+}
+
+/* " in 'y'", by result 0; an op without one has no place. */
+static const char *op_place(Tf *t) {
+  return t->op->nout ? arena_printf(t->a, " in '%s'", tf_out(t, 0)->name)
+                     : "";
+}
+
 bool tf_refuse(Tf *t, const char *fmt, ...) {
   Text s = {0};
-  const char *name = tf_op_name(t->op);
+  const char *name = op_name(t);
   va_list ap;
-  if (name)
-    text_puts(&s, name);
-  else
-    text_printf(&s, "operator number %d", t->op->code);
-  text_puts(&s, ": ");
   va_start(ap, fmt);
   text_vprintf(&s, fmt, ap);
   va_end(ap);
-  if (s.n > 2 && s.s[s.n - 2] == ':' && s.s[s.n - 1] == ' ')
-    s.s[s.n -= 2] = 0;
-  bool said = false;
-  for (size_t i = 0; i < t->refused.n && !said; i++)
-    said = !strcmp(t->refused.at[i], s.s);
-  if (!said)
-    vec_push(t->a, &t->refused, arena_strdup(t->a, s.s));
+  const char *what = s.n ? arena_printf(t->a, ": %s", s.s) : "";
+  const char *kind = arena_printf(t->a, "%s%s", name, what);
+  text_free(&s);
+  if (map_get(&t->said, kind))
+    return false;
+  map_put(t->a, &t->said, kind, (void *)kind);
+  vec_push(t->a, &t->refused,
+           arena_printf(t->a, "%s%s%s", name, op_place(t), what));
+  return false;
+}
+
+bool tf_malformed(Tf *t, const char *fmt, ...) {
+  Text s = {0};
+  va_list ap;
+  va_start(ap, fmt);
+  text_vprintf(&s, fmt, ap);
+  va_end(ap);
+  tf_error(t, "%s%s: %s", op_name(t), op_place(t), s.s);
   text_free(&s);
   return false;
+}
+
+bool tf_failed(const Tf *t) {
+  return t->refused.n || diags_errors(t->d) > t->errors;
 }
 
 const char *tf_list(Tf *t, const int64_t *v, int n) {

@@ -537,6 +537,12 @@ def edges(m):
                                                             np.float32))],
                  [2, 3], F32, "ConcatenationOptions",
                  [(0, "i32", 0), (1, "i8", 0)])])
+    m.model("buffer_long", {"x": ([1, 4], F32)},
+            lambda n, x: [
+                ("ADD", [x, n.tensor("k", [4], F32, small([9], 4))], [1, 4],
+                 F32, "AddOptions", [(0, "i8", 0)]),
+                ("SUM", [x, n.tensor("a", [1], I32, np.ones(3, np.int32))],
+                 [1], F32, *REDUCE)])
     n = m.Net()
     x, v = n.tensor("x", [2]), n.tensor("v", [2], variable=True)
     m.save("variable_read", n, x, n.op("ADD", [x, v], [[2]], "AddOptions",
