@@ -68,6 +68,8 @@ expect import-names 0 'from "net.tflite" "net/mean_3"' cat net.tam
 expect build-file 0 '' "$TAMIS" build net.tflite -o a.so
 expect build-import 0 '' "$TAMIS" build net.tam -o b.so
 same import-same a.so b.so
+expect deps 0 '' "$TAMIS" build net.tflite -MD -MF net.d -o a.so
+expect deps-once 0 '^1$' grep -c '^  net.tflite' net.d
 expect show 0 'conv2d' "$TAMIS" show net.tflite --stats
 expect bench 0 'median' "$TAMIS" bench net.tflite --runs 2
 expect import-tam 2 'expected a .tflite file' "$TAMIS" import net.tam
