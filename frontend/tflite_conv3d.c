@@ -46,6 +46,11 @@ static bool rank5(Tf *t, const TfTensor *x) {
          tf_refuse(t, "expected operands of rank 5, found %d", x->rank);
 }
 
+static bool filter_refuse(Tf *t, const TfTensor *f, const TfTensor *x) {
+  return tf_refuse(t, "a filter of shape %s, an input of %lld channels",
+                   tf_list(t, f->dim, 5), (long long)x->dim[4]);
+}
+
 /* [kd,kh,kw,a,b] becomes [b,a,kd,kh,kw]. */
 static const char *filter_of(Tf *t, TfTensor *f) {
   static const int order[] = {4, 3, 0, 1, 2};
@@ -79,7 +84,7 @@ bool tf_write_conv_3d(Tf *t) {
       !window_read(t, x, f, y, &w))
     return false;
   if (f->dim[3] < 1 || x->dim[4] % f->dim[3])
-    return tf_refuse(t, "a filter that does not fit its input");
+    return filter_refuse(t, f, x);
   return conv_give(t, "conv3d", x, f, 2, &w,
                    arena_printf(t->a, ", groups=%lld",
                                 (long long)(x->dim[4] / f->dim[3])));
@@ -95,7 +100,7 @@ bool tf_write_conv_3d_transpose(Tf *t) {
       !window_read(t, y, f, x, &w))
     return false;
   if (f->dim[4] != x->dim[4])
-    return tf_refuse(t, "a filter that does not fit its input");
+    return filter_refuse(t, f, x);
   for (int i = 0; i < AXES; i++) {
     int64_t reach = (x->dim[1 + i] - 1) * w.stride[i] +
                     (w.k[i] - 1) * w.dilation[i] + 1;

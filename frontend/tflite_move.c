@@ -151,7 +151,8 @@ bool tf_write_space_to_batch(Tf *t) {
     after[i + 1] = b.edge[2 * i + 1];
     int64_t d = x->dim[i + 1] + before[i + 1] + after[i + 1];
     if (d % b.size[i])
-      return tf_refuse(t, "blocks that do not divide axis %d", i + 1);
+      return tf_refuse(t, "blocks of %lld do not divide axis %d of %lld",
+                       (long long)b.size[i], i + 1, (long long)d);
     split[k++] = d / b.size[i];
     split[k++] = b.size[i];
   }
@@ -181,7 +182,8 @@ bool tf_write_batch_to_space(Tf *t) {
   TfTensor *x = tf_in(t, 0);
   int rank = x->rank, k = b.n + rank;
   if (x->dim[0] % b.all)
-    return tf_refuse(t, "blocks that do not divide the batch");
+    return tf_refuse(t, "%lld blocks do not divide a batch of %lld",
+                     (long long)b.all, (long long)x->dim[0]);
   for (int i = 0; i < b.n; i++) {
     split[i] = b.size[i];
     order[1 + 2 * i] = b.n + 1 + i;

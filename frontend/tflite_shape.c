@@ -45,21 +45,18 @@ bool tf_write_concat(Tf *t) {
   int64_t axis = flat_int(t->op->options, 0, 4, 0);
   Form f = tf_form(t);
   Text s = {0};
-  int n = 0;
   if (!tf_arity(t, t->op->nin ? t->op->nin : 1))
     return false;
   if (tf_axis(y, axis, f) < 0)
     return tf_refuse(t, "axis %lld of rank %d", (long long)axis, y->rank);
-  for (int i = 0; i < t->op->nin; i++) {
-    TfTensor *x = tf_in(t, i);
-    if (x->rank != y->rank)
-      continue;
-    text_printf(&s, "%s%s", n++ ? ", " : "", tf_value(t, x, f));
-  }
-  const char *all = arena_strdup(t->a, s.s ? s.s : "");
+  for (int i = 0; i < t->op->nin; i++)
+    if (tf_in(t, i)->rank != y->rank)
+      return tf_refuse(t, "operand %d of rank %d, expected %d", i,
+                       tf_in(t, i)->rank, y->rank);
+  for (int i = 0; i < t->op->nin; i++)
+    text_printf(&s, "%s%s", i ? ", " : "", tf_value(t, tf_in(t, i), f));
+  const char *all = arena_strdup(t->a, s.s);
   text_free(&s);
-  if (n != t->op->nin)
-    return tf_refuse(t, "operands of another rank");
   return tf_give_act(t, f, (int)flat_int(t->op->options, 1, 1, 0),
                      "concat(%s, axis=%d)", all, tf_axis(y, axis, f));
 }
@@ -67,12 +64,13 @@ bool tf_write_concat(Tf *t) {
 bool tf_write_pack(Tf *t) {
   TfTensor *y = tf_out(t, 0);
   int64_t one[MAX_RANK];
-  int axis = y ? tf_axis(y, flat_int(t->op->options, 1, 4, 0), FORM_FILE)
-               : -1;
+  int64_t given = flat_int(t->op->options, 1, 4, 0);
+  int axis = tf_axis(y, given, FORM_FILE);
   if (!tf_arity(t, t->op->nin ? t->op->nin : 1))
     return false;
   if (axis < 0)
-    return tf_refuse(t, "an axis that the result does not have");
+    return tf_refuse(t, "axis %lld of a result of rank %d", (long long)given,
+                     y->rank);
   memcpy(one, y->dim, sizeof one);
   one[axis] = 1;
   Text s = {0};
@@ -90,11 +88,16 @@ bool tf_write_pack(Tf *t) {
 }
 
 bool tf_write_unpack(Tf *t) {
+  int64_t given = flat_int(t->op->options, 1, 4, 0);
+  if (!tf_arity(t, 1))
+    return false;
   TfTensor *x = tf_in(t, 0);
-  int axis = x ? tf_axis(x, flat_int(t->op->options, 1, 4, 0), FORM_FILE)
-               : -1;
-  if (axis < 0 || t->op->nout != x->dim[axis])
-    return tf_refuse(t, "an axis that the operand does not have");
+  int axis = tf_axis(x, given, FORM_FILE);
+  if (axis < 0)
+    return tf_refuse(t, "axis %lld of rank %d", (long long)given, x->rank);
+  if (t->op->nout != x->dim[axis])
+    return tf_refuse(t, "%d results of an axis of size %lld", t->op->nout,
+                     (long long)x->dim[axis]);
   const char *v = tf_value(t, x, FORM_FILE);
   for (int i = 0; i < t->op->nout; i++)
     tf_give(t, i, FORM_FILE, "select(%s, index=%d, axis=%d)", v, i, axis);
@@ -152,13 +155,18 @@ bool tf_write_pad(Tf *t) {
   return true;
 }
 
+static bool blocks_refuse(Tf *t, int64_t b, const TfTensor *x) {
+  return tf_refuse(t, "blocks of %lld do not fit an operand of shape %s",
+                   (long long)b, x ? tf_list(t, x->dim, x->rank) : "none");
+}
+
 /* Channels are [row of the block, column of the block, rest]. */
 bool tf_write_depth_to_space(Tf *t) {
   TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0);
   int64_t b = flat_int(t->op->options, 0, 4, 0);
   if (!x || !y || x->rank != 4 || y->rank != 4 || b < 1 || b > 1 << 15 ||
       x->dim[3] % (b * b))
-    return tf_refuse(t, "blocks that do not divide the channels");
+    return blocks_refuse(t, b, x);
   int64_t n = x->dim[0], h = x->dim[1], w = x->dim[2];
   int64_t c = x->dim[3] / (b * b);
   const char *v = tf_temp(t, "reshape(%s, shape=%s)",
@@ -174,7 +182,7 @@ bool tf_write_space_to_depth(Tf *t) {
   int64_t b = flat_int(t->op->options, 0, 4, 0);
   if (!x || !y || x->rank != 4 || y->rank != 4 || b < 1 || b > 1 << 15 ||
       x->dim[1] % b || x->dim[2] % b)
-    return tf_refuse(t, "blocks that do not divide the planes");
+    return blocks_refuse(t, b, x);
   int64_t n = x->dim[0], h = x->dim[1] / b, w = x->dim[2] / b;
   int64_t c = x->dim[3];
   const char *v = tf_temp(t, "reshape(%s, shape=%s)",

@@ -43,10 +43,12 @@ static bool slice_gather(Tf *t, TfTensor *x, TfTensor *begin) {
   const char *v = tf_value(t, x, FORM_FILE);
   const char *from = tf_places(t, begin);
   if (begin->rank != 1 || begin->dim[0] != x->rank || y->rank != x->rank)
-    return tf_refuse(t, "bounds of rank %d", begin->rank);
+    return tf_refuse(t, "a begin of shape %s of rank %d",
+                     tf_list(t, begin->dim, begin->rank), x->rank);
   for (int i = 0; i < x->rank; i++) {
     if (y->dim[i] > x->dim[i])
-      return tf_refuse(t, "bounds out of range");
+      return tf_refuse(t, "%lld elements of axis %d, which has size %lld",
+                       (long long)y->dim[i], i, (long long)x->dim[i]);
     if (y->dim[i] == x->dim[i])
       continue;
     const char *at = tf_temp(t, "select(%s, index=%d, axis=0)", from, i);
@@ -186,7 +188,8 @@ static bool split_write(Tf *t, TfTensor *x, int at) {
   for (int i = 0; i < t->op->nout; i++) {
     const TfTensor *y = tf_out(t, i);
     if (y->rank != x->rank || y->dim[k] > x->dim[k] - from)
-      return tf_refuse(t, "parts that do not fit");
+      return tf_refuse(t, "part %d of shape %s behind %lld of axis %d", i,
+                       tf_list(t, y->dim, y->rank), (long long)from, k);
     tf_give(t, i, f, "%s", slice_call(t, v, tf_axis(x, axis, f), from,
                                       from + y->dim[k], 1));
     from += y->dim[k];

@@ -14,7 +14,7 @@ axes_computed 4 REVERSE_V2 in 'net/reverse_v2_1': operand 1, the axes, is comput
 axis 4 SUM in 'net/sum_0': axis 2 of rank 2$
 axis_count 3 ARG_MAX in 'net/arg_max_0': operand 1, the axis, has 2 elements, expected 1$
 axis_gather 4 GATHER in 'net/gather_0': axis 5 of rank 2 with 0 axes of batches$
-blocks 4 BATCH_TO_SPACE_ND in 'net/batch_to_space_nd_0': blocks that do not divide the batch$
+blocks 4 BATCH_TO_SPACE_ND in 'net/batch_to_space_nd_0': 2 blocks do not divide a batch of 1$
 broadcast 3 add: shapes \[1,4\] and \[3\] do not broadcast
 buffer_short 3 tensor 'k': expected 16 bytes of data, found 12$
 buffer_short_axes 3 tensor 'a': expected 8 bytes of data, found 4$
