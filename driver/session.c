@@ -20,8 +20,11 @@ bool session_open(Session *s, const Options *o, Diags *d, Arena *a) {
   return true;
 }
 
+/* A file that holds both model and weights is read twice. */
 static void note_file(void *ctx, const char *path) {
   Session *s = ctx;
+  for (size_t i = 0; i < s->files.n; i++)
+    if (strcmp(s->files.at[i], path) == 0) return;
   vec_push(s->arena, &s->files, arena_strdup(s->arena, path));
 }
 

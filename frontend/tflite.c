@@ -113,11 +113,11 @@ static void outputs_name(Tf *t, Text *head, const char **names) {
 static void outputs_write(Tf *t, const char **names) {
   for (size_t i = 0; i < t->outputs.n; i++) {
     TfTensor *x = &t->tensors.at[t->outputs.at[i]];
-    TfOp none = {.code = -1};
+    TfOp none = {.custom = "the graph", .nout = 1, .out = &t->outputs.at[i]};
     t->op = x->producer >= 0 ? &t->ops.at[x->producer] : &none;
-    if (tf_elem(x) < 0 && !t->refused.n)
+    if (tf_elem(x) < 0 && !tf_failed(t))
       tf_refuse(t, "an output of type %s", tf_type_name(x->type));
-    if (t->refused.n)
+    if (tf_failed(t))
       continue;
     const char *v = tf_value(t, x, FORM_FILE);
     text_printf(&t->text, "  %s = %s;\n", names[i], v);
@@ -151,7 +151,7 @@ static void text_finish(Tf *t, const Text *head, Text *out) {
   if (t->text.n)
     text_write(out, t->text.s, t->text.n);
   for (size_t i = 0; i < t->tensors.n; i++)
-    if (t->tensors.at[i].set)
+    if (t->tensors.at[i].variable && t->tensors.at[i].value[FORM_FILE])
       text_printf(out, "  next %s = %s;\n", t->tensors.at[i].path,
                   t->tensors.at[i].value[FORM_FILE]);
   if (t->params.n) {
@@ -179,7 +179,7 @@ static bool model_write(Tf *t, Text *out) {
         op_write(t);
     }
     outputs_write(t, names);
-    ok = refused_report(t);
+    ok = refused_report(t) && !tf_failed(t);
     if (ok && t->flat.bad)
       ok = tf_error(t, "byte %zu: %s", t->flat.at, t->flat.bad);
   }
@@ -191,6 +191,7 @@ static bool model_write(Tf *t, Text *out) {
 
 static Tf tf_open(Arena *a, Diags *d, const char *path, Buffer *buf) {
   return (Tf){.a = a, .d = d, .path = path, .buf = buf,
+              .errors = diags_errors(d),
               .flat = {.p = buf->data, .n = buf->size}};
 }
 

@@ -24,7 +24,6 @@ typedef struct TfTensor {
   int type, rank;
   bool quantised;        /* its integers stand for floats */
   bool variable;         /* stays from call to call: a state */
-  bool set;              /* whose value is another after this call */
   int64_t dim[MAX_RANK];
   const uint8_t *data;   /* NULL: computed when the net runs */
   size_t size;
@@ -57,6 +56,7 @@ typedef struct TfParam {
 typedef struct Tf {
   Arena *a;
   Diags *d;
+  size_t errors;         /* of d before */
   const char *path;      /* of the file */
   Buffer *buf;           /* the file */
   FlatBuf flat;
@@ -73,6 +73,7 @@ typedef struct Tf {
   Vec(TfParam) params;
   Map known;             /* paths of those outside of blocks, by content */
   Vec(const char *) refused;
+  Map said;              /* reasons in it, without places */
 } Tf;
 
 /* ---- tflite.c ------------------------------------------------------- */
@@ -104,8 +105,12 @@ Buffer *tf_values(Tf *t, const TfTensor *x);
 /* Whether n elements more may be made that the file does not hold: a small
  * file cannot ask for much memory. */
 bool tf_room(Tf *t, int64_t n);
-/* A constant list of at most `max` integers; -1: it is none. */
-int tf_ints(Tf *t, const TfTensor *x, int64_t *out, int max);
+/* Operand i, which is the op's `what`, as a constant list of min to max
+ * integers; how many; -1: it is none, which was said. */
+int tf_ints(Tf *t, int i, const char *what, int64_t *out, int min, int max);
+/* Whether a dense constant has the bytes that its type says; more do not
+ * matter. */
+bool tf_data_fits(Tf *t, const TfTensor *x);
 /* One constant number, which a double holds. */
 bool tf_number(Tf *t, const TfTensor *x, double *out);
 bool tf_integer(Tf *t, const TfTensor *x, int64_t *out);
@@ -123,8 +128,13 @@ const char *tf_fresh_path(Tf *t, const char *wish);
 const char *tf_last_name(const char *path);
 TfTensor *tf_in(Tf *t, int i);
 TfTensor *tf_out(Tf *t, int i);
-/* Say why the op is not supported; false. */
+/* Say why the op is not supported, each reason once, of the first that has
+ * it; false. */
 bool tf_refuse(Tf *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* An error about the op, which no reader of the file could carry out. */
+bool tf_malformed(Tf *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Whether either was said, or another error. */
+bool tf_failed(const Tf *t);
 /* One statement that gives an unnamed value; its name. */
 const char *tf_temp(Tf *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The same as a layer of another path than the op's. */
@@ -171,14 +181,18 @@ const char *tf_reshape(Tf *t, const char *v, const TfTensor *x,
 /* Whether places in x are i32, as they are worked out; else the op is
  * refused. */
 bool tf_fits_i32(Tf *t, const TfTensor *x);
-/* A value of places as i32. */
+/* A value of places as i32, the nearest where it does not fit. */
 const char *tf_places(Tf *t, TfTensor *x);
-/* ", b=..." of operand i, as a param where it is constant; "": absent. */
+/* ", b=..." of operand i as one axis, a param where it is constant; "":
+ * absent. */
 const char *tf_bias(Tf *t, int i);
 /* The product of the sizes of axes [from,to). */
 int64_t tf_product(const int64_t *dim, int from, int to);
 /* Whether the op has n operands and a result; else it is refused. */
 bool tf_arity(Tf *t, int n);
+/* Whether a stride, dilation or window has a size that makes sense; else the
+ * op is refused. */
+bool tf_extent_ok(Tf *t, const char *what, int64_t v);
 /* The form of an elementwise op whose operands broadcast. */
 Form tf_broadcast_form(Tf *t);
 /* Operand `i` as constant axes of x, each once, none negative; -1: they are

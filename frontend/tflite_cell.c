@@ -144,5 +144,4 @@ TfTensor *tf_variable(Tf *t, int i) {
 void tf_next(TfTensor *x, const char *value) {
   x->value[FORM_FILE] = value;
   x->value[FORM_PLANES] = NULL;
-  x->set = true;
 }

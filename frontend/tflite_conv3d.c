@@ -17,17 +17,17 @@ static bool window_read(Tf *t, const TfTensor *x, const TfTensor *f,
   FlatTable o = t->op->options;
   int64_t padding = flat_int(o, 0, 1, 0);
   if (padding != 0 && padding != 1)
-    return tf_refuse(t, "padding %lld", (long long)padding);
+    return tf_refuse(t, "padding %lld, expected 0 or 1", (long long)padding);
   for (int i = 0; i < AXES; i++) {
     w->in[i] = x->dim[1 + i];
     w->out[i] = y->dim[1 + i];
     w->k[i] = f->dim[i];
     w->stride[i] = flat_int(o, 1 + field[i], 4, 0);
     w->dilation[i] = flat_int(o, 5 + field[i], 4, 1);
-    if (w->stride[i] < 1 || w->dilation[i] < 1 || w->k[i] < 1 ||
-        w->stride[i] > 1 << 20 || w->dilation[i] > 1 << 20 ||
-        w->k[i] > 1 << 20)
-      return tf_refuse(t, "a window or step of size 0");
+    if (!tf_extent_ok(t, "stride", w->stride[i]) ||
+        !tf_extent_ok(t, "dilation", w->dilation[i]) ||
+        !tf_extent_ok(t, "window", w->k[i]))
+      return false;
     int64_t steps = (w->in[i] + w->stride[i] - 1) / w->stride[i];
     int64_t all = (steps - 1) * w->stride[i] +
                   (w->k[i] - 1) * w->dilation[i] + 1 - w->in[i];
@@ -40,8 +40,15 @@ static bool window_read(Tf *t, const TfTensor *x, const TfTensor *f,
 }
 
 static bool rank5(Tf *t, const TfTensor *x) {
-  return (x && x->rank == 5) ||
-         tf_refuse(t, "expected operands of rank 5");
+  if (!x)
+    return tf_refuse(t, "expected an operand of rank 5, found none");
+  return x->rank == 5 ||
+         tf_refuse(t, "expected operands of rank 5, found %d", x->rank);
+}
+
+static bool filter_refuse(Tf *t, const TfTensor *f, const TfTensor *x) {
+  return tf_refuse(t, "a filter of shape %s, an input of %lld channels",
+                   tf_list(t, f->dim, 5), (long long)x->dim[4]);
 }
 
 /* [kd,kh,kw,a,b] becomes [b,a,kd,kh,kw]. */
@@ -77,7 +84,7 @@ bool tf_write_conv_3d(Tf *t) {
       !window_read(t, x, f, y, &w))
     return false;
   if (f->dim[3] < 1 || x->dim[4] % f->dim[3])
-    return tf_refuse(t, "a filter that does not fit its input");
+    return filter_refuse(t, f, x);
   return conv_give(t, "conv3d", x, f, 2, &w,
                    arena_printf(t->a, ", groups=%lld",
                                 (long long)(x->dim[4] / f->dim[3])));
@@ -93,7 +100,7 @@ bool tf_write_conv_3d_transpose(Tf *t) {
       !window_read(t, y, f, x, &w))
     return false;
   if (f->dim[4] != x->dim[4])
-    return tf_refuse(t, "a filter that does not fit its input");
+    return filter_refuse(t, f, x);
   for (int i = 0; i < AXES; i++) {
     int64_t reach = (x->dim[1 + i] - 1) * w.stride[i] +
                     (w.k[i] - 1) * w.dilation[i] + 1;

@@ -53,16 +53,20 @@ static void numbers_read(const TfTensor *x, size_t n, uint8_t *out) {
     out[i] = out[i] != 0;
 }
 
+bool tf_data_fits(Tf *t, const TfTensor *x) {
+  if (!x->data || x->sparsity.pos || tf_elem(x) < 0)
+    return true;
+  size_t size = (size_t)tf_elems(x) * number_size(x);
+  return x->size >= size ||
+         tf_error(t, "tensor '%s': expected %zu bytes of data, found %zu",
+                  x->name, size, x->size);
+}
+
 /* What needs no conversion stays where it lies in the file. */
 static Buffer *dense_values(Tf *t, const TfTensor *x) {
-  size_t n = (size_t)tf_elems(x);
-  if (x->size != n * number_size(x)) {
-    tf_error(t, "tensor '%s': expected %zu bytes of data, found %zu",
-             x->name, n * number_size(x), x->size);
-    return NULL;
-  }
+  size_t n = (size_t)tf_elems(x), size = n * number_size(x);
   if (x->type != TF_FLOAT16 && x->type != TF_BOOL && !x->folded)
-    return buffer_slice(t->buf, (size_t)(x->data - t->buf->data), x->size);
+    return buffer_slice(t->buf, (size_t)(x->data - t->buf->data), size);
   Buffer *b = buffer_new(n * elem_size((Elem)tf_elem(x)));
   numbers_read(x, n, b->data);
   return b;
@@ -261,27 +265,41 @@ Buffer *tf_values(Tf *t, const TfTensor *x) {
 
 /* ---- lists and numbers that ops want to know ------------------------ */
 
-/* x as a constant of at most `max` dense elements, all there; or NULL. */
-static const TfTensor *few(Tf *t, const TfTensor *x, int64_t max) {
-  const TfTensor *c = x ? tf_const(t, x) : NULL;
-  int64_t n = c ? tf_elems(c) : -1;
-  return c && n <= max && !c->sparsity.pos &&
-         c->size == (size_t)n * number_size(c) ? c : NULL;
+static bool ints_refuse(Tf *t, int i, const char *what, const TfTensor *x,
+                        int min, int max) {
+  const char *to_max = min == max ? "" : arena_printf(t->a, " to %d", max);
+  if (!x)
+    return tf_refuse(t, "operand %d, the %s, is absent", i, what);
+  if (x->type != TF_INT32 && x->type != TF_INT64)
+    return tf_refuse(t, "operand %d, the %s, is of type %s", i, what,
+                     tf_type_name(x->type));
+  if (!tf_const(t, x))
+    return tf_refuse(t, "operand %d, the %s, is computed", i, what);
+  return tf_malformed(t, "operand %d, the %s, has %lld elements, expected "
+                      "%d%s", i, what, (long long)tf_elems(x), min, to_max);
 }
 
-int tf_ints(Tf *t, const TfTensor *x, int64_t *out, int max) {
-  const TfTensor *c = few(t, x, max);
-  if (!c || c->rank > 2 || (c->type != TF_INT32 && c->type != TF_INT64))
+int tf_ints(Tf *t, int i, const char *what, int64_t *out, int min, int max) {
+  const TfTensor *x = tf_in(t, i), *c = tf_const(t, x);
+  int64_t n = c ? tf_elems(c) : -1;
+  if (n < min || n > max || (c->type != TF_INT32 && c->type != TF_INT64)) {
+    ints_refuse(t, i, what, x, min, max);
     return -1;
-  int n = (int)tf_elems(c);
-  for (int i = 0; i < n; i++)
-    out[i] = elem_load_int((Elem)tf_elem(c), c->data, (size_t)i);
-  return n;
+  }
+  for (int64_t k = 0; k < n; k++)
+    out[k] = elem_load_int((Elem)tf_elem(c), c->data, (size_t)k);
+  return (int)n;
+}
+
+/* x as one dense element that is there; or NULL. */
+static const TfTensor *single(Tf *t, const TfTensor *x) {
+  const TfTensor *c = tf_const(t, x);
+  return c && tf_elems(c) == 1 && !c->sparsity.pos ? c : NULL;
 }
 
 bool tf_integer(Tf *t, const TfTensor *x, int64_t *out) {
-  const TfTensor *c = few(t, x, 1);
-  if (!c || is_float(c) || tf_elems(c) != 1)
+  const TfTensor *c = single(t, x);
+  if (!c || is_float(c))
     return false;
   uint8_t v[8];
   numbers_read(c, 1, v);
@@ -290,13 +308,13 @@ bool tf_integer(Tf *t, const TfTensor *x, int64_t *out) {
 }
 
 bool tf_number(Tf *t, const TfTensor *x, double *out) {
-  const TfTensor *c = few(t, x, 1);
+  const TfTensor *c = single(t, x);
   int64_t i;
   if (tf_integer(t, x, &i)) {
     *out = (double)i;
     return i >= -((int64_t)1 << 53) && i <= (int64_t)1 << 53;
   }
-  if (!c || tf_elems(c) != 1)
+  if (!c)
     return false;
   float v;
   numbers_read(c, 1, (uint8_t *)&v);

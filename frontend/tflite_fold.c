@@ -41,10 +41,11 @@ bool tf_write_broadcast_args(Tf *t) {
   int64_t a[MAX_RANK], b[MAX_RANK], to[MAX_RANK];
   if (!tf_arity(t, 2))
     return false;
-  int na = tf_ints(t, tf_in(t, 0), a, MAX_RANK);
-  int nb = tf_ints(t, tf_in(t, 1), b, MAX_RANK), n = na > nb ? na : nb;
+  int na = tf_ints(t, 0, "shape", a, 0, MAX_RANK);
+  int nb = tf_ints(t, 1, "other shape", b, 0, MAX_RANK);
+  int n = na > nb ? na : nb;
   if (na < 0 || nb < 0)
-    return tf_refuse(t, "shapes that are computed");
+    return false;
   for (int i = 0; i < n; i++) {
     int64_t da = i < n - na ? 1 : a[i - (n - na)];
     int64_t db = i < n - nb ? 1 : b[i - (n - nb)];
@@ -88,9 +89,12 @@ bool tf_write_range(Tf *t) {
   double v[3];
   if (!tf_arity(t, 3))
     return false;
-  for (int i = 0; i < 3; i++)
+  for (int i = 0; i < 3; i++) {
+    if (!tf_const(t, tf_in(t, i)))
+      return tf_refuse(t, "operand %d is computed", i);
     if (!tf_number(t, tf_in(t, i), &v[i]))
-      return tf_refuse(t, "bounds that are computed");
+      return tf_refuse(t, "operand %d is no number of at most 2^53", i);
+  }
   if (v[2] == 0)
     return tf_refuse(t, "a step of 0");
   if (tf_elem(tf_out(t, 0)) == F32)

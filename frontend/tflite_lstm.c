@@ -124,14 +124,17 @@ static void lstm_step(Tf *t, Cell *to, const Lstm *l, const char *x,
 
 /* Gates are columns of one product of [x,h]: input, cell, forget, output. */
 static bool basic_write(Tf *t) {
-  if (!tf_arity(t, 5) || t->op->nout < 4)
-    return tf_refuse(t, "expected 5 operands and 4 results");
+  if (!tf_arity(t, 5))
+    return false;
+  if (t->op->nout < 4)
+    return tf_refuse(t, "expected 4 results, found %d", t->op->nout);
   TfTensor *w = tf_in(t, 2), *h = tf_variable(t, 1), *c = tf_variable(t, 4);
   int64_t n = w->dim[0] / 4;
   if (!h || !c)
     return false;
   if (w->rank != 2 || w->dim[0] % 4)
-    return tf_refuse(t, "weights that are not those of four gates");
+    return tf_refuse(t, "weights of shape %s, expected rows of four gates",
+                     tf_list(t, w->dim, w->rank));
   Cell to = tf_cell(t, tf_out(t, 0)->path, false);
   const char *x = tf_cell_op(t, &to, "concat(%s, %s, axis=1)",
                              tf_value(t, tf_in(t, 0), FORM_FILE),
@@ -200,8 +203,10 @@ static const char *lstm_scan(Tf *t, const char *path, const Lstm *l,
 }
 
 static bool sequence_ok(Tf *t) {
-  return (tf_in(t, 0) && tf_in(t, 0)->rank == 3) ||
-         tf_refuse(t, "expected an input of rank 3");
+  return tf_arity(t, 1) &&
+         (tf_in(t, 0)->rank == 3 ||
+          tf_refuse(t, "expected an input of rank 3, found %d",
+                    tf_in(t, 0)->rank));
 }
 
 bool tf_write_sequence_lstm(Tf *t) {
@@ -228,7 +233,7 @@ bool tf_write_bidirectional_lstm(Tf *t) {
     if (tf_in(t, i))
       return tf_refuse(t, "auxiliary operand %d", i);
   if (!merge && !tf_out(t, 1))
-    return tf_refuse(t, "expected two results");
+    return tf_refuse(t, "expected two results, found one");
   const char *path = tf_out(t, 0)->path;
   const char *y = lstm_scan(t, arena_printf(t->a, "%s.forward", path), &l[0],
                             time_major, false);

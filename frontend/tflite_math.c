@@ -55,19 +55,26 @@ bool tf_write_binary(Tf *t) {
   return tf_give_act(t, f, act, "%s(%s)", binaries[i].op, pair(t, f));
 }
 
-/* Integers are divided towards zero: without their signs. */
+/* Integers are divided towards zero: one more than the floor where the
+ * quotient is negative and not whole. */
 bool tf_write_div(Tf *t) {
   if (!tf_arity(t, 2))
     return false;
   Form f = tf_broadcast_form(t);
+  Elem e = (Elem)tf_elem(tf_out(t, 0));
   int act = (int)flat_int(t->op->options, 0, 1, 0);
-  if (tf_elem(tf_out(t, 0)) == F32)
+  if (e == F32)
     return tf_give_act(t, f, act, "div(%s)", pair(t, f));
+  const char *zero = tf_scalar(t, e, 0);
   const char *x = tf_value(t, tf_in(t, 0), f);
   const char *y = tf_value(t, tf_in(t, 1), f);
-  const char *sign = tf_temp(t, "mul(sign(%s), sign(%s))", x, y);
-  const char *q = tf_temp(t, "floor_div(abs(%s), abs(%s))", x, y);
-  return tf_give_act(t, f, act, "mul(%s, %s)", q, sign);
+  const char *below = tf_temp(t, "not_equal(less(%s, %s), less(%s, %s))", x,
+                              zero, y, zero);
+  const char *rest = tf_temp(t, "not_equal(floor_mod(%s, %s), %s)", x, y,
+                             zero);
+  const char *one = tf_temp(t, "cast(minimum(%s, %s), to=%s)", below, rest,
+                            elem_name(e));
+  return tf_give_act(t, f, act, "add(floor_div(%s, %s), %s)", x, y, one);
 }
 
 static const struct { int code; const char *op; } comparisons[] = {

@@ -177,6 +177,18 @@ static void copy_refs(Tf *t, const int *from, int n, bool in) {
       vec_push(t->a, &t->outputs, from[i]);
 }
 
+/* What has no elements and nobody gives is a constant all the same. */
+static void empty_fill(Tf *t) {
+  for (size_t i = 0; i < t->tensors.n; i++) {
+    TfTensor *x = &t->tensors.at[i];
+    if (!x->data && x->producer < 0 && !x->variable && tf_elems(x) == 0)
+      x->data = t->flat.p;
+  }
+  for (size_t i = 0; i < t->inputs.n; i++)
+    if (!t->tensors.at[t->inputs.at[i]].size)
+      t->tensors.at[t->inputs.at[i]].data = NULL;
+}
+
 static bool graph_read(Tf *t, FlatTable graph, FlatVec codes,
                        FlatVec buffers) {
   const int *refs;
@@ -194,6 +206,10 @@ static bool graph_read(Tf *t, FlatTable graph, FlatVec codes,
       return false;
   if (!t->outputs.n)
     return tf_error(t, "the graph has no outputs");
+  empty_fill(t);
+  for (size_t i = 0; i < t->tensors.n; i++)
+    if (!tf_data_fits(t, &t->tensors.at[i]))
+      return false;
   return flat_ok(t);
 }
 

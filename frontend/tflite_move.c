@@ -33,8 +33,11 @@ bool tf_write_tile(Tf *t) {
   if (!tf_arity(t, 2))
     return false;
   TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0);
-  if (tf_ints(t, tf_in(t, 1), by, MAX_RANK) != x->rank || y->rank != x->rank)
-    return tf_refuse(t, "multiples that are computed");
+  if (tf_ints(t, 1, "multiples", by, x->rank, x->rank) < 0)
+    return false;
+  if (y->rank != x->rank)
+    return tf_malformed(t, "expected a result of rank %d, found %d", x->rank,
+                        y->rank);
   const char *v = tf_value(t, x, FORM_FILE);
   memcpy(dim, x->dim, sizeof dim);
   for (int i = x->rank; i-- > 0;) {
@@ -73,8 +76,8 @@ bool tf_write_mirror_pad(Tf *t) {
   if (mode != 0 && mode != 1)
     return tf_refuse(t, "mode %lld", (long long)mode);
   TfTensor *x = tf_in(t, 0);
-  if (tf_ints(t, tf_in(t, 1), by, 2 * MAX_RANK) != 2 * x->rank)
-    return tf_refuse(t, "sizes that are computed");
+  if (tf_ints(t, 1, "sizes", by, 2 * x->rank, 2 * x->rank) < 0)
+    return false;
   const char *v = tf_value(t, x, FORM_FILE);
   for (int i = 0; i < x->rank; i++) {
     int64_t before = by[2 * i], after = by[2 * i + 1], d = x->dim[i];
@@ -121,9 +124,9 @@ static bool blocks_read(Tf *t, Blocks *b) {
   if (!tf_arity(t, 3))
     return false;
   TfTensor *x = tf_in(t, 0);
-  b->n = tf_ints(t, tf_in(t, 1), b->size, MAX_RANK);
-  if (b->n < 1 || tf_ints(t, tf_in(t, 2), b->edge, 2 * MAX_RANK) != 2 * b->n)
-    return tf_refuse(t, "blocks that are computed");
+  b->n = tf_ints(t, 1, "blocks", b->size, 1, MAX_RANK);
+  if (b->n < 0 || tf_ints(t, 2, "edges", b->edge, 2 * b->n, 2 * b->n) < 0)
+    return false;
   if (x->rank < b->n + 1 || x->rank + b->n > MAX_RANK)
     return tf_refuse(t, "%d axes of blocks of rank %d", b->n, x->rank);
   b->all = 1;
@@ -151,7 +154,8 @@ bool tf_write_space_to_batch(Tf *t) {
     after[i + 1] = b.edge[2 * i + 1];
     int64_t d = x->dim[i + 1] + before[i + 1] + after[i + 1];
     if (d % b.size[i])
-      return tf_refuse(t, "blocks that do not divide axis %d", i + 1);
+      return tf_refuse(t, "blocks of %lld do not divide axis %d of %lld",
+                       (long long)b.size[i], i + 1, (long long)d);
     split[k++] = d / b.size[i];
     split[k++] = b.size[i];
   }
@@ -181,7 +185,8 @@ bool tf_write_batch_to_space(Tf *t) {
   TfTensor *x = tf_in(t, 0);
   int rank = x->rank, k = b.n + rank;
   if (x->dim[0] % b.all)
-    return tf_refuse(t, "blocks that do not divide the batch");
+    return tf_refuse(t, "%lld blocks do not divide a batch of %lld",
+                     (long long)b.all, (long long)x->dim[0]);
   for (int i = 0; i < b.n; i++) {
     split[i] = b.size[i];
     order[1 + 2 * i] = b.n + 1 + i;

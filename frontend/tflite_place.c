@@ -111,7 +111,9 @@ bool tf_write_update_slice(Tf *t) {
   for (int i = 0; fits && i < x->rank; i++)
     fits = u->dim[i] <= x->dim[i];
   if (!fits || tf_elems(u) == 0)
-    return tf_refuse(t, "an update that does not fit");
+    return tf_refuse(t, "an update of shape %s of a value of shape %s",
+                     tf_list(t, u->dim, u->rank),
+                     tf_list(t, x->dim, x->rank));
   const char *starts = tf_places(t, start), *from = NULL, *inside = NULL;
   int64_t stride = tf_elems(u);
   for (int i = 0; i < x->rank; i++) {

@@ -65,11 +65,11 @@ static const char *last_axis(Tf *t, Form *f, int *axis) {
 bool tf_write_softmax(Tf *t) {
   Form f;
   int axis;
-  float beta = flat_float(t->op->options, 0, 1);
+  float beta = flat_float(t->op->options, 0, 0);
   const char *v = last_axis(t, &f, &axis);
   if (!v)
     return false;
-  if (beta != 1 && t->op->options.pos) {
+  if (beta != 1) {
     Text s = {0};
     text_float(&s, beta, true);
     v = tf_temp(t, "mul(%s, %s)", v, s.s);
@@ -136,6 +136,13 @@ bool tf_write_lrn(Tf *t) {
 
 /* ---- order ---------------------------------------------------------- */
 
+/* Operand 1 as an axis of x. */
+static bool one_axis(Tf *t, const TfTensor *x, int64_t *axis) {
+  return tf_ints(t, 1, "axis", axis, 1, 1) > 0 &&
+         (tf_axis(x, *axis, FORM_FILE) >= 0 ||
+          tf_refuse(t, "axis %lld of rank %d", (long long)*axis, x->rank));
+}
+
 /* The place of the greatest or least as i32, which the file may want
  * wider. */
 bool tf_write_arg(Tf *t) {
@@ -144,9 +151,8 @@ bool tf_write_arg(Tf *t) {
   if (!tf_arity(t, 2))
     return false;
   TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0);
-  if (!tf_integer(t, tf_in(t, 1), &axis) ||
-      tf_axis(x, axis, FORM_FILE) < 0)
-    return tf_refuse(t, "an axis that is computed or that x does not have");
+  if (!one_axis(t, x, &axis))
+    return false;
   if (tf_elem(x) == B1)
     return tf_refuse(t, "an operand of type bool");
   axis = tf_axis(x, axis, FORM_FILE);
@@ -164,9 +170,8 @@ bool tf_write_cumsum(Tf *t) {
   if (!tf_arity(t, 2))
     return false;
   TfTensor *x = tf_in(t, 0);
-  if (!tf_integer(t, tf_in(t, 1), &axis) ||
-      tf_axis(x, axis, FORM_FILE) < 0)
-    return tf_refuse(t, "an axis that is computed or that x does not have");
+  if (!one_axis(t, x, &axis))
+    return false;
   Form f = tf_form(t);
   return tf_give(t, 0, f, "cumsum(%s, axis=%d, exclusive=%s, reverse=%s)",
                  tf_value(t, x, f), tf_axis(x, axis, f),
@@ -181,8 +186,10 @@ bool tf_write_topk(Tf *t) {
   if (!tf_arity(t, 2))
     return false;
   TfTensor *x = tf_in(t, 0), *y = tf_out(t, 0), *at = tf_out(t, 1);
-  if (!tf_integer(t, tf_in(t, 1), &k) || !at || x->rank < 1)
-    return tf_refuse(t, "a count that is computed");
+  if (tf_ints(t, 1, "count", &k, 1, 1) < 0)
+    return false;
+  if (!at || x->rank < 1)
+    return tf_refuse(t, "%d results of rank %d", t->op->nout, x->rank);
   int64_t n = x->dim[x->rank - 1];
   if (k < 0 || k > n || tf_elem(at) < 0)
     return tf_refuse(t, "%lld of %lld", (long long)k, (long long)n);

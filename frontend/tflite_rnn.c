@@ -78,7 +78,7 @@ bool tf_write_bidirectional_rnn(Tf *t) {
     if (tf_in(t, i))
       return tf_refuse(t, "auxiliary operand %d", i);
   if (!merge && !tf_out(t, 1))
-    return tf_refuse(t, "expected two results");
+    return tf_refuse(t, "expected two results, found one");
   const char *path = tf_out(t, 0)->path;
   const char *y = rnn_scan(t, arena_printf(t->a, "%s.forward", path), &n[0],
                            time_major, false);

@@ -43,10 +43,12 @@ static bool slice_gather(Tf *t, TfTensor *x, TfTensor *begin) {
   const char *v = tf_value(t, x, FORM_FILE);
   const char *from = tf_places(t, begin);
   if (begin->rank != 1 || begin->dim[0] != x->rank || y->rank != x->rank)
-    return tf_refuse(t, "bounds of rank %d", begin->rank);
+    return tf_refuse(t, "a begin of shape %s of rank %d",
+                     tf_list(t, begin->dim, begin->rank), x->rank);
   for (int i = 0; i < x->rank; i++) {
     if (y->dim[i] > x->dim[i])
-      return tf_refuse(t, "bounds out of range");
+      return tf_refuse(t, "%lld elements of axis %d, which has size %lld",
+                       (long long)y->dim[i], i, (long long)x->dim[i]);
     if (y->dim[i] == x->dim[i])
       continue;
     const char *at = tf_temp(t, "select(%s, index=%d, axis=0)", from, i);
@@ -64,14 +66,16 @@ bool tf_write_slice(Tf *t) {
   TfTensor *x = tf_in(t, 0);
   if (!tf_const(t, tf_in(t, 1)) && tf_elem(tf_in(t, 1)) >= 0)
     return slice_gather(t, x, tf_in(t, 1));
-  if (tf_ints(t, tf_in(t, 1), s.start, MAX_RANK) != x->rank ||
-      tf_ints(t, tf_in(t, 2), s.stop, MAX_RANK) != x->rank)
-    return tf_refuse(t, "bounds that are computed");
+  if (tf_ints(t, 1, "begin", s.start, x->rank, x->rank) < 0 ||
+      tf_ints(t, 2, "size", s.stop, x->rank, x->rank) < 0)
+    return false;
   for (int i = 0; i < x->rank; i++) {
     int64_t start = s.start[i], size = s.stop[i];
     if (start < 0 || start > x->dim[i] || size < -1 ||
         size > x->dim[i] - start)
-      return tf_refuse(t, "bounds out of range");
+      return tf_refuse(t, "%lld elements from %lld of axis %d, which has "
+                       "size %lld", (long long)size, (long long)start, i,
+                       (long long)x->dim[i]);
     s.stop[i] = size < 0 ? x->dim[i] : start + size;
     s.step[i] = 1;
   }
@@ -90,10 +94,10 @@ typedef struct Strided {
 
 static bool strided_read(Tf *t, Strided *g) {
   FlatTable o = t->op->options;
-  g->n = tf_ints(t, tf_in(t, 1), g->begin, MAX_RANK);
-  if (g->n < 0 || tf_ints(t, tf_in(t, 2), g->end, MAX_RANK) != g->n ||
-      tf_ints(t, tf_in(t, 3), g->step, MAX_RANK) != g->n)
-    return tf_refuse(t, "bounds that are computed");
+  g->n = tf_ints(t, 1, "begin", g->begin, 0, MAX_RANK);
+  if (g->n < 0 || tf_ints(t, 2, "end", g->end, g->n, g->n) < 0 ||
+      tf_ints(t, 3, "steps", g->step, g->n, g->n) < 0)
+    return false;
   uint64_t all = (1u << g->n) - 1;
   g->no_begin = flat_uint(o, 0, 4, 0);
   g->no_end = flat_uint(o, 1, 4, 0);
@@ -171,13 +175,13 @@ bool tf_write_strided_slice(Tf *t) {
 /* ---- several parts -------------------------------------------------- */
 
 /* Parts of the sizes given, where -1 leaves it to the result; NULL: of one
- * size. */
-static bool split_write(Tf *t, TfTensor *x, TfTensor *at,
-                        const int64_t *sizes) {
+ * size.  The axis is operand `at`. */
+static bool split_write(Tf *t, TfTensor *x, int at, const int64_t *sizes) {
   int64_t axis, from = 0;
-  if (!x || tf_ints(t, at, &axis, 1) != 1 ||
-      tf_axis(x, axis, FORM_FILE) < 0)
-    return tf_refuse(t, "an axis that is computed");
+  if (!tf_arity(t, 2) || tf_ints(t, at, "axis", &axis, 1, 1) < 0)
+    return false;
+  if (tf_axis(x, axis, FORM_FILE) < 0)
+    return tf_refuse(t, "axis %lld of rank %d", (long long)axis, x->rank);
   Form f = tf_held(x);
   int k = tf_axis(x, axis, FORM_FILE);
   const char *v = tf_value(t, x, f);
@@ -186,7 +190,8 @@ static bool split_write(Tf *t, TfTensor *x, TfTensor *at,
     int64_t size = sizes ? sizes[i] : x->dim[k] / t->op->nout;
     if (y->rank != x->rank || y->dim[k] > x->dim[k] - from ||
         (size != y->dim[k] && !(sizes && size == -1)))
-      return tf_refuse(t, "parts that do not fit");
+      return tf_refuse(t, "part %d of shape %s behind %lld of axis %d", i,
+                       tf_list(t, y->dim, y->rank), (long long)from, k);
     tf_give(t, i, f, "%s", slice_call(t, v, tf_axis(x, axis, f), from,
                                       from + y->dim[k], 1));
     from += y->dim[k];
@@ -198,13 +203,13 @@ static bool split_write(Tf *t, TfTensor *x, TfTensor *at,
 
 /* The axis comes first in SPLIT and last in SPLIT_V. */
 bool tf_write_split(Tf *t) {
-  return split_write(t, tf_in(t, 1), tf_in(t, 0), NULL);
+  return split_write(t, tf_in(t, 1), 0, NULL);
 }
 
 bool tf_write_split_v(Tf *t) {
   int n = t->op->nout;
   int64_t *sizes = arena_array(t->a, int64_t, (size_t)n);
-  if (tf_ints(t, tf_in(t, 1), sizes, n) != n)
-    return tf_refuse(t, "sizes that are computed");
-  return split_write(t, tf_in(t, 0), tf_in(t, 2), sizes);
+  if (tf_ints(t, 1, "sizes", sizes, n, n) < 0)
+    return false;
+  return split_write(t, tf_in(t, 0), 2, sizes);
 }

@@ -206,8 +206,10 @@ const char *tf_value(Tf *t, TfTensor *x, Form f) {
   if (x->rank == 4 && x->value[!f])
     return x->value[f] = convert(t, x, f);
   /* What a refused op was to give is not refused again. */
-  if (x->producer < 0 || !t->refused.n)
-    tf_refuse(t, "an operand has no value that can be used");
+  if (x->producer < 0 && !x->data)
+    tf_malformed(t, "tensor '%s' has no value", x->name);
+  else if (x->producer < 0 || !tf_failed(t))
+    tf_refuse(t, "a value that cannot be used");
   return "0.0";
 }
 
@@ -230,6 +232,13 @@ bool tf_arity(Tf *t, int n) {
   return true;
 }
 
+bool tf_extent_ok(Tf *t, const char *what, int64_t v) {
+  enum { MOST = 1 << 20 };
+  return (v >= 1 && v <= MOST) ||
+         tf_refuse(t, "a %s of %lld, expected 1 to %d", what, (long long)v,
+                   MOST);
+}
+
 /* Whether all that is computed has rank 4, as constants may get. */
 Form tf_broadcast_form(Tf *t) {
   if (tf_out(t, 0)->rank != 4)
@@ -245,11 +254,9 @@ Form tf_broadcast_form(Tf *t) {
 int tf_axes(Tf *t, int i, const TfTensor *x, int64_t *axes) {
   int64_t given[4 * MAX_RANK];
   unsigned seen = 0;
-  int n = tf_ints(t, tf_in(t, i), given, 4 * MAX_RANK), count = 0;
-  if (n < 0) {
-    tf_refuse(t, "axes that are computed");
+  int n = tf_ints(t, i, "axes", given, 0, 4 * MAX_RANK), count = 0;
+  if (n < 0)
     return -1;
-  }
   for (int k = 0; k < n; k++) {
     int axis = tf_axis(x, given[k], FORM_FILE);
     if (axis < 0) {
@@ -277,16 +284,21 @@ bool tf_fits_i32(Tf *t, const TfTensor *x) {
 
 const char *tf_places(Tf *t, TfTensor *x) {
   const char *v = tf_value(t, x, FORM_FILE);
-  return tf_elem(x) == I32 ? v : tf_temp(t, "cast(%s, to=i32)", v);
+  if (tf_elem(x) == I32)
+    return v;
+  v = tf_temp(t, "maximum(%s, i64(%d))", v, INT32_MIN);
+  v = tf_temp(t, "minimum(%s, i64(%d))", v, INT32_MAX);
+  return tf_temp(t, "cast(%s, to=i32)", v);
 }
 
 const char *tf_bias(Tf *t, int i) {
   TfTensor *b = tf_in(t, i);
   if (!b)
     return "";
-  if (!tf_const(t, b))
-    return arena_printf(t->a, ", b=%s", tf_value(t, b, FORM_FILE));
-  Type v = type_make(F32, b->rank, b->dim);
-  return arena_printf(t->a, ", b=%s",
-                      tf_param(t, "bias", b, &v, NULL, &v));
+  int64_t n = tf_elems(b);
+  Type view = type_make(F32, b->rank, b->dim), type = type_make(F32, 1, &n);
+  const char *v = tf_const(t, b)
+    ? tf_param(t, "bias", b, &view, NULL, &type)
+    : tf_reshape(t, tf_value(t, b, FORM_FILE), b, &n, 1);
+  return arena_printf(t->a, ", b=%s", v);
 }

@@ -12,14 +12,14 @@ typedef struct Window {
 static bool window_fit(Tf *t, Window *w, const TfTensor *x, const TfTensor *y,
                        int64_t padding) {
   if (padding != 0 && padding != 1)
-    return tf_refuse(t, "padding %lld", (long long)padding);
+    return tf_refuse(t, "padding %lld, expected 0 or 1", (long long)padding);
   for (int i = 0; i < 2; i++) {
     w->in[i] = x->dim[1 + i];
     w->out[i] = y->dim[1 + i];
-    if (w->stride[i] < 1 || w->dilation[i] < 1 || w->k[i] < 1 ||
-        w->stride[i] > 1 << 20 || w->dilation[i] > 1 << 20 ||
-        w->k[i] > 1 << 20)
-      return tf_refuse(t, "a window or step of size 0");
+    if (!tf_extent_ok(t, "stride", w->stride[i]) ||
+        !tf_extent_ok(t, "dilation", w->dilation[i]) ||
+        !tf_extent_ok(t, "window", w->k[i]))
+      return false;
     w->pad[i] = w->pad[2 + i] = 0;
     if (padding == 1)
       continue;
@@ -35,8 +35,10 @@ static bool window_fit(Tf *t, Window *w, const TfTensor *x, const TfTensor *y,
 }
 
 static bool rank4(Tf *t, const TfTensor *x) {
-  return (x && x->rank == 4) ||
-         tf_refuse(t, "expected operands of rank 4");
+  if (!x)
+    return tf_refuse(t, "expected an operand of rank 4, found none");
+  return x->rank == 4 ||
+         tf_refuse(t, "expected operands of rank 4, found %d", x->rank);
 }
 
 /* Arguments that are not what the op takes without them. */
@@ -86,7 +88,8 @@ static bool conv_write(Tf *t, bool depthwise) {
   int64_t groups = depthwise ? x->dim[3]
                    : f->dim[3] ? x->dim[3] / f->dim[3] : 0;
   if (groups < 1 || (depthwise && f->dim[0] != 1))
-    return tf_refuse(t, "a filter that does not fit its input");
+    return tf_refuse(t, "a filter of shape %s, an input of %lld channels",
+                     tf_list(t, f->dim, 4), (long long)x->dim[3]);
   const char *xs = tf_value(t, x, FORM_PLANES);
   const char *ws = filter_of(t, f, depthwise), *bs = tf_bias(t, 2);
   const char *gs = groups == 1
@@ -114,11 +117,9 @@ static bool transpose_write(Tf *t, TfTensor *x, TfTensor *f, Window *w,
   const TfTensor *y = tf_out(t, 0);
   int64_t more[2] = {0, 0};
   if (f->dim[3] != x->dim[3])
-    return tf_refuse(t, "a filter that does not fit its input");
+    return tf_refuse(t, "a filter of shape %s, an input of %lld channels",
+                     tf_list(t, f->dim, 4), (long long)x->dim[3]);
   for (int i = 0; i < 2; i++) {
-    if (w->stride[i] > 16)
-      return tf_refuse(t, "a stride of %lld, at most 16 is supported",
-                       (long long)w->stride[i]);
     int64_t reach = (x->dim[1 + i] - 1) * w->stride[i] + w->k[i];
     int64_t after = reach - w->pad[i] - y->dim[1 + i];
     w->pad[2 + i] = after > 0 ? after : 0;
@@ -173,7 +174,7 @@ static bool write_transpose_conv_bias(Tf *t) {
   };
   int64_t padding = custom_int(t->op, 0);
   if (padding != 1 && padding != 2)
-    return tf_refuse(t, "padding %lld", (long long)padding);
+    return tf_refuse(t, "padding %lld, expected 1 or 2", (long long)padding);
   if (!window_fit(t, &w, y, x, padding - 1))
     return false;
   for (int i = 0; i < 2; i++) {
@@ -229,7 +230,8 @@ bool tf_write_l2_pool(Tf *t) {
   return pool_write(t, "avg_pool", true);
 }
 
-/* Unless asked to keep the rank, the input is a matrix. */
+/* The input is a matrix, or keeps its rank where its last axis is the
+ * weights'. */
 bool tf_write_linear(Tf *t) {
   FlatTable o = t->op->options;
   TfTensor *x = tf_in(t, 0), *w = tf_in(t, 1), *y = tf_out(t, 0);
@@ -239,7 +241,7 @@ bool tf_write_linear(Tf *t) {
     return tf_refuse(t, "shuffled weights");
   const char *xs = tf_value(t, x, FORM_FILE), *ws;
   int64_t rows = tf_elems(x) / w->dim[1];
-  if (x->rank != 2 && x->rank != y->rank)
+  if (x->rank != y->rank || x->dim[x->rank - 1] != w->dim[1])
     xs = tf_temp(t, "reshape(%s, shape=%s)", xs,
                  tf_list(t, (int64_t[]){rows, w->dim[1]}, 2));
   Type v = type_make(F32, 2, w->dim);

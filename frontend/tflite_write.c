@@ -65,27 +65,50 @@ TfTensor *tf_out(Tf *t, int i) {
   return i < t->op->nout ? &t->tensors.at[t->op->out[i]] : NULL;
 }
 
+/* ---- what is wrong -------------------------------------------------- */
+
+static const char *op_name(Tf *t) {
+  const char *name = tf_op_name(t->op);
+  return name ? name : arena_printf(t->a, "operator code %d", t->op->code);
+}
+
+/* " in 'y'", by result 0; an op without one has no place. */
+static const char *op_place(Tf *t) {
+  return t->op->nout ? arena_printf(t->a, " in '%s'", tf_out(t, 0)->name)
+                     : "";
+}
+
 bool tf_refuse(Tf *t, const char *fmt, ...) {
   Text s = {0};
-  const char *name = tf_op_name(t->op);
+  const char *name = op_name(t);
   va_list ap;
-  if (name)
-    text_puts(&s, name);
-  else
-    text_printf(&s, "operator number %d", t->op->code);
-  text_puts(&s, ": ");
   va_start(ap, fmt);
   text_vprintf(&s, fmt, ap);
   va_end(ap);
-  if (s.n > 2 && s.s[s.n - 2] == ':' && s.s[s.n - 1] == ' ')
-    s.s[s.n -= 2] = 0;
-  bool said = false;
-  for (size_t i = 0; i < t->refused.n && !said; i++)
-    said = !strcmp(t->refused.at[i], s.s);
-  if (!said)
-    vec_push(t->a, &t->refused, arena_strdup(t->a, s.s));
+  const char *what = s.n ? arena_printf(t->a, ": %s", s.s) : "";
+  const char *kind = arena_printf(t->a, "%s%s", name, what);
+  text_free(&s);
+  if (map_get(&t->said, kind))
+    return false;
+  map_put(t->a, &t->said, kind, (void *)kind);
+  vec_push(t->a, &t->refused,
+           arena_printf(t->a, "%s%s%s", name, op_place(t), what));
+  return false;
+}
+
+bool tf_malformed(Tf *t, const char *fmt, ...) {
+  Text s = {0};
+  va_list ap;
+  va_start(ap, fmt);
+  text_vprintf(&s, fmt, ap);
+  va_end(ap);
+  tf_error(t, "%s%s: %s", op_name(t), op_place(t), s.s);
   text_free(&s);
   return false;
+}
+
+bool tf_failed(const Tf *t) {
+  return t->refused.n || diags_errors(t->d) > t->errors;
 }
 
 const char *tf_list(Tf *t, const int64_t *v, int n) {
@@ -186,18 +209,31 @@ static const char *act_text(int act) {
   return act > 0 && act < 4 ? text[act] : NULL;
 }
 
+/* The same bounds of integers. */
+static bool act_ints(Tf *t, Form f, int act, const char *v) {
+  Elem e = (Elem)tf_elem(tf_out(t, 0));
+  const char *lo = tf_scalar(t, e, act == 2 ? -1 : 0);
+  if (act == 1)
+    return tf_give(t, 0, f, "maximum(%s, %s)", v, lo);
+  v = tf_temp(t, "maximum(%s, %s)", v, lo);
+  return tf_give(t, 0, f, "minimum(%s, %s)", v,
+                 tf_scalar(t, e, act == 2 ? 1 : 6));
+}
+
 bool tf_give_act(Tf *t, Form f, int act, const char *fmt, ...) {
   TfTensor *x = tf_out(t, 0);
   const char *after = act_text(act);
   va_list ap;
-  if (act && (!after || tf_elem(x) != F32))
-    return tf_refuse(t, "fused activation %d%s", act,
-                     after ? " of integers" : "");
+  if (act && (!after || tf_elem(x) == U8 || tf_elem(x) == B1))
+    return tf_refuse(t, "fused activation %d of %s", act,
+                     tf_type_name(x->type));
   va_start(ap, fmt);
   const char *name = give(t, x, f, x->path, fmt, ap);
   va_end(ap);
   if (!act)
     return true;
+  if (tf_elem(x) != F32)
+    return act_ints(t, f, act, name);
   char call[64];
   const char *mark = strstr(after, "%s");
   snprintf(call, sizeof call, "%.*s", (int)(mark - after), after);

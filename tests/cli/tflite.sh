@@ -48,15 +48,17 @@ expect count 0 '' grep -q \
   "^$(grep -c '^TFOP(' "$SRCDIR/frontend/tflite.def") of the format's" \
   "$SRCDIR/doc/tflite.md"
 
-expect unsupported 4 'not supported: SKIP_GRAM; BITCAST; RFFT2D$' \
+expect unsupported 4 "not supported: SKIP_GRAM in 'net/skip_gram_0'; BITCAST \
+in 'net/bitcast_1'; RFFT2D in 'net/rfft2d_2'$" \
   "$TAMIS" build "$models/unsupported.tflite" -o u.so
 absent unsupported-so u.so
-expect unsupported-transposes 4 "not supported: TRANSPOSE_CONV: a stride of \
-17, at most 16 is supported; TRANSPOSE_CONV: a filter that does not fit its \
-input; Convolution2DTransposeBias: expected 12 bytes of options, found 8; \
-Convolution2DTransposeBias: padding 3; Convolution2DTransposeBias: a result \
-of size 4, expected 8; Unknown$" "$TAMIS" build \
-  "$models/unsupported_transposes.tflite" -o u.so
+bias="Convolution2DTransposeBias in 'net/convolution2dtransposebias'"
+expect unsupported-transposes 4 "not supported: TRANSPOSE_CONV in \
+'net/transpose_conv_0': a stride of 0, expected 1 to 1048576; TRANSPOSE_CONV \
+in 'net/transpose_conv_1': a filter of shape \[3,2,2,4\], an input of 3 \
+channels; $bias: expected 12 bytes of options, found 8; $bias: padding 3, \
+expected 1 or 2; $bias: a result of size 4, expected 8; Unknown in \
+'net/unknown'$" "$TAMIS" build "$models/unsupported_transposes.tflite" -o u.so
 expect quantised 4 'quantised computation is not supported' "$TAMIS" build \
   "$models/quantised.tflite" -o q.so
 
@@ -70,6 +72,8 @@ expect import-names 0 'from "net.tflite" "net/mean_3"' cat net.tam
 expect build-file 0 '' "$TAMIS" build net.tflite -o a.so
 expect build-import 0 '' "$TAMIS" build net.tam -o b.so
 same import-same a.so b.so
+expect deps 0 '' "$TAMIS" build net.tflite -MD -MF net.d -o a.so
+expect deps-once 0 '^1$' grep -c '^  net.tflite' net.d
 expect show 0 'conv2d' "$TAMIS" show net.tflite --stats
 expect bench 0 'median' "$TAMIS" bench net.tflite --runs 2
 expect import-tam 2 'expected a .tflite file' "$TAMIS" import net.tam

@@ -276,6 +276,8 @@ def elementwise():
     one("add_n", "ADD_N", s, s, [rand(*s), rand(*s)], "AddNOptions")
     one("softmax", "SOFTMAX", [3, 7], [3, 7], options="SoftmaxOptions",
         fields=[(0, "f32", 0.5)])
+    one("softmax_no_beta", "SOFTMAX", [3, 7], [3, 7],
+        options="SoftmaxOptions")
     one("log_softmax", "LOG_SOFTMAX", [3, 7], [3, 7],
         options="LogSoftmaxOptions")
     one("l2_normalization", "L2_NORMALIZATION", [3, 7], [3, 7],

@@ -18,9 +18,9 @@ def shapes(bad):
     bad("buffer_short", lambda n, x: n.op(
         "ADD", [x, n.tensor("k", [1, 4], F32, np.zeros(3, np.float32))],
         [[1, 4]]))
-    bad("buffer_long", lambda n, x: n.op(
-        "ADD", [x, n.tensor("k", [4], F32, np.zeros(9, np.float32))],
-        [[1, 4]]))
+    bad("buffer_short_axes", lambda n, x: n.op(
+        "SUM", [x, n.tensor("a", [2], I32, np.zeros(1, np.int32))], [[]],
+        "ReducerOptions"))
     bad("negative", lambda n, x: n.op("RELU", [x], [[1, -4]]))
     bad("overflow", lambda n, x: n.op(
         "RELU", [x], [[1 << 30, 1 << 30, 1 << 30]]))
@@ -56,6 +56,10 @@ def references(bad):
     bad("tensor_index", lambda n, x: n.op("RELU", [99], [[1, 4]]))
     bad("tensor_negative", lambda n, x: n.op("RELU", [-2], [[1, 4]]))
     bad("operand_absent", lambda n, x: n.op("ADD", [x, -1], [[1, 4]]))
+    bad("pack_absent", lambda n, x: n.op("PACK", [x, -1], [[2, 1, 4]],
+                                         "PackOptions", [(0, "i32", 2)]))
+    bad("no_value", lambda n, x: n.op("ADD", [x, n.tensor("k", [])],
+                                      [[1, 4]]))
     bad("operands_few", lambda n, x: n.op("ADD", [x], [[1, 4]]))
     bad("operands_many", lambda n, x: n.op("RELU", [x] * 4, [[1, 4]]))
     bad("operands_none", lambda n, x: n.op("PACK", [], [[0, 4]]))
@@ -85,6 +89,21 @@ def operators(bad, tools):
     bad("axis_gather", lambda n, x: n.op(
         "GATHER", [x, n.ints("i", 0)], [[1, 4]], "GatherOptions",
         [(0, "i32", 5)]))
+    bad("order", lambda n, x: n.op("TRANSPOSE", [x, n.ints("o", 1, 0, 2)],
+                                   [[4, 1]]))
+    bad("multiples", lambda n, x: n.op("TILE", [x, n.ints("m", 1)],
+                                       [[1, 4]]))
+    bad("reshape", lambda n, x: n.op("RESHAPE", [x, n.ints("s", 7)], [[7]],
+                                     "ReshapeOptions"))
+    bad("reshape_computed", lambda n, x: n.op("RESHAPE", [x, n.op(
+        "CAST", [x], [[1, 4]], kinds=[I32])], [[7]], "ReshapeOptions"))
+    bad("axis_count", lambda n, x: n.op("ARG_MAX", [x, n.ints("a", 0, 1)],
+                                        [[4]], kinds=[I32]))
+    bad("conv_rank", lambda n, x: n.op(
+        "CONV_2D", [x, n.random("w", [1, 1, 1, 4]), -1], [[1, 1]],
+        "Conv2DOptions", [(1, "i32", 1), (2, "i32", 1)]))
+    bad("same_reason", lambda n, x: n.op("BITCAST", [n.op(
+        "BITCAST", [n.op("RFFT2D", [x], [[1, 4]])], [[1, 4]])], [[1, 4]]))
     bad("axes_computed", lambda n, x: n.op("REVERSE_V2", [x, n.op(
         "CAST", [x], [[1, 4]], kinds=[I32])], [[1, 4]]))
     bad("tile", lambda n, x: n.op("TILE", [x, n.ints("m", 1, 1 << 30)],

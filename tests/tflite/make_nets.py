@@ -39,7 +39,7 @@ def windows(one, rand):
 
 def transposes(one, rand):
     """By padding: SAME to an odd size; VALID to more rows than the windows
-    reach, with a bias and an activation."""
+    reach, with a bias and an activation; steps above 16."""
     size = [lambda n: n.ints("size", 1, 8, 5, 2)]
     one("transpose_conv_0", "TRANSPOSE_CONV", [1, 4, 3, 3], [1, 8, 5, 2],
         [], "TransposeConvOptions",
@@ -50,6 +50,11 @@ def transposes(one, rand):
         [rand(5)], "TransposeConvOptions",
         [(0, "i8", 1), (1, "i32", 3), (2, "i32", 2), (3, "i8", 1)],
         before=size + [rand(5, 3, 2, 3)])
+    size = [lambda n: n.ints("size", 1, 23, 36, 2)]
+    one("transpose_conv_wide", "TRANSPOSE_CONV", [1, 2, 3, 3], [1, 23, 36, 2],
+        [], "TransposeConvOptions",
+        [(0, "i8", 1), (1, "i32", 17), (2, "i32", 20)],
+        before=size + [rand(2, 3, 2, 3)])
 
 
 def transpose_bias(Net, save):
@@ -232,7 +237,7 @@ def refused_transposes(Net, save):
         return n.op("TRANSPOSE_CONV", [size, w, x], [to],
                     "TransposeConvOptions", [(0, "i8", 1), (1, "i32", stride),
                                              (2, "i32", stride)])
-    y = conv(x, w, 17, at)
+    y = conv(x, w, 0, at)
     y = conv(y, n.random("w2", [3, 2, 2, 4]), 2, at)
     for options, shape in (([1, 2], at), ([3, 2, 2], at), ([1, 2, 2], at),
                            ([2, 2, 2], to)):

@@ -103,6 +103,28 @@ def arithmetic(m):
                     not (kind == I64 and op in ("SQUARED_DIFFERENCE",
                                                 "FLOOR_DIV"))],
                 values=[a, b])
+    least, x, y = -2 ** 31, [], []
+    for a, b in ((least, 2), (least, 3), (least, 1), (5, least), (-5, least),
+                 (least, least), (-7, 2), (7, -2), (-7, -2), (6, -3),
+                 (0, -5), (least, 2 ** 31 - 1)):
+        x.append(a)
+        y.append(b)
+    m.model("div_i32", {"a": ([12], I32), "b": ([12], I32)},
+            lambda n, a, b: [
+                ("DIV", [a, b], [12], I32, "DivOptions", [(0, "i8", 0)]),
+                ("DIV", [a, n.const("k", np.int32(3))], [12], I32,
+                 "DivOptions", [(0, "i8", 0)]),
+                ("DIV", [n.const("l", np.int32(least)), b], [12], I32,
+                 "DivOptions", [(0, "i8", 0)])],
+            values=[np.array(x, np.int32), np.array(y, np.int32)])
+    for name, kind, ops in (("fused_i32", I32, options), ("fused_i64", I64,
+                                                          ["ADD", "MUL"])):
+        m.model(name, {"a": ([9], kind), "b": ([9], kind)},
+                lambda n, a, b: [
+                    (op, [a, b], [9], kind, options[op], [(0, "i8", act)])
+                    for op in ops for act in (1, 2, 3)],
+                values=[np.arange(-4, 5) * 2,
+                        np.array([1, -1, 2, 1, -2, 1, 3, 2, -1])])
     m.model("unary_i32", {"a": ([3, 4], I32)},
             lambda n, x: [("ABS", [x], [3, 4], I32), ("NEG", [x], [3, 4], I32),
                           ("ZEROS_LIKE", [x], [3, 4], I32)], lo=-9, hi=9)
@@ -235,6 +257,14 @@ def lookups(m):
                  F32)],
             values=[small([4, 5], 1) + .5, small([2, 3], 2) + .25,
                     np.array([2, 1], np.int32)])
+    m.model("dynamic_update_slice_i64",
+            {"x": ([4, 5], F32), "u": ([2, 3], F32), "i": ([2], I64)},
+            lambda n, x, u, i: [
+                ("DYNAMIC_UPDATE_SLICE", [x, u, i], [4, 5], F32),
+                ("DYNAMIC_UPDATE_SLICE", [x, u, n.const("k", np.array(
+                    [-1 << 33, 1], np.int64))], [4, 5], F32)],
+            values=[small([4, 5], 1) + .5, small([2, 3], 2) + .25,
+                    np.array([1 << 32, (1 << 33) + 1], np.int64)])
 
 
 def orders(m):
@@ -301,6 +331,24 @@ def products(m):
                  *options(0, 1))])
 
 
+def biases(m):
+    """Of any rank; and a linear layer of rows that are joined."""
+    linear = "FullyConnectedOptions", [(0, "i8", 0), (1, "i8", 0),
+                                       (2, "bool", 0)]
+    conv = "Conv2DOptions", [(0, "i8", 0), (1, "i32", 1), (2, "i32", 1),
+                             (3, "i8", 0), (4, "i32", 1), (5, "i32", 1)]
+    m.model("biases", {"x": ([4, 4], F32), "p": ([1, 3, 4, 2], F32)},
+            lambda n, x, p: [
+                ("FULLY_CONNECTED", [x, n.random("v", [3, 16]),
+                                     n.random("a", [1, 3])], [1, 3], F32,
+                 *linear),
+                ("FULLY_CONNECTED", [x, n.random("u", [3, 2]), -1], [8, 3],
+                 F32, *linear),
+                ("CONV_2D", [p, n.random("w", [3, 1, 1, 2]),
+                             n.random("b", [1, 1, 1, 3])], [1, 3, 4, 3], F32,
+                 *conv)])
+
+
 def convolutions(m):
     """By padding: SAME with a dilation; VALID with strides, a bias and an
     activation."""
@@ -355,6 +403,23 @@ def moves(m):
             lambda n, x: [
                 ("SPACE_TO_BATCH_ND", [x, n.ints("b", 2), n.const(
                     "p", np.array([[1, 1]], np.int32))], [2, 3, 3], F32)])
+    pads = [np.array(p, np.int32) for p in ([[1, 0], [0, 2]],
+                                            [[0, 1], [1, 0], [2, 1], [0, 2]])]
+    m.model("padv2_value", {"l": ([2, 3], I64), "x": ([1, 4, 4, 2], F32),
+                            "v": ([], F32)},
+            lambda n, l, x, v: [
+                ("PADV2", [l, n.const("p", pads[0]),
+                           n.const("k", np.int64(2 ** 53 + 1))], [3, 5], I64,
+                 "PadV2Options"),
+                ("PADV2", [l, n.const("q", pads[0]),
+                           n.const("i", np.int64(-2 ** 63))], [3, 5], I64,
+                 "PadV2Options"),
+                ("PADV2", [n.op("MAX_POOL_2D", [x], [[1, 4, 4, 2]],
+                                "Pool2DOptions",
+                                [(0, "i8", 0)] + [(i, "i32", 1)
+                                                  for i in range(1, 5)]),
+                           n.const("r", pads[1]), v], [2, 5, 7, 4], F32,
+                 "PadV2Options")])
     m.model("matrix_diag", {"x": ([2, 3], F32), "i": ([3], I32)},
             lambda n, x, i: [("MATRIX_DIAG", [x], [2, 3, 3], F32),
                              ("MATRIX_DIAG", [i], [3, 3], I32)],
@@ -464,6 +529,24 @@ def edges(m):
                  "ConcatenationOptions", [(0, "i32", 0), (1, "i8", 0)]),
                 ("CAST", [i], [2, 0], F32, "CastOptions",
                  [(0, "i8", I32), (1, "i8", F32)])])
+    m.model("empty_constants", {"x": ([2, 3], F32)},
+            lambda n, x: [
+                ("MEAN", [x, n.const("a", np.zeros(0, np.int32))], [2, 3],
+                 F32, *REDUCE),
+                ("CONCATENATION", [x, n.const("c", np.zeros((0, 3),
+                                                            np.float32))],
+                 [2, 3], F32, "ConcatenationOptions",
+                 [(0, "i32", 0), (1, "i8", 0)])])
+    m.model("buffer_long", {"x": ([1, 4], F32)},
+            lambda n, x: [
+                ("ADD", [x, n.tensor("k", [4], F32, small([9], 4))], [1, 4],
+                 F32, "AddOptions", [(0, "i8", 0)]),
+                ("SUM", [x, n.tensor("a", [1], I32, np.ones(3, np.int32))],
+                 [1], F32, *REDUCE)])
+    n = m.Net()
+    x, v = n.tensor("x", [2]), n.tensor("v", [2], variable=True)
+    m.save("variable_read", n, x, n.op("ADD", [x, v], [[2]], "AddOptions",
+                                       [(0, "i8", 0)]))
     m.model("one_element", {"x": ([3], F32)},
             lambda n, x: [
                 ("ADD", [x, n.const("k", np.array([[2]], np.float32))],
@@ -483,6 +566,7 @@ def run(Net, save):
     lookups(m)
     orders(m)
     products(m)
+    biases(m)
     convolutions(m)
     moves(m)
     slices(m)
