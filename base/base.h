@@ -111,6 +111,10 @@ typedef struct Source {
 typedef struct Span { const Source *src; uint32_t begin, end; } Span;
 /* 1-based line and column (in bytes) of an offset. */
 void source_line_col(const Source *s, uint32_t off, int *line, int *col);
+/* Where its lines start, for many places of one text. */
+typedef struct SourceLines { const Source *src; Vec(uint32_t) start; } SourceLines;
+SourceLines *lines_new(Arena *a, const Source *s);
+void lines_find(const SourceLines *l, uint32_t off, int *line, int *col);
 
 /* ---- diag.c --------------------------------------------------------- */
 
@@ -123,6 +127,7 @@ Diags *diags_new(void);
 void diags_free(Diags *d);
 /* Errors so far; after `limit` (100) further ones are only counted. */
 size_t diags_errors(const Diags *d);
+bool diags_full(const Diags *d);       /* further errors are only counted */
 int diags_exit_code(const Diags *d);  /* EXIT_OK when there is no error */
 /* Add an error and return false, so that `return diag_error(...)` works.
  * A note belongs to the diagnostic before it. */

@@ -62,6 +62,8 @@ const char *diags_last(const Diags *d) {
   return "";
 }
 
+bool diags_full(const Diags *d) { return d->errors >= DIAG_LIMIT; }
+
 static void diag_add(Diags *d, DiagLevel level, Span at, const char *where,
                      const char *fmt, va_list ap) {
   Diag g = {.level = level, .at = at};

@@ -132,6 +132,7 @@ typedef struct Elab {
   Vec(FuncUse) funcs;
   Map params;            /* path -> LazyParam * that was used */
   Map consts;            /* text of the number -> Node * */
+  Vec(SourceLines *) lines;  /* of the texts that nodes come from */
   Vec(Layer *) layers;
   Map layer_of;          /* path -> Layer * */
   Vec(WeightsUse) weights;
@@ -269,6 +270,8 @@ Value *var_get(const Elab *e, const char *name);
 void var_set(Elab *e, const char *name, Value v);
 /* Count work; false, with an error, when it is more than any model needs. */
 bool elab_charge(Elab *e, int64_t steps, Span at);
+/* One level deeper, unless that is too deep; e->depth-- leaves it. */
+bool elab_deeper(Elab *e, Span at);
 bool elab_path_fits(Elab *e, const char *path, Span at);
 void elab_param(Elab *e, const Stmt *s);
 void elab_state(Elab *e, const Stmt *s);

@@ -173,5 +173,8 @@ Value elab_builtin(Elab *e, const char *name, const CallArgs *args, Span at) {
     return eval_math(name, value_number(x));
   if (x->kind == VAL_FLOAT)
     return value_float(fabs(x->f));
-  return value_int(x->i < 0 && x->i != INT64_MIN ? -x->i : x->i);
+  if (x->i == INT64_MIN)
+    return elab_error(e, args->at[0].span, "abs: the result does not fit 64 "
+                      "bits");
+  return value_int(x->i < 0 ? -x->i : x->i);
 }

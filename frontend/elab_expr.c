@@ -157,7 +157,8 @@ static LazyParam *find_param(Elab *e, const char *path) {
 }
 
 static Value unknown_name(Elab *e, const char *name, Span at) {
-  const char *near = map_nearest(e->a, &e->frame->vars, name);
+  const char *near = diags_full(e->d)
+    ? NULL : map_nearest(e->a, &e->frame->vars, name);
   if (near)
     return elab_error(e, at, "'%s' is not defined, did you mean '%s'?", name,
                       near);
@@ -355,19 +356,24 @@ bool elab_path_fits(Elab *e, const char *path, Span at) {
   return false;
 }
 
+bool elab_deeper(Elab *e, Span at) {
+  if (e->depth < MAX_EVAL_DEPTH) {
+    e->depth++;
+    return true;
+  }
+  e->stop = true;
+  elab_error(e, at, "blocks and expressions nest too deeply here: does a "
+             "block call itself?");
+  return false;
+}
+
 /* A list costs what handling all of it may. */
 Value elab_expr(Elab *e, const Expr *x) {
-  if (!elab_charge(e, 1, x->span))
+  if (!elab_charge(e, 1, x->span) || !elab_deeper(e, x->span))
     return none;
-  if (e->depth >= MAX_EVAL_DEPTH) {
-    e->stop = true;
-    return elab_error(e, x->span, "blocks and expressions nest too deeply "
-                      "here: does a block call itself?");
-  }
-  e->depth++;
   Value v = eval_kind(e, x);
   e->depth--;
-  if (v.size && !elab_charge(e, (int64_t)v.size / 16, x->span))
+  if (v.size && !elab_charge(e, (int64_t)v.size, x->span))
     return none;
   return v;
 }

@@ -249,13 +249,22 @@ static bool call_complete(Elab *e, const OpCall *c, Span at) {
 
 /* ---- the node -------------------------------------------------------- */
 
+static const SourceLines *lines_of(Elab *e, const Source *s) {
+  for (size_t i = 0; i < e->lines.n; i++)
+    if (e->lines.at[i]->src == s)
+      return e->lines.at[i];
+  SourceLines *l = lines_new(e->a, s);
+  vec_push(e->a, &e->lines, l);
+  return l;
+}
+
 static void node_place(Elab *e, Node *n, Span at) {
   Place *p = arena_new_of(e->a, Place);
   n->span = elab_user_span(e, at);
   if (e->dump || !n->span.src)
     return;
   p->file = n->span.src->name;
-  source_line_col(n->span.src, n->span.begin, &p->line, &p->col);
+  lines_find(lines_of(e, n->span.src), n->span.begin, &p->line, &p->col);
   n->from = p;
   n->nfrom = 1;
 }

@@ -164,8 +164,10 @@ static void stmt_repeat(Elab *e, const Stmt *s) {
       e->frame->scope = path_join_scope(e->a, scope, label);
     if (!elab_path_fits(e, e->frame->scope, s->label.span))
       break;
-    if (loop_vars(e, s, value_item(&over, i)))
+    if (loop_vars(e, s, value_item(&over, i)) && elab_deeper(e, s->span)) {
       elab_stmts(e, &s->body);
+      e->depth--;
+    }
   }
   e->frame->scope = scope;
   e->frame->label = label;

@@ -318,6 +318,27 @@ static void value_widen(Value *v) {
     *v = value_float((double)v->i);
 }
 
+/* Items are of one kind; ints become floats where those are wanted. */
+static bool list_check(Elab *e, const char *kind, Value *v, Span at) {
+  int64_t n = value_len(v);
+  bool widen = !strcmp(kind, "float");
+  if (n < 0 || (widen && n > MAX_LIST) || !elab_charge(e, n, at))
+    return false;
+  Value *to = widen ? arena_array(e->a, Value, (size_t)n + 1) : NULL;
+  for (int64_t i = 0; i < n; i++) {
+    Value item = value_item(v, i);
+    if (widen) {
+      value_widen(&item);
+      to[i] = item;
+    }
+    if (!kind_fits(kind, &item))
+      return false;
+  }
+  if (widen)
+    *v = value_list(VAL_LIST, to, (size_t)n);
+  return true;
+}
+
 bool elab_kind_check(Elab *e, const TypeExpr *t, Value *v, const char *name,
                      Span at) {
   bool ok;
@@ -326,20 +347,16 @@ bool elab_kind_check(Elab *e, const TypeExpr *t, Value *v, const char *name,
   if (!strcmp(t->kind.s, "ints")) {
     const int64_t *ints;
     int n;
+    int64_t len = value_len(v);
+    if (len > 0 && !elab_charge(e, len, at))
+      return false;
     ok = !t->is_list && value_ints(e->a, v, &ints, &n);
   } else if (!t->is_list) {
     if (!strcmp(t->kind.s, "float"))
       value_widen(v);
     ok = kind_fits(t->kind.s, v);
   } else {
-    int64_t n = value_len(v);
-    ok = n >= 0;
-    for (int64_t i = 0; ok && i < n; i++) {
-      Value item = value_item(v, i);
-      if (!strcmp(t->kind.s, "float"))
-        value_widen(&item);
-      ok = kind_fits(t->kind.s, &item);
-    }
+    ok = list_check(e, t->kind.s, v, at);
   }
   if (!ok)
     elab_error(e, at, "%s: expected %s%s, found %s", name,

@@ -113,21 +113,28 @@ bool value_equal(const Value *x, const Value *y) {
   }
 }
 
-bool value_ints(Arena *a, const Value *v, const int64_t **out, int *n) {
-  Vec(int64_t) flat = {0};
-  if (v->kind == VAL_INT)
-    vec_push(a, &flat, v->i);
-  else if (value_len(v) < 0 || value_len(v) > MAX_LIST)
-    return false;
-  for (int64_t i = 0; i < value_len(v); i++) {
-    Value item = value_item(v, i);
-    const int64_t *sub;
-    int k;
-    if (!value_ints(a, &item, &sub, &k) || flat.n + (size_t)k > MAX_LIST)
-      return false;
-    for (int j = 0; j < k; j++)
-      vec_push(a, &flat, sub[j]);
+typedef Vec(int64_t) Ints;
+
+static bool ints_add(Arena *a, const Value *v, Ints *to) {
+  int64_t n = value_len(v);
+  if (v->kind == VAL_INT) {
+    vec_push(a, to, v->i);
+    return to->n <= MAX_LIST;
   }
+  if (n < 0 || n > MAX_LIST)
+    return false;
+  for (int64_t i = 0; i < n; i++) {
+    Value item = value_item(v, i);
+    if (!ints_add(a, &item, to))
+      return false;
+  }
+  return true;
+}
+
+bool value_ints(Arena *a, const Value *v, const int64_t **out, int *n) {
+  Ints flat = {0};
+  if (!ints_add(a, v, &flat))
+    return false;
   *out = flat.at;
   *n = (int)flat.n;
   return true;
