@@ -188,15 +188,13 @@ bool artifact_of(Loaded *l, Session *s, const Options *o, Diags *d,
                          "build' makes a library to take there",
                          s->target.triple);
   if (!session_compile(s)) return false;
-  char dir[] = "/tmp/tamis-XXXXXX";
-  if (!mkdtemp(dir))
-    return diag_error_at(d, EXIT_FILE, dir, "cannot make a folder");
+  char *dir = folder_temporary(a, d);
+  if (!dir) return false;
   char *so = arena_printf(a, "%s/libmodel.so", dir);
   EmitInfo info = {0};
   bool ok = session_emit(s, EMIT_SO, so, &info) && artifact_open(l, d, so);
   unlink(so);
-  unlink(arena_printf(a, "%s/libmodel.h", dir));
-  unlink(arena_printf(a, "%s/model.h", dir));
+  unlink(arena_printf(a, "%s/%s.h", dir, session_prefix(s)));
   rmdir(dir);
   return ok;
 }

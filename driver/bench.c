@@ -68,8 +68,8 @@ static void print_json(const tamis_model *m, Times *t, double med,
       if (!is_layer(&m->steps[i])) continue;
       double ms = median(t->layer + i * t->runs, t->runs);
       json_array_append_new(list, json_pack(
-        "{s:s, s:s, s:f}", "name", layer_name(&m->steps[i]), "kernel",
-        m->steps[i].kernel, "ms", ms));
+        "{s:o, s:s, s:f}", "name", json_text(layer_name(&m->steps[i])),
+        "kernel", m->steps[i].kernel, "ms", ms));
     }
     json_object_set_new(j, "layers", list);
   }

@@ -70,8 +70,9 @@ static bool build_outputs(Session *s, Build *b) {
   bool tam = b->kind == &kinds[TAM];
   output_add(s, &all, "-o", b->out);
   if (tam) {
-    output_add(s, &all, "-o", path_with_ext(s->arena, b->out,
-                                            ".safetensors"));
+    if (dump_has_weights(b->out))
+      output_add(s, &all, "-o", path_with_ext(s->arena, b->out,
+                                              ".safetensors"));
   } else if (!path_in_place(b->out)) {
     if (!header_name_ok(s)) return false;
     if (kind != EMIT_HEADER)

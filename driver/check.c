@@ -24,6 +24,14 @@ static int64_t place(const Type *t, const int64_t *stride, int64_t origin,
   return origin;
 }
 
+/* Integers may differ by less than doubles tell apart. */
+static void int_add(Diff *d, int64_t v, int64_t r, double *top) {
+  double diff = (double)(v > r ? (uint64_t)v - (uint64_t)r
+                               : (uint64_t)r - (uint64_t)v);
+  *top = fmax(*top, fabs((double)r));
+  d->abs = fmax(d->abs, diff);
+}
+
 /* Integers and bits are to be equal. */
 static Diff compare(const Type *t, const void *y, const int64_t *stride,
                     int64_t origin, const Tensor *ref, Tolerance tol) {
@@ -32,8 +40,12 @@ static Diff compare(const Type *t, const void *y, const int64_t *stride,
   int64_t n = type_elems(t);
   bool real = elem_is_float(t->elem);
   for (int64_t i = 0; i < n; i++) {
-    double v = elem_load(t->elem, y, (size_t)place(t, stride, origin, i));
-    double r = real ? ref->v[i] : (double)ref->i[i];
+    size_t at = (size_t)place(t, stride, origin, i);
+    if (!real) {
+      int_add(&d, elem_load_int(t->elem, y, at), ref->i[i], &top);
+      continue;
+    }
+    double v = elem_load(t->elem, y, at), r = ref->v[i];
     if (isnan(r) && isnan(v)) continue;
     if (isinf(r) && v == r) continue;
     if (isnan(v) || isnan(r) || isinf(r) || isinf(v)) {

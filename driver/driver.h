@@ -86,11 +86,15 @@ void output_add(Session *s, Outputs *to, const char *opt, const char *path);
 bool outputs_check(Session *s, const Outputs *all);
 /* A usage error when the header would have the name of another one. */
 bool header_name_ok(Session *s);
+/* A new folder in $TMPDIR or /tmp, its path in a; NULL after an error. */
+char *folder_temporary(Arena *a, Diags *d);
 
 /* ---- dumps.c -------------------------------------------------------- */
 
-/* The module as a program into `path` (NULL: standard output, no weights)
- * and its weights beside it as path.safetensors. */
+/* The module as a program into `path` and its weights beside it as
+ * path.safetensors; without them where it is NULL or "-" (standard output)
+ * or something that cannot be replaced (dump_has_weights). */
+bool dump_has_weights(const char *path);
 bool dump_write(Diags *d, Module *m, const char *path);
 /* A folder of numbered dumps that store each distinct tensor once. */
 typedef struct DumpDir DumpDir;
@@ -135,6 +139,8 @@ const Binding *binding_find(const Binding *b, size_t nb, const char *name,
 bool report_name_ok(Diags *d, const char *path);   /* ends in .json */
 void report_table(Session *s, FILE *to);
 bool report_json(Session *s, const EmitInfo *info, FILE *to);
+/* A JSON string of any bytes: those that are no UTF-8 are replaced. */
+struct json_t *json_text(const char *s);
 
 /* ---- one file per command ------------------------------------------- */
 

@@ -29,24 +29,28 @@ static void param_tensors(Arena *a, Tensors *to, const Param *p,
                    buffer_type(U8, p->index->size), p->index}));
 }
 
+bool dump_has_weights(const char *path) {
+  return path && strcmp(path, "-") != 0 && !path_in_place(path);
+}
+
 bool dump_write(Diags *d, Module *m, const char *path) {
   Text t = {0};
-  bool ok;
-  if (!path || strcmp(path, "-") == 0) {
-    module_print(&t, m, NULL);
-    fputs(t.s, stdout);
-    text_free(&t);
-    return true;
-  }
+  OutFile text, data = {0};
+  if (!outfile_open(&text, d, path ? path : "-")) return false;
   Arena *a = arena_new();
   Tensors all = {0};
-  for (size_t i = 0; i < m->params.n; i++)
+  for (size_t i = 0; dump_has_weights(path) && i < m->params.n; i++)
     param_tensors(a, &all, m->params.at[i], m->params.at[i]->path);
-  const char *weights = path_with_ext(a, path, ".safetensors");
-  ok = all.n == 0 || safetensors_write(d, weights, all.at, all.n);
-  module_print(&t, m, all.n ? path_base(weights) : NULL);
-  ok = ok && file_write(d, path, t.s, t.n);
+  const char *weights = all.n ? path_with_ext(a, path, ".safetensors") : NULL;
+  module_print(&t, m, weights ? path_base(weights) : NULL);
+  fputs(t.s, text.f);
   text_free(&t);
+  bool ok = !weights || outfile_open(&data, d, weights);
+  if (ok && weights) safetensors_put(data.f, all.at, all.n);
+  /* The text last: it is there only with what it names. */
+  ok = ok && (!weights || outfile_commit(&data, d));
+  if (ok) ok = outfile_commit(&text, d);
+  else outfile_abort(&text);
   arena_free(a);
   return ok;
 }

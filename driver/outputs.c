@@ -3,6 +3,8 @@
  * a header may not hide one that programs need. */
 #include "driver/driver.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 void output_add(Session *s, Outputs *to, const char *opt, const char *path) {
@@ -26,6 +28,17 @@ bool outputs_check(Session *s, const Outputs *all) {
                              all->at[k].name);
   }
   return true;
+}
+
+char *folder_temporary(Arena *a, Diags *d) {
+  const char *in = getenv("TMPDIR");
+  char *dir = path_join(a, in && *in ? in : "/tmp", "tamis-XXXXXX");
+  if (!mkdtemp(dir)) {
+    diag_error_at(d, EXIT_FILE, dir, "cannot make a folder: %s",
+                  strerror(errno));
+    return NULL;
+  }
+  return dir;
 }
 
 bool header_name_ok(Session *s) {

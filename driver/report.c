@@ -116,14 +116,24 @@ static json_t *shape_json(const Type *t) {
   return j;
 }
 
+json_t *json_text(const char *s) {
+  Text t = {0};
+  text_json(&t, s);
+  json_t *j = json_loads(t.s, JSON_DECODE_ANY, NULL);
+  ensure(j);
+  text_free(&t);
+  return j;
+}
+
 static json_t *origins_json(const Node *n) {
   json_t *j = json_array();
   for (int i = 0; i < n->nfrom; i++) {
     const Place *p = &n->from[i];
     json_array_append_new(j, p->node
-      ? json_pack("{s:s, s:s}", "file", p->file, "node", p->node)
-      : json_pack("{s:s, s:i, s:i}", "file", p->file, "line", p->line,
-                  "column", p->col));
+      ? json_pack("{s:o, s:o}", "file", json_text(p->file), "node",
+                  json_text(p->node))
+      : json_pack("{s:o, s:i, s:i}", "file", json_text(p->file), "line",
+                  p->line, "column", p->col));
   }
   return j;
 }

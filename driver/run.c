@@ -65,18 +65,36 @@ static void print_output(const char *name, const Type *t, const void *data) {
   if (n > SHOWN) printf("  ... of %lld values\n", (long long)n);
 }
 
-static bool io_write(Diags *d, const Options *o, const Io *io) {
+/* All files or none. */
+static bool io_write(Arena *a, Diags *d, const Options *o, const Io *io) {
+  OutFile *file = arena_array(a, OutFile, io->nout + 1);
   bool ok = true;
-  for (size_t i = 0; i < io->nout; i++) {
+  memset(file, 0, (io->nout + 1) * sizeof *file);
+  for (size_t i = 0; ok && i < io->nout; i++) {
     size_t k = io->nin + i;
     const Binding *b = binding_find(o->outs.at, o->outs.n, io->name[k],
                                     io->nout == 1 ? 0 : 1);
-    if (b)
-      ok &= npy_write(d, b->value, &io->type[k], io->data[k]);
-    else
-      print_output(io->name[k], &io->type[k], io->data[k]);
+    ok = !b || outfile_open(&file[i], d, b->value);
+    if (ok && b) npy_put(file[i].f, &io->type[k], io->data[k]);
+  }
+  for (size_t i = 0; i < io->nout; i++) {
+    size_t k = io->nin + i;
+    if (!ok) outfile_abort(&file[i]);
+    else if (file[i].f) ok = outfile_commit(&file[i], d);
+    else print_output(io->name[k], &io->type[k], io->data[k]);
   }
   return ok;
+}
+
+/* No --out may replace a file that is read, or be there twice. */
+static bool outs_check(Session *s, const Options *o) {
+  Outputs all = {0};
+  vec_push(s->arena, &s->files, o->file);
+  for (size_t i = 0; i < o->in.n; i++)
+    vec_push(s->arena, &s->files, o->in.at[i].value);
+  for (size_t i = 0; i < o->outs.n; i++)
+    output_add(s, &all, "--out", o->outs.at[i].value);
+  return outputs_check(s, &all);
 }
 
 static bool run_native(const Options *o, Diags *d, Arena *a) {
@@ -93,11 +111,11 @@ static bool run_native(const Options *o, Diags *d, Arena *a) {
       io.type[i] = artifact_type(t);
       io.data[i] = l.io[i];
     }
-    ok = io_read(a, d, o, &io);
+    ok = io_read(a, d, o, &io) && outs_check(&s, o);
     if (ok) {
       int code = m->run(l.io, l.arena);
       if (code != 0) internal_error(__FILE__, __LINE__, "run gave %d", code);
-      ok = io_write(d, o, &io);
+      ok = io_write(a, d, o, &io);
     }
   }
   artifact_close(&l);
@@ -140,7 +158,8 @@ static bool run_reference(const Options *o, Diags *d, Arena *a) {
       io.type[i] = type_make(n->type.elem, n->type.rank, n->type.dim);
       io.data[i] = arena_alloc(a, (size_t)type_bytes(&io.type[i]) + 8);
     }
-    ok = io_read(a, d, o, &io) && evaluate(&s, &io) && io_write(d, o, &io);
+    ok = io_read(a, d, o, &io) && outs_check(&s, o) && evaluate(&s, &io) &&
+         io_write(a, d, o, &io);
   }
   session_close(&s);
   return ok;

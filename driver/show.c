@@ -80,9 +80,8 @@ static bool spill(const char *path, const Text *t, Diags *d) {
 /* A unified diff by diff(1), which every Debian has. */
 static bool print_diff(Session *s, const Text *a, const Text *b,
                        const char *pass) {
-  char dir[] = "/tmp/tamis-diff-XXXXXX";
-  if (!mkdtemp(dir))
-    return diag_error_at(s->diags, EXIT_FILE, dir, "cannot make a folder");
+  char *dir = folder_temporary(s->arena, s->diags);
+  if (!dir) return false;
   char *x = arena_printf(s->arena, "%s/before", dir);
   char *y = arena_printf(s->arena, "%s/after", dir);
   bool ok = spill(x, a, s->diags) && spill(y, b, s->diags);
@@ -180,8 +179,9 @@ static bool show_outputs(Session *s) {
   Outputs all = {0};
   if (s->o->out) {
     output_add(s, &all, "-o", s->o->out);
-    output_add(s, &all, "-o", path_with_ext(s->arena, s->o->out,
-                                            ".safetensors"));
+    if (dump_has_weights(s->o->out))
+      output_add(s, &all, "-o", path_with_ext(s->arena, s->o->out,
+                                              ".safetensors"));
   }
   if (s->o->dir)
     output_add(s, &all, "--dir", path_join(s->arena, s->o->dir,

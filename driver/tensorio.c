@@ -21,7 +21,8 @@ bool bindings_check(Diags *d, const char *opt, const Binding *b, size_t nb,
   for (size_t i = 0; i < nb; i++) {
     bool known = !*b[i].name && n == 1;
     for (size_t k = 0; k < i; k++)
-      if (strcmp(b[i].name, b[k].name) == 0 || n == 1)
+      if (strcmp(b[i].name, b[k].name) == 0 ||
+          (n == 1 && (!*b[i].name || !*b[k].name)))
         return diag_error_at(d, EXIT_USAGE, opt, "'%s' is given twice",
                              n == 1 ? names[0] : b[i].name);
     Text list = {0};

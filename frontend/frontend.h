@@ -42,6 +42,9 @@ bool path_is_tflite(const char *path);   /* by its end */
 bool safetensors_write(Diags *d, const char *path, const WeightTensor *t,
                        size_t n);
 bool npy_write(Diags *d, const char *path, const Type *t, const void *data);
+/* The same into an open file; committing it tells whether that went well. */
+void safetensors_put(FILE *f, const WeightTensor *t, size_t n);
+void npy_put(FILE *f, const Type *t, const void *data);
 /* f16, bf16, f64, integers to f32, row-major; a new buffer, or the same one
  * referenced again when it is f32 already and aligned. */
 Buffer *weights_to_f32(const WeightTensor *t);

@@ -213,11 +213,10 @@ WeightFile *npy_parse(Arena *a, Diags *d, const char *path, Buffer *buf) {
   return weight_file_add(a, d, w, path, "", t, buf, offset) ? w : NULL;
 }
 
-bool npy_write(Diags *d, const char *path, const Type *t, const void *data) {
+void npy_put(FILE *f, const Type *t, const void *data) {
   const char *descr = NULL;
   size_t size;
   Text s = {0};
-  OutFile o;
 
   for (int i = NDESCRS - 1; i >= 0; i--)
     if (descrs[i].elem == t->elem)
@@ -234,13 +233,16 @@ bool npy_write(Diags *d, const char *path, const Type *t, const void *data) {
   text_putc(&s, '\n');
   s.s[8] = (char)((s.n - 10) & 255);
   s.s[9] = (char)((s.n - 10) >> 8);
-  if (!outfile_open(&o, d, path)) {
-    text_free(&s);
-    return false;
-  }
-  fwrite(s.s, 1, s.n, o.f);
+  fwrite(s.s, 1, s.n, f);
   if (size > 0)
-    fwrite(data, 1, size, o.f);
+    fwrite(data, 1, size, f);
   text_free(&s);
+}
+
+bool npy_write(Diags *d, const char *path, const Type *t, const void *data) {
+  OutFile o;
+  if (!outfile_open(&o, d, path))
+    return false;
+  npy_put(o.f, t, data);
   return outfile_commit(&o, d);   /* sees a failed write */
 }

@@ -240,12 +240,10 @@ static const char *dtype_name(Elem elem) {
   unreachable();
 }
 
-bool safetensors_write(Diags *d, const char *path, const WeightTensor *t,
-                       size_t n) {
+void safetensors_put(FILE *f, const WeightTensor *t, size_t n) {
   size_t offset = 0;
   uint64_t header;
   Text s = {0};
-  OutFile o;
 
   text_putc(&s, '{');
   for (size_t i = 0; i < n; i++) {
@@ -265,15 +263,19 @@ bool safetensors_write(Diags *d, const char *path, const WeightTensor *t,
   while ((s.n + 8) % 64 != 0)
     text_putc(&s, ' ');
   header = s.n;
-  if (!outfile_open(&o, d, path)) {
-    text_free(&s);
-    return false;
-  }
-  fwrite(&header, 1, 8, o.f);
-  fwrite(s.s, 1, s.n, o.f);
+  fwrite(&header, 1, 8, f);
+  fwrite(s.s, 1, s.n, f);
   for (size_t i = 0; i < n; i++)
     if (t[i].data->size > 0)
-      fwrite(t[i].data->data, 1, t[i].data->size, o.f);
+      fwrite(t[i].data->data, 1, t[i].data->size, f);
   text_free(&s);
+}
+
+bool safetensors_write(Diags *d, const char *path, const WeightTensor *t,
+                       size_t n) {
+  OutFile o;
+  if (!outfile_open(&o, d, path))
+    return false;
+  safetensors_put(o.f, t, n);
   return outfile_commit(&o, d);   /* sees a failed write */
 }

@@ -65,6 +65,54 @@ expect stdout 0 '' sh -c "'$TAMIS' build net.tam -o - >piped.so"
 same stdout-bytes lib.so piped.so
 absent stdout-file ./-
 
+[ -c /dev/null ] && expect dump-device 0 '' "$TAMIS" build net.tam \
+  --emit=tam -o /dev/null
+absent dump-device-weights /dev/null.safetensors
+expect dump-stdout 0 '^model net' sh -c \
+  "'$TAMIS' show net.tam -o /dev/stdout | cat"
+
+# What run writes: all or nothing, and nothing that it read.
+cat >two.tam <<'EOF'
+model two(x: i64[4]) -> y: i64[4], w: i64[4] {
+  y = cast(iota(shape=[4], axis=0), i64) + 9007199254740993;
+  w = x * 2;
+}
+EOF
+cp two.tam two.before
+echo 'model x() -> x: i64[4] { x = cast(iota(shape=[4], axis=0), i64); }' >x.tam
+expect run-makes 0 '' "$TAMIS" run x.tam --out x=x.npy
+cp x.npy x.before
+expect run-source 2 'two.tam was read' "$TAMIS" run two.tam --in x.npy \
+  --out y=two.tam
+expect run-input 2 'x.npy was read' "$TAMIS" run two.tam --in x.npy \
+  --out y=x.npy --engine=reference
+expect run-twice 2 's.npy is written by --out already' "$TAMIS" run two.tam \
+  --in x.npy --out y=s.npy --out w=s.npy
+expect run-half 3 'none/w.npy' "$TAMIS" run two.tam --in x.npy \
+  --out y=s.npy --out w=none/w.npy
+same run-source-stays two.tam two.before
+same run-input-stays x.npy x.before
+absent run-half-written s.npy
+expect run-both 0 '' "$TAMIS" run two.tam --in x.npy --out y=y.npy \
+  --out w=w.npy
+
+# Integers that doubles do not tell apart.
+expect ints-equal 0 'all within' "$TAMIS" check two.tam --in x.npy \
+  --expect y=y.npy
+sed 's/740993/740992/' two.tam >less.tam
+expect ints-differ 5 'MISMATCH' "$TAMIS" check less.tam --in x.npy \
+  --expect y=y.npy --rtol=0
+
+# Nothing is left behind where programs are tried.
+mkdir tmp
+expect run-tidy 0 '' env TMPDIR="$out/tmp" "$TAMIS" run two.tam --in x.npy
+expect bench-tidy 0 'median' env TMPDIR="$out/tmp" "$TAMIS" bench two.tam \
+  --runs=1
+expect diff-tidy 0 '' env TMPDIR="$out/tmp" "$TAMIS" show two.tam --diff=plan
+expect all-tidy 0 '^0$' sh -c 'ls -A tmp | wc -l'
+expect no-tmp 3 'none.*cannot make a folder' env TMPDIR="$out/none" \
+  "$TAMIS" bench two.tam
+
 # A header that would hide another one.
 sed 's/model net/model math/' net.tam >math.tam
 expect header-name 2 '<math.h>: expected another prefix' "$TAMIS" build \
