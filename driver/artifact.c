@@ -177,8 +177,9 @@ static bool built_options(const Options *o, Diags *d) {
 }
 
 bool artifact_of(Loaded *l, Session *s, const Options *o, Diags *d,
-                 Arena *a) {
+                 Arena *a, bool keep_source) {
   if (!session_open(s, o, d, a)) return false;
+  s->keep_source = keep_source;
   if (artifact_is(o->file))
     return built_options(o, d) && artifact_open(l, d, o->file);
   if (!session_load(s)) return false;

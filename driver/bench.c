@@ -119,7 +119,7 @@ static bool bench(const Options *o, Diags *d, Arena *a) {
     return false;
   Loaded l = {0};
   Session s;
-  bool ok = artifact_of(&l, &s, o, d, a) &&
+  bool ok = artifact_of(&l, &s, o, d, a, false) &&
             inputs(a, d, o, &l, (uint64_t)seed);
   if (ok && o->layers && !l.model->steps)
     ok = diag_error_at(d, EXIT_USAGE, "--layers",

@@ -126,6 +126,8 @@ typedef struct Calls {
   Tolerance tol;
   Line *line;
   Tensor *in, *states;    /* as the evaluator takes them */
+  Module *source;         /* for the outputs: before the passes */
+  Tensor *source_states;
 } Calls;
 
 /* Does each step write what the node of that number gives? */
@@ -164,13 +166,14 @@ static void check_steps(const Calls *c, const Tensor *ref) {
 }
 
 /* Outputs of one call of the whole net. */
-static void check_outputs(const Calls *c, const Tensor *ref) {
+static void check_outputs(const Calls *c, const Func *f,
+                          const Tensor *ref) {
   const Loaded *l = c->l;
   const tamis_model *m = l->model;
   int code = m->run(l->io, l->arena);
   if (code != 0) internal_error(__FILE__, __LINE__, "run gave %d", code);
   for (uint32_t i = 0; i < m->n_outputs; i++) {
-    const Tensor *r = &ref[c->f->outputs.at[i].node->id];
+    const Tensor *r = &ref[f->outputs.at[i].node->id];
     int64_t stride[MAX_RANK];
     strides_dense(&r->type, stride);
     Diff d = compare(&r->type, l->io[m->n_inputs + i], stride, 0, r, c->tol);
@@ -180,6 +183,7 @@ static void check_outputs(const Calls *c, const Tensor *ref) {
 
 /* One call, step by step and then as a whole from the same state. */
 static bool check_call(const Calls *c, Diags *d) {
+  Func *source = c->source->funcs.at[0];
   const Loaded *l = c->l;
   const tamis_model *m = l->model;
   Arena *a = arena_new();
@@ -191,7 +195,11 @@ static bool check_call(const Calls *c, Diags *d) {
   if (l->state) memcpy(before, l->state, m->state_bytes);
   if (ref && m->steps) check_steps(c, ref);
   if (l->state) memcpy(l->state, before, m->state_bytes);
-  if (ref) check_outputs(c, ref);
+  if (ref && c->source != c->s->module) {
+    EvalOpts whole = {.blas = true, .states = c->source_states};
+    ref = func_eval(a, c->source, source, c->in, &whole, false, d);
+  }
+  if (ref) check_outputs(c, source, ref);
   arena_free(a);
   return ref != NULL;
 }
@@ -207,6 +215,7 @@ static bool calls_begin(Calls *c, Diags *d, Arena *a) {
   c->line = arena_array(a, Line, (size_t)m->n_steps + m->n_outputs + 1);
   c->in = arena_array(a, Tensor, f->inputs.n + 1);
   c->states = states_reset(a, c->s->module);
+  c->source_states = states_reset(a, c->source);
   for (size_t i = 0; i < f->inputs.n; i++) {
     const Type *own = &f->inputs.at[i]->type;
     Type t = type_make(own->elem, own->rank, own->dim);
@@ -278,10 +287,10 @@ static bool check(const Options *o, Diags *d, Arena *a, Loaded *l,
                          "--expect, or the model with --so=%s", o->file,
                          o->file);
   if (o->so) {
-    if (!session_open(s, o, d, a) || !session_load(s) ||
-        !session_compile(s) || !artifact_open(l, d, o->so))
-      return false;
-  } else if (!artifact_of(l, s, o, d, a)) {
+    if (!session_open(s, o, d, a) || !session_load(s)) return false;
+    s->keep_source = true;
+    if (!session_compile(s) || !artifact_open(l, d, o->so)) return false;
+  } else if (!artifact_of(l, s, o, d, a, !o->expect.n)) {
     return false;
   }
   const char **in, **out;
@@ -296,7 +305,8 @@ static bool check(const Options *o, Diags *d, Arena *a, Loaded *l,
   if (o->expect.n)
     return inputs_fill(o, d, a, l, in, (uint64_t)seed) &&
            check_expected(o, d, a, l, out, tol, same);
-  Calls c = {l, s, s->module->funcs.at[0], tol, NULL, NULL, NULL};
+  Calls c = {.l = l, .s = s, .f = s->module->funcs.at[0], .tol = tol,
+             .source = s->source ? s->source : s->module};
   return check_reference(&c, o, d, a, in, (uint64_t)seed, count, same);
 }
 

@@ -63,6 +63,9 @@ typedef struct Session {
   bool (*after)(struct Session *, const char *pass, double seconds);
   void *after_ctx;
   const char *stop_after, *stop_before;
+  bool keep_source;         /* session_compile makes `source` */
+  Module *source;           /* as pass recipe left it; NULL behind a dump
+                               of a later pass */
 } Session;
 
 bool session_open(Session *s, const Options *o, Diags *d, Arena *a);
@@ -118,7 +121,7 @@ bool artifact_is(const char *path);
 /* Open o->file: a .so as it is, a model built into a temporary folder
  * first.  With `keep`, the planned session stays open for the caller. */
 bool artifact_of(Loaded *l, Session *keep, const Options *o, Diags *d,
-                 Arena *a);
+                 Arena *a, bool keep_source);
 Type artifact_type(const tamis_tensor *t);
 
 /* ---- tensorio.c ----------------------------------------------------- */

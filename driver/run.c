@@ -100,7 +100,7 @@ static bool outs_check(Session *s, const Options *o) {
 static bool run_native(const Options *o, Diags *d, Arena *a) {
   Loaded l = {0};
   Session s;
-  bool ok = artifact_of(&l, &s, o, d, a);
+  bool ok = artifact_of(&l, &s, o, d, a, false);
   if (ok) {
     const tamis_model *m = l.model;
     Io io = io_new(a, m->n_inputs, m->n_outputs);

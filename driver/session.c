@@ -116,24 +116,27 @@ bool session_load(Session *s) {
   return dump_options(s) && set_target(s);
 }
 
+/* A copy of a module through its text, which t takes; NULL after an error. */
+static Module *module_copy(Session *s, Module *m, Text *t) {
+  module_print(t, m, NULL);
+  LoadOpts l = {.provide = param_provide, .provide_ctx = m};
+  Module *copy = tam_load_text(s->diags, m->file, t->s, t->n, &l);
+  if (!copy) fputs(t->s, stderr);
+  return copy;
+}
+
 /* Print, parse and go on with what was read. */
 static bool roundtrip(Session *s, Module **m) {
   Text t = {0}, again = {0};
-  module_print(&t, *m, NULL);
-  LoadOpts l = {.provide = param_provide, .provide_ctx = *m};
-  Module *read = tam_load_text(s->diags, (*m)->file, t.s, t.n, &l);
-  if (!read) {
-    fputs(t.s, stderr);
-    text_free(&t);
-    return false;
-  }
-  module_print(&again, read, NULL);
-  if (strcmp(t.s, again.s) != 0)
+  Module *read = module_copy(s, *m, &t);
+  if (read) module_print(&again, read, NULL);
+  if (read && strcmp(t.s, again.s) != 0)
     internal_error(__FILE__, __LINE__,
                    "round trip changed the text:\n%s\n--- became ---\n%s",
                    t.s, again.s);
   text_free(&t);
   text_free(&again);
+  if (!read) return false;
   module_free(*m);
   *m = read;
   return true;
@@ -160,6 +163,12 @@ static bool after_pass(void *ctx, const char *pass, Module **m,
   if (s->o->time_report)
     fprintf(stderr, "%-10s %8.3f ms\n", pass, seconds * 1e3);
   if (s->after && !s->after(s, pass, seconds)) return false;
+  if (s->keep_source && strcmp(pass, "recipe") == 0) {
+    Text t = {0};
+    s->source = module_copy(s, *m, &t);
+    text_free(&t);
+    if (!s->source) return false;
+  }
   if (s->o->roundtrip) {
     if (!roundtrip(s, m)) return false;
     s->module = *m;
@@ -198,5 +207,6 @@ bool session_emit(Session *s, EmitKind kind, const char *out,
 
 void session_close(Session *s) {
   if (s->module) module_free(s->module);
-  s->module = NULL;
+  if (s->source) module_free(s->source);
+  s->module = s->source = NULL;
 }
