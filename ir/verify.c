@@ -168,6 +168,14 @@ static bool outputs_verify(Check *c) {
   return fault(c, "function %s has no output", f->name);
 }
 
+/* A name stands for one thing where it is used: a function other than the
+ * model may have an input called like a param that it does not use. */
+static bool input_is_leaf(const Check *c, const char *name) {
+  if (c->f == c->m->funcs.at[0])
+    return module_param(c->m, name) || module_state(c->m, name);
+  return map_get(&c->f->param_node, name) || map_get(&c->f->state_node, name);
+}
+
 static bool inputs_verify(Check *c) {
   const Func *f = c->f;
   for (size_t i = 0; i < f->inputs.n; i++) {
@@ -180,6 +188,9 @@ static bool inputs_verify(Check *c) {
     for (size_t k = 0; k < i; k++)
       if (strcmp(f->inputs.at[k]->name, c->n->name) == 0)
         return fault(c, "two inputs are named %s", c->n->name);
+    if (input_is_leaf(c, c->n->name))
+      return fault(c, "input %s is named like a param or a state",
+                   c->n->name);
   }
   c->n = NULL;
   return true;
@@ -338,7 +349,7 @@ static bool param_verify(Check *c, const Param *p) {
   return ok;
 }
 
-/* Each path stands once, and module_param finds it. */
+/* Each path stands once, states' included, and module_param finds it. */
 static bool params_verify(Check *c) {
   Module *m = c->m;
   Arena *a = arena_new();
@@ -354,6 +365,10 @@ static bool params_verify(Check *c) {
       ok = fault(c, "param %s is not in the index of paths", p->path);
     map_put(a, &seen, p->path, p);
   }
+  for (size_t i = 0; ok && i < m->states.n; i++)
+    if (module_param(m, m->states.at[i]->path))
+      ok = fault(c, "a param and a state have the path %s",
+                 m->states.at[i]->path);
   arena_free(a);
   return ok;
 }

@@ -170,6 +170,10 @@ static void test_inherit(void **state) {
   assert_string_equal(module_fresh_path(x->m, "w"), "w_2");
   param(x, "w[0]", DIMS(1), NULL);
   assert_string_equal(module_fresh_path(x->m, "w[0]"), "w[0].v2");
+  input(x, "bias", DIMS(1));
+  assert_string_equal(module_fresh_path(x->m, "bias"), "bias_2");
+  module_add_state(x->m, "literal", type_make(F32, 0, NULL));
+  assert_string_equal(module_fresh_path(x->m, "literal"), "literal_2");
 }
 
 /* A path that func_tidy drops is free again, its suffixes too, and neither
@@ -210,6 +214,14 @@ static void test_verify(void **state) {
   func_tidy(x->m, x->f);
   Text why = {0};
   assert_true(module_verify(x->m, &why));
+  a->name = "w";
+  param(x, "w", DIMS(1), NULL);
+  faulty(x, "input w is named like a param or a state");
+  a->name = "a";
+  module_add_state(x->m, "w", type_make(F32, 0, NULL));
+  faulty(x, "a param and a state have the path w");
+  x->m->states.n = 0;
+  func_tidy(x->m, x->f);
   n->type.dim[3] = 5;
   faulty(x, "type is f32[1,2,3,5], inference gives f32[1,2,3,4]");
   n->type.dim[3] = 4;
