@@ -40,17 +40,22 @@ typedef struct Best { Val v, at; } Best;
 static Val arg_start(Gen *g, const Arg *a) {
   LLVMTypeRef t = elem_type(g, a->e);
   bool max = !a->reversed;
-  if (a->e == F32) return kf(g, max ? -INFINITY : INFINITY);
+  if (a->e == F32) return kf(g, (double)NAN);
   unsigned bits = (unsigned)elem_bits(a->e);
   uint64_t low = a->e == U8 ? 0 : (uint64_t)1 << (bits - 1);
   return LLVMConstInt(t, max ? low : ~low, false);
 }
 
-/* x at place `at`, if it is better. */
+/* x at place `at`, if it is better: than a NaN all but a NaN is. */
 static void arg_step(Gen *g, const Arg *a, Val x, Val at, Best *b) {
   Val lo = a->reversed ? x : b->v, hi = a->reversed ? b->v : x, c;
-  if (a->e == F32) c = LLVMBuildFCmp(g->b, LLVMRealOLT, lo, hi, "");
-  else c = less(g, a->e == U8, lo, hi);
+  if (a->e == F32) {
+    c = LLVMBuildFCmp(g->b, LLVMRealULT, lo, hi, "");
+    Val real = LLVMBuildFCmp(g->b, LLVMRealORD, x, x, "");
+    c = LLVMBuildAnd(g->b, c, real, "");
+  } else {
+    c = less(g, a->e == U8, lo, hi);
+  }
   b->v = pick(g, c, x, b->v);
   b->at = pick(g, c, at, b->at);
 }

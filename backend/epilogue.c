@@ -84,13 +84,34 @@ static Val floor_mod(Gen *g, Val a, Val b) {
                          "");
 }
 
+/* The quotient of two f32 has its floor exactly in f64 (up to 2^53), and so
+ * floor_div(a, b) * b + floor_mod(a, b) is a.  No intrinsic: see vm_round. */
+static Val floor_div(Gen *g, Val a, Val b) {
+  LLVMTypeRef narrow = LLVMTypeOf(a), wide = g->f64;
+  if (is_vector(a))
+    wide = LLVMVectorType(wide, LLVMGetVectorSize(narrow));
+  a = LLVMBuildFPExt(g->b, a, wide, "");
+  b = LLVMBuildFPExt(g->b, b, wide, "");
+  Val q = LLVMBuildFDiv(g->b, a, b, "");
+  /* Adding 1.5 * 2^52 leaves an integer. */
+  Val magic = const_like(g, q, 0x1.8p52), one = const_like(g, q, 1);
+  Val near = LLVMBuildFAdd(g->b, q, magic, "");
+  near = LLVMBuildFSub(g->b, near, magic, "");
+  Val less = LLVMBuildFSub(g->b, near, one, "");
+  Val down = vm_select(g, LLVMRealOGT, near, q, less, near);
+  Val most = const_like(g, q, 0x1p51);
+  down = vm_select(g, LLVMRealOLT, vm_abs(g, q), most, down, q);
+  return vm_with_sign(g, LLVMBuildFPTrunc(g->b, down, narrow, ""),
+                      LLVMBuildFPTrunc(g->b, q, narrow, ""));
+}
+
 Val binary_math(Gen *g, Op op, Val a, Val b) {
   switch (op) {
     case OP_ADD: return LLVMBuildFAdd(g->b, a, b, "");
     case OP_SUB: return LLVMBuildFSub(g->b, a, b, "");
     case OP_MUL: return LLVMBuildFMul(g->b, a, b, "");
     case OP_DIV: return LLVMBuildFDiv(g->b, a, b, "");
-    case OP_FLOOR_DIV: return vm_floor(g, LLVMBuildFDiv(g->b, a, b, ""));
+    case OP_FLOOR_DIV: return floor_div(g, a, b);
     case OP_FLOOR_MOD: return floor_mod(g, a, b);
     case OP_ATAN2: return vm_atan2(g, a, b);
     case OP_POW: return vm_pow(g, a, b);

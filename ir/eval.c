@@ -49,10 +49,13 @@ static void values_copy(Tensor *to, const Tensor *from) {
   if (n > 0) memcpy(to->v, from->v, (size_t)n * sizeof(double));
 }
 
+/* A literal has the precision of its element type. */
 static void tensor_fill(Tensor *t, double v, int64_t i) {
   int64_t count = type_elems(&t->type);
+  bool real = elem_is_float(t->type.elem);
+  if (real) v = elem_round(t->type.elem, v);
   for (int64_t k = 0; k < count; k++)
-    if (elem_is_float(t->type.elem)) t->v[k] = v;
+    if (real) t->v[k] = v;
     else t->i[k] = i;
 }
 

@@ -20,15 +20,16 @@ static Lines lines_of(const EvalCtx *c, const Type *t) {
 
 /* ---- the greatest, the least ----------------------------------------- */
 
-/* A NaN never wins, and the first of equals does. */
+/* The first of equals; 0 where all are NaN. */
 static int64_t arg_line(const Tensor *x, int64_t from, int64_t n, int64_t step,
                         bool max) {
   int64_t at = 0, best_int = x->i[from];
-  double best = max ? -INFINITY : INFINITY;
+  double best = NAN;
   for (int64_t i = 0; i < n; i++) {
     if (elem_is_float(x->type.elem)) {
       double v = x->v[from + i * step];
-      if (max ? best < v : v < best) best = v, at = i;
+      if (isnan(v)) continue;
+      if (isnan(best) || (max ? best < v : v < best)) best = v, at = i;
     } else {
       int64_t v = x->i[from + i * step];
       if (max ? best_int < v : v < best_int) best_int = v, at = i;

@@ -131,10 +131,6 @@ void eval_unary(EvalCtx *c) {
 
 /* ---- element types --------------------------------------------------- */
 
-static double int_to_float(Elem to, int64_t k) {
-  return to == F32 ? (double)(float)k : (double)k;   /* rounded once */
-}
-
 static int64_t float_to_int(Elem to, double v) {
   int64_t at;
   elem_store(to, &at, 0, v);
@@ -148,7 +144,7 @@ void eval_cast(EvalCtx *c) {
   for (int64_t i = 0; i < count; i++)
     if (elem_is_float(from) && elem_is_float(to)) c->out->v[i] = x->v[i];
     else if (elem_is_float(from)) c->out->i[i] = float_to_int(to, x->v[i]);
-    else if (elem_is_float(to)) c->out->v[i] = int_to_float(to, x->i[i]);
+    else if (elem_is_float(to)) c->out->v[i] = (double)(float)x->i[i];
     else c->out->i[i] = to == B1 ? x->i[i] != 0 : x->i[i];
 }
 

@@ -480,6 +480,9 @@ const KernelInfo *kernel_info(const char *name);   /* NULL: none such */
 const KernelInfo *kernel_table(size_t *n);
 /* Whether a node is a view, without code: its kernel is "alias". */
 bool node_is_alias(const Node *n);
+/* Whether the kernel reads element i of operand k, and no later one at i or
+ * before, when it writes element i of the result, which lies as it does. */
+bool node_reads_in_step(const Node *n, int k);
 
 /* Multipliers and key increments of Philox4x32 (Salmon et al., 2011). */
 #define PHILOX_M0 UINT32_C(0xD2511F53)

@@ -23,3 +23,17 @@ const KernelInfo *kernel_info(const char *name) {
 bool node_is_alias(const Node *n) {
   return n->kernel && strcmp(n->kernel, "alias") == 0;
 }
+
+static bool op_reads_in_step(const Node *n, int k) {
+  uint32_t flags = op_info(n->op)->flags;
+  if (flags & (FLAG_UNARY | FLAG_BINARY)) return true;
+  if (n->op == OP_WHERE || n->op == OP_CAST) return true;
+  if (n->op == OP_SCALE_SHIFT || n->op == OP_BATCH_NORM) return k == 0;
+  return n->op == OP_CONV2D && k == 3;
+}
+
+bool node_reads_in_step(const Node *n, int k) {
+  const Type *x = &n->in[k]->type;
+  return op_reads_in_step(n, k) && type_same_shape(&n->type, x) &&
+         n->type.elem == x->elem && layout_equal(n->type.layout, x->layout);
+}

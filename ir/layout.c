@@ -138,6 +138,23 @@ bool layout_complete(Layout *l, const Type *t) {
   return true;
 }
 
+/* No two elements lie in one place: a term steps over all that the terms of
+ * smaller strides reach. */
+static bool layout_apart(const Layout *l, const Type *t) {
+  for (int i = 0; i < l->nterms; i++) {
+    int64_t n = term_extent(&l->term[i], t), stride = l->term[i].stride;
+    int64_t reach = 0;
+    if (n == 0) return true;
+    for (int k = 0; n > 1 && k < l->nterms; k++) {
+      int64_t m = term_extent(&l->term[k], t), s = l->term[k].stride;
+      if (k != i && (s < stride || (s == stride && k > i)) && m > 1)
+        reach += (m - 1) * s;
+    }
+    if (n > 1 && stride <= reach) return false;
+  }
+  return true;
+}
+
 bool layout_check(const Layout *l, const Type *t, Text *why) {
   int64_t reach;
   for (int i = 0; i < l->nterms; i++)
@@ -147,6 +164,10 @@ bool layout_check(const Layout *l, const Type *t, Text *why) {
     }
   if (!terms_cover(l, t->rank) || !layout_reach(l, t, &reach)) {
     text_puts(why, "layout does not speak of every axis once");
+    return false;
+  }
+  if (reach >= 0 && !layout_apart(l, t)) {
+    text_puts(why, "layout puts two elements in one place");
     return false;
   }
   int64_t before = 0, after = 0, stride[MAX_RANK], origin;

@@ -22,5 +22,7 @@ bool path_is_valid(const char *s);
 /* verify_arena.c: whether no value is overwritten before its last use (ids
  * set); else text in why. */
 bool arena_verify(const Func *f, Text *why);
+/* Does a node of kernel alias lie where its operands lie? */
+bool alias_lies(const Node *n);
 
 #endif

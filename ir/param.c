@@ -19,8 +19,19 @@ Param *module_add_param(Module *m, const char *path, Type t, Buffer *data) {
   return p;
 }
 
+/* Whether a new param must not be called so: no param, state or input is. */
+static bool path_taken(Module *m, const char *path) {
+  if (module_param(m, path) || module_state(m, path)) return true;
+  for (size_t i = 0; i < m->funcs.n; i++) {
+    const Func *f = m->funcs.at[i];
+    for (size_t k = 0; k < f->inputs.n; k++)
+      if (strcmp(f->inputs.at[k]->name, path) == 0) return true;
+  }
+  return false;
+}
+
 const char *module_fresh_path(Module *m, const char *wish) {
-  if (!module_param(m, wish)) return arena_strdup(m->arena, wish);
+  if (!path_taken(m, wish)) return arena_strdup(m->arena, wish);
   size_t n = strlen(wish);
   /* A path may end in an index, behind which no letter may stand. */
   const char *sep = n && wish[n - 1] == ']' ? ".v" : "_";
@@ -30,7 +41,7 @@ const char *module_fresh_path(Module *m, const char *wish) {
   do {
     t.n = 0;
     text_printf(&t, "%s%s%zu", wish, sep, i++);
-  } while (module_param(m, t.s));
+  } while (path_taken(m, t.s));
   const char *path = arena_strdup(m->arena, t.s);
   text_free(&t);
   map_put(m->arena, &m->next_suffix, arena_strdup(m->arena, wish),

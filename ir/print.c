@@ -7,17 +7,25 @@
 
 /* ---- literals ------------------------------------------------------- */
 
+/* The least number has no digits that fit behind a minus. */
+static void int_print(Text *out, int64_t v) {
+  if (v == INT64_MIN) text_printf(out, "%lld - 1", (long long)(v + 1));
+  else text_printf(out, "%lld", (long long)v);
+}
+
 static void ints_print(Text *out, const int64_t *v, int n) {
   text_putc(out, '[');
-  for (int i = 0; i < n; i++)
-    text_printf(out, "%s%lld", i ? "," : "", (long long)v[i]);
+  for (int i = 0; i < n; i++) {
+    text_puts(out, i ? "," : "");
+    int_print(out, v[i]);
+  }
   text_putc(out, ']');
 }
 
 static void attr_print(Text *out, const Attr *a) {
   switch (a->kind) {
   case ATTR_INT:
-    text_printf(out, "%lld", (long long)a->i);
+    int_print(out, a->i);
     return;
   case ATTR_INTS:
     ints_print(out, a->ints, a->n);
@@ -46,7 +54,7 @@ static void const_print(Text *out, const Node *n) {
   if (e != F32) text_printf(out, "%s(", elem_name(e));
   if (elem_is_float(e)) text_float(out, n->value, false);
   else if (e == B1) text_puts(out, n->ivalue ? "true" : "false");
-  else text_printf(out, "%lld", (long long)n->ivalue);
+  else int_print(out, n->ivalue);
   if (e != F32) text_putc(out, ')');
 }
 

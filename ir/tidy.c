@@ -5,6 +5,7 @@
  * depend on where a module came from. */
 #include "ir/ir.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,7 @@ typedef struct Tidy {
   Vec(Node *) stack;
   Vec(Node *) order;  /* everything but leaves, operands first */
   Vec(Node *) consts;
+  Map const_of;       /* element type and value -> CONST node */
   Vec(Node *) states;
 } Tidy;
 
@@ -73,16 +75,17 @@ static void node_place(Tidy *t, Node *root) {
   }
 }
 
-static bool const_same(const Node *a, const Node *b) {
-  return a->type.elem == b->type.elem && a->ivalue == b->ivalue &&
-         memcmp(&a->value, &b->value, sizeof a->value) == 0;
-}
-
 /* The node that stands for the value of `c` from now on. */
 static Node *const_unique(Tidy *t, Node *c) {
   if (!c || c->op != OP_CONST) return c;
-  for (size_t i = 0; i < t->consts.n; i++)
-    if (const_same(t->consts.at[i], c)) return t->consts.at[i];
+  uint64_t bits;
+  memcpy(&bits, &c->value, sizeof bits);
+  const char *key = arena_printf(t->a, "%d %" PRIx64 " %" PRIx64,
+                                 (int)c->type.elem, bits,
+                                 (uint64_t)c->ivalue);
+  Node *same = map_get(&t->const_of, key);
+  if (same) return same;
+  map_put(t->a, &t->const_of, key, c);
   vec_push(t->a, &t->consts, c);
   return c;
 }

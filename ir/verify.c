@@ -30,6 +30,11 @@ static bool fault(Check *c, const char *fmt, ...) {
 
 /* ---- nodes ---------------------------------------------------------- */
 
+/* A call's own value: bytes that are none outside of it. */
+static bool is_workspace(const Check *c, const Node *n) {
+  return node_callee(c->m, n) != NULL;
+}
+
 /* Arity, and operands before their users. */
 static bool operands_verify(Check *c) {
   const Node *n = c->n;
@@ -47,6 +52,8 @@ static bool operands_verify(Check *c) {
       return fault(c, "operand %d is no node of the function", i);
     if (x->id >= n->id)
       return fault(c, "operand %d stands behind its user", i);
+    if (is_workspace(c, x) && n->op != OP_ITEM)
+      return fault(c, "operand %d is a workspace, which items alone read", i);
   }
   return true;
 }
@@ -95,7 +102,7 @@ static bool type_verify(Check *c) {
   return false;
 }
 
-static bool encoding_verify(Check *c) {
+static bool layout_verify(Check *c) {
   const Type *t = &c->n->type;
   Text why = {0};
   bool ok = true;
@@ -103,14 +110,24 @@ static bool encoding_verify(Check *c) {
     ok = fault(c, "%s", why.s);
   text_free(&why);
   if (!ok) return false;
+  if (t->layout && (c->n->op == OP_INPUT || c->n->op == OP_STATE))
+    return fault(c, "a layout on what is not computed");
+  return true;
+}
+
+static bool encoding_verify(Check *c) {
+  const Type *t = &c->n->type;
+  int64_t bytes = type_bytes(t);
+  if (bytes < 0 || t->at > INT64_MAX / 2 - bytes)
+    return fault(c, "the value or its offset is larger than any memory");
   if (t->sparse && c->n->op != OP_PARAM)
     return fault(c, "a sparse encoding on a value that is no param");
   if (t->at < -1)
     return fault(c, "arena offset %lld", (long long)t->at);
   if (t->at >= 0 && c->m->dump.arena_bytes > 0 &&
-      c->f == c->m->funcs.at[0] && type_bytes(t) > c->m->dump.arena_bytes - t->at)
+      c->f == c->m->funcs.at[0] && bytes > c->m->dump.arena_bytes - t->at)
     return fault(c, "at=%lld and %lld bytes lie outside the arena of %lld",
-                 (long long)t->at, (long long)type_bytes(t),
+                 (long long)t->at, (long long)bytes,
                  (long long)c->m->dump.arena_bytes);
   return true;
 }
@@ -133,6 +150,9 @@ static bool kernel_verify(Check *c) {
   if (!k) return fault(c, "no kernel is named '%s'", n->kernel);
   if (*k->ops && !list_has(k->ops, op_info(n->op)->name))
     return fault(c, "kernel %s does not compute this op", k->name);
+  if (node_is_alias(n) && !alias_lies(n))
+    return fault(c, "alias, but it is no reshape that lies as its operand "
+                 "does, nor a concat that its operands lie in");
   return true;
 }
 
@@ -146,7 +166,7 @@ static bool node_verify(Check *c) {
   if (n->path && !path_is_valid(n->path))
     return fault(c, "'%s' is no path", n->path);
   return operands_verify(c) && attrs_verify(c) && type_verify(c) &&
-         encoding_verify(c) && kernel_verify(c);
+         layout_verify(c) && encoding_verify(c) && kernel_verify(c);
 }
 
 /* ---- functions and params ------------------------------------------- */
@@ -158,6 +178,10 @@ static bool outputs_verify(Check *c) {
     if (!o->node || o->node->id >= f->nodes.n ||
         f->nodes.at[o->node->id] != o->node)
       return fault(c, "output %s is no node of the function", o->name);
+    if (is_workspace(c, o->node))
+      return fault(c, "output %s is a workspace", o->name);
+    if (o->node->type.layout)
+      return fault(c, "output %s has a layout", o->name);
     if (!o->name || !name_is_valid(o->name))
       return fault(c, "output %zu has no valid name", i);
     for (size_t k = 0; k < i; k++)
@@ -166,6 +190,14 @@ static bool outputs_verify(Check *c) {
   }
   if (f->outputs.n) return true;
   return fault(c, "function %s has no output", f->name);
+}
+
+/* A name stands for one thing where it is used: a function other than the
+ * model may have an input called like a param that it does not use. */
+static bool input_is_leaf(const Check *c, const char *name) {
+  if (c->f == c->m->funcs.at[0])
+    return module_param(c->m, name) || module_state(c->m, name);
+  return map_get(&c->f->param_node, name) || map_get(&c->f->state_node, name);
 }
 
 static bool inputs_verify(Check *c) {
@@ -180,6 +212,9 @@ static bool inputs_verify(Check *c) {
     for (size_t k = 0; k < i; k++)
       if (strcmp(f->inputs.at[k]->name, c->n->name) == 0)
         return fault(c, "two inputs are named %s", c->n->name);
+    if (input_is_leaf(c, c->n->name))
+      return fault(c, "input %s is named like a param or a state",
+                   c->n->name);
   }
   c->n = NULL;
   return true;
@@ -250,6 +285,8 @@ static bool nexts_verify(Check *c) {
         f->nodes.at[x->node->id] != x->node)
       return fault(c, "next of %s is no node of the function",
                    x->state->path);
+    if (is_workspace(c, x->node))
+      return fault(c, "next of %s is a workspace", x->state->path);
     if (x->node->type.elem != x->state->type.elem ||
         !type_same_shape(&x->node->type, &x->state->type))
       return fault(c, "next of %s has another type", x->state->path);
@@ -301,15 +338,14 @@ static bool func_verify(Check *c) {
     if (f->nodes.at[i]->id != i)
       return fault(c, "node %zu of %s has id %u: call func_tidy", i, f->name,
                    f->nodes.at[i]->id);
-  if (!inputs_verify(c) || !outputs_verify(c) || !leaves_verify(c) ||
-      !nexts_verify(c))
+  if (!inputs_verify(c) || !outputs_verify(c) || !leaves_verify(c))
     return false;
   for (size_t i = 0; i < f->nodes.n; i++) {
     c->n = f->nodes.at[i];
     if (!node_verify(c)) return false;
   }
   c->n = NULL;
-  if (!items_verify(c)) return false;
+  if (!nexts_verify(c) || !items_verify(c)) return false;
   return c->m->dump.arena_bytes == 0 || arena_verify(f, c->why);
 }
 
@@ -338,7 +374,7 @@ static bool param_verify(Check *c, const Param *p) {
   return ok;
 }
 
-/* Each path stands once, and module_param finds it. */
+/* Each path stands once, states' included, and module_param finds it. */
 static bool params_verify(Check *c) {
   Module *m = c->m;
   Arena *a = arena_new();
@@ -354,6 +390,10 @@ static bool params_verify(Check *c) {
       ok = fault(c, "param %s is not in the index of paths", p->path);
     map_put(a, &seen, p->path, p);
   }
+  for (size_t i = 0; ok && i < m->states.n; i++)
+    if (module_param(m, m->states.at[i]->path))
+      ok = fault(c, "a param and a state have the path %s",
+                 m->states.at[i]->path);
   arena_free(a);
   return ok;
 }

@@ -10,6 +10,7 @@ typedef struct Lives {
   const Func *f;
   uint32_t *last;    /* by id: the last node that reads the bytes */
   uint32_t *group;   /* by id: values that views join, by their first */
+  const Node **item; /* by id: of a call the last item, of one the one before */
 } Lives;
 
 static uint32_t group_of(Lives *l, uint32_t i) {
@@ -21,7 +22,14 @@ static void lives_find(Lives *l, Arena *a) {
   size_t n = l->f->nodes.n;
   l->last = arena_array(a, uint32_t, n);
   l->group = arena_array(a, uint32_t, n);
-  for (uint32_t i = 0; i < n; i++) l->last[i] = l->group[i] = i;
+  l->item = arena_array(a, const Node *, n);
+  for (uint32_t i = 0; i < n; i++) {
+    const Node *x = l->f->nodes.at[i];
+    l->last[i] = l->group[i] = i;
+    if (x->op != OP_ITEM) continue;
+    l->item[i] = l->item[x->in[0]->id];
+    l->item[x->in[0]->id] = x;
+  }
   for (size_t i = 0; i < l->f->outputs.n; i++)
     l->last[l->f->outputs.at[i].node->id] = (uint32_t)n;
   for (size_t i = 0; i < l->f->nexts.n; i++)
@@ -38,16 +46,40 @@ static void lives_find(Lives *l, Arena *a) {
   }
 }
 
+/* Do the operands of a concat lie in it, one behind the other? */
+static bool parts_lie(const Node *n) {
+  int axis = (int)attr_int(n, "axis");
+  int64_t stride[MAX_RANK], part[MAX_RANK], origin, from, at = n->type.at;
+  bool fits = at >= 0 && layout_strides(&n->type, stride, &origin);
+  if (axis < 0) axis += n->type.rank;
+  for (int i = 0; i < axis; i++) fits &= n->type.dim[i] == 1;
+  for (int k = 0; fits && k < n->nin; k++) {
+    const Type *t = &n->in[k]->type;
+    fits = layout_strides(t, part, &from) && from == origin && t->at == at;
+    for (int i = axis; i < t->rank; i++) fits &= part[i] == stride[i];
+    at += t->dim[axis] * stride[axis] * (int64_t)elem_size(t->elem);
+  }
+  return fits;
+}
+
+bool alias_lies(const Node *n) {
+  if (n->op == OP_CONCAT) return parts_lie(n);
+  const Type *x = n->op == OP_RESHAPE ? &n->in[0]->type : NULL;
+  return x && !x->layout && !n->type.layout &&
+         (n->type.at < 0 || n->type.at == x->at);
+}
+
 /* Whether m, the last reader of x's bytes, may write its result there. */
 static bool in_place(Lives *l, const Node *x, const Node *m) {
+  bool any = false;
   if (l->last[x->id] != m->id) return false;
   for (int k = 0; k < m->nin; k++) {
     const Node *y = m->in[k];
-    if (y && y->type.at == m->type.at &&
-        group_of(l, y->id) == group_of(l, x->id))
-      return true;
+    if (!y || group_of(l, y->id) != group_of(l, x->id)) continue;
+    if (y->type.at != m->type.at || !node_reads_in_step(m, k)) return false;
+    any = true;
   }
-  return false;
+  return any;
 }
 
 static bool overlap(const Type *a, const Type *b) {
@@ -56,13 +88,11 @@ static bool overlap(const Type *a, const Type *b) {
 }
 
 /* Does node m, a call, write a result over x? */
-static const Node *result_over(const Func *f, const Node *x, const Node *m) {
+static const Node *result_over(const Lives *l, const Node *x,
+                               const Node *m) {
   if (m->op != OP_CALL && m->op != OP_SCAN) return NULL;
-  for (size_t i = m->id + 1; i < f->nodes.n; i++) {
-    const Node *n = f->nodes.at[i];
-    if (n->op == OP_ITEM && n->in[0] == m && overlap(&x->type, &n->type))
-      return n;
-  }
+  for (const Node *n = l->item[m->id]; n; n = l->item[n->id])
+    if (overlap(&x->type, &n->type)) return n;
   return NULL;
 }
 
@@ -75,7 +105,7 @@ bool arena_verify(const Func *f, Text *why) {
     const Node *x = f->nodes.at[i];
     if (x->type.at < 0) continue;
     for (size_t k = i + 1; ok && k <= l.last[i] && k < f->nodes.n; k++) {
-      const Node *m = f->nodes.at[k], *over = result_over(f, x, m);
+      const Node *m = f->nodes.at[k], *over = result_over(&l, x, m);
       if (over) m = over;
       else if (node_is_alias(m) || !overlap(&x->type, &m->type) ||
           group_of(&l, x->id) == group_of(&l, m->id) || in_place(&l, x, m))

@@ -102,7 +102,7 @@ Node *func_values(Module *m, Func *f, const char *wish, Type t,
 /* A constant whose values were computed from those of the constant `from`
  * for its use in one node: that param itself, overwritten, when this is its
  * only use (dropped nodes do not count), else a new one beside it.  `once`:
- * the caller knows that it is; otherwise the uses are counted. */
+ * the caller knows that it is in f; otherwise the uses are counted. */
 Node *func_derive(Module *m, Func *f, Node *from, bool once, Type t,
                   Buffer *data);
 /* "a.weight" with "bias" to "a.bias". */

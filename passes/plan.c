@@ -126,34 +126,16 @@ static void unit_add(Planner *p, const Node *n, int64_t first) {
   unit_join(p, n, (int)p->units.n - 1, 0);
 }
 
-/* Does the kernel read element i of operand k, and no later one at i or
- * before, when it writes element i of the result? */
-static bool reads_in_step(const Node *n, int k) {
-  uint32_t flags = op_info(n->op)->flags;
-  if (flags & (FLAG_UNARY | FLAG_BINARY)) return true;
-  if (n->op == OP_WHERE || n->op == OP_CAST) return true;
-  if (n->op == OP_SCALE_SHIFT || n->op == OP_BATCH_NORM) return k == 0;
-  return n->op == OP_CONV2D && k == 3;
-}
-
-static bool layouts_agree(const Type *a, const Type *b) {
-  if (!a->layout || !b->layout) return a->layout == b->layout;
-  return layout_equal(a->layout, b->layout);
-}
-
 /* May the result take over the bytes of operand k? */
 static bool operand_yields(const Planner *p, const Node *n, int k) {
   const Node *x = n->in[k];
-  if (!x || p->unit[x->id] < 0 || !reads_in_step(n, k)) return false;
+  if (!x || p->unit[x->id] < 0 || !node_reads_in_step(n, k)) return false;
   const Unit *u = &p->units.at[p->unit[x->id]];
   if (u->last != (int64_t)n->id) return false;
-  if (!type_same_shape(&n->type, &x->type) ||
-      n->type.elem != x->type.elem || !layouts_agree(&n->type, &x->type))
-    return false;
   for (int i = 0; i < n->nin; i++) {
     const Node *y = n->in[i];
     if (i == k || !y || p->unit[y->id] != p->unit[x->id]) continue;
-    if (y != x || !reads_in_step(n, i)) return false;
+    if (y != x || !node_reads_in_step(n, i)) return false;
   }
   return true;
 }

@@ -58,12 +58,20 @@ static int param_uses(const Module *m, const Param *p) {
   return uses;
 }
 
+static bool used_elsewhere(const Module *m, const Func *f, const Param *p) {
+  for (size_t i = 0; i < m->funcs.n; i++)
+    if (m->funcs.at[i] != f && func_param_node(m->funcs.at[i], p))
+      return true;
+  return false;
+}
+
 Node *func_derive(Module *m, Func *f, Node *from, bool once, Type t,
                   Buffer *data) {
   const char *path = from->op == OP_PARAM ? from->param->path : "constant";
-  once &= m->funcs.n == 1;   /* others may use the param as well */
-  if (from->op != OP_PARAM ||
-      (!once && param_uses(m, from->param) != 1)) {
+  bool own = from->op == OP_PARAM &&
+             (once ? !used_elsewhere(m, f, from->param)
+                   : param_uses(m, from->param) == 1);
+  if (!own) {
     path = arena_printf(m->arena, "%s.folded", path);
     return func_values(m, f, path, t, data);
   }

@@ -30,6 +30,17 @@ dumps sparse "$fashion" --weights="$SRCDIR/examples/fashion/sparse.safetensors"
 expect roundtrip 0 '' "$TAMIS" build "$fashion" --roundtrip \
   --weights="$SRCDIR/examples/fashion/sparse.safetensors" -o round.so
 same roundtrip-bytes source.so round.so
+# What passes compute is not called like an input or a state.
+cat >names.tam <<'EOF'
+model m(bias: f32[1,2], literal: f32[2]) -> y: f32[1,2], z: f32[2] {
+  param w: f32[2,2];
+  state alpha: f32[2] = 0.5;
+  y = linear(bias, w) * 2.0 + 1.0;
+  z = leaky_relu(where(literal > 0.0, 1.0, literal), alpha=0.1) + alpha;
+  next alpha = z;
+}
+EOF
+expect names 0 '' "$TAMIS" check --roundtrip --random-weights=1 names.tam
 [ -n "${TAMIS_QUICK:-}" ] || {
   dumps mobilenet "$mobilenet" --random-weights=1 --recipe=sparse
   expect mobilenet-roundtrip 0 '' "$TAMIS" build "$mobilenet" --roundtrip \

@@ -174,10 +174,25 @@ static const Hand hands[] = {
     {"x: f32[2,0], z: f32[0,2]", "matmul(x, z)", {0}, {0}, 4, {0, 0, 0, 0}},
 };
 
-static void by_hand(void **state) {
-  (void)state;
-  for (size_t i = 0; i < sizeof hands / sizeof *hands; i++) {
-    const Hand *h = &hands[i];
+/* Of inputs that hold numbers of f32, where the precision decides. */
+static const Hand fine[] = {
+    {"x: f32[1]", "cast(equal(x, 0.1), to=f32)", {(double)0.1f}, {0}, 1, {1}},
+    {"x: f32[2], z: f32[2]", "floor_div(x, z)", {1, (double)-0.1f},
+     {(double)0.1f, 3}, 2, {9, -1}},
+    {"x: f32[3]", "cast(argmax(x, axis=0), to=f32)",
+     {NAN, -INFINITY, NAN}, {0}, 1, {1}},
+    {"x: f32[3]", "cast(argmin(x, axis=0), to=f32)",
+     {NAN, NAN, INFINITY}, {0}, 1, {2}},
+    {"x: f32[3]", "cast(argmax(x, axis=0), to=f32)",
+     {NAN, NAN, NAN}, {0}, 1, {0}},
+    /* By way of f32, where the integer is a tie of bf16. */
+    {"x: f32[1]", "cast(cast(cast(x, to=i32) + 33685505, to=bf16), to=f32)",
+     {0}, {0}, 1, {33554432}},
+};
+
+static void hands_check(const Hand *hand, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    const Hand *h = &hand[i];
     char text[512];
     snprintf(text, sizeof text, "model m(%s) -> y { y = %s; }\n", h->sig,
              h->expr);
@@ -189,6 +204,12 @@ static void by_hand(void **state) {
                c.y->v[0], c.y->v[h->n > 1], h->y[0], h->y[h->n > 1]);
     case_free(&c);
   }
+}
+
+static void by_hand(void **state) {
+  (void)state;
+  hands_check(hands, sizeof hands / sizeof *hands);
+  hands_check(fine, sizeof fine / sizeof *fine);
 }
 
 /* ---- BLAS against the loops ----------------------------------------- */

@@ -170,6 +170,10 @@ static void test_inherit(void **state) {
   assert_string_equal(module_fresh_path(x->m, "w"), "w_2");
   param(x, "w[0]", DIMS(1), NULL);
   assert_string_equal(module_fresh_path(x->m, "w[0]"), "w[0].v2");
+  input(x, "bias", DIMS(1));
+  assert_string_equal(module_fresh_path(x->m, "bias"), "bias_2");
+  module_add_state(x->m, "literal", type_make(F32, 0, NULL));
+  assert_string_equal(module_fresh_path(x->m, "literal"), "literal_2");
 }
 
 /* A path that func_tidy drops is free again, its suffixes too, and neither
@@ -204,12 +208,21 @@ static void test_verify(void **state) {
   Fix *x = *state;
   Node *a = input(x, "a", DIMS(1, 2, 3, 4));
   faulty(x, "no output");
-  Node *n = add(x, OP_RELU, 1, a);
+  Node *n = add(x, OP_RELU, 1, a), *y = add(x, OP_CONVERT, 1, n);
   infer_ok(x, n, DIMS(1, 2, 3, 4));
-  func_output(x->m, x->f, "y", n);
+  infer_ok(x, y, DIMS(1, 2, 3, 4));
+  func_output(x->m, x->f, "y", y);
   func_tidy(x->m, x->f);
   Text why = {0};
   assert_true(module_verify(x->m, &why));
+  a->name = "w";
+  param(x, "w", DIMS(1), NULL);
+  faulty(x, "input w is named like a param or a state");
+  a->name = "a";
+  module_add_state(x->m, "w", type_make(F32, 0, NULL));
+  faulty(x, "a param and a state have the path w");
+  x->m->states.n = 0;
+  func_tidy(x->m, x->f);
   n->type.dim[3] = 5;
   faulty(x, "type is f32[1,2,3,5], inference gives f32[1,2,3,4]");
   n->type.dim[3] = 4;
@@ -224,7 +237,22 @@ static void test_verify(void **state) {
   assert_true(module_verify(x->m, &why));
   l->size = l->term[1].stride;
   faulty(x, "layout reaches from 0 to");
+  l->size = (int64_t)1 << 62;
+  faulty(x, "larger than any memory");
+  l->term[1].stride = 1;
+  faulty(x, "layout puts two elements in one place");
   n->type.layout = NULL;
+  y->type.layout = a->type.layout = layout_planes(
+    x->m->arena, &n->type, 4, (const int32_t[]){0, 0, 0, 0});
+  faulty(x, "output y has a layout");
+  y->type.layout = NULL;
+  faulty(x, "a layout on what is not computed");
+  a->type.layout = NULL;
+  n->kernel = "alias";
+  faulty(x, "alias, but it is no reshape");
+  n->kernel = "unary";
+  n->type.at = INT64_MAX - 7;
+  faulty(x, "larger than any memory");
   n->type.at = 64;
   x->m->dump.arena_bytes = 100;
   faulty(x, "outside the arena of 100");
@@ -273,11 +301,66 @@ static void test_verify_arena(void **state) {
   }
 }
 
+/* In place only where operands are read as results are written, and an alias
+ * only where bytes lie as they should. */
+static void test_verify_views(void **state) {
+  Fix *x = *state;
+  Node *in = input(x, "x", DIMS(4, 4)), *a = add(x, OP_RELU, 1, in);
+  Node *p = add(x, OP_PERMUTE, 1, a), *r = add(x, OP_RESHAPE, 1, p);
+  Node *c = add(x, OP_CONCAT, 2, r, r), *y = add(x, OP_RELU, 1, c);
+  attr_set_ints(x->m, p, "order", (const int64_t[]){1, 0}, 2);
+  attr_set_ints(x->m, r, "shape", (const int64_t[]){1, 16}, 2);
+  attr_set_int(c, "axis", 0);
+  infer_ok(x, a, DIMS(4, 4));
+  infer_ok(x, p, DIMS(4, 4));
+  infer_ok(x, r, DIMS(1, 16));
+  infer_ok(x, c, DIMS(2, 16));
+  infer_ok(x, y, DIMS(2, 16));
+  func_output(x->m, x->f, "y", y);
+  func_tidy(x->m, x->f);
+  x->m->dump.arena_bytes = 256;
+  r->kernel = "alias";
+  a->type.at = 0, p->type.at = r->type.at = 64, c->type.at = 128;
+  Text why = {0};
+  if (!module_verify(x->m, &why)) fail_msg("%s", why.s);
+  p->type.at = r->type.at = 0;
+  faulty(x, "node 2 at=0 lies over node 1 at=0");
+  p->type.at = 64;
+  faulty(x, "alias, but");
+  r->type.at = 64;
+  c->kernel = "alias";
+  faulty(x, "nor a concat that its operands lie in");
+}
+
+/* What a call gives are its items; its own bytes are nobody's. */
+static void test_verify_calls(void **state) {
+  Fix *x = *state;
+  Func *f = func_new(x->m, "f");
+  Type t = type_make(F32, 1, (const int64_t[]){16});
+  Node *in = func_input(x->m, f, "x", t);
+  Node *relu = func_add(x->m, f, OP_RELU, &in, 1);
+  infer_ok(x, relu, DIMS(16));
+  func_output(x->m, f, "y", relu);
+  func_tidy(x->m, f);
+  Node *call = add(x, OP_CALL, 1, input(x, "x", DIMS(16)));
+  attr_set_str(x->m, call, "callee", "f");
+  infer_ok(x, call, DIMS(64));
+  Node *c = add(x, OP_CONVERT, 1, call);
+  infer_ok(x, c, DIMS(64));
+  func_output(x->m, x->f, "y", c);
+  func_tidy(x->m, x->f);
+  faulty(x, "operand 0 is a workspace, which items alone read");
+  x->f->outputs.at[0].node = call;
+  func_tidy(x->m, x->f);
+  faulty(x, "output y is a workspace");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     FIXED(test_print), FIXED(test_print_outputs), FIXED(test_print_types),
     FIXED(test_tidy), FIXED(test_inherit), FIXED(test_paths),
     FIXED(test_verify), FIXED(test_verify_arena),
+    FIXED(test_verify_views), FIXED(test_verify_calls),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,74 @@
+#!/bin/sh
+# exact.sh - results that leave no choice are those of the evaluator to the
+# last bit.  Values come from states, which no pass computes with.
+. "$SRCDIR/tests/cli/lib.sh"
+
+# exact NAME <<MODEL
+exact() {
+  cat >"$1.tam"
+  for cpu in native x86-64-v3 x86-64; do
+    expect "$1-$cpu" 0 'all within tolerance' "$TAMIS" check "$1.tam" \
+      --rtol=0 --atol=0 --cpu=$cpu
+  done
+}
+
+exact literal <<'EOF'
+model m() -> y: b1[9] {
+  state a: f32[9] = 0.1;
+  y = equal(a, 0.1);
+  next a = a;
+}
+EOF
+
+# 0.1 as f32 is more than a tenth, and 1 by it rounds to 10.
+exact floor_div <<'EOF'
+model m(x: f32[40]) -> q: f32[23], r: f32[23], p: f32[40] {
+  state a: f32[17] = 1.0;
+  state b: f32[6] = -3.0;
+  state t: f32[23] = 0.1;
+  c = concat(a, b, axis=0);
+  q = floor_div(c, t);
+  r = floor_mod(c, t);
+  p = floor_div(x, x * 0.125);
+  next a = a; next b = b; next t = t;
+}
+EOF
+
+# A NaN is at none of these places, whatever else is there.
+exact arg <<'EOF'
+model m() -> y: i32[4], z: i32[4], v: i32[99] {
+  state none: f32[20] = nan;
+  state low: f32[1] = -inf;
+  state high: f32[1] = inf;
+  x = concat(none, low, none, axis=0);
+  w = concat(none, high, none, axis=0);
+  all = concat(none, none, low, axis=0);
+  both = concat(x, w, all, none, none, high, axis=0);
+  rows = reshape(both, shape=[4,41]);
+  y = argmax(rows, axis=1);
+  z = argmin(rows, axis=1);
+  v = argmax(expand(reshape(x, shape=[41,1]), shape=[41,99]), axis=0);
+  next none = none; next low = low; next high = high;
+}
+EOF
+
+exact bf16 <<'EOF'
+model m() -> y: f32[9], z: f32[9] {
+  state a: i32[9] = 33685505;
+  state b: i64[9] = 9007199254740993;
+  y = cast(cast(a, to=bf16), to=f32);
+  z = cast(cast(b, to=bf16), to=f32);
+  next a = a; next b = b;
+}
+EOF
+
+# The least i64 stands in a dump as a sum.
+exact least <<'EOF'
+model m() -> y: b1[9] {
+  state a: i64[9] = -9223372036854775807 - 1;
+  y = equal(a, i64(-9223372036854775807 - 1));
+  next a = a;
+}
+EOF
+expect least-dump 0 '' "$TAMIS" check --roundtrip least.tam
+finish
