@@ -11,14 +11,14 @@ R=--random-weights=1
 # gives the y that the evaluator gives; its x has VALUE, in which p is drawn.
 agrees() {
   of=$1
-  cat >"$of.tam"
+  cat >m.tam
   echo "model source() -> x: $2 { param p: $2; x = $3; }" >source.tam
   shift 3
   rm -f x.npy y.npy
   "$TAMIS" run source.tam $R --out=x=x.npy &&
-    "$TAMIS" run "$of.tam" $R "$@" --in=x=x.npy --engine=reference \
+    "$TAMIS" run m.tam $R "$@" --in=x=x.npy --engine=reference \
       --out=y=y.npy
-  expect "$of" 0 'all within tolerance' "$TAMIS" check "$of.tam" $R "$@" \
+  expect "$of" 0 'all within tolerance' "$TAMIS" check m.tam $R "$@" \
     --in x=x.npy --expect y=y.npy --rtol 1e-4
 }
 
@@ -75,4 +75,56 @@ model m(x: f32[1,3,9,9]) -> y: f32[1,4,4,4] {
   y = x |> conv(4, k=1) |> max_pool(k=[9,9], stride=[3,3], pad=[4,4,5,5]);
 }
 EOF
+
+# ---- scales and shifts
+
+agrees no-columns 'f32[2,0]' p <<'EOF'
+model m(x: f32[2,0]) -> y: f32[2,3] { param w: f32[3,0]; y = linear(x * 2.0, w); }
+EOF
+agrees no-channels 'f32[1,0,4,4]' p <<'EOF'
+model m(x: f32[1,0,4,4]) -> y: f32[1,3,4,4] { y = x |> bn |> conv(3, k=1, bias=true); }
+EOF
+agrees compared 'f32[2,3]' p <<'EOF'
+model m(x: f32[2,3]) -> y: f32[2,0] {
+  param w: f32[0,3];
+  y = where(less(linear(x, w), 0.5), 1.0, 2.0);
+}
+EOF
+cat >truth.tam <<'EOF'
+model m(x: f32[2,3]) -> y: b1[2,0] { param w: f32[0,3]; y = less(linear(x, w), 0.5); }
+EOF
+expect truth 0 'y: b1\[2,0\] = less' "$TAMIS" show truth.tam $R --after=fuse
+
+# What a weight becomes has to be a float as good as it was.
+agrees overflow 'f32[1,2]' 'p * 0.0 + 1.0e-30' <<'EOF'
+model m(x: f32[1,2]) -> y: f32[1,2] {
+  param w: f32[2,2] = 1.0e20; y = linear(x, w) * 1.0e20;
+}
+EOF
+agrees underflow 'f32[1,2]' 'p * 0.0 + 1.0e30' <<'EOF'
+model m(x: f32[1,2]) -> y: f32[1,2] {
+  param w: f32[2,2] = 1.0e-20; y = linear(x, w) * 1.0e-30;
+}
+EOF
+agrees overflow-before 'f32[1,2]' 'p * 0.0 + 1.0e-30' <<'EOF'
+model m(x: f32[1,2]) -> y: f32[1,2] {
+  param w: f32[2,2] = 1.0e20; y = linear(x * 1.0e20, w);
+}
+EOF
+agrees bias 'f32[1,2]' 'p * 0.0 + 1.0' <<'EOF'
+model m(x: f32[1,2]) -> y: f32[1,2] {
+  param w: f32[2,2] = -1.0e18; param b: f32[2] = 2.0e18; y = linear(x, w, b) * 1.0e21;
+}
+EOF
+agrees norm 'f32[1,2]' 'p * 0.0 + 1.0e-38' <<'EOF'
+model m(x: f32[1,2]) -> y: f32[1,2] {
+  param g: f32[2] = 1.0e37; param b: f32[2] = 0.0; param v: f32[2] = 0.0;
+  y = batch_norm(x, g, b, b, v, eps=0.0001);
+}
+EOF
+for op in '* 0.0' '/ inf' '* -0.0'; do
+  agrees "infinity $op" 'f32[1,2]' 'p * inf' <<EOF
+model m(x: f32[1,2]) -> y: f32[1,3] { param w: f32[3,2]; y = linear(x, w) $op; }
+EOF
+done
 finish
