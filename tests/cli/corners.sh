@@ -127,4 +127,17 @@ for op in '* 0.0' '/ inf' '* -0.0'; do
 model m(x: f32[1,2]) -> y: f32[1,3] { param w: f32[3,2]; y = linear(x, w) $op; }
 EOF
 done
+
+# ---- signs of zero
+
+for f in 'maximum(x, -0.0)' 'clip(x, -0.0, 6.0)' 'clip(x, -0.0, inf)'; do
+  agrees "$f" 'f32[4]' '-abs(p)' <<EOF
+model m(x: f32[4]) -> y: f32[4] { y = 1.0 / $f; }
+EOF
+  agrees "$f behind a product" 'f32[1,4]' '-abs(p)' <<EOF
+model m(x: f32[1,4]) -> y: f32[1,4] {
+  param w: f32[4,4] = 1.0; x = linear(x, w); y = 1.0 / $f;
+}
+EOF
+done
 finish
