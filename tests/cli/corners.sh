@@ -61,6 +61,23 @@ model m(x: f32[1,1,549755813888,1]) -> y: f32[1,1,549755813888,2] {
 }
 EOF
 expect wide 0 'conv2d_plain' "$TAMIS" show wide.tam $R --after=plan
+cat >padded.tam <<'EOF'
+model m(x: f32[1,1,4,4]) -> y: f32[1,1,4,2] {
+  param w: f32[1,1,1,1];
+  p = pad(x, [0,0,0,0], [0,0,0,1073741824]);
+  y = conv2d(p, w, pad=[0,0,0,8], stride=[1,1073741824]);
+}
+EOF
+expect padded 0 ' = pad' "$TAMIS" show padded.tam $R --after=plan
+cat >workspace.tam <<'EOF'
+func f(a: f32[1]) -> y: f32[1] {
+  b = expand(a, [549755813888]);
+  y = sum(b, [0], keep=true);
+}
+model m(x: f32[1]) -> y: f32[1] { y = f(x); }
+EOF
+expect workspace 1 'workspace.tam:5:.*more than 2\^40' \
+  "$TAMIS" build workspace.tam
 cat >pool.tam <<'EOF'
 model m(x: f32[1,16,4,4]) -> y: f32[1,16,3,3] {
   y = x |> conv(16, k=3, pad=1)
