@@ -5,9 +5,6 @@
 
 #include "ir/ir.h"
 
-/* Largest size of a kernel, a stride, a dilation or a padding. */
-enum { MAX_WINDOW = 1 << 30 };
-
 typedef struct InferCtx {
   const char *op;      /* name, for messages */
   const Module *m;

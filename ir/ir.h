@@ -398,6 +398,8 @@ Node *node_operand(const Node *n, const char *name);
  * operands and attributes.  On an error: false, one diagnostic at n->span
  * that says expected and found. */
 bool node_infer(Module *m, Node *n, Diags *d);
+/* Largest size of a kernel, a stride, a dilation or a padding. */
+enum { MAX_WINDOW = 1 << 30 };
 /* infer_matmul.c: m x k times k x n, of a matmul node's operands. */
 typedef struct MatmulSizes { int64_t m, n, k; } MatmulSizes;
 MatmulSizes matmul_sizes(const Node *n);

@@ -3,7 +3,9 @@
  * requires   canonical forms: constants stand second, batch_norm with known
  *            statistics is scale_shift
  * preserves  values up to rounding (products in double, rounded once);
- *            zeros of weights stay zeros; trainable params are left
+ *            zeros of weights stay zeros, other weights do not become zeros
+ *            nor lose bits below the smallest float, and what is finite
+ *            stays so; trainable params are left
  * before     a = conv2d(x, c.w, pad=[1,1,1,1]) as c;
  *            y = scale_shift(a, s, t, axis=1) as bn;
  * after      y = conv2d(x, c.w, b=c.bias, pad=[1,1,1,1]) as c;
@@ -11,12 +13,12 @@
  *            c.w.folded would be its scaled copy)
  * source     Jacob et al., 2018, section 3.2 (folding for inference); in
  *            front of a product it is exact only where no zeros are padded */
+#include <float.h>
 #include <math.h>
 
 #include "passes/passes.h"
 
-/* y = x * scale[i] + shift[i], i the index along the channel axis.  The
- * scale is finite: by an infinity a zero would become NaN. */
+/* y = x * scale[i] + shift[i], i the index along the channel axis. */
 typedef struct Affine {
   int64_t n;
   double *scale, *shift;
@@ -52,7 +54,7 @@ static bool affine_step(Affine *a, Op op, bool x_first, int64_t i, double v) {
     return true;
   case OP_DIV:
     a->scale[i] = 1 / v;
-    return x_first && v != 0;
+    return x_first;
   default:
     return false;
   }
@@ -68,15 +70,12 @@ static bool affine_binary(PassCtx *c, const Node *u, const Node *x, int axis,
   if (!node_per_axis(c->m, other, &u->type, axis, &v, &step)) return false;
   affine_init(c, a, u->type.dim[axis]);
   for (int64_t i = 0; i < a->n; i++)
-    if (!affine_step(a, u->op, first, i, v[i * step]) ||
-        !isfinite(a->scale[i]))
-      return false;
+    if (!affine_step(a, u->op, first, i, v[i * step])) return false;
   return true;
 }
 
-/* Is u an affine map of its operand x along `axis`? */
-static bool affine_of(PassCtx *c, const Node *u, const Node *x, int axis,
-                      Affine *a) {
+static bool affine_read(PassCtx *c, const Node *u, const Node *x, int axis,
+                        Affine *a) {
   if (op_info(u->op)->flags & FLAG_BINARY)
     return affine_binary(c, u, x, axis, a);
   if (u->op == OP_NEG) {
@@ -96,9 +95,19 @@ static bool affine_of(PassCtx *c, const Node *u, const Node *x, int axis,
   for (int64_t i = 0; i < a->n; i++) {
     a->scale[i] = s[i];
     a->shift[i] = t[i];
-    if (!isfinite(s[i])) return false;
   }
   return true;
+}
+
+/* Is u an affine map of its operand x along `axis`, by finite numbers?  A
+ * scale of 0 would make zeros of weights that nobody pruned. */
+static bool affine_of(PassCtx *c, const Node *u, const Node *x, int axis,
+                      Affine *a) {
+  if (!affine_read(c, u, x, axis, a)) return false;
+  for (int64_t i = 0; i < a->n; i++)
+    if (!isfinite(a->scale[i]) || a->scale[i] == 0 || !isfinite(a->shift[i]))
+      return false;
+  return a->n > 0;   /* without channels, any op would pass */
 }
 
 /* ---- the product's side --------------------------------------------- */
@@ -152,51 +161,78 @@ static void product_write(PassCtx *c, Func *f, const Product *p, Node *n,
   node_set_in(c->m, n, 2, new_b);
 }
 
-/* u = affine(product): scale rows of w, and b. */
-static void fold_behind(PassCtx *c, Func *f, Node *u, const Product *p,
-                        const Affine *a) {
-  Buffer *w = buffer_new(checked_mul(p->rows * p->cols, sizeof(float)));
-  Buffer *b = NULL;
-  float *to = (float *)w->data;
-  for (int64_t i = 0; i < p->rows; i++)
-    for (int64_t k = 0; k < p->cols; k++)
-      to[i * p->cols + k] = (float)(p->w[i * p->cols + k] * a->scale[i]);
-  if (p->b || shifts(a)) {
-    b = buffer_new(checked_mul(p->rows, sizeof(float)));
-    for (int64_t i = 0; i < p->rows; i++)
-      ((float *)b->data)[i] =
-        (float)((p->b ? p->b[i] : 0) * a->scale[i] + a->shift[i]);
+/* w * scale, rounded; false when that is too large or too small a float. */
+static bool weight_scale(float w, double scale, float *to) {
+  *to = (float)(w * scale);
+  return w == 0 || !isfinite(w) || (isfinite(*to) && fabsf(*to) >= FLT_MIN);
+}
+
+/* affine(product): scale rows of w, and b. */
+static bool behind_values(const Product *p, const Affine *a, float *w,
+                          float *b) {
+  for (int64_t i = 0; i < p->rows; i++) {
+    for (int64_t k = 0; k < p->cols; k++) {
+      int64_t at = i * p->cols + k;
+      if (!weight_scale(p->w[at], a->scale[i], &w[at])) return false;
+    }
+    if (!b) continue;
+    b[i] = (float)((p->b ? p->b[i] : 0) * a->scale[i] + a->shift[i]);
+    if (!isfinite(b[i])) return false;
   }
-  node_absorb(c->m, u, p->n);
-  product_write(c, f, p, u, w, b);
-  node_retype(c, u);
+  return true;
 }
 
 /* product(affine(x)): scale columns of w by input channel; what the shift
  * gives goes to b. */
-static void fold_before(PassCtx *c, Func *f, const Product *p, const Affine *a,
-                        Node *x) {
-  Node *n = p->n;
-  int64_t groups = n->op == OP_CONV2D ? attr_int(n, "groups") : 1;
-  int64_t in_group = n->in[1]->type.dim[1], each = p->cols / in_group;
-  Buffer *w = buffer_new(checked_mul(p->rows * p->cols, sizeof(float)));
-  Buffer *b = NULL;
-  float *to = (float *)w->data, *bias = NULL;
-  if (p->b || shifts(a)) {
-    b = buffer_new(checked_mul(p->rows, sizeof(float)));
-    bias = (float *)b->data;
-  }
+static bool before_values(const Product *p, const Affine *a, float *w,
+                          float *b) {
+  int64_t groups = p->n->op == OP_CONV2D ? attr_int(p->n, "groups") : 1;
+  int64_t in_group = p->n->in[1]->type.dim[1], each = p->cols / in_group;
   for (int64_t i = 0; i < p->rows; i++) {
     double sum = p->b ? p->b[i] : 0;
     int64_t first = i / (p->rows / groups) * in_group;
     for (int64_t k = 0; k < p->cols; k++) {
       int64_t ch = first + k / each, at = i * p->cols + k;
-      to[at] = (float)(p->w[at] * a->scale[ch]);
+      if (!weight_scale(p->w[at], a->scale[ch], &w[at])) return false;
       sum += p->w[at] * a->shift[ch];
     }
-    if (bias) bias[i] = (float)sum;
+    if (!b) continue;
+    b[i] = (float)sum;
+    if (!isfinite(b[i])) return false;
   }
-  Node *u = n->in[0];
+  return true;
+}
+
+/* The new w, and b or NULL where none is needed; false when floats do not
+ * hold them. */
+static bool product_scale(const Product *p, const Affine *a, bool behind,
+                          Buffer **w, Buffer **b) {
+  bool biased = p->b || shifts(a);
+  *w = buffer_new(checked_mul(p->rows * p->cols, sizeof(float)));
+  *b = biased ? buffer_new(checked_mul(p->rows, sizeof(float))) : NULL;
+  float *to = (float *)(*w)->data;
+  float *bias = biased ? (float *)(*b)->data : NULL;
+  if (behind ? behind_values(p, a, to, bias) : before_values(p, a, to, bias))
+    return true;
+  buffer_unref(*w);
+  buffer_unref(*b);
+  return false;
+}
+
+static void fold_behind(PassCtx *c, Func *f, Node *u, const Product *p,
+                        const Affine *a) {
+  Buffer *w, *b;
+  if (!product_scale(p, a, true, &w, &b)) return;
+  node_absorb(c->m, u, p->n);
+  product_write(c, f, p, u, w, b);
+  node_retype(c, u);
+}
+
+static void fold_before(PassCtx *c, Func *f, const Product *p, const Affine *a,
+                        Node *x) {
+  Buffer *w, *b;
+  if (!product_scale(p, a, false, &w, &b)) return;
+  Node *n = p->n, *u = n->in[0];
   product_write(c, f, p, n, w, b);
   n->in[0] = x;
   node_drop(u);

@@ -53,10 +53,17 @@ static Node *canon_batch_norm(Canon *k, Node *n) {
   Buffer *scale = buffer_new(checked_mul(count, sizeof(float)));
   Buffer *shift = buffer_new(checked_mul(count, sizeof(float)));
   float *s = (float *)scale->data, *b = (float *)shift->data;
+  bool finite = true;
   for (int64_t i = 0; i < count; i++) {
     double g = v[0][i] / sqrt(v[3][i] + eps);
     s[i] = (float)g;
     b[i] = (float)(v[1][i] - v[2][i] * g);
+    finite = finite && isfinite(s[i]) && isfinite(b[i]);
+  }
+  if (!finite) {
+    buffer_unref(scale);
+    buffer_unref(shift);
+    return n;
   }
   Node *like = n->in[1];
   Node *in[3] = {n->in[0]};
@@ -155,14 +162,20 @@ static Node *canon_view(Canon *k, Node *n) {
 
 /* ---- activations ---------------------------------------------------- */
 
+/* 0, of which relu gives the sign. */
+static bool is_zero(double v) {
+  return v == 0 && !signbit(v);
+}
+
 static Node *canon_activation(Canon *k, Node *n) {
   double v;
-  if (n->op == OP_CLIP && attr_float(n, "lo") == 0) {
+  if (n->op == OP_CLIP && is_zero(attr_float(n, "lo"))) {
     double hi = attr_float(n, "hi");
     if (hi == 6) return become(k, n, OP_RELU6, n->in, 1);
     if (isinf(hi) && hi > 0) return become(k, n, OP_RELU, n->in, 1);
   }
-  if (n->op == OP_MAXIMUM && n->type.elem == F32 && node_scalar(k->m, n->in[1], &v) && v == 0 &&
+  if (n->op == OP_MAXIMUM && n->type.elem == F32 &&
+      node_scalar(k->m, n->in[1], &v) && is_zero(v) &&
       type_same_shape(&n->type, &n->in[0]->type))
     return become(k, n, OP_RELU, n->in, 1);
   bool twice = n->op == OP_RELU || n->op == OP_RELU6 || n->op == OP_ABS ||

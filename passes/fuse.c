@@ -105,6 +105,8 @@ static bool fuse_pad(Fuse *k, Node *u) {
   if (before[0] || before[1] || after[0] || after[1]) return false;
   int64_t pad[4] = {own[0] + before[2], own[1] + before[3],
                     own[2] + after[2], own[3] + after[3]};
+  for (int i = 0; i < 4; i++)
+    if (pad[i] > MAX_WINDOW) return false;
   attr_set_ints(k->c->m, u, "pad", pad, 4);
   u->in[0] = p->in[0];
   node_drop(p);

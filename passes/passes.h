@@ -63,9 +63,12 @@ void funcs_drop_unused(PassCtx *c);
  * to be tidied behind it. */
 void scan_to_first_axis(PassCtx *c, Func *f, Node *scan);
 
-/* planes.c: how far the windows of a convolution or pool reach outside x:
- * top, bottom, left, right. */
+/* planes.c: how far the windows of a convolution reach outside x: top,
+ * bottom, left, right. */
 void window_reach(const Node *n, int32_t halo[4]);
+/* The same file: does a convolution's kernel go over planes?  One that does
+ * not wants plain weights. */
+bool conv_takes_planes(const Node *n);
 
 /* ---- prune.c: the recipe verb --------------------------------------- */
 

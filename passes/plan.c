@@ -219,15 +219,20 @@ static int64_t units_fit(Planner *p) {
   return total;
 }
 
-/* What calls take is known once the functions that they call are planned. */
-static void workspaces_size(PassCtx *c, Func *f) {
-  for (size_t i = 0; i < f->nodes.n; i++)
-    if (node_callee(c->m, f->nodes.at[i])) node_retype(c, f->nodes.at[i]);
+/* What calls take is known once the functions that they call are planned;
+ * it may be too large. */
+static bool workspaces_size(PassCtx *c, Func *f) {
+  for (size_t i = 0; i < f->nodes.n; i++) {
+    Node *n = f->nodes.at[i];
+    if (node_callee(c->m, n) && !node_infer(c->m, n, c->d)) return false;
+  }
+  return true;
 }
 
+/* Bytes of f's arena, -1 after an error. */
 static int64_t plan_func(PassCtx *c, Func *f) {
   func_tidy(c->m, f);
-  workspaces_size(c, f);
+  if (!workspaces_size(c, f)) return -1;
   size_t n = f->nodes.n, room = n ? n : 1;
   Planner p = {.c = c, .f = f};
   p.last = arena_array(c->scratch, int64_t, room);
@@ -257,6 +262,7 @@ bool pass_plan(PassCtx *c) {
   Func **f = funcs_bottom_up(c->scratch, c->m, &n);
   for (size_t i = 0; i < n; i++) {
     int64_t bytes = plan_func(c, f[i]);
+    if (bytes < 0) return false;
     if (f[i] == c->m->funcs.at[0]) model = bytes;
   }
   c->m->dump.arena_bytes = model;

@@ -33,11 +33,8 @@ void window_reach(const Node *n, int32_t halo[4]) {
   int count;
   const int64_t *pad = attr_ints(n, "pad", &count);
   const int64_t *stride = attr_ints(n, "stride", &count);
-  bool conv = n->op == OP_CONV2D;
-  const int64_t *k = conv ? &n->in[1]->type.dim[2]
-                          : attr_ints(n, "k", &count);
-  static const int64_t one[2] = {1, 1};
-  const int64_t *dil = conv ? attr_ints(n, "dilation", &count) : one;
+  const int64_t *k = &n->in[1]->type.dim[2];
+  const int64_t *dil = attr_ints(n, "dilation", &count);
   for (int i = 0; i < 2; i++) {
     int64_t last = (n->type.dim[2 + i] - 1) * stride[i] +
                    (k[i] - 1) * dil[i] - pad[i];
@@ -50,15 +47,19 @@ void window_reach(const Node *n, int32_t halo[4]) {
 /* A convolution whose window hardly touches x (a pad far larger than the
  * map) is left to the kernel that needs no halo. */
 static bool halo_is_sane(const Type *x, const int32_t halo[4]) {
-  int64_t side = halo[2] > halo[3] ? halo[2] : halo[3];
-  int64_t area = (x->dim[2] + halo[0] + halo[1]) * (x->dim[3] + side);
+  int64_t side = halo[2] > halo[3] ? halo[2] : halo[3], area;
+  if (__builtin_mul_overflow(x->dim[2] + halo[0] + halo[1],
+                             x->dim[3] + side, &area))
+    return false;
   return area <= 4 * x->dim[2] * x->dim[3] + 1024;
 }
 
-/* Kernels on planes pack stored weights when they are built. */
-static bool conv_takes_planes(const Node *n) {
+/* Kernels on planes pack stored weights when they are built.  Nothing
+ * writes a value without elements, so its halo would hold no zeros. */
+bool conv_takes_planes(const Node *n) {
   int32_t halo[4];
-  if (n->in[1]->op != OP_PARAM) return false;
+  if (n->in[1]->op != OP_PARAM || type_elems(&n->in[0]->type) == 0)
+    return false;
   window_reach(n, halo);
   return halo_is_sane(&n->in[0]->type, halo);
 }
@@ -289,8 +290,7 @@ static void layouts_set(Planes *p) {
   for (size_t i = 0; i < n; i++) {
     const Node *y = p->f->nodes.at[i];
     int32_t reach[4];
-    if (!is_pool(y) && !is_conv_planes(y)) continue;
-    if (!has_planes(y->in[0])) continue;
+    if (!is_conv_planes(y) || !has_planes(y->in[0])) continue;
     window_reach(y, reach);
     halo_widen(halo[class_find(up, y->in[0]->id)], reach);
   }

@@ -14,7 +14,8 @@
 static bool weight_use(const Node *n, int k) {
   if (k != 1) return false;
   return n->op == OP_LINEAR ||
-         (n->op == OP_CONV2D && attr_int(n, "groups") == 1);
+         (n->op == OP_CONV2D && attr_int(n, "groups") == 1 &&
+          conv_takes_planes(n));
 }
 
 /* How a param is used; op is OP_COUNT where it is no weight. */
