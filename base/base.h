@@ -180,6 +180,8 @@ Source *source_read(Arena *a, Diags *d, const char *path);
 typedef struct OutFile { FILE *f; char *path, *tmp; } OutFile;
 bool outfile_open(OutFile *o, Diags *d, const char *path);
 bool outfile_commit(OutFile *o, Diags *d);  /* close and rename */
+/* Several, {0} for none: all are complete before the first gets its name. */
+bool outfiles_commit(OutFile *o, size_t n, Diags *d);
 void outfile_abort(OutFile *o);             /* close and remove */
 bool file_write(Diags *d, const char *path, const void *p, size_t n);
 /* "-", and what exists and is no regular file: outfile_open writes it in

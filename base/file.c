@@ -144,7 +144,7 @@ bool outfile_open(OutFile *o, Diags *d, const char *path) {
   return true;
 }
 
-bool outfile_commit(OutFile *o, Diags *d) {
+static bool outfile_close(OutFile *o, Diags *d) {
   bool ok;
 
   if (!ferror(o->f))
@@ -158,12 +158,28 @@ bool outfile_commit(OutFile *o, Diags *d) {
     else
       errno = err;
   }
-  if (ok && o->tmp)
-    ok = rename(o->tmp, o->path) == 0;
-  if (!ok)
-    return outfile_fail(o, d, errno ? errno : EIO);
-  outfile_clear(o);
-  return true;
+  o->f = NULL;
+  return ok || outfile_fail(o, d, errno ? errno : EIO);
+}
+
+bool outfiles_commit(OutFile *o, size_t n, Diags *d) {
+  bool ok = true;
+
+  for (size_t i = 0; i < n; i++)
+    if (o[i].f)
+      ok = outfile_close(&o[i], d) && ok;
+  for (size_t i = 0; i < n && ok; i++)
+    if (o[i].tmp && rename(o[i].tmp, o[i].path) != 0)
+      ok = outfile_fail(&o[i], d, errno);
+    else
+      outfile_clear(&o[i]);
+  for (size_t i = 0; i < n; i++)
+    outfile_abort(&o[i]);
+  return ok;
+}
+
+bool outfile_commit(OutFile *o, Diags *d) {
+  return outfiles_commit(o, 1, d);
 }
 
 void outfile_abort(OutFile *o) {

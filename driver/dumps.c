@@ -35,22 +35,20 @@ bool dump_has_weights(const char *path) {
 
 bool dump_write(Diags *d, Module *m, const char *path) {
   Text t = {0};
-  OutFile text, data = {0};
-  if (!outfile_open(&text, d, path ? path : "-")) return false;
+  OutFile file[2] = {{0}};    /* weights, text */
+  if (!outfile_open(&file[1], d, path ? path : "-")) return false;
   Arena *a = arena_new();
   Tensors all = {0};
   for (size_t i = 0; dump_has_weights(path) && i < m->params.n; i++)
     param_tensors(a, &all, m->params.at[i], m->params.at[i]->path);
   const char *weights = all.n ? path_with_ext(a, path, ".safetensors") : NULL;
   module_print(&t, m, weights ? path_base(weights) : NULL);
-  fputs(t.s, text.f);
+  fputs(t.s, file[1].f);
   text_free(&t);
-  bool ok = !weights || outfile_open(&data, d, weights);
-  if (ok && weights) safetensors_put(data.f, all.at, all.n);
-  /* The text last: it is there only with what it names. */
-  ok = ok && (!weights || outfile_commit(&data, d));
-  if (ok) ok = outfile_commit(&text, d);
-  else outfile_abort(&text);
+  bool ok = !weights || outfile_open(&file[0], d, weights);
+  if (ok && weights) safetensors_put(file[0].f, all.at, all.n);
+  if (ok) ok = outfiles_commit(file, 2, d);
+  else outfile_abort(&file[1]);
   arena_free(a);
   return ok;
 }

@@ -8,7 +8,7 @@ static bool paths_ok(const Options *o, Diags *d, Arena *a, const char *out) {
   if (!path_is_tflite(o->file))
     return diag_error_at(d, EXIT_USAGE, "import",
                          "expected a .tflite file, found '%s'", o->file);
-  if (strcmp(out, "-") == 0) return true;
+  if (!dump_has_weights(out)) return true;
   const char *weights = path_with_ext(a, out, ".safetensors");
   if (path_same(out, o->file) || path_same(weights, o->file))
     return diag_error_at(d, EXIT_USAGE, "-o",

@@ -80,10 +80,10 @@ static bool io_write(Arena *a, Diags *d, const Options *o, const Io *io) {
   for (size_t i = 0; i < io->nout; i++) {
     size_t k = io->nin + i;
     if (!ok) outfile_abort(&file[i]);
-    else if (file[i].f) ok = outfile_commit(&file[i], d);
-    else print_output(io->name[k], &io->type[k], io->data[k]);
+    else if (!file[i].f)
+      print_output(io->name[k], &io->type[k], io->data[k]);
   }
-  return ok;
+  return ok && outfiles_commit(file, io->nout, d);
 }
 
 /* No --out may replace a file that is read, or be there twice. */
@@ -91,7 +91,9 @@ static bool outs_check(Session *s, const Options *o) {
   Outputs all = {0};
   vec_push(s->arena, &s->files, o->file);
   for (size_t i = 0; i < o->in.n; i++)
-    vec_push(s->arena, &s->files, o->in.at[i].value);
+    vec_push(s->arena, &s->files,      /* FILE[,OPTION...] */
+             arena_strndup(s->arena, o->in.at[i].value,
+                           strcspn(o->in.at[i].value, ",")));
   for (size_t i = 0; i < o->outs.n; i++)
     output_add(s, &all, "--out", o->outs.at[i].value);
   return outputs_check(s, &all);

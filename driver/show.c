@@ -142,14 +142,13 @@ static bool stats(Session *s) {
     report_table(s, stdout);
     return true;
   }
-  char dir[] = "/tmp/tamis-stats-XXXXXX";
-  if (!mkdtemp(dir))
-    return diag_error_at(s->diags, EXIT_FILE, dir, "cannot make a folder");
+  char *dir = folder_temporary(s->arena, s->diags);
+  if (!dir) return false;
   char *obj = arena_printf(s->arena, "%s/m.o", dir);
   EmitInfo info = {0};
   bool ok = session_emit(s, EMIT_OBJ, obj, &info);
   unlink(obj);
-  unlink(path_with_ext(s->arena, obj, ".h"));
+  unlink(arena_printf(s->arena, "%s/%s.h", dir, session_prefix(s)));
   rmdir(dir);
   return ok && report_json(s, &info, stdout);
 }

@@ -149,16 +149,27 @@ static void plane_fill(const Pixels *p, int channels, int c, int height,
                        int width, float *out) {
   size_t n = (size_t)p->width * (size_t)p->height;
   float *plane = malloc(n * sizeof *plane);
-  float *wide = malloc((size_t)p->height * (size_t)width * sizeof *wide);
+  /* Along the width first, unless what is between gets larger than a
+   * picture may be; along the height first it is then smaller. */
+  int64_t wide = (int64_t)p->height * width, tall = (int64_t)height * p->width;
+  bool first = wide <= PIXELS_MAX;
+  float *between = malloc((size_t)(first ? wide : tall) * sizeof *between);
 
-  if (!plane || !wide)
+  if (!plane || !between)
     internal_error(__FILE__, __LINE__, "out of memory");
   plane_extract(p, channels, c, plane);
-  lines_resize(plane, p->width, wide, width, p->height, p->width, 1, width,
-               1);
-  lines_resize(wide, p->height, out, height, width, 1, width, 1, width);
+  if (first) {
+    lines_resize(plane, p->width, between, width, p->height, p->width, 1,
+                 width, 1);
+    lines_resize(between, p->height, out, height, width, 1, width, 1, width);
+  } else {
+    lines_resize(plane, p->height, between, height, p->width, 1, p->width, 1,
+                 p->width);
+    lines_resize(between, p->width, out, width, height, p->width, 1, width,
+                 1);
+  }
   free(plane);
-  free(wide);
+  free(between);
 }
 
 static bool check_input(Diags *d, const char *path, const Type *t,

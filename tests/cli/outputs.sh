@@ -93,6 +93,11 @@ expect run-half 3 'none/w.npy' "$TAMIS" run two.tam --in x.npy \
 same run-source-stays two.tam two.before
 same run-input-stays x.npy x.before
 absent run-half-written s.npy
+if [ -c /dev/full ]; then
+  expect run-full 3 'No space left' "$TAMIS" run two.tam --in x.npy \
+    --out y=s.npy --out w=/dev/full
+  absent run-full-other s.npy
+fi
 expect run-both 0 '' "$TAMIS" run two.tam --in x.npy --out y=y.npy \
   --out w=w.npy
 
@@ -109,6 +114,8 @@ expect run-tidy 0 '' env TMPDIR="$out/tmp" "$TAMIS" run two.tam --in x.npy
 expect bench-tidy 0 'median' env TMPDIR="$out/tmp" "$TAMIS" bench two.tam \
   --runs=1
 expect diff-tidy 0 '' env TMPDIR="$out/tmp" "$TAMIS" show two.tam --diff=plan
+expect stats-tidy 0 'code_bytes' env TMPDIR="$out/tmp" "$TAMIS" show two.tam \
+  --stats --json
 expect all-tidy 0 '^0$' sh -c 'ls -A tmp | wc -l'
 expect no-tmp 3 'none.*cannot make a folder' env TMPDIR="$out/none" \
   "$TAMIS" bench two.tam
