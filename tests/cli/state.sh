@@ -51,6 +51,16 @@ done
 } >deep.tam
 expect "functions that nest" 0 '' timeout 300 "$TAMIS" build deep.tam -o deep.so
 
+# What is checked of calls is not looked for in all nodes for each pair.
+{
+  echo "func f(x: f32[4]) -> y: f32[4] { y = relu(x); }"
+  echo "model m(x: f32[4]) -> y: f32[12000] {"
+  seq 3000 | sed 's/.*/  a& = f(x * &.0);/'
+  echo "  y = concat($(seq -s, 3000 | sed 's/[0-9]*/a&/g'), axis=0);"
+  echo "}"
+} >calls.tam
+expect "3000 calls" 0 '' timeout 20 "$TAMIS" show --after=plan calls.tam
+
 arm=aarch64-linux-gnu
 if command -v $arm-gcc >/dev/null && command -v qemu-aarch64 >/dev/null; then
   "$TAMIS" build $weights "$net" --target=$arm --emit=lib -o libarm.a ||
