@@ -96,7 +96,12 @@ int64_t func_arena_bytes(const Func *f) {
   int64_t n = 0;
   for (size_t i = 0; i < f->nodes.n; i++) {
     const Type *t = &f->nodes.at[i]->type;
-    if (t->at >= 0 && t->at + type_bytes(t) > n) n = t->at + type_bytes(t);
+    int64_t end;
+    /* What no memory holds, the verifier faults at its node. */
+    if (t->at < 0 || __builtin_add_overflow(t->at, type_bytes(t), &end) ||
+        end > INT64_MAX - ALIGN)
+      continue;
+    if (end > n) n = end;
   }
   return aligned(n);
 }
