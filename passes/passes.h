@@ -55,6 +55,18 @@ void node_select(Arena *scratch, const Target *t, Node *n);
 /* The same file: set why of every node that has a kernel, for reports. */
 void module_why(Module *m);
 
+/* ---- fits.c: what a dump by hand may get wrong ---------------------- */
+
+/* Whether a kernel can compute each node: behind select there is one, that
+ * takes its layouts, formats and tile; else errors at the nodes. */
+bool kernels_fit(const Func *f, Diags *d);
+/* Whether each value lies somewhere (behind plan), or none does. */
+bool places_fit(const Func *f, Diags *d);
+bool places_open(const Func *f, Diags *d);
+/* Do x, y and the residual of a convolution lie in planes, x with a halo of
+ * zeros wherever a window reaches, and is its weight a param? */
+bool conv_on_planes(const Node *n);
+
 /* ---- calls.c: functions that call others ---------------------------- */
 
 /* Forget functions that are no entries and that nothing calls. */
