@@ -132,6 +132,11 @@ void node_drop(Node *n);
 void node_absorb(Module *m, Node *n, Node *p);
 /* Set operand i, growing the list up to the op's operands. */
 void node_set_in(Module *m, Node *n, int i, Node *x);
+/* Which nodes use each node of f (tidied; ids are set), for many calls of
+ * users_replace: func_replace, where `old` got no users since then. */
+typedef struct Users Users;
+Users *users_new(Arena *a, Func *f);
+void users_replace(Users *u, Node *old, Node *to);
 /* A new node right before `at` in the order of the function. */
 Node *func_insert(Module *m, Func *f, Node *at, Op op, Node *const *in,
                   int nin);
