@@ -47,7 +47,9 @@ void conv_clear_rows(Gen *g, const Conv *cv);
 void clear_run(Gen *g, Val plane, int64_t from, int64_t to);
 
 /* Addresses of one vector for channel 0 and tap 0 (x: group 0). */
-enum { TILE_MAX = 16 };
+enum { TILE_MAX = TILE_VECTORS_MOST };
+_Static_assert(TILE_SUMS_MOST + 2 <= LOOP_CARRY_MAX,
+               "a loop carries a tile's sums and where it reads");
 typedef struct Spots {
   int t;
   const Vectors *v;
@@ -84,7 +86,7 @@ void conv_images(Gen *g, const Conv *cv, ImageBody *body, void *ctx);
  * blocks they have, so that loop exits can be predicted and few zeros are
  * added.  What is left of a group follows: one head of `left` units, and
  * one of a single unit of `low` rows. */
-enum { TABLE_ROWS_MAX = 32 };
+enum { TABLE_ROWS_MAX = TILE_ROWS_MOST };
 typedef struct Table {
   int height, units, left, low;
   int64_t heads;                   /* whole ones of a group */

@@ -104,6 +104,7 @@ typedef struct FuncUse {
 typedef struct WeightsUse {
   const Stmt *stmt;
   const char *prefix, *dir;
+  int64_t *index;        /* of its renamings' segments that have one */
 } WeightsUse;
 
 /* A file's text and the names it sees. */

@@ -69,20 +69,21 @@ static void names_import(Elab *e, Unit *u, const Decl *d) {
     name_add(e, u, d->name.s, model, d->name.span);
 }
 
+/* `name` is one of the parameters or results that are in seen. */
+static void sig_name(Elab *e, Map *seen, const Name *name, const char *what) {
+  if (map_get(seen, name->s))
+    diag_error(e->d, EXIT_MODEL, name->span, "the %s '%s' is declared twice",
+               what, name->s);
+  map_put(e->a, seen, name->s, seen);
+}
+
 /* Parameters and results have names of their own. */
 static void sig_check(Elab *e, const Sig *s) {
+  Map pars = {0}, results = {0};
   for (size_t i = 0; i < s->pars.n; i++)
-    for (size_t k = 0; k < i; k++)
-      if (!strcmp(s->pars.at[i].name.s, s->pars.at[k].name.s))
-        diag_error(e->d, EXIT_MODEL, s->pars.at[i].name.span,
-                   "the parameter '%s' is declared twice",
-                   s->pars.at[i].name.s);
+    sig_name(e, &pars, &s->pars.at[i].name, "parameter");
   for (size_t i = 0; i < s->results.n; i++)
-    for (size_t k = 0; k < i; k++)
-      if (!strcmp(s->results.at[i].name.s, s->results.at[k].name.s))
-        diag_error(e->d, EXIT_MODEL, s->results.at[i].name.span,
-                   "the result '%s' is declared twice",
-                   s->results.at[i].name.s);
+    sig_name(e, &results, &s->results.at[i].name, "result");
 }
 
 static void names_collect(Elab *e, Unit *u) {

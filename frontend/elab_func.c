@@ -157,40 +157,44 @@ bool func_ready(Elab *e, const char *name) {
 
 /* ---- states at the end ----------------------------------------------- */
 
-static bool state_set(const Elab *e, const State *s, const Func **by) {
-  for (size_t i = 0; i < e->m->funcs.n; i++) {
+/* The function that sets each state, by its position. */
+static const Func **setters_find(const Elab *e) {
+  const Func **by = arena_array(e->a, const Func *, e->m->states.n + 1);
+  for (size_t i = e->m->funcs.n; i-- > 0;) {
     const Func *f = e->m->funcs.at[i];
     for (size_t k = 0; k < f->nexts.n; k++)
-      if (f->nexts.at[k].state == s) {
-        *by = f;
-        return true;
-      }
+      by[f->nexts.at[k].state->order] = f;
   }
-  return false;
+  return by;
 }
 
-static bool is_called(const Elab *e, const Func *f) {
+/* Functions that others call, by name. */
+static Map called_find(const Elab *e) {
+  Map called = {0};
   for (size_t i = 0; i < e->m->funcs.n; i++) {
     const Func *by = e->m->funcs.at[i];
-    for (size_t k = 0; k < by->nodes.n; k++)
-      if (node_callee(e->m, by->nodes.at[k]) == f)
-        return true;
+    for (size_t k = 0; k < by->nodes.n; k++) {
+      Func *f = node_callee(e->m, by->nodes.at[k]);
+      if (f)
+        map_put(e->a, &called, f->name, f);
+    }
   }
-  return false;
+  return called;
 }
 
 bool states_check(Elab *e) {
   bool ok = true;
+  const Func **by = setters_find(e);
+  Map called = called_find(e);
   for (size_t i = 0; i < e->m->states.n; i++) {
     const State *s = e->m->states.at[i];
-    const Func *by = NULL;
-    if (!state_set(e, s, &by)) {
+    if (!by[i]) {
       ok = diag_error(e->d, EXIT_MODEL, s->span, "the state '%s' never "
                       "changes: expected `next %s = ...;`", s->path, s->path);
-    } else if (is_called(e, by)) {
+    } else if (map_get(&called, by[i]->name)) {
       ok = diag_error(e->d, EXIT_MODEL, s->span, "the state '%s' is set by "
                       "'%s', which is called: only the model and funcs that "
-                      "nothing calls can set states", s->path, by->name);
+                      "nothing calls can set states", s->path, by[i]->name);
     }
   }
   return ok;
@@ -199,15 +203,13 @@ bool states_check(Elab *e) {
 /* ---- names at the end ------------------------------------------------ */
 
 bool func_names(const Func *f, const char *path, Span *at) {
-  for (size_t i = 0; i < f->nodes.n; i++) {
-    const Node *n = f->nodes.at[i];
-    bool param = n->op == OP_PARAM && !strcmp(n->param->path, path);
-    if (!param && (n->op != OP_STATE || strcmp(n->state->path, path)))
-      continue;
-    *at = param ? n->param->span : n->state->span;
-    return true;
-  }
-  return false;
+  const Node *p = map_get(&f->param_node, path);
+  const Node *s = map_get(&f->state_node, path);
+  if (p)
+    *at = p->param->span;
+  else if (s)
+    *at = s->state->span;
+  return p || s;
 }
 
 /* A dump declares all params and states in the model. */

@@ -175,8 +175,21 @@ static void stmt_repeat(Elab *e, const Stmt *s) {
     map_put(e->a, &e->frame->vars, s->vars.at[i].s, saved.at[i]);
 }
 
+/* Renamings are read where they stand, once. */
 static void stmt_weights(Elab *e, const Stmt *s) {
-  WeightsUse w = {s, e->frame->scope, e->frame->file->dir};
+  Vec(int64_t) index = {0};
+  for (size_t i = 0; i < s->renames.n; i++) {
+    const Path *p = s->renames.at[i].path;
+    for (size_t k = 0; k < p->segs.n; k++) {
+      int64_t v;
+      if (!p->segs.at[k].index)
+        continue;
+      if (!elab_int(e, p->segs.at[k].index, &v))
+        return;
+      vec_push(e->a, &index, v);
+    }
+  }
+  WeightsUse w = {s, e->frame->scope, e->frame->file->dir, index.at};
   vec_push(e->a, &e->weights, w);
 }
 

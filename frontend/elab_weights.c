@@ -83,19 +83,18 @@ static const char *shape_of(Elab *e, const Type *t) {
 
 /* ---- renaming ------------------------------------------------------- */
 
-/* Segments of the key that the pattern covers, 0: none.  caps get the
- * indices that [*] stands for. */
-static size_t rename_match(Elab *e, const Path *p, const PathSegs *key,
-                           int64_t *caps, size_t *ncaps) {
+/* Segments of the key that the pattern with these indices covers, 0: none.
+ * caps get the indices that [*] stands for. */
+static size_t rename_match(const Path *p, const int64_t *at,
+                           const PathSegs *key, int64_t *caps,
+                           size_t *ncaps) {
   *ncaps = 0;
   if (p->segs.n > key->n)
     return 0;
   for (size_t i = 0; i < p->segs.n; i++) {
     const Seg *s = &p->segs.at[i];
     const PathSeg *k = &key->at[i];
-    int64_t index = -1;
-    if (s->index && !elab_int(e, s->index, &index))
-      return 0;
+    int64_t index = s->index ? *at++ : -1;
     if (strcmp(s->name, "*") && strcmp(s->name, k->name))
       return 0;
     if (s->any ? k->index < 0 : k->index != index)
@@ -123,17 +122,23 @@ static void rename_write(Text *t, const char *to, const int64_t *caps,
 
 /* The name in the file of the key: the longest pattern wins, and what it
  * leaves over of the key is appended. */
-static const char *rename_key(Elab *e, const Stmt *s, const char *key) {
+static const char *rename_key(Elab *e, const WeightsUse *w,
+                              const char *key) {
+  const Renames *renames = &w->stmt->renames;
+  const int64_t *index = w->index;
   PathSegs segs = path_split(e->a, key);
   const Rename *best = NULL;
   size_t covered = 0;
   int64_t caps[MAX_RANK], now[MAX_RANK];
   size_t ncaps = 0, n;
-  for (size_t i = 0; i < s->renames.n; i++) {
-    size_t c = rename_match(e, s->renames.at[i].path, &segs, now, &n);
+  for (size_t i = 0; i < renames->n; i++) {
+    const Path *p = renames->at[i].path;
+    size_t c = rename_match(p, index, &segs, now, &n);
+    for (size_t k = 0; k < p->segs.n; k++)
+      index += p->segs.at[k].index != NULL;
     if (c <= covered)
       continue;
-    best = &s->renames.at[i];
+    best = &renames->at[i];
     covered = c;
     ncaps = n;
     memcpy(caps, now, sizeof caps);
@@ -281,7 +286,7 @@ static Opened *use_open(Loader *l, const WeightsUse *w, const char *key,
     const char *path = own ? path_join(e->a, x->dir, x->stmt->file.s)
                            : e->o->weights;
     Opened *f = file_open(l, path, own ? x->stmt->file.span : (Span){0});
-    *name = rename_key(e, x->stmt, key);
+    *name = rename_key(e, x, key);
     if (!f->w)
       return f;
     if (map_get(&f->index, *name) ||

@@ -6,9 +6,7 @@
 /* ---- states ---------------------------------------------------------- */
 
 State *module_state(const Module *m, const char *path) {
-  for (size_t i = 0; i < m->states.n; i++)
-    if (strcmp(m->states.at[i]->path, path) == 0) return m->states.at[i];
-  return NULL;
+  return map_get(&m->state_of, path);
 }
 
 State *module_add_state(Module *m, const char *path, Type t) {
@@ -18,6 +16,7 @@ State *module_add_state(Module *m, const char *path, Type t) {
   s->type = t;
   s->order = (uint32_t)m->states.n;
   vec_push(m->arena, &m->states, s);
+  map_put(m->arena, &m->state_of, s->path, s);
   return s;
 }
 

@@ -98,16 +98,20 @@ void func_output(Module *m, Func *f, const char *name, Node *n) {
   vec_push(m->arena, &f->outputs, o);
 }
 
+void func_results_replace(Func *f, const Node *old, Node *to) {
+  for (size_t i = 0; i < f->outputs.n; i++)
+    if (f->outputs.at[i].node == old) f->outputs.at[i].node = to;
+  for (size_t i = 0; i < f->nexts.n; i++)
+    if (f->nexts.at[i].node == old) f->nexts.at[i].node = to;
+}
+
 void func_replace(Func *f, Node *old, Node *to) {
   for (size_t i = 0; i < f->nodes.n; i++) {
     Node *n = f->nodes.at[i];
     for (int k = 0; k < n->nin; k++)
       if (n->in[k] == old) n->in[k] = to;
   }
-  for (size_t i = 0; i < f->outputs.n; i++)
-    if (f->outputs.at[i].node == old) f->outputs.at[i].node = to;
-  for (size_t i = 0; i < f->nexts.n; i++)
-    if (f->nexts.at[i].node == old) f->nexts.at[i].node = to;
+  func_results_replace(f, old, to);
 }
 
 int *func_uses(Arena *a, const Func *f) {
@@ -143,7 +147,7 @@ void node_inherit(Module *m, Node *to, const Node *from) {
   for (int i = 0; i < from->nfrom; i++) {
     bool known = false;
     for (int k = 0; k < n; k++) known |= place_equal(&all[k], &from->from[i]);
-    if (!known) all[n++] = from->from[i];
+    if (!known && n < MAX_PLACES) all[n++] = from->from[i];
   }
   to->from = all;
   to->nfrom = n;

@@ -181,6 +181,8 @@ typedef struct Place {
   int line, col;
   const char *node;    /* NULL: line and col count */
 } Place;
+/* What a node keeps of those it inherits. */
+enum { MAX_PLACES = 256 };
 
 /* How a param is drawn under --random-weights (and later for training). */
 typedef enum { INIT_HE, INIT_UNIFORM } InitKind;
@@ -277,6 +279,7 @@ typedef struct Module {
   Vec(Param *) params;
   Vec(State *) states;
   Map param_of;         /* path -> Param *, for module_param */
+  Map state_of;         /* path -> State *, for module_state */
   Map next_suffix;      /* wish -> first that may be free, for fresh paths */
   Vec(RecipeStep) recipe;
   DumpInfo dump;
@@ -350,8 +353,9 @@ Node *func_const(Module *m, Func *f, double v);   /* of type f32 */
 /* A literal of any type that is no float. */
 Node *func_const_int(Module *m, Func *f, Elem e, int64_t v);
 void func_output(Module *m, Func *f, const char *name, Node *n);
-/* Every use of `old` (outputs too) becomes `to`. */
+/* Every use of `old` (outputs too) becomes `to`; the outputs and nexts. */
 void func_replace(Func *f, Node *old, Node *to);
+void func_results_replace(Func *f, const Node *old, Node *to);
 /* Stable topological order (nodes keep their order where they may), dead
  * nodes dropped (inputs stay), params no function uses dropped, ids set. */
 void func_tidy(Module *m, Func *f);
@@ -485,6 +489,8 @@ bool node_is_alias(const Node *n);
 /* Whether the kernel reads element i of operand k, and no later one at i or
  * before, when it writes element i of the result, which lies as it does. */
 bool node_reads_in_step(const Node *n, int k);
+/* The largest tile that kernels have registers and tables for. */
+enum { TILE_ROWS_MOST = 32, TILE_VECTORS_MOST = 16, TILE_SUMS_MOST = 60 };
 
 /* Multipliers and key increments of Philox4x32 (Salmon et al., 2011). */
 #define PHILOX_M0 UINT32_C(0xD2511F53)

@@ -145,14 +145,15 @@ static const char *name_wish(Arena *a, const Node *n) {
 /* An output whose name is an input's or a param's is bound last, when
  * nothing needs that any more; all names of outputs are taken. */
 static void outputs_bind(Names *s, const Module *m, const Func *f) {
+  Map inputs = {0};
+  for (size_t i = 0; i < f->inputs.n; i++)
+    map_put(s->arena, &inputs, f->inputs.at[i]->name, f->inputs.at[i]);
   s->binds = arena_array(s->arena, bool, f->outputs.n);
   for (size_t i = 0; i < f->outputs.n; i++) {
     const Output *o = &f->outputs.at[i];
-    bool leaf = op_info(o->node->op)->flags & FLAG_LEAF, taken = false;
-    for (size_t k = 0; k < f->inputs.n; k++)
-      taken |= strcmp(f->inputs.at[k]->name, o->name) == 0;
-    taken |= map_get(&m->param_of, o->name) != NULL;
-    taken |= module_state(m, o->name) != NULL;
+    bool leaf = op_info(o->node->op)->flags & FLAG_LEAF;
+    bool taken = map_get(&inputs, o->name) ||
+                 map_get(&m->param_of, o->name) || module_state(m, o->name);
     if (!leaf && !taken && !s->of[o->node->id]) {
       s->of[o->node->id] = o->name;
       s->binds[i] = true;

@@ -138,22 +138,20 @@ static void statement_print(Text *out, const Names *names, const Node *n) {
 static void aliases_print(Text *out, Names *names, const Func *f) {
   Arena *a = arena_new();
   const char **from = arena_array(a, const char *, f->outputs.n);
+  Map late = {0};   /* names bound here, so far */
   for (size_t i = 0; i < f->outputs.n; i++) {
     const Node *n = f->outputs.at[i].node;
     if (names_binds_output(names, f, i)) continue;
     Text t = {0};
     ref_print(&t, names, n);
     from[i] = arena_strdup(a, t.s);
-    for (size_t k = 0; k < i; k++) {
-      if (names_binds_output(names, f, k) ||
-          strcmp(f->outputs.at[k].name, t.s))
-        continue;
+    if (map_get(&late, t.s)) {
       from[i] = names_fresh(names, t.s);
       text_puts(out, "  ");
       binding_print(out, from[i], &n->type);
       text_printf(out, "%s;\n", t.s);
-      break;
     }
+    map_put(a, &late, f->outputs.at[i].name, &late);
     text_free(&t);
   }
   for (size_t i = 0; i < f->outputs.n; i++) {

@@ -171,24 +171,35 @@ static bool node_verify(Check *c) {
 
 /* ---- functions and params ------------------------------------------- */
 
+static bool output_verify(Check *c, size_t i) {
+  const Func *f = c->f;
+  const Output *o = &f->outputs.at[i];
+  if (!o->node || o->node->id >= f->nodes.n ||
+      f->nodes.at[o->node->id] != o->node)
+    return fault(c, "output %s is no node of the function", o->name);
+  if (is_workspace(c, o->node))
+    return fault(c, "output %s is a workspace", o->name);
+  if (o->node->type.layout)
+    return fault(c, "output %s has a layout", o->name);
+  if (!o->name || !name_is_valid(o->name))
+    return fault(c, "output %zu has no valid name", i);
+  return true;
+}
+
 static bool outputs_verify(Check *c) {
   const Func *f = c->f;
-  for (size_t i = 0; i < f->outputs.n; i++) {
+  Arena *a = arena_new();
+  Map seen = {0};
+  bool ok = true;
+  for (size_t i = 0; ok && i < f->outputs.n; i++) {
     const Output *o = &f->outputs.at[i];
-    if (!o->node || o->node->id >= f->nodes.n ||
-        f->nodes.at[o->node->id] != o->node)
-      return fault(c, "output %s is no node of the function", o->name);
-    if (is_workspace(c, o->node))
-      return fault(c, "output %s is a workspace", o->name);
-    if (o->node->type.layout)
-      return fault(c, "output %s has a layout", o->name);
-    if (!o->name || !name_is_valid(o->name))
-      return fault(c, "output %zu has no valid name", i);
-    for (size_t k = 0; k < i; k++)
-      if (strcmp(f->outputs.at[k].name, o->name) == 0)
-        return fault(c, "two outputs are named %s", o->name);
+    ok = output_verify(c, i);
+    if (ok && map_get(&seen, o->name))
+      ok = fault(c, "two outputs are named %s", o->name);
+    if (ok) map_put(a, &seen, o->name, o->node);
   }
-  if (f->outputs.n) return true;
+  arena_free(a);
+  if (!ok || f->outputs.n) return ok;
   return fault(c, "function %s has no output", f->name);
 }
 
@@ -200,24 +211,32 @@ static bool input_is_leaf(const Check *c, const char *name) {
   return map_get(&c->f->param_node, name) || map_get(&c->f->state_node, name);
 }
 
-static bool inputs_verify(Check *c) {
-  const Func *f = c->f;
-  for (size_t i = 0; i < f->inputs.n; i++) {
-    c->n = f->inputs.at[i];
-    if (c->n->op != OP_INPUT) return fault(c, "input %zu is none", i);
-    if (!c->n->name || !name_is_valid(c->n->name))
-      return fault(c, "input %zu has no valid name", i);
-    if (c->n->id >= f->nodes.n || f->nodes.at[c->n->id] != c->n)
-      return fault(c, "input %zu is no node of the function", i);
-    for (size_t k = 0; k < i; k++)
-      if (strcmp(f->inputs.at[k]->name, c->n->name) == 0)
-        return fault(c, "two inputs are named %s", c->n->name);
-    if (input_is_leaf(c, c->n->name))
-      return fault(c, "input %s is named like a param or a state",
-                   c->n->name);
-  }
-  c->n = NULL;
+static bool input_verify(Check *c, size_t i) {
+  if (c->n->op != OP_INPUT) return fault(c, "input %zu is none", i);
+  if (!c->n->name || !name_is_valid(c->n->name))
+    return fault(c, "input %zu has no valid name", i);
+  if (c->n->id >= c->f->nodes.n || c->f->nodes.at[c->n->id] != c->n)
+    return fault(c, "input %zu is no node of the function", i);
+  if (input_is_leaf(c, c->n->name))
+    return fault(c, "input %s is named like a param or a state", c->n->name);
   return true;
+}
+
+static bool inputs_verify(Check *c) {
+  Arena *a = arena_new();
+  Map seen = {0};
+  bool ok = true;
+  for (size_t i = 0; ok && i < c->f->inputs.n; i++) {
+    Node *n = c->f->inputs.at[i];
+    c->n = n;
+    ok = input_verify(c, i);
+    if (ok && map_get(&seen, n->name))
+      ok = fault(c, "two inputs are named %s", n->name);
+    if (ok) map_put(a, &seen, n->name, n);
+  }
+  arena_free(a);
+  c->n = NULL;
+  return ok;
 }
 
 /* One PARAM node a param, one INPUT node an input. */
@@ -277,28 +296,38 @@ static const Node *view_root(const Node *n) {
   return n;
 }
 
+static bool next_verify(Check *c, const Next *x) {
+  const Func *f = c->f;
+  if (!x->node || x->node->id >= f->nodes.n ||
+      f->nodes.at[x->node->id] != x->node)
+    return fault(c, "next of %s is no node of the function",
+                 x->state->path);
+  if (is_workspace(c, x->node))
+    return fault(c, "next of %s is a workspace", x->state->path);
+  if (x->node->type.elem != x->state->type.elem ||
+      !type_same_shape(&x->node->type, &x->state->type))
+    return fault(c, "next of %s has another type", x->state->path);
+  const Node *root = view_root(x->node);
+  if (root->op == OP_STATE && root->state != x->state && has_kernels(f))
+    return fault(c, "next of %s lies in the state %s, which changes",
+                 x->state->path, root->state->path);
+  return true;
+}
+
 static bool nexts_verify(Check *c) {
   const Func *f = c->f;
-  for (size_t i = 0; i < f->nexts.n; i++) {
-    const Next *x = &f->nexts.at[i];
-    if (!x->node || x->node->id >= f->nodes.n ||
-        f->nodes.at[x->node->id] != x->node)
-      return fault(c, "next of %s is no node of the function",
-                   x->state->path);
-    if (is_workspace(c, x->node))
-      return fault(c, "next of %s is a workspace", x->state->path);
-    if (x->node->type.elem != x->state->type.elem ||
-        !type_same_shape(&x->node->type, &x->state->type))
-      return fault(c, "next of %s has another type", x->state->path);
-    const Node *root = view_root(x->node);
-    if (root->op == OP_STATE && root->state != x->state && has_kernels(f))
-      return fault(c, "next of %s lies in the state %s, which changes",
-                   x->state->path, root->state->path);
-    for (size_t k = 0; k < i; k++)
-      if (f->nexts.at[k].state == x->state)
-        return fault(c, "state %s has two nexts", x->state->path);
+  Arena *a = arena_new();
+  bool *seen = arena_array(a, bool, c->m->states.n);
+  bool ok = true;
+  for (size_t i = 0; ok && i < f->nexts.n; i++) {
+    const State *s = f->nexts.at[i].state;
+    ok = next_verify(c, &f->nexts.at[i]);
+    if (ok && seen[s->order])
+      ok = fault(c, "state %s has two nexts", s->path);
+    seen[s->order] = true;
   }
-  return true;
+  arena_free(a);
+  return ok;
 }
 
 /* Calls lead to functions without nexts, and never in a ring. */

@@ -383,6 +383,7 @@ static void canon_func(Canon *k) {
   canon_scans(k);
   do {
     k->changed = false;
+    Users *users = users_new(k->c->scratch, k->f);
     /* New leaves are appended behind; they need no visit. */
     for (size_t i = 0, n = k->f->nodes.n; i < n; i++) {
       Node *old = k->f->nodes.at[i];
@@ -390,7 +391,7 @@ static void canon_func(Canon *k) {
       for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
         Node *to = rules[r](k, old);
         if (to == old) continue;
-        func_replace(k->f, old, to);
+        users_replace(users, old, to);
         break;
       }
     }

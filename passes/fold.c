@@ -65,12 +65,13 @@ static Node *fold_node(PassCtx *c, Func *f, Node *n, int *uses, size_t known) {
 /* Counts of uses never are too low: one means that it is the only one. */
 static void fold_func(PassCtx *c, Func *f) {
   int *uses = func_uses(c->scratch, f);
+  Users *users = users_new(c->scratch, f);
   for (size_t i = 0, n = f->nodes.n; i < n; i++) {
     Node *old = f->nodes.at[i];
     int64_t bytes;
     if (node_is_leaf(old) || !operands_const(c->m, old, &bytes)) continue;
     if (!grows_little(old, bytes)) continue;
-    func_replace(f, old, fold_node(c, f, old, uses, n));
+    users_replace(users, old, fold_node(c, f, old, uses, n));
   }
   func_tidy(c->m, f);
 }

@@ -55,6 +55,18 @@ void node_select(Arena *scratch, const Target *t, Node *n);
 /* The same file: set why of every node that has a kernel, for reports. */
 void module_why(Module *m);
 
+/* ---- fits.c: what a dump by hand may get wrong ---------------------- */
+
+/* Whether a kernel can compute each node: behind select there is one, that
+ * takes its layouts, formats and tile; else errors at the nodes. */
+bool kernels_fit(const Func *f, Diags *d);
+/* Whether each value lies somewhere (behind plan), or none does. */
+bool places_fit(const Func *f, Diags *d);
+bool places_open(const Func *f, Diags *d);
+/* Do x, y and the residual of a convolution lie in planes, x with a halo of
+ * zeros wherever a window reaches, and is its weight a param? */
+bool conv_on_planes(const Node *n);
+
 /* ---- calls.c: functions that call others ---------------------------- */
 
 /* Forget functions that are no entries and that nothing calls. */
@@ -120,6 +132,11 @@ void node_drop(Node *n);
 void node_absorb(Module *m, Node *n, Node *p);
 /* Set operand i, growing the list up to the op's operands. */
 void node_set_in(Module *m, Node *n, int i, Node *x);
+/* Which nodes use each node of f (tidied; ids are set), for many calls of
+ * users_replace: func_replace, where `old` got no users since then. */
+typedef struct Users Users;
+Users *users_new(Arena *a, Func *f);
+void users_replace(Users *u, Node *old, Node *to);
 /* A new node right before `at` in the order of the function. */
 Node *func_insert(Module *m, Func *f, Node *at, Op op, Node *const *in,
                   int nin);

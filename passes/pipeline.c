@@ -50,6 +50,29 @@ static void module_expect(Module *m, const char *pass) {
   text_free(&why);
 }
 
+/* Does m come behind this pass, or a later one? */
+static bool is_behind(const Module *m, const char *pass) {
+  const PassInfo *last = m->dump.after ? pass_find(m->dump.after) : NULL;
+  return last && last >= pass_find(pass);
+}
+
+/* Is what the passes that m comes behind leave there? */
+static bool dump_accept(const Module *m, Diags *d) {
+  bool ok = true, planned = is_behind(m, "plan");
+  if (planned != (m->dump.arena_bytes > 0))
+    return diag_error_at(d, EXIT_MODEL, m->file ? m->file : "module",
+                         "after=\"%s\": expected %s, found arena=%lld",
+                         m->dump.after ? m->dump.after : "parse",
+                         planned ? "arena=BYTES" : "no arena",
+                         (long long)m->dump.arena_bytes);
+  for (size_t i = 0; i < m->funcs.n; i++) {
+    const Func *f = m->funcs.at[i];
+    if (is_behind(m, "select")) ok &= kernels_fit(f, d);
+    ok &= planned ? places_fit(f, d) : places_open(f, d);
+  }
+  return ok;
+}
+
 /* What was read may have been written by hand. */
 static bool module_accept(Module *m, Diags *d) {
   Text why = {0};
@@ -58,7 +81,7 @@ static bool module_accept(Module *m, Diags *d) {
     diag_error_at(d, EXIT_MODEL, m->file ? m->file : "module", "%s",
                   why.s ? why.s : "malformed");
   text_free(&why);
-  return ok;
+  return ok && dump_accept(m, d);
 }
 
 static bool pass_run(Module *m, const PassInfo *p, const PipelineOpts *o,

@@ -85,7 +85,9 @@ static bool part_fits(const Planner *p, const Node *n, int k, int64_t index) {
   for (int i = axis; i < n->type.rank; i++)
     if (ns[i] != xs[i]) return false;
   int64_t align = n->type.layout ? p->c->target->lanes * 4 : ALIGN;
-  return index * ns[axis] * (int64_t)elem_size(n->type.elem) % align == 0;
+  int64_t part = index * ns[axis] * (int64_t)elem_size(n->type.elem);
+  return part % align == 0 &&
+         part + type_bytes(&x->type) <= type_bytes(&n->type);
 }
 
 static void concat_place(Planner *p, Node *n) {
@@ -262,7 +264,7 @@ bool pass_plan(PassCtx *c) {
   Func **f = funcs_bottom_up(c->scratch, c->m, &n);
   for (size_t i = 0; i < n; i++) {
     int64_t bytes = plan_func(c, f[i]);
-    if (bytes < 0) return false;
+    if (bytes < 0 || !places_fit(f[i], c->d)) return false;
     if (f[i] == c->m->funcs.at[0]) model = bytes;
   }
   c->m->dump.arena_bytes = model;

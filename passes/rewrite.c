@@ -131,6 +131,39 @@ void node_set_in(Module *m, Node *n, int i, Node *x) {
   n->in[i] = x;
 }
 
+struct Users {
+  Arena *arena;
+  Func *f;
+  size_t n;                /* nodes at first */
+  Vec(Node *) *of;         /* by id */
+};
+
+Users *users_new(Arena *a, Func *f) {
+  Users *u = arena_new_of(a, Users);
+  *u = (Users){.arena = a, .f = f, .n = f->nodes.n};
+  u->of = arena_alloc(a, checked_mul(u->n + 1, sizeof *u->of));
+  for (size_t i = 0; i < u->n; i++) {
+    Node *n = f->nodes.at[i];
+    for (int k = 0; k < n->nin; k++)
+      if (n->in[k]) vec_push(a, &u->of[n->in[k]->id], n);
+  }
+  return u;
+}
+
+void users_replace(Users *u, Node *old, Node *to) {
+  if (old->id >= u->n) {
+    func_replace(u->f, old, to);
+    return;
+  }
+  for (size_t i = 0; i < u->of[old->id].n; i++) {
+    Node *n = u->of[old->id].at[i];
+    for (int k = 0; k < n->nin; k++)
+      if (n->in[k] == old) n->in[k] = to;
+    if (to->id < u->n) vec_push(u->arena, &u->of[to->id], n);
+  }
+  func_results_replace(u->f, old, to);
+}
+
 Node *func_insert(Module *m, Func *f, Node *at, Op op, Node *const *in,
                   int nin) {
   Node *n = func_add(m, f, op, in, nin);

@@ -35,20 +35,6 @@ static Cover plane_cover(const Target *t, const Node *n) {
   return c;
 }
 
-/* Planes throughout, and zeros wherever a window reaches outside x. */
-static bool on_planes(const Node *n) {
-  const Node *r = node_in(n, 3);
-  const Layout *x = n->in[0]->type.layout;
-  int32_t reach[4];
-  if (!x || !n->type.layout || n->in[1]->op != OP_PARAM ||
-      (r && !r->type.layout))
-    return false;
-  window_reach(n, reach);
-  for (int i = 0; i < 4; i++)
-    if (reach[i] > x->halo[i]) return false;
-  return true;
-}
-
 static int by_size(const void *pa, const void *pb) {
   int64_t a = *(const int64_t *)pa, b = *(const int64_t *)pb;
   return a < b ? 1 : a > b ? -1 : 0;
@@ -85,7 +71,7 @@ static void select_table(Arena *a, const Target *t, Node *n,
 
 static void select_conv(Arena *a, const Target *t, Node *n) {
   int64_t groups = attr_int(n, "groups"), o = n->type.dim[1];
-  if (!on_planes(n)) {
+  if (!conv_on_planes(n)) {
     n->kernel = "conv2d_plain";
     return;
   }
@@ -186,10 +172,6 @@ static bool is_lowered(const Node *n) {
   case OP_CONV1D_WEIGHT_GRAD:
   case OP_CONV3D_WEIGHT_GRAD:
     return true;
-  case OP_CONV2D_TRANSPOSE: {
-    const int64_t *stride = attr_ints(n, "stride", NULL);
-    return stride[0] > PHASES_MOST || stride[1] > PHASES_MOST;
-  }
   default:
     return false;
   }
@@ -204,7 +186,7 @@ static bool select_func(PassCtx *c, Func *f) {
                         "others of it", op_info(n->op)->name);
     node_select(c->scratch, c->target, n);
   }
-  return true;
+  return kernels_fit(f, c->d);
 }
 
 bool pass_select(PassCtx *c) {
