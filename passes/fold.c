@@ -28,11 +28,26 @@ static bool grows_little(const Node *n, int64_t in_bytes) {
   return out <= FREE_BYTES || out / GROWTH <= in_bytes;
 }
 
-static Tensor *operand_tensor(PassCtx *c, const Node *n) {
-  Tensor *t = arena_new_of(c->scratch, Tensor);
-  *t = tensor_new(c->scratch, &n->type);
-  node_eval(c->m, n, NULL, t, &(EvalOpts){.round = true});
+static Tensor *operand_tensor(Module *m, Arena *a, const Node *n) {
+  Tensor *t = arena_new_of(a, Tensor);
+  *t = tensor_new(a, &n->type);
+  node_eval(m, n, NULL, t, &(EvalOpts){.round = true});
   return t;
+}
+
+/* The values of n, whose operands are constants; the tensors on the way,
+ * several times as large, are freed. */
+static Buffer *node_compute(Module *m, const Node *n) {
+  Arena *a = arena_new();
+  const Tensor **in = arena_array(a, const Tensor *, n->nin ? n->nin : 1);
+  for (int i = 0; i < n->nin; i++)
+    if (n->in[i]) in[i] = operand_tensor(m, a, n->in[i]);
+  Tensor out = tensor_new(a, &n->type);
+  node_eval(m, n, in, &out, &(EvalOpts){.round = true, .blas = false});
+  Buffer *b = buffer_new((size_t)type_bytes(&n->type));
+  tensor_write(&out, b->data);
+  arena_free(a);
+  return b;
 }
 
 /* The new param is named for the first param below the node. */
@@ -43,14 +58,7 @@ static Node *first_param(const Node *n) {
 }
 
 static Node *fold_node(PassCtx *c, Func *f, Node *n, int *uses, size_t known) {
-  const Tensor **in = arena_array(c->scratch, const Tensor *, n->nin);
-  for (int i = 0; i < n->nin; i++)
-    if (n->in[i]) in[i] = operand_tensor(c, n->in[i]);
-  Tensor out = tensor_new(c->scratch, &n->type);
-  EvalOpts o = {.round = true, .blas = false};
-  node_eval(c->m, n, in, &out, &o);
-  Buffer *b = buffer_new((size_t)type_bytes(&n->type));
-  tensor_write(&out, b->data);
+  Buffer *b = node_compute(c->m, n);
   Type t = n->type;
   Node *first = first_param(n);
   bool once = first && first->id < known && uses[first->id] == 1;
