@@ -76,27 +76,23 @@ static bool conv_fits(const Node *n, Text *why) {
 }
 
 /* Functions read and write rows, as these kernels do. */
-static bool wants_rows(const Node *n) {
-  switch (n->op) {
-  case OP_LINEAR:
-  case OP_CALL:
-  case OP_SCAN:
-  case OP_ITEM:
-  case OP_MASK:
-  case OP_RANDOM:
-    return true;
-  default:
-    return node_is_leaf(n);
-  }
+static bool reads_rows(const Node *n) {
+  return n->op == OP_LINEAR || n->op == OP_CALL || n->op == OP_SCAN ||
+         n->op == OP_ITEM;
+}
+
+static bool writes_rows(const Node *n) {
+  return reads_rows(n) || n->op == OP_MASK || n->op == OP_RANDOM ||
+         node_is_leaf(n);
 }
 
 static bool layouts_fit(const Node *n, Text *why) {
   int64_t stride[MAX_RANK], at;
-  bool rows = wants_rows(n);
   for (int i = -1; i < n->nin; i++) {
     const Node *x = i < 0 ? n : n->in[i];
     if (!x || !x->type.layout) continue;
-    if (rows) return misfit(why, "expected rows, found a layout");
+    if (i < 0 ? writes_rows(n) : reads_rows(n))
+      return misfit(why, "expected rows, found a layout");
     if (!layout_strides(&x->type, stride, &at))
       return misfit(why, "expected a layout without blocks of an axis");
   }

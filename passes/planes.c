@@ -11,9 +11,11 @@
  *            one pitch for all values that a kernel walks in step
  *
  * Convolutions read and write planes (layout_planes); linear and reshape
- * read rows (row-major without gaps), a graph's inputs, outputs and params,
- * its states and what it gives to functions that it calls are rows.  All other kernels read and write anything unblocked, so they
- * write what their users want, and without a wish what they read. */
+ * read rows (row-major without gaps); a graph's inputs, outputs, params and
+ * states are rows, and so is what it gives to functions that it calls.
+ * `mask` and `random` write rows.  All other kernels read and write anything
+ * unblocked, so they write what their users want, and without a wish what
+ * they read. */
 #include <string.h>
 
 #include "passes/passes.h"
@@ -78,8 +80,8 @@ static bool is_pool(const Node *n) {
 static bool in_step(const Node *n) {
   uint32_t fl = op_info(n->op)->flags;
   return fl & (FLAG_UNARY | FLAG_BINARY) || n->op == OP_SCALE_SHIFT ||
-         n->op == OP_BATCH_NORM || n->op == OP_WHERE || (n->op == OP_CONCAT &&
-                                    attr_int(n, "axis") == 1);
+         n->op == OP_BATCH_NORM || n->op == OP_WHERE ||
+         (n->op == OP_CONCAT && attr_int(n, "axis") == 1);
 }
 
 /* Operand k wants the layout of the result. */
@@ -107,7 +109,8 @@ static bool wants_planes(const Node *n, int k) {
 
 static bool writes_rows_only(const Node *n) {
   return !is_map(n) || node_is_leaf(n) || n->op == OP_RESHAPE ||
-         is_call(n) || n->op == OP_LINEAR || n->op == OP_MASK || n->op == OP_RANDOM;
+         is_call(n) || n->op == OP_LINEAR || n->op == OP_MASK ||
+         n->op == OP_RANDOM;
 }
 
 static bool is_conv_planes(const Node *n) {

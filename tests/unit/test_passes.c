@@ -232,7 +232,10 @@ static void graph_check(uint64_t seed, const Target *t, int opt) {
   graph_generate(&text, seed);
   Module *m = text_load(w.d, text.s, &lo);
   PipelineOpts o = {.target = t, .opt = opt, .after = watch_after, .ctx = &w};
-  assert_true(pipeline_run(&m, &o, w.d));
+  if (!pipeline_run(&m, &o, w.d)) {
+    diags_print(w.d, stderr, false);
+    fail_msg("seed %llu", (unsigned long long)seed);
+  }
   places_check(m);
   plan_simulate(m);
   module_free(m);
