@@ -3,9 +3,9 @@
  * requires   canonical forms: constants stand second, batch_norm with known
  *            statistics is scale_shift
  * preserves  values up to rounding (products in double, rounded once);
- *            zeros of weights stay zeros, other weights do not become zeros
- *            nor lose bits below the smallest float, and what is finite
- *            stays so; trainable params are left
+ *            zeros of weights stay zeros, and what is finite stays so; bits
+ *            below the smallest normal float are lost only beside a weight
+ *            of the row 2^24 times as large; trainable params are left
  * before     a = conv2d(x, c.w, pad=[1,1,1,1]) as c;
  *            y = scale_shift(a, s, t, axis=1) as bn;
  * after      y = conv2d(x, c.w, b=c.bias, pad=[1,1,1,1]) as c;
@@ -100,7 +100,8 @@ static bool affine_read(PassCtx *c, const Node *u, const Node *x, int axis,
 }
 
 /* Is u an affine map of its operand x along `axis`, by finite numbers?  A
- * scale of 0 would make zeros of weights that nobody pruned. */
+ * scale of 0 would make zeros of weights that nobody pruned, which infinities
+ * pass by. */
 static bool affine_of(PassCtx *c, const Node *u, const Node *x, int axis,
                       Affine *a) {
   if (!affine_read(c, u, x, axis, a)) return false;
@@ -161,20 +162,30 @@ static void product_write(PassCtx *c, Func *f, const Product *p, Node *n,
   node_set_in(c->m, n, 2, new_b);
 }
 
-/* w * scale, rounded; false when that is too large or too small a float. */
-static bool weight_scale(float w, double scale, float *to) {
-  *to = (float)(w * scale);
-  return w == 0 || !isfinite(w) || (isfinite(*to) && fabsf(*to) >= FLT_MIN);
+/* A row of w times scale[k / each], rounded; false when floats are too
+ * small or too large for it. */
+static bool row_scale(const float *w, int64_t cols, const double *scale,
+                      int64_t each, float *to) {
+  double most = 0;
+  for (int64_t k = 0; k < cols; k++)
+    most = fmax(most, fabs(w[k] * scale[k / each]));
+  bool tiny = most < 0x1p24 * FLT_MIN;
+  for (int64_t k = 0; k < cols; k++) {
+    double v = w[k] * scale[k / each];
+    to[k] = (float)v;
+    if (isfinite(w[k]) && !isfinite(to[k])) return false;
+    if (tiny && w[k] != 0 && fabs(v) < FLT_MIN) return false;
+  }
+  return true;
 }
 
 /* affine(product): scale rows of w, and b. */
 static bool behind_values(const Product *p, const Affine *a, float *w,
                           float *b) {
   for (int64_t i = 0; i < p->rows; i++) {
-    for (int64_t k = 0; k < p->cols; k++) {
-      int64_t at = i * p->cols + k;
-      if (!weight_scale(p->w[at], a->scale[i], &w[at])) return false;
-    }
+    int64_t at = i * p->cols;
+    if (!row_scale(p->w + at, p->cols, &a->scale[i], p->cols, w + at))
+      return false;
     if (!b) continue;
     b[i] = (float)((p->b ? p->b[i] : 0) * a->scale[i] + a->shift[i]);
     if (!isfinite(b[i])) return false;
@@ -190,12 +201,11 @@ static bool before_values(const Product *p, const Affine *a, float *w,
   int64_t in_group = p->n->in[1]->type.dim[1], each = p->cols / in_group;
   for (int64_t i = 0; i < p->rows; i++) {
     double sum = p->b ? p->b[i] : 0;
-    int64_t first = i / (p->rows / groups) * in_group;
-    for (int64_t k = 0; k < p->cols; k++) {
-      int64_t ch = first + k / each, at = i * p->cols + k;
-      if (!weight_scale(p->w[at], a->scale[ch], &w[at])) return false;
-      sum += p->w[at] * a->shift[ch];
-    }
+    int64_t first = i / (p->rows / groups) * in_group, at = i * p->cols;
+    if (!row_scale(p->w + at, p->cols, &a->scale[first], each, w + at))
+      return false;
+    for (int64_t k = 0; k < p->cols; k++)
+      sum += p->w[at + k] * a->shift[first + k / each];
     if (!b) continue;
     b[i] = (float)sum;
     if (!isfinite(b[i])) return false;

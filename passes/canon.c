@@ -368,8 +368,9 @@ static Node *canon_literal(Canon *k, Node *n) {
 }
 
 static Node *(*const rules[])(Canon *, Node *) = {
-  canon_order, canon_axis, canon_sort, canon_reduce, canon_batch_norm, canon_view,
-  canon_matmul, canon_activation, canon_gate, canon_neutral, canon_pool, canon_literal,
+  canon_order,      canon_axis, canon_sort,   canon_reduce,
+  canon_batch_norm, canon_view, canon_matmul, canon_activation,
+  canon_gate,       canon_neutral, canon_pool, canon_literal,
 };
 
 static void canon_scans(Canon *k) {
@@ -379,38 +380,43 @@ static void canon_scans(Canon *k) {
   func_tidy(k->m, k->f);
 }
 
-static void canon_func(Canon *k) {
-  canon_scans(k);
+/* What leaves the function lies somewhere. */
+static Node *canon_end(Canon *k, Node *n) {
+  return n->op == OP_CONST ? literal_param(k, n) : n;
+}
+
+static void canon_round(Canon *k) {
+  Func *f = k->f;
+  Users *users = users_new(k->c->scratch, f);
+  /* New leaves are appended behind; they need no visit. */
+  for (size_t i = 0, n = f->nodes.n; i < n; i++) {
+    Node *old = f->nodes.at[i];
+    if (node_is_leaf(old)) continue;
+    for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
+      Node *to = rules[r](k, old);
+      if (to == old) continue;
+      users_replace(users, old, to);
+      break;
+    }
+  }
+  for (size_t i = 0; i < f->outputs.n; i++)
+    f->outputs.at[i].node = canon_end(k, f->outputs.at[i].node);
+  for (size_t i = 0; i < f->nexts.n; i++)
+    f->nexts.at[i].node = canon_end(k, f->nexts.at[i].node);
+  func_tidy(k->m, f);
+}
+
+void canon_func(PassCtx *c, Func *f) {
+  Canon k = {c, c->m, f, false};
+  canon_scans(&k);
   do {
-    k->changed = false;
-    Users *users = users_new(k->c->scratch, k->f);
-    /* New leaves are appended behind; they need no visit. */
-    for (size_t i = 0, n = k->f->nodes.n; i < n; i++) {
-      Node *old = k->f->nodes.at[i];
-      if (node_is_leaf(old)) continue;
-      for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
-        Node *to = rules[r](k, old);
-        if (to == old) continue;
-        users_replace(users, old, to);
-        break;
-      }
-    }
-    for (size_t i = 0; i < k->f->outputs.n; i++) {
-      Output *o = &k->f->outputs.at[i];
-      if (o->node->op == OP_CONST) o->node = literal_param(k, o->node);
-    }
-    for (size_t i = 0; i < k->f->nexts.n; i++) {
-      Next *x = &k->f->nexts.at[i];
-      if (x->node->op == OP_CONST) x->node = literal_param(k, x->node);
-    }
-    func_tidy(k->m, k->f);
-  } while (k->changed);
+    k.changed = false;
+    canon_round(&k);
+  } while (k.changed);
 }
 
 bool pass_canon(PassCtx *c) {
-  for (size_t i = 0; i < c->m->funcs.n; i++) {
-    Canon k = {c, c->m, c->m->funcs.at[i], false};
-    canon_func(&k);
-  }
+  for (size_t i = 0; i < c->m->funcs.n; i++)
+    canon_func(c, c->m->funcs.at[i]);
   return true;
 }

@@ -1,8 +1,10 @@
-/* fold.c - what depends on constants alone is computed now.
+/* fold.c - what depends on constants alone is computed now, and brought to
+ * canonical forms, which may ask for constants.
  *
- * requires   a typed graph without encodings
- * preserves  values exactly: the reference evaluator rounds each op's
- *            result as the op itself would; trainable params are left
+ * requires   canonical forms
+ * preserves  values as `canon` does, and folds exactly: the reference
+ *            evaluator rounds each op's result as the op itself would;
+ *            trainable params are left
  * before     a = permute(w, order=[1,0]);  y = linear(x, a);
  * after      y = linear(x, w);          (w has the permuted values)
  * source     the evaluator of ir/eval.c, without BLAS; nothing that would
@@ -71,7 +73,8 @@ static Node *fold_node(PassCtx *c, Func *f, Node *n, int *uses, size_t known) {
 }
 
 /* Counts of uses never are too low: one means that it is the only one. */
-static void fold_func(PassCtx *c, Func *f) {
+static bool fold_func(PassCtx *c, Func *f) {
+  bool folded = false;
   int *uses = func_uses(c->scratch, f);
   Users *users = users_new(c->scratch, f);
   for (size_t i = 0, n = f->nodes.n; i < n; i++) {
@@ -80,11 +83,16 @@ static void fold_func(PassCtx *c, Func *f) {
     if (node_is_leaf(old) || !operands_const(c->m, old, &bytes)) continue;
     if (!grows_little(old, bytes)) continue;
     users_replace(users, old, fold_node(c, f, old, uses, n));
+    folded = true;
   }
   func_tidy(c->m, f);
+  return folded;
 }
 
 bool pass_fold(PassCtx *c) {
-  for (size_t i = 0; i < c->m->funcs.n; i++) fold_func(c, c->m->funcs.at[i]);
+  for (size_t i = 0; i < c->m->funcs.n; i++) {
+    Func *f = c->m->funcs.at[i];
+    while (fold_func(c, f)) canon_func(c, f);
+  }
   return true;
 }

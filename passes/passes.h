@@ -142,6 +142,8 @@ Node *func_insert(Module *m, Func *f, Node *at, Op op, Node *const *in,
                   int nin);
 /* Infer the type again; what a pass writes is always well typed. */
 void node_retype(PassCtx *c, Node *n);
+/* What pass `canon` does with one function (canon.c). */
+void canon_func(PassCtx *c, Func *f);
 /* May channels of a constant be read as one value per index of `axis` of
  * t (or one for all)?  Then v[i * *step] is the one of index i. */
 bool node_per_axis(Module *m, const Node *n, const Type *t, int axis,

@@ -123,6 +123,12 @@ model m(x: f32[1,2]) -> y: f32[1,2] {
   param w: f32[2,2] = 1.0e-20; y = linear(x, w) * 1.0e-30;
 }
 EOF
+agrees beside 'f32[1,2]' 'p' <<'EOF'
+model m(x: f32[1,2]) -> y: f32[1,2] {
+  param a: f32[2,1] = 1.0; param b: f32[2,1] = 1.0e-20;
+  y = linear(x, concat(a, b, axis=1)) * 1.0e-20;
+}
+EOF
 agrees overflow-before 'f32[1,2]' 'p * 0.0 + 1.0e-30' <<'EOF'
 model m(x: f32[1,2]) -> y: f32[1,2] {
   param w: f32[2,2] = 1.0e20; y = linear(x * 1.0e20, w);
