@@ -5,7 +5,8 @@
  * same op on the same machine.  A table of single values loads a vector of
  * x for each product, a table of blocks one for all rows of a block; a
  * matrix times one vector or two has little to share loads among, while a
- * dense product with more rows of x reaches its peak.
+ * dense product with more rows of x reaches its peak.  A linear layer on
+ * planes of tokens is a pointwise convolution.
  * source     bench/kernels --zeros=Z --block=R for Z 40 to 70, where the
  *            choice is made: least time / (density * least time of dense),
  *            the geometric mean over the pointwise layers of
@@ -32,17 +33,40 @@ static const double margin = 0.8;
 
 const int block_heights[BLOCK_HEIGHTS] = {1, 2, 4};
 
-static Kind weight_kind(const Weight *w) {
-  if (w->op == OP_LINEAR) return w->rows <= 2 ? VECTOR : MATRIX;
-  return w->taps == 1 ? POINTWISE : SPATIAL;
+static int64_t ceil_div(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+/* Of a stored value of a linear layer: with x in rows, and with x in planes
+ * of tokens, whose last vector may be part idle. */
+static double rows_cost(int64_t rows, int lanes, int height) {
+  return costs[rows <= 2 ? VECTOR : MATRIX][lanes >= 16][height];
+}
+
+static double tokens_cost(int64_t rows, int lanes, int height) {
+  double idle = (double)(ceil_div(rows, lanes) * lanes) / (double)rows;
+  return idle * costs[POINTWISE][lanes >= 16][height];
+}
+
+bool tokens_pay(int64_t rows, int lanes, int height) {
+  int i = 0;
+  while (i + 1 < BLOCK_HEIGHTS && block_heights[i] < height) i++;
+  return rows > 0 &&
+         tokens_cost(rows, lanes, i) < rows_cost(rows, lanes, i);
+}
+
+static double value_cost(const Weight *w, int i) {
+  if (w->op != OP_LINEAR)
+    return costs[w->taps == 1 ? POINTWISE : SPATIAL][w->lanes >= 16][i];
+  double rows = rows_cost(w->rows, w->lanes, i);
+  return w->rows ? fmin(rows, tokens_cost(w->rows, w->lanes, i)) : rows;
 }
 
 int format_choose(const Weight *w) {
-  const double *cost = costs[weight_kind(w)][w->lanes >= 16];
   double best = margin * (double)w->all;
   int height = 0;
   for (int i = 0; i < BLOCK_HEIGHTS; i++) {
-    double time = cost[i] * (double)w->stored[i];
+    double time = value_cost(w, i) * (double)w->stored[i];
     /* Of two that take as long the higher blocks, which are smaller. */
     if (w->stored[i] < 0 || time > best || (!height && time == best))
       continue;
@@ -63,10 +87,6 @@ static int64_t tile_step(int64_t r, int64_t t, int xloads) {
   int64_t products = r * t, loads = r + t * xloads;
   int64_t most = products > loads ? products : loads;
   return 16 * (most > 8 ? most : 8) + 4 * loads + 13 * t;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
 }
 
 /* Time of all tiles of the product; rows are cut evenly. */

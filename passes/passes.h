@@ -66,6 +66,8 @@ bool places_open(const Func *f, Diags *d);
 /* Do x, y and the residual of a convolution lie in planes, x with a halo of
  * zeros wherever a window reaches, and is its weight a param? */
 bool conv_on_planes(const Node *n);
+/* Do x, y and the residual of a linear layer lie in planes of tokens? */
+bool linear_on_tokens(const Node *n);
 
 /* ---- calls.c: functions that call others ---------------------------- */
 
@@ -81,6 +83,8 @@ void window_reach(const Node *n, int32_t halo[4]);
 /* The same file: does a convolution's kernel go over planes?  One that does
  * not wants plain weights. */
 bool conv_takes_planes(const Node *n);
+/* Does a linear layer's kernel go over planes of tokens? */
+bool linear_takes_tokens(const Node *n, int lanes);
 
 /* ---- prune.c: the recipe verb --------------------------------------- */
 
@@ -165,6 +169,9 @@ typedef struct Weight {
 } Weight;
 /* Rows of a block of the fastest format, 0: dense. */
 int format_choose(const Weight *w);
+/* Whether planes of tokens are faster than rows for a linear layer with so
+ * many rows of x and a weight in blocks of `height`. */
+bool tokens_pay(int64_t rows, int lanes, int height);
 /* The register tile for a dense product of rows x vectors, where a vector
  * of x takes `xloads` loads and shuffles (more than 1 where it is strided). */
 typedef struct TileWork { int64_t rows, vectors; int xloads; } TileWork;

@@ -13,6 +13,10 @@
 
 /* ---- products ------------------------------------------------------- */
 
+static int64_t ceil_div(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
 /* How vectors cover an output plane: along the whole plane when x and y
  * have one pitch and stride is 1, else row by row. */
 typedef struct Cover {
@@ -28,10 +32,10 @@ static Cover plane_cover(const Target *t, const Node *n) {
   int64_t h = n->type.dim[2], w = n->type.dim[3];
   bool known = layout_strides(&n->type, ys, &at) &&
                layout_strides(&n->in[0]->type, xs, &at);
-  Cover c = {false, h * ((w + lanes - 1) / lanes), w, s[1] == 1 ? 1 : 3};
+  Cover c = {false, h * ceil_div(w, lanes), w, s[1] == 1 ? 1 : 3};
   if (known) c.pitch = xs[2];
   c.flat = known && s[0] == 1 && s[1] == 1 && xs[2] == ys[2];
-  if (c.flat) c.vectors = (h * ys[2] + lanes - 1) / lanes;
+  if (c.flat) c.vectors = ceil_div(h * ys[2], lanes);
   return c;
 }
 
@@ -50,7 +54,8 @@ static int64_t *unit_blocks(Arena *a, const Param *p, int64_t units,
   return n;
 }
 
-static void select_table(Arena *a, const Target *t, Node *n,
+/* The tile of a table over vectors that lie as `cover` says. */
+static void table_select(Arena *a, const Target *t, Node *n,
                          const Cover *cover) {
   const Type *w = &n->in[1]->type;
   TableWork work = {.height = sparse_height(w->sparse)};
@@ -61,11 +66,13 @@ static void select_table(Arena *a, const Target *t, Node *n,
   work.folds = t->fma && strcmp(t->arch, "x86_64") == 0;
   work.units = w->dim[0] / work.height;
   work.channels = w->dim[1];
-  work.taps = w->dim[2] * w->dim[3];
+  work.taps = 1;
   work.vectors = cover->vectors;
-  work.span = ((w->dim[2] - 1) * cover->pitch + w->dim[3] - 1) / t->lanes;
+  if (w->rank == 4) {
+    work.taps = w->dim[2] * w->dim[3];
+    work.span = ((w->dim[2] - 1) * cover->pitch + w->dim[3] - 1) / t->lanes;
+  }
   work.blocks = unit_blocks(a, n->in[1]->param, work.units, work.height);
-  n->kernel = work.height > 1 ? "conv2d_bsr" : "conv2d_csr";
   table_tile(&work, t->vregs, n->tile);
 }
 
@@ -77,7 +84,9 @@ static void select_conv(Arena *a, const Target *t, Node *n) {
   }
   Cover cover = plane_cover(t, n);
   if (n->in[1]->type.sparse) {
-    select_table(a, t, n, &cover);
+    n->kernel = sparse_height(n->in[1]->type.sparse) > 1 ? "conv2d_bsr"
+                                                         : "conv2d_csr";
+    table_select(a, t, n, &cover);
   } else if (groups > 1 && groups == o && groups == n->in[0]->type.dim[1]) {
     n->kernel = "conv2d_depthwise";
   } else {
@@ -87,10 +96,18 @@ static void select_conv(Arena *a, const Target *t, Node *n) {
   }
 }
 
-static const char *linear_kernel(const Node *n) {
-  const Sparse *w = n->in[1]->type.sparse;
-  if (!w) return "linear_dense";
-  return sparse_height(w) > 1 ? "linear_bsr" : "linear_csr";
+/* A linear layer on tokens is a 1x1 convolution of a map of one row. */
+static void select_linear(Arena *a, const Target *t, Node *n) {
+  const Type *w = &n->in[1]->type;
+  if (!w->sparse) {
+    n->kernel = "linear_dense";
+    return;
+  }
+  n->kernel = sparse_height(w->sparse) > 1 ? "linear_bsr" : "linear_csr";
+  if (!linear_on_tokens(n)) return;
+  int64_t tokens = type_elems(&n->type) / w->dim[0];
+  Cover cover = {true, ceil_div(tokens, t->lanes), tokens, 1};
+  table_select(a, t, n, &cover);
 }
 
 /* ---- the others ----------------------------------------------------- */
@@ -158,7 +175,7 @@ void node_select(Arena *scratch, const Target *t, Node *n) {
   n->tile[0] = n->tile[1] = 0;
   if (node_is_leaf(n)) return;
   if (n->op == OP_CONV2D) select_conv(scratch, t, n);
-  else if (n->op == OP_LINEAR) n->kernel = linear_kernel(n);
+  else if (n->op == OP_LINEAR) select_linear(scratch, t, n);
   else n->kernel = kernel_of(n);
 }
 
