@@ -49,7 +49,7 @@ exported() { nm -D --defined-only "$1" | awk '{ print $3 }'; }
 global() { nm -g --defined-only "$1" | awk 'NF == 3 { print $3 }'; }
 needed() {
   nm -u "$1" | awk '{ print $2 }' | sed 's/@.*//' |
-    grep -Evx 'memcpy|memset|memmove|[a-z0-9]*f?' || true
+    grep -Evx 'memcpy|memset|memmove|sinf|cosf' || true
 }
 writable() {   # sections that a program may write while it runs
   readelf -SW "$1" | sed 's/^ *\[ *[0-9]*\] *//' |
