@@ -209,6 +209,11 @@ absent "unknown CPU" bad.so
 expect "linker fails" 3 'false' env CC=false "$TAMIS" build small.tam \
   --random-weights=1 -o bad.so
 absent "linker fails" bad.so
+mkdir empty
+expect "no linker" 4 'needs cc: install .* gcc and binutils' \
+  env -u CC PATH="$out/empty" "$TAMIS" build small.tam --random-weights=1 \
+  -o bad.so
+absent "no linker" bad.so
 names "no temporary files" "" sh -c 'ls -d .tamis* 2>/dev/null'
 
 # An object for AVX-512 where there is none says so.
