@@ -260,18 +260,38 @@ static bool buffer_write(Emission *e, LLVMMemoryBufferRef b, const char *to) {
   return ok;
 }
 
-static bool text_write_file(Emission *e, const char *to, const char *p,
-                            size_t n) {
-  OutFile o;
-  if (!outfile_open(&o, e->g.d, to)) return false;
-  fwrite(p, 1, n, o.f);
-  return outfile_commit(&o, e->g.d);
+/* An output, which gets its name when all of them are there. */
+static bool output_write(Emission *e, const char *to, const void *p,
+                         size_t n) {
+  OutFile *o = &e->outputs[e->noutputs];
+  ensure(e->noutputs < OUTPUTS_MAX);
+  if (!outfile_open(o, e->g.d, to)) return false;
+  if (n) fwrite(p, 1, n, o->f);   /* outfiles_commit sees the error */
+  e->noutputs++;
+  return true;
+}
+
+bool output_made(Emission *e, const char *from, const char *to) {
+  ensure(e->noutputs < OUTPUTS_MAX);
+  if (!outfile_made(&e->outputs[e->noutputs], e->g.d, to, from))
+    return false;
+  e->noutputs++;
+  return true;
+}
+
+/* All or none. */
+static bool outputs_finish(Emission *e, bool ok) {
+  if (ok) return outfiles_commit(e->outputs, e->noutputs, e->g.d);
+  for (size_t i = 0; i < e->noutputs; i++) outfile_abort(&e->outputs[i]);
+  return false;
 }
 
 /* The weights as they lie in memory, then gone from ours. */
-static bool blob_write(Emission *e, const char *to) {
+static bool blob_write(Emission *e, const char *external) {
   Blob *b = &e->g.blob;
-  bool ok = file_write(e->g.d, to, b->at, b->n);
+  bool ok = external ? output_write(e, external, b->at, b->n)
+                     : file_write(e->g.d, temp_path(e, "weights.bin"), b->at,
+                                  b->n);
   free(b->at);
   *b = (Blob){ 0 };
   return ok;
@@ -300,11 +320,11 @@ static bool data_write(Emission *e, const char *to) {
   LLVMModuleRef m = module_begin(e);
   size_t size = e->g.blob.n;
   const char *external = e->o->external_weights;
-  const char *file = external ? external : temp_path(e, "weights.bin");
   descriptor_build(e, m);
   code_check(m);
-  bool ok = blob_write(e, file);
-  if (ok && !external) weights_include(e, m, file, size);
+  bool ok = blob_write(e, external);
+  if (ok && !external)
+    weights_include(e, m, temp_path(e, "weights.bin"), size);
   /* Straight into the file: a buffer would be one more copy. */
   char *why = NULL;
   if (ok && LLVMTargetMachineEmitToFile(e->tm, m, (char *)to, LLVMObjectFile,
@@ -318,7 +338,7 @@ static bool data_write(Emission *e, const char *to) {
 static bool header_write(Emission *e, const char *to) {
   Text t = { 0 };
   header_print(e, &t);
-  bool ok = text_write_file(e, to, t.s, t.n);
+  bool ok = output_write(e, to, t.s, t.n);
   text_free(&t);
   return ok;
 }
@@ -338,15 +358,15 @@ static bool header_beside(Emission *e) {
 static bool emit_text(Emission *e, LLVMMemoryBufferRef code, char *llvm) {
   const char *out = e->o->out;
   bool ok;
-  if (llvm) ok = text_write_file(e, out, llvm, strlen(llvm));
-  else ok = text_write_file(e, out, LLVMGetBufferStart(code),
-                            LLVMGetBufferSize(code));
+  if (llvm) ok = output_write(e, out, llvm, strlen(llvm));
+  else ok = output_write(e, out, LLVMGetBufferStart(code),
+                         LLVMGetBufferSize(code));
   LLVMDisposeMemoryBuffer(code);
   if (!ok || path_in_place(out)) return ok;
   if (!data_write(e, temp_path(e, "weights.o"))) return false;
   return header_beside(e) &&
-         artifact_move(e, temp_path(e, "weights.o"),
-                       arena_printf(e->g.a, "%s.weights.o", out));
+         output_made(e, temp_path(e, "weights.o"),
+                     arena_printf(e->g.a, "%s.weights.o", out));
 }
 
 static bool emit_linked(Emission *e, LLVMMemoryBufferRef code) {
@@ -418,6 +438,7 @@ bool backend_emit(Module *m, const EmitOpts *o, EmitInfo *info, Diags *d) {
   gen_init(&e, m, o, d);
   e.isa = target_isa(e.g.a, o->target);
   bool ok = linker_find(&e) && temp_make(&e) && emit_all(&e);
+  ok = outputs_finish(&e, ok);
   temp_remove(&e);
   gen_free(&e);
   return ok;

@@ -88,6 +88,9 @@ typedef struct FuncCode {
   int64_t stack;         /* of its steps and what they call */
 } FuncCode;
 
+/* The artifact, its header, weights beside it. */
+enum { OUTPUTS_MAX = 3 };
+
 /* Everything about one emission. */
 typedef struct Emission {
   Gen g;
@@ -101,6 +104,8 @@ typedef struct Emission {
   int64_t frame_run;           /* stack frames of all else, bytes */
   char *dir;                   /* of temporary files */
   Tools tools;                 /* that link, where something is linked */
+  OutFile outputs[OUTPUTS_MAX];
+  size_t noutputs;
 } Emission;
 
 void steps_build(Emission *e);
@@ -150,6 +155,7 @@ void temp_remove(Emission *e);
 const char *temp_path(Emission *e, const char *name);
 /* Turn code.o and weights.o of e->dir into the artifact. */
 bool artifact_link(Emission *e);
-bool artifact_move(Emission *e, const char *from, const char *to);
+/* emit.c: a complete file is an output, named with the others. */
+bool output_made(Emission *e, const char *from, const char *to);
 
 #endif

@@ -21,17 +21,20 @@ static const char *c_type(Elem e) {
 /* Words of C and C++ that a tensor's name may be, and the names of the
  * other arguments. */
 static const char *const reserved[] = {
-  "alignas", "alignof", "and", "arena", "asm", "auto", "bitand", "bitor",
-  "bool", "break", "case", "catch", "char", "class", "compl", "concept",
-  "const", "constexpr", "continue", "decltype", "default", "delete", "do",
-  "double", "else", "enum", "explicit", "export", "extern", "false", "float",
-  "for", "friend", "goto", "if", "inline", "int", "long", "mutable",
-  "namespace", "new", "noexcept", "not", "nullptr", "operator", "or",
-  "private", "protected", "public", "register", "requires", "restrict",
-  "return", "short", "signed", "sizeof", "state", "static", "struct", "switch",
-  "template", "this", "throw", "true", "try", "typedef", "typeid",
-  "typename", "typeof", "union", "unsigned", "using", "virtual", "void",
-  "volatile", "weights", "while", "xor",
+  "alignas", "alignof", "and", "and_eq", "arena", "asm", "auto", "bitand",
+  "bitor", "bool", "break", "case", "catch", "char", "class", "compl",
+  "concept", "const", "const_cast", "consteval", "constexpr", "constinit",
+  "continue", "decltype", "default", "delete", "do", "double",
+  "dynamic_cast", "else", "enum", "explicit", "export", "extern", "false",
+  "float", "for", "friend", "goto", "if", "import", "inline", "int", "long",
+  "module", "mutable", "namespace", "new", "noexcept", "not", "not_eq",
+  "nullptr", "operator", "or", "or_eq", "private", "protected", "public",
+  "register", "reinterpret_cast", "requires", "restrict", "return", "short",
+  "signed", "sizeof", "state", "static", "static_assert", "static_cast",
+  "struct", "switch", "template", "this", "thread_local", "throw", "true",
+  "try", "typedef", "typeid", "typename", "typeof", "typeof_unqual", "union",
+  "unsigned", "using", "virtual", "void", "volatile", "weights", "while",
+  "xor", "xor_eq",
   /* macros of compilers and of common headers */
   "errno", "linux", "stderr", "stdin", "stdout", "unix"
 };
@@ -114,7 +117,7 @@ void header_print(Emission *e, Text *t) {
               target->triple, target->cpu,
               target->features && *target->features ? " " : "",
               target->features ? target->features : "");
-  text_printf(t, "#ifndef %s_TAMIS_H\n#define %s_TAMIS_H\n\n", up, up);
+  text_printf(t, "#ifndef TAMIS_H_%s\n#define TAMIS_H_%s\n\n", p, p);
   text_puts(t, "#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n"
                "#endif\n\n");
   text_printf(t, "#define %s_ARENA_BYTES %lluu\n", up,
@@ -125,7 +128,7 @@ void header_print(Emission *e, Text *t) {
   if (e->g.weights_slot)
     text_printf(t, "#define %s_WEIGHT_BYTES %lluu\n", up,
                 (unsigned long long)e->info->weight_bytes);
-  if (e->g.state_bytes)
+  if (e->g.mod->states.n)
     text_printf(t, "#define %s_STATE_BYTES %lluu\n", up,
                 (unsigned long long)e->g.state_bytes);
   text_printf(t, "\n/* Describes the model: see tamis.h. */\n"
@@ -137,7 +140,7 @@ void header_print(Emission *e, Text *t) {
               others_text(e), up, up);
   prototype_print(e, t, e->g.func);
   entries_print(e, t);
-  if (e->g.state_bytes)
+  if (e->g.mod->states.n)
     text_printf(t, "\n/* Before the first call, and to begin anew.  state: "
                    "%s_STATE_BYTES aligned to\n * %s_ALIGN, kept from call "
                    "to call. */\nvoid %s_reset(void *state);\n", up, up, p);

@@ -17,7 +17,9 @@ static bool args_run(Emission *e, Args *x) {
 /* ---- temporary folder ----------------------------------------------- */
 
 const char *temp_path(Emission *e, const char *name) {
-  return path_join(e->g.a, e->dir, name);
+  const char *path = path_join(e->g.a, e->dir, name);
+  temporary_add(path);
+  return path;
 }
 
 /* Beside OUT, so that the result can be renamed to its place. */
@@ -33,7 +35,12 @@ bool temp_make(Emission *e) {
   const char *base = none ? (tmp && *tmp ? tmp : "/tmp")
                           : path_dir(a, out);
   e->dir = path_join(a, base, ".tamis-XXXXXX");
-  if (mkdtemp(e->dir)) return true;
+  /* Programs would take it for an option. */
+  if (*e->dir == '-') e->dir = arena_printf(a, "./%s", e->dir);
+  if (mkdtemp(e->dir)) {
+    temporary_add(e->dir);
+    return true;
+  }
   e->dir = NULL;
   return diag_error_at(e->g.d, EXIT_FILE, base, "cannot be written to: %s",
                        strerror(errno));
@@ -43,9 +50,10 @@ void temp_remove(Emission *e) {
   DIR *dir = e->dir ? opendir(e->dir) : NULL;
   if (!dir) return;
   for (struct dirent *f; (f = readdir(dir));)
-    if (f->d_name[0] != '.') unlink(temp_path(e, f->d_name));
+    if (f->d_name[0] != '.')
+      temporary_remove(path_join(e->g.a, e->dir, f->d_name));
   closedir(dir);
-  rmdir(e->dir);
+  temporary_remove(e->dir);
 }
 
 /* ---- artifacts ------------------------------------------------------ */
@@ -99,22 +107,10 @@ static bool link_archive(Emission *e, const char *to) {
   return args_run(e, &x);
 }
 
-bool artifact_move(Emission *e, const char *from, const char *to) {
-  if (path_in_place(to)) {
-    Buffer *b = buffer_map(e->g.d, from);
-    bool ok = b && file_write(e->g.d, to, b->data, b->size);
-    buffer_unref(b);
-    return ok;
-  }
-  if (rename(from, to) == 0) return true;
-  return diag_error_at(e->g.d, EXIT_FILE, to, "cannot be written: %s",
-                       strerror(errno));
-}
-
 bool artifact_link(Emission *e) {
   const char *to = temp_path(e, "artifact");
   bool ok = e->o->kind == EMIT_SO    ? link_shared(e, to)
             : e->o->kind == EMIT_OBJ ? link_object(e, to)
                                      : link_archive(e, to);
-  return ok && artifact_move(e, to, e->o->out);
+  return ok && output_made(e, to, e->o->out);
 }

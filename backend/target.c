@@ -87,14 +87,14 @@ static const TargetRow *target_find(const char *triple) {
   return NULL;
 }
 
+bool target_is_host(const char *triple) {
+  return strcmp(triple, host_triple) == 0;
+}
+
 const char *target_packages(const char *triple) {
   const TargetRow *t = target_find(triple);
   ensure(t);
-  return t->packages;
-}
-
-bool target_is_host(const char *triple) {
-  return strcmp(triple, host_triple) == 0;
+  return target_is_host(triple) ? "gcc and binutils" : t->packages;
 }
 
 void target_init(const Target *target) {
@@ -345,7 +345,8 @@ static void linker_print(FILE *to, Arena *a, const TargetRow *t) {
     fprintf(to, "\n");
   } else {
     fprintf(to, "  --emit=asm and llvm; so, obj and lib need %s\n"
-            "  (Debian's packages %s)\n", tools.missing, t->packages);
+            "  (Debian's packages %s)\n", tools.missing,
+            target_packages(t->triple));
   }
 }
 

@@ -111,8 +111,7 @@ bool tools_find(Arena *a, const char *triple, Tools *to) {
     if (environment) args_split(x, getenv(variable[i]));
     if (!x->v.n)
       arg(x, native ? host[i] : arena_printf(a, "%s-%s", triple, cross[i]));
-    /* A program of the host that is missing says so itself. */
-    if (!native && !program_found(a, x->v.at[0])) {
+    if (!program_found(a, x->v.at[0])) {
       to->missing = x->v.at[0];
       return false;
     }

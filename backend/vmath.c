@@ -175,8 +175,9 @@ Val vm_tanh(Gen *g, Val x) {
   Val xz = mul(g, x, z), small = fma_(g, xz, POLY(g, z, tanh_poly), x);
   Val e = vm_exp(g, add(g, a, a));
   Val q = dvd(g, const_like(g, x, 2), add(g, e, one));
-  Val large = vm_with_sign(g, sub(g, one, q), x);
-  return vm_select(g, LLVMRealOLT, a, const_like(g, x, 0.55), small, large);
+  Val v = vm_select(g, LLVMRealOLT, a, const_like(g, x, 0.55), small,
+                    sub(g, one, q));
+  return vm_with_sign(g, v, x);   /* also of -0 */
 }
 
 Val vm_sigmoid(Gen *g, Val x) {
@@ -249,6 +250,7 @@ Val vm_gelu(Gen *g, Val x) {
   Val hc = mul(g, h, c), large = sub(g, x, over);
   large = vm_select(g, LLVMRealOLT, x, const_like(g, x, 0), hc, large);
   Val small = fma_(g, h, erf_small(g, mul(g, x, root)), h);
+  small = vm_with_sign(g, small, x);   /* also of -0 */
   return vm_select(g, LLVMRealOLT, a, const_like(g, x, erf_split), small,
                    large);
 }

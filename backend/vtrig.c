@@ -53,7 +53,7 @@ static Val wave_small(Gen *g, Val x, int shift) {
   q = LLVMBuildAdd(g->b, q, const_like(g, q, shift), "");
   Val z = mul(g, r, r), one = const_like(g, x, 1);
   Val rz = mul(g, r, z), zz = mul(g, z, z);
-  Val s = fma_(g, rz, vm_poly(g, z, sin_poly, 3), r);
+  Val s = vm_with_sign(g, fma_(g, rz, vm_poly(g, z, sin_poly, 3), r), r);
   Val c = fma_(g, z, const_like(g, z, -0.5), one);
   c = fma_(g, zz, vm_poly(g, z, cos_poly, 3), c);
   Val v = LLVMBuildSelect(g->b, int_is(g, q, 1), c, s, "");

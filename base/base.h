@@ -176,9 +176,11 @@ Buffer *buffer_map(Diags *d, const char *path);
  * bytes are an error that names the offset.  NULL on error. */
 Source *source_read(Arena *a, Diags *d, const char *path);
 /* An output that appears whole or not at all: written to a temporary name
- * beside `path`, renamed by file_commit.  "-" is standard output. */
+ * beside `path`, renamed by outfile_commit.  "-" is standard output. */
 typedef struct OutFile { FILE *f; char *path, *tmp; } OutFile;
 bool outfile_open(OutFile *o, Diags *d, const char *path);
+/* The same of a file that is there complete as `tmp`. */
+bool outfile_made(OutFile *o, Diags *d, const char *path, const char *tmp);
 bool outfile_commit(OutFile *o, Diags *d);  /* close and rename */
 /* Several, {0} for none: all are complete before the first gets its name. */
 bool outfiles_commit(OutFile *o, size_t n, Diags *d);
@@ -196,5 +198,14 @@ char *path_join(Arena *a, const char *dir, const char *rel);
 const char *path_base(const char *path);
 /* `path` with its extension (".tam") replaced by `ext`. */
 char *path_with_ext(Arena *a, const char *path, const char *ext);
+
+/* ---- temporary.c ---------------------------------------------------- */
+
+/* A file or folder that goes when a signal or an internal error ends the
+ * process; a folder is named before what lies in it. */
+void temporary_add(const char *path);
+void temporary_forget(const char *path);   /* it stays, or is gone */
+void temporary_remove(const char *path);   /* now */
+void temporaries_remove(void);             /* all, as a handler may */
 
 #endif

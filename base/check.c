@@ -11,5 +11,6 @@ void internal_error(const char *file, int line, const char *fmt, ...) {
   vfprintf(stderr, fmt, ap);
   va_end(ap);
   fputc('\n', stderr);
+  temporaries_remove();
   exit(EXIT_INTERNAL);
 }

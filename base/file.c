@@ -89,6 +89,8 @@ bool path_same(const char *p, const char *q) {
 }
 
 static void outfile_clear(OutFile *o) {
+  if (o->tmp)
+    temporary_forget(o->tmp);
   free(o->path);
   free(o->tmp);
   *o = (OutFile){0};
@@ -117,6 +119,7 @@ static int open_temporary(OutFile *o) {
     errno = err;
     return fd;
   }
+  temporary_add(o->tmp);
   fchmod(fd, 0666 & ~mask);
   return fd;
 }
@@ -141,6 +144,23 @@ bool outfile_open(OutFile *o, Diags *d, const char *path) {
     close(fd);
     return outfile_fail(o, d, err);
   }
+  return true;
+}
+
+bool outfile_made(OutFile *o, Diags *d, const char *path, const char *tmp) {
+  Buffer *b;
+
+  if (!path_in_place(path)) {
+    *o = (OutFile){NULL, path_copy(path, ""), path_copy(tmp, "")};
+    return true;
+  }
+  b = buffer_map(d, tmp);
+  if (!b || !outfile_open(o, d, path)) {
+    buffer_unref(b);
+    return false;
+  }
+  fwrite(b->data, 1, b->size, o->f);   /* outfile_commit sees the error */
+  buffer_unref(b);
   return true;
 }
 

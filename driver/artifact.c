@@ -1,5 +1,5 @@
-/* artifact.c - built shared objects: found by the one dynamic symbol that
- * ends in "_model", loaded, given buffers. */
+/* artifact.c - built shared objects: found by the one dynamic symbol of data
+ * that ends in "_model", loaded, given buffers. */
 #include "driver/driver.h"
 
 #include <dlfcn.h>
@@ -36,7 +36,10 @@ static const char *model_in(Arena *a, const Buffer *b,
   for (size_t i = 0; i < sym->sh_size / sizeof(Elf64_Sym); i++) {
     Elf64_Sym s;
     memcpy(&s, syms + i * sizeof s, sizeof s);
-    if (s.st_name >= str->sh_size || s.st_shndx == SHN_UNDEF) continue;
+    if (s.st_name >= str->sh_size || s.st_shndx == SHN_UNDEF ||
+        ELF64_ST_TYPE(s.st_info) != STT_OBJECT ||
+        s.st_size < sizeof ((tamis_model *)0)->size)
+      continue;
     const char *name = (const char *)names + s.st_name;
     if (ends_in(name, "_model")) return arena_strdup(a, name);
   }
@@ -191,12 +194,14 @@ bool artifact_of(Loaded *l, Session *s, const Options *o, Diags *d,
   if (!session_compile(s)) return false;
   char *dir = folder_temporary(a, d);
   if (!dir) return false;
-  char *so = arena_printf(a, "%s/libmodel.so", dir);
+  char *so = folder_file(a, dir, "libmodel.so");
+  char *header = folder_file(a, dir,
+                             arena_printf(a, "%s.h", session_prefix(s)));
   EmitInfo info = {0};
   bool ok = session_emit(s, EMIT_SO, so, &info) && artifact_open(l, d, so);
-  unlink(so);
-  unlink(arena_printf(a, "%s/%s.h", dir, session_prefix(s)));
-  rmdir(dir);
+  temporary_remove(so);
+  temporary_remove(header);
+  temporary_remove(dir);
   return ok;
 }
 

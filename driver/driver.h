@@ -87,10 +87,13 @@ typedef Vec(Binding) Outputs;
 void output_add(Session *s, Outputs *to, const char *opt, const char *path);
 /* A usage error when one was read (s->files) or comes twice. */
 bool outputs_check(Session *s, const Outputs *all);
-/* A usage error when the header would have the name of another one. */
+/* A usage error when the header would have the name of another one, or a
+ * function that of a macro. */
 bool header_name_ok(Session *s);
 /* A new folder in $TMPDIR or /tmp, its path in a; NULL after an error. */
 char *folder_temporary(Arena *a, Diags *d);
+/* The path of a file in it, which goes with it when a signal comes. */
+char *folder_file(Arena *a, const char *dir, const char *name);
 
 /* ---- dumps.c -------------------------------------------------------- */
 

@@ -3,6 +3,7 @@
  * a header may not hide one that programs need. */
 #include "driver/driver.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +39,35 @@ char *folder_temporary(Arena *a, Diags *d) {
                   strerror(errno));
     return NULL;
   }
+  temporary_add(dir);
   return dir;
+}
+
+char *folder_file(Arena *a, const char *dir, const char *name) {
+  char *path = path_join(a, dir, name);
+  temporary_add(path);
+  return path;
+}
+
+/* A func of these names is a macro of the header, under a prefix without
+ * small letters. */
+static bool macro_names_ok(Session *s) {
+  static const char *const macros[] = {
+    "ALIGN", "ARENA_BYTES", "STACK_BYTES", "STATE_BYTES", "WEIGHT_BYTES"
+  };
+  const Module *m = s->module;
+  const char *prefix = session_prefix(s);
+  for (const char *p = prefix; *p; p++)
+    if (islower((unsigned char)*p)) return true;
+  for (size_t i = 1; i < m->funcs.n; i++)
+    for (size_t k = 0; k < sizeof macros / sizeof *macros; k++)
+      if (func_is_entry(m, m->funcs.at[i]) &&
+          strcmp(m->funcs.at[i]->name, macros[k]) == 0)
+        return diag_error_at(s->diags, EXIT_USAGE, "--prefix",
+                             "%s_%s is a macro of the header: expected "
+                             "another prefix than '%s'", prefix, macros[k],
+                             prefix);
+  return true;
 }
 
 bool header_name_ok(Session *s) {
@@ -57,5 +86,5 @@ bool header_name_ok(Session *s) {
                            "%s.h would hide the header <%s.h>: expected "
                            "another prefix than '%s'", prefix, prefix,
                            prefix);
-  return true;
+  return macro_names_ok(s);
 }

@@ -82,8 +82,8 @@ static bool print_diff(Session *s, const Text *a, const Text *b,
                        const char *pass) {
   char *dir = folder_temporary(s->arena, s->diags);
   if (!dir) return false;
-  char *x = arena_printf(s->arena, "%s/before", dir);
-  char *y = arena_printf(s->arena, "%s/after", dir);
+  char *x = folder_file(s->arena, dir, "before");
+  char *y = folder_file(s->arena, dir, "after");
   bool ok = spill(x, a, s->diags) && spill(y, b, s->diags);
   if (ok) {
     fflush(stdout);
@@ -100,9 +100,9 @@ static bool print_diff(Session *s, const Text *a, const Text *b,
       ok = diag_error_at(s->diags, EXIT_FILE, "diff",
                          "cannot run diff(1) (Debian package diffutils)");
   }
-  unlink(x);
-  unlink(y);
-  rmdir(dir);
+  temporary_remove(x);
+  temporary_remove(y);
+  temporary_remove(dir);
   return ok;
 }
 
@@ -144,12 +144,14 @@ static bool stats(Session *s) {
   }
   char *dir = folder_temporary(s->arena, s->diags);
   if (!dir) return false;
-  char *obj = arena_printf(s->arena, "%s/m.o", dir);
+  char *obj = folder_file(s->arena, dir, "m.o");
+  char *header = folder_file(
+      s->arena, dir, arena_printf(s->arena, "%s.h", session_prefix(s)));
   EmitInfo info = {0};
   bool ok = session_emit(s, EMIT_OBJ, obj, &info);
-  unlink(obj);
-  unlink(arena_printf(s->arena, "%s/%s.h", dir, session_prefix(s)));
-  rmdir(dir);
+  temporary_remove(obj);
+  temporary_remove(header);
+  temporary_remove(dir);
   return ok && report_json(s, &info, stdout);
 }
 

@@ -10,7 +10,8 @@ _tamis() {
   -*)
     local options
     options=$("${COMP_WORDS[0]}" "$cmd" --help 2>/dev/null |
-      sed -n 's/^  \(-[-A-Za-z]*=\{0,1\}\).*/\1/p')
+      sed -n 's/^  -OLEVEL .*/-O0\n-O1\n-O2\n-O3\n-Os/p; t
+        s/^  \(-[-A-Za-z]*=\{0,1\}\).*/\1/p')
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
     [[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace
     ;;

@@ -177,7 +177,9 @@ bool input_read(Arena *a, Diags *d, const Options *o, const char *name,
     return true;
   }
   char *path = arena_strdup(a, b->value);
-  char *opts = strchr(path, ',');
+  char *opts = strrchr(path, '/');
+  opts = strchr(opts ? opts : path, ',');
+  if (has_ext(path, ".npy")) opts = NULL;   /* a comma of the name */
   if (opts) *opts++ = 0;
   if (has_ext(path, ".png") || has_ext(path, ".jpg") ||
       has_ext(path, ".jpeg"))

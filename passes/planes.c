@@ -50,12 +50,17 @@ void window_reach(const Node *n, int32_t halo[4]) {
   }
 }
 
+/* Tables of kernels hold offsets of 32 bits. */
+enum { IMAGE_MOST = 1 << 29 };
+
 /* A convolution whose window hardly touches x (a pad far larger than the
- * map) is left to the kernel that needs no halo. */
+ * map) is left to the kernel that needs no halo, and so are images that
+ * tables cannot hold the offsets of. */
 static bool halo_is_sane(const Type *x, const int32_t halo[4]) {
-  int64_t side = halo[2] > halo[3] ? halo[2] : halo[3], area;
+  int64_t side = halo[2] > halo[3] ? halo[2] : halo[3], area, image;
   if (__builtin_mul_overflow(x->dim[2] + halo[0] + halo[1],
-                             x->dim[3] + side, &area))
+                             x->dim[3] + side, &area) ||
+      __builtin_mul_overflow(area, x->dim[1], &image) || image > IMAGE_MOST)
     return false;
   return area <= 4 * x->dim[2] * x->dim[3] + 1024;
 }
@@ -67,7 +72,8 @@ bool conv_takes_planes(const Node *n) {
   if (n->in[1]->op != OP_PARAM || type_elems(&n->in[0]->type) == 0)
     return false;
   window_reach(n, halo);
-  return halo_is_sane(&n->in[0]->type, halo);
+  return halo_is_sane(&n->in[0]->type, halo) &&
+         type_elems(&n->type) / n->type.dim[0] <= IMAGE_MOST;
 }
 
 bool linear_takes_tokens(const Node *n, int lanes) {

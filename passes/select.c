@@ -237,7 +237,7 @@ static const char *node_why(Module *m, const Node *n) {
   if (n->op != OP_CONV2D && n->op != OP_LINEAR) return NULL;
   if (n->in[1]->op != OP_PARAM) return "the weight is computed";
   if (strcmp(n->kernel, "conv2d_plain") == 0)
-    return type_elems(&n->in[0]->type) ? "padding far larger than the map"
+    return type_elems(&n->in[0]->type) ? "too large for planes"
                                        : "no values to read";
   if (strcmp(n->kernel, "conv2d_depthwise") == 0)
     return "depthwise: one channel at a time";

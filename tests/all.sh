@@ -53,20 +53,24 @@ for v in 22 21 20 19; do
 done
 
 suite gcc build
+if ! grep -q '^PASS: test_' "$logs/gcc.log"; then
+  echo "FAIL: unit tests were left out: libcmocka-dev came after configure;" \
+    "remove build/ and run ./bootstrap check"
+  failed=$((failed + 1))
+fi
 
 # One build with clang, the sanitizers and the fuzzers' instrumentation: the
 # whole suite, then each reader's fuzzer for some seconds from its corpus.
-san_configure() {
+san_configure() (
   mkdir -p build-san && cd build-san &&
     ../configure -q CC="$clang" CXX="clang++${clang#clang}" \
       CFLAGS='-g -O1 -fsanitize=fuzzer-no-link' --enable-asan --enable-werror
-}
+)
 if [ -z "$clang" ]; then
   echo "FAIL: no clang-19 to 22 (Debian package clang-19)"
   failed=$((failed + 1))
 elif [ build-san/Makefile -nt configure ] ||
   step configure-san san_configure; then
-  cd "$top" || exit 1
   suite san build-san TAMIS_QUICK=1
   step same-bytes sh tests/same_bytes.sh build/tamis build-san/tamis
   for f in tests/fuzz/fuzz_*.c; do

@@ -155,6 +155,10 @@ int main(int argc, char **argv) {
   Dataset d = {0};
   int ok = idx ? dataset_idx(&d, argv[2], argv[3])
                : dataset_npy(&d, argv[1], argv[2]);
+  if (ok && !d.n) {
+    fprintf(stderr, "%s: expected images, found none\n", argv[1 + idx]);
+    ok = 0;
+  }
   ok = ok && demo(&d, argc, argv);
   dataset_free(&d);
   return ok ? 0 : 1;

@@ -49,7 +49,7 @@ exported() { nm -D --defined-only "$1" | awk '{ print $3 }'; }
 global() { nm -g --defined-only "$1" | awk 'NF == 3 { print $3 }'; }
 needed() {
   nm -u "$1" | awk '{ print $2 }' | sed 's/@.*//' |
-    grep -Evx 'memcpy|memset|memmove|[a-z0-9]*f?' || true
+    grep -Evx 'memcpy|memset|memmove|sinf|cosf' || true
 }
 writable() {   # sections that a program may write while it runs
   readelf -SW "$1" | sed 's/^ *\[ *[0-9]*\] *//' |
@@ -136,6 +136,70 @@ expect "taken names in C" 0 '' $CC -std=gnu17 -Wall -Wextra -Werror -c int.c
 expect "taken names in C++" 0 '' $CC -x c++ -std=c++20 -Wall -Wextra \
   -Werror -c int.c
 
+cat >words.tam <<'EOF'
+model words(static_assert: f32[4], thread_local: f32[4], const_cast: f32[4],
+    and_eq: f32[4], consteval: f32[4]) -> typeof_unqual: f32[4] {
+  typeof_unqual = static_assert + thread_local + const_cast + and_eq + consteval;
+}
+EOF
+"$TAMIS" build words.tam -o libwords.so
+echo '#include <assert.h>' >words.c
+echo '#include "words.h"' >>words.c
+expect "more taken names in C" 0 '' $CC -std=gnu2x -Wall -Wextra -Werror \
+  -c words.c
+expect "more taken names in C++" 0 '' $CC -x c++ -std=c++20 -Wall -Wextra \
+  -Werror -c words.c
+
+# A func may have a name in _model, but none of a macro.
+cat >NET.tam <<'EOF'
+func a_model(x: f32[4]) -> y: f32[4] { y = exp(x); }
+func ALIGN(x: f32[4]) -> y: f32[4] { y = exp(x); }
+model NET(x: f32[4]) -> y: f32[4] { y = relu(x); }
+EOF
+expect "name of a macro" 2 "NET_ALIGN is a macro of the header" \
+  "$TAMIS" build NET.tam -o NET.so
+expect "a func in _model" 0 'all within' "$TAMIS" check NET.tam
+"$TAMIS" build NET.tam --prefix=a -o a.so
+expect "a func in _model, built" 0 'median' "$TAMIS" bench a.so
+
+# A state without values is one all the same.
+cat >none.tam <<'EOF'
+model none(x: f32[4]) -> y: f32[4] {
+  state s: f32[0] = 1.0;
+  next s = s;
+  y = exp(x);
+}
+EOF
+"$TAMIS" build none.tam -o none.so
+expect "header of an empty state" 0 'void none_reset' cat none.h
+expect "size of an empty state" 0 'NONE_STATE_BYTES 0u' cat none.h
+
+# All files of a build get their names, or none; a folder is no option.
+echo old >all.h
+expect "a link that fails" 3 'failed' env CC=false "$TAMIS" build small.tam \
+  --random-weights=3 --prefix=all --external-weights=all.bin -o all.so
+expect "the header as it was" 0 '^old$' cat all.h
+expect "nothing left" 0 '^all.h$' ls -d all.*
+mkdir ./-folder
+expect "a folder like an option" 0 '' "$TAMIS" build small.tam \
+  --random-weights=3 -o -folder/net.so
+expect "not empty" 0 '' "$TAMIS" bench ./-folder/net.so
+
+# A signal leaves no temporary file.
+mkdir killed
+mkfifo pipe started
+printf '#!/bin/sh\necho >started\ncat pipe\n' >linker
+chmod +x linker
+CC=./linker "$TAMIS" build small.tam --random-weights=3 -o killed/net.so &
+pid=$!
+cat started >got.txt
+names "while it links" "net.so-is-not-there" sh -c \
+  'ls killed/.tamis-*/code.o >/dev/null && echo net.so-is-not-there'
+kill -TERM $pid
+wait $pid
+expect "killed" 0 '^0$' sh -c 'ls -A killed | wc -l'
+: >pipe
+
 # What cannot be done, and leaves nothing behind.
 expect "no such folder" 3 'none' "$TAMIS" build small.tam \
   --random-weights=1 -o none/x.so
@@ -145,6 +209,11 @@ absent "unknown CPU" bad.so
 expect "linker fails" 3 'false' env CC=false "$TAMIS" build small.tam \
   --random-weights=1 -o bad.so
 absent "linker fails" bad.so
+mkdir empty
+expect "no linker" 4 'needs cc: install .* gcc and binutils' \
+  env -u CC PATH="$out/empty" "$TAMIS" build small.tam --random-weights=1 \
+  -o bad.so
+absent "no linker" bad.so
 names "no temporary files" "" sh -c 'ls -d .tamis* 2>/dev/null'
 
 # An object for AVX-512 where there is none says so.

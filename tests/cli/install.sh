@@ -5,7 +5,8 @@
 expect install 0 '' make -C "$BUILDDIR" -s install DESTDIR="$out/root" \
   prefix=/usr
 for f in bin/tamis include/tamis.h lib/pkgconfig/tamis.pc \
-  share/man/man1/tamis.1 share/bash-completion/completions/tamis; do
+  share/man/man1/tamis.1 share/bash-completion/completions/tamis \
+  share/doc/tamis/language.md; do
   if [ -s "root/usr/$f" ]; then
     echo "ok   $f"
   else

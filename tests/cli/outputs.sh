@@ -82,6 +82,8 @@ cp two.tam two.before
 echo 'model x() -> x: i64[4] { x = cast(iota(shape=[4], axis=0), i64); }' >x.tam
 expect run-makes 0 '' "$TAMIS" run x.tam --out x=x.npy
 cp x.npy x.before
+cp x.npy a,b.npy
+expect run-comma 0 '' "$TAMIS" run two.tam --in a,b.npy
 expect run-source 2 'two.tam was read' "$TAMIS" run two.tam --in x.npy \
   --out y=two.tam
 expect run-input 2 'x.npy was read' "$TAMIS" run two.tam --in x.npy \

@@ -18,4 +18,4 @@ fi
 runner="$emulator $out/runner"
 $arm-gcc -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -I"$SRCDIR" \
   "$SRCDIR/tests/run/runner.c" "$SRCDIR/tests/run/fence.c" \
-  "$SRCDIR/base/check.c" -lm -o "$out/runner" || exit 1
+  "$SRCDIR/base/check.c" "$SRCDIR/base/temporary.c" -lm -o "$out/runner" || exit 1

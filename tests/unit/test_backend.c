@@ -385,6 +385,8 @@ static void accuracy_check(const Accuracy *c) {
   int64_t worst = 0;
   for (int64_t i = 0; i < COUNT; i++) {
     double r = expect(c->op, (double)from[i]), u = ulps(to[i], r);
+    if (r == 0 && !signbit(to[i]) != !signbit(r))
+      fail_msg("%s: a zero of the other sign", op_info(c->op)->name);
     /* Below the normal range a unit is large for the value. */
     if (fabs(r) < (c->op == OP_SILU ? 1e-35 : (double)FLT_MIN))
       u = fabs((double)to[i] - r) > 1e-42 ? u : 0;
