@@ -65,8 +65,11 @@ static bool weight_fits(const Node *n, Text *why) {
       return misfit(why, "expected a weight in blocks of 2 to 4 rows");
     return tile_fits(n, sparse_height(s), why);
   }
-  if (strcmp(suffix, "csr") == 0 && w->op != OP_PARAM)
+  bool code = strcmp(suffix, "code") == 0;
+  if ((code || strcmp(suffix, "csr") == 0) && w->op != OP_PARAM)
     return misfit(why, "expected a param as weight");
+  if (code && n->op == OP_LINEAR && !linear_on_tokens(n))
+    return misfit(why, "expected planes of tokens");
   if (s && (strcmp(suffix, "plain") == 0 || strcmp(suffix, "depthwise") == 0))
     return misfit(why, "expected a dense weight");
   return tile_fits(n, 1, why);
