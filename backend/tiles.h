@@ -79,9 +79,8 @@ void conv_images(Gen *g, const Conv *cv, ImageBody *body, void *ctx);
 
 /* The convolution, by a table of blocks of `height` rows. */
 void conv_emit_table(Gen *g, const Conv *cv, int height);
-/* The same as code for the pattern; rows that it sums at once. */
+/* The same as code for the pattern. */
 void conv_emit_code(Gen *g, const Conv *cv);
-enum { CODE_ROWS = 28 };
 
 /* ---- table.c: nonzeros as tables ------------------------------------- */
 

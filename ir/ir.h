@@ -497,6 +497,8 @@ bool node_is_alias(const Node *n);
 bool node_reads_in_step(const Node *n, int k);
 /* The largest tile that kernels have registers and tables for. */
 enum { TILE_ROWS_MOST = 32, TILE_VECTORS_MOST = 16, TILE_SUMS_MOST = 60 };
+/* Rows that code for a pattern sums at once. */
+enum { CODE_ROWS = 28 };
 
 /* Multipliers and key increments of Philox4x32 (Salmon et al., 2011). */
 #define PHILOX_M0 UINT32_C(0xD2511F53)

@@ -151,7 +151,7 @@ static double table_time(const TableWork *w, int units, int64_t t) {
          heads * (head_time + 2 * products) + table_line * table;
 }
 
-void table_tile(const TableWork *w, int vregs, int tile[2]) {
+double table_tile(const TableWork *w, int vregs, int tile[2]) {
   double best = -1;
   int h = w->height;
   tile[0] = h, tile[1] = 1;
@@ -166,4 +166,33 @@ void table_tile(const TableWork *w, int vregs, int tile[2]) {
       tile[0] = u * h;
       tile[1] = t;
     }
+  return best;
+}
+
+/* ---- code for a pattern ---------------------------------------------- */
+
+/* Bytes of instructions: a product, a column's load, what a row begins and
+ * ends with.  Half cycles for one of them that comes from the second cache,
+ * once for the vectors of a chunk. */
+static const double product_bytes = 7.2, column_bytes = 10, row_bytes = 22;
+static const double code_byte = 2 / 13.5;
+enum { CODE_CHUNK = 32 };
+
+int64_t code_size(const CodeWork *w) {
+  return (int64_t)(product_bytes * (double)w->products +
+                   column_bytes * (double)w->columns +
+                   row_bytes * (double)w->rows);
+}
+
+/* Half cycles, as of a table: each product takes a load, of its weight, and
+ * each column one, or two where it lies over the end of a line. */
+double code_time(const CodeWork *w) {
+  double loads = (double)(w->products + w->columns + w->across + w->rows);
+  double bytes = 4.0 * (double)(w->channels * (CODE_CHUNK + w->span)) *
+                 w->lanes;
+  double lines = (double)w->columns / (double)w->taps;
+  if (bytes > near_bytes) loads += far_line / 4 * lines;
+  double chunk = fmin((double)w->vectors, CODE_CHUNK);
+  double once = code_byte * (double)code_size(w) / chunk;
+  return (double)w->vectors * (loads + once + (double)w->rows);
 }

@@ -15,6 +15,7 @@ typedef struct PassCtx {
   const Target *target;
   bool sparsity_off;     /* --sparsity=off */
   int opt;               /* -O level; 0 fuses nothing, 4 is -Os */
+  int64_t code_budget;   /* as in PipelineOpts */
 } PassCtx;
 
 #define PASS(name, what) bool pass_##name(PassCtx *);
@@ -32,6 +33,8 @@ typedef struct PipelineOpts {
   const Target *target;
   bool sparsity_off;
   int opt;
+  int64_t code_budget;       /* bytes of code for patterns; 0: as much as
+                                the target has, less than 0: none */
   const char *stop_after;    /* NULL: run all */
   const char *stop_before;
   /* Called with "parse" first and after every pass that ran; false stops
@@ -188,6 +191,23 @@ typedef struct TableWork {
   int64_t units, channels, taps, vectors, span;
   const int64_t *blocks;
 } TableWork;
-void table_tile(const TableWork *w, int vregs, int tile[2]);
+/* In half cycles for all vectors. */
+double table_tile(const TableWork *w, int vregs, int tile[2]);
+/* Code for the pattern of single values: `columns` is how many the panels of
+ * rows that are summed at once load in all, `across` how many of those lie
+ * over the end of a line.  Its time in half cycles, and its bytes. */
+typedef struct CodeWork {
+  int lanes;
+  int64_t products, columns, across, rows, channels, taps, vectors, span;
+} CodeWork;
+double code_time(const CodeWork *w);
+int64_t code_size(const CodeWork *w);
+
+/* select.c: what a table of the node's sparse weight would sum; false when
+ * the node has no such kernel.  *flat: its vectors are one line. */
+bool node_table(Arena *scratch, const Target *t, const Node *n,
+                TableWork *work, bool *flat);
+/* patterns.c: tables of single values become code while the budget lasts. */
+void patterns_select(PassCtx *c);
 
 #endif

@@ -54,9 +54,8 @@ static int64_t *unit_blocks(Arena *a, const Param *p, int64_t units,
   return n;
 }
 
-/* The tile of a table over vectors that lie as `cover` says. */
-static void table_select(Arena *a, const Target *t, Node *n,
-                         const Cover *cover) {
+static TableWork table_work(Arena *a, const Target *t, const Node *n,
+                            const Cover *cover) {
   const Type *w = &n->in[1]->type;
   TableWork work = {.height = sparse_height(w->sparse)};
   work.lanes = t->lanes;
@@ -73,6 +72,34 @@ static void table_select(Arena *a, const Target *t, Node *n,
     work.span = ((w->dim[2] - 1) * cover->pitch + w->dim[3] - 1) / t->lanes;
   }
   work.blocks = unit_blocks(a, n->in[1]->param, work.units, work.height);
+  return work;
+}
+
+/* A linear layer on tokens is a 1x1 convolution of a map of one row. */
+static Cover token_cover(const Target *t, const Node *n) {
+  int64_t tokens = type_elems(&n->type) / n->in[1]->type.dim[0];
+  return (Cover){true, ceil_div(tokens, t->lanes), tokens, 1};
+}
+
+bool node_table(Arena *scratch, const Target *t, const Node *n,
+                TableWork *work, bool *flat) {
+  bool linear = n->op == OP_LINEAR;
+  if ((!linear && n->op != OP_CONV2D) || !n->in[1]->type.sparse ||
+      !(linear ? linear_on_tokens(n) : conv_on_planes(n)))
+    return false;
+  Cover cover = linear ? token_cover(t, n) : plane_cover(t, n);
+  *work = table_work(scratch, t, n, &cover);
+  *flat = cover.flat;
+  return true;
+}
+
+/* The kernel and tile of a sparse weight. */
+static void table_select(Arena *a, const Target *t, Node *n,
+                         const Cover *cover) {
+  bool blocks = sparse_height(n->in[1]->type.sparse) > 1;
+  TableWork work = table_work(a, t, n, cover);
+  n->kernel = n->op == OP_LINEAR ? blocks ? "linear_bsr" : "linear_csr"
+                                 : blocks ? "conv2d_bsr" : "conv2d_csr";
   table_tile(&work, t->vregs, n->tile);
 }
 
@@ -84,8 +111,6 @@ static void select_conv(Arena *a, const Target *t, Node *n) {
   }
   Cover cover = plane_cover(t, n);
   if (n->in[1]->type.sparse) {
-    n->kernel = sparse_height(n->in[1]->type.sparse) > 1 ? "conv2d_bsr"
-                                                         : "conv2d_csr";
     table_select(a, t, n, &cover);
   } else if (groups > 1 && groups == o && groups == n->in[0]->type.dim[1]) {
     n->kernel = "conv2d_depthwise";
@@ -96,18 +121,16 @@ static void select_conv(Arena *a, const Target *t, Node *n) {
   }
 }
 
-/* A linear layer on tokens is a 1x1 convolution of a map of one row. */
 static void select_linear(Arena *a, const Target *t, Node *n) {
-  const Type *w = &n->in[1]->type;
-  if (!w->sparse) {
+  const Sparse *w = n->in[1]->type.sparse;
+  if (!w) {
     n->kernel = "linear_dense";
-    return;
+  } else if (linear_on_tokens(n)) {
+    Cover cover = token_cover(t, n);
+    table_select(a, t, n, &cover);
+  } else {
+    n->kernel = sparse_height(w) > 1 ? "linear_bsr" : "linear_csr";
   }
-  n->kernel = sparse_height(w->sparse) > 1 ? "linear_bsr" : "linear_csr";
-  if (!linear_on_tokens(n)) return;
-  int64_t tokens = type_elems(&n->type) / w->dim[0];
-  Cover cover = {true, ceil_div(tokens, t->lanes), tokens, 1};
-  table_select(a, t, n, &cover);
 }
 
 /* ---- the others ----------------------------------------------------- */
@@ -203,18 +226,23 @@ static bool select_func(PassCtx *c, Func *f) {
                         "others of it", op_info(n->op)->name);
     node_select(c->scratch, c->target, n);
   }
-  return kernels_fit(f, c->d);
+  return true;
 }
 
 bool pass_select(PassCtx *c) {
   for (size_t i = 0; i < c->m->funcs.n; i++)
     if (!select_func(c, c->m->funcs.at[i])) return false;
-  return true;
+  patterns_select(c);
+  bool ok = true;
+  for (size_t i = 0; i < c->m->funcs.n; i++)
+    ok &= kernels_fit(c->m->funcs.at[i], c->d);
+  return ok;
 }
 
 /* ---- why ------------------------------------------------------------ */
 
-static const char *density_text(Module *m, const Param *p) {
+static const char *density_text(Module *m, const Node *n) {
+  const Param *p = n->in[1]->param;
   int64_t all = type_elems(&p->type), set = param_nonzeros(m, p);
   double part = all ? 100.0 * (double)set / (double)all : 0;
   const Sparse *s = p->type.sparse;
@@ -223,8 +251,9 @@ static const char *density_text(Module *m, const Param *p) {
     return arena_printf(m->arena, "density %.1f %%: dense is faster", part);
   double kept = all ? 100.0 * (double)s->nnz / (double)all : 0;
   if (s->br == 1 && s->bc == 1)
-    return arena_printf(m->arena, "density %.1f %%: table of single values",
-                        kept);
+    return arena_printf(m->arena, "density %.1f %%: %s", kept,
+                        strstr(n->kernel, "_code") ? "code for its pattern"
+                                                   : "table of single values");
   return arena_printf(m->arena, "%dx%d blocks %.1f %% full: table of blocks",
                       s->br, s->bc, kept);
 }
@@ -243,7 +272,7 @@ static const char *node_why(Module *m, const Node *n) {
     return "depthwise: one channel at a time";
   if (n->op == OP_CONV2D && attr_int(n, "groups") > 1)
     return "groups: dense";
-  return density_text(m, n->in[1]->param);
+  return density_text(m, n);
 }
 
 void module_why(Module *m) {
