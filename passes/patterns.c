@@ -57,6 +57,8 @@ static bool candidate(PassCtx *c, Node *n, Candidate *to) {
   const float *w = param_values(c->m, n->in[1]->param);
   if (!w || !table.units) return false;
   CodeWork code = code_work(c->target, n, w, &table);
+  /* Most taps read x over the end of a line. */
+  if (n->op == OP_CONV2D && table.taps > 1) table.xloads = 2;
   double time = table_tile(&table, c->target->vregs, tile);
   *to = (Candidate){.n = n, .saving = time - code_time(&code)};
   to->bytes = code_size(&code);
