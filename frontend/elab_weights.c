@@ -135,7 +135,8 @@ static const char *rename_key(Elab *e, const WeightsUse *w,
     const Path *p = renames->at[i].path;
     size_t c = rename_match(p, index, &segs, now, &n);
     for (size_t k = 0; k < p->segs.n; k++)
-      index += p->segs.at[k].index != NULL;
+      if (p->segs.at[k].index)
+        index++;
     if (c <= covered)
       continue;
     best = &renames->at[i];
