@@ -319,6 +319,18 @@ Val vshuffle(Gen *g, Val a, Val b, const int *lane, int n) {
                                 "");
 }
 
+Val stack_array(Gen *g, LLVMTypeRef t, int64_t n) {
+  LLVMBasicBlockRef now = LLVMGetInsertBlock(g->b);
+  LLVMBasicBlockRef entry = LLVMGetEntryBasicBlock(g->fn);
+  Val first = LLVMGetFirstInstruction(entry);
+  if (first) LLVMPositionBuilderBefore(g->b, first);
+  else LLVMPositionBuilderAtEnd(g->b, entry);
+  Val v = LLVMBuildAlloca(g->b, LLVMArrayType2(t, (uint64_t)n), "");
+  LLVMSetAlignment(v, 64);
+  LLVMPositionBuilderAtEnd(g->b, now);
+  return v;
+}
+
 Val vlane(Gen *g, Val v, int lane) {
   return LLVMBuildExtractElement(g->b, v, k64(g, lane), "");
 }

@@ -105,6 +105,8 @@ Val and64(Gen *g, Val a, int64_t mask);
 Val shr64(Gen *g, Val a, int bits);
 /* Lanes of a (0..lanes-1) and b (lanes..): lane[i] for i < n; -1: any. */
 Val vshuffle(Gen *g, Val a, Val b, const int *lane, int n);
+/* Room for n elements while the function runs, aligned to 64 bytes. */
+Val stack_array(Gen *g, LLVMTypeRef t, int64_t n);
 Val vlane(Gen *g, Val v, int lane);
 Val vinsert(Gen *g, Val v, Val scalar, int lane);
 /* v where the lane's bit of the mask at p+off is set, else 0; a mask takes

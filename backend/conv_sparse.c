@@ -130,18 +130,23 @@ static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
   }
 }
 
+void conv_emit_table(Gen *g, const Conv *cv, int height) {
+  const Node *n = cv->n;
+  Sparse2d d = { .cv = cv };
+  int units = n->tile[0] > height ? n->tile[0] / height : 1;
+  d.tile = n->tile[1] > 0 ? n->tile[1] : 2;
+  d.table = table_pack(g, operand_values(g, cv->w), cv->groups, cv->og,
+                       cv->cg * cv->kh * cv->kw, height, units);
+  d.offsets = pack_offsets(g, cv);
+  d.nvectors = conv_vectors(g, cv, d.vectors);
+  conv_clear(g, cv);
+  conv_images(g, cv, emit_image, &d);
+}
+
 static void emit_sparse(Gen *g, const Node *n, int height) {
   Conv cv;
   conv_init(g, n, &cv);
-  Sparse2d d = { .cv = &cv };
-  int units = n->tile[0] > height ? n->tile[0] / height : 1;
-  d.tile = n->tile[1] > 0 ? n->tile[1] : 2;
-  d.table = table_pack(g, operand_values(g, cv.w), cv.groups, cv.og,
-                       cv.cg * cv.kh * cv.kw, height, units);
-  d.offsets = pack_offsets(g, &cv);
-  d.nvectors = conv_vectors(g, &cv, d.vectors);
-  conv_clear(g, &cv);
-  conv_images(g, &cv, emit_image, &d);
+  conv_emit_table(g, &cv, height);
 }
 
 void emit_conv2d_bsr(Gen *g, const Node *n) {

@@ -6,7 +6,9 @@
  * values of x.  With few accumulators (R = 1: a matrix-vector product)
  * several k are summed side by side to hide the latency of the adds.
  * Sparse: one row of blocks at a time for R rows of x; a block of 4 outputs
- * is one vector of 4 lanes, again several blocks side by side. */
+ * is one vector of 4 lanes, again several blocks side by side.  With many
+ * rows x and y lie as planes of tokens (layout_tokens), and the kernel is
+ * that of a 1x1 convolution. */
 #include "backend/tiles.h"
 
 typedef struct Linear {
@@ -330,6 +332,13 @@ static void sparse_rows(Gen *g, const Linear *l, const void *ctx,
 
 static void emit_sparse(Gen *g, const Node *n, int r) {
   Linear l = { 0 };
+  int64_t plane;
+  if (type_is_tokens(&n->type, &plane)) {
+    Conv cv;
+    conv_init_tokens(g, n, &cv);
+    conv_emit_table(g, &cv, r);
+    return;
+  }
   int rows = g->t->vregs >= 32 ? 12 : 8;
   linear_init(n, &l, n->tile[0] > 0 ? n->tile[0] : rows);
   Table t = table_pack(g, operand_values(g, l.w), 1, l.m, l.k, r, 1);

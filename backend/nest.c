@@ -217,15 +217,161 @@ static void walk_axis(Gen *g, const Walk *w, int axis, const Val *base) {
     walk_each(g, w, axis, base, 0, t->dim[axis], walk_axis);
 }
 
+static void walk_all(Gen *g, const Nest *t, NestBody body, const void *ctx) {
+  Val base[NEST_ARGS];
+  for (int i = 0; i < t->rank; i++)
+    if (t->dim[i] == 0) return;
+  for (int k = 0; k < t->nargs; k++) base[k] = t->arg[k].at;
+  walk_axis(g, &(Walk){ t, body, ctx }, 0, base);
+}
+
+/* ---- tiles ----------------------------------------------------------- */
+
+/* Where an operand is dense along another axis than the result, squares of
+ * vectors are transposed in registers: single elements would be gathered. */
+typedef struct Tiles {
+  const Walk *w;
+  int across;                  /* the axis that such operands are dense along */
+  Val square[NEST_ARGS];       /* on the stack: where they lie transposed */
+} Tiles;
+
+static bool is_across(const Nest *t, int k, int axis) {
+  const NestArg *a = &t->arg[k];
+  int64_t along = a->stride[t->rank - 1];
+  return k && !a->scalar && a->stride[axis] == 1 && along != 0 &&
+         along != 1 && arg_size(a) == 4;
+}
+
+/* The axis, or -1. */
+static int axis_across(const Nest *t, int lanes) {
+  int last = t->rank - 1;
+  if (t->rank < 2 || t->arg[0].stride[last] != 1 || t->dim[last] < lanes)
+    return -1;
+  for (int axis = 0; axis < last; axis++)
+    for (int k = 1; k < t->nargs; k++)
+      if (t->dim[axis] >= lanes && is_across(t, k, axis)) return axis;
+  return -1;
+}
+
+/* Lane i of v[j] becomes lane j of v[i]: squares of half the size change
+ * places, then those in each of them. */
+static void transpose(Gen *g, Val *v) {
+  int lanes = g->t->lanes, low[64], high[64];
+  for (int h = lanes / 2; h; h /= 2) {
+    for (int i = 0; i < lanes; i++) {
+      low[i] = i & h ? lanes + i - h : i;
+      high[i] = i & h ? lanes + i : i + h;
+    }
+    for (int i = 0; i < lanes; i++) {
+      if (i & h) continue;
+      Val a = v[i], b = v[i + h];
+      v[i] = vshuffle(g, a, b, low, lanes);
+      v[i + h] = vshuffle(g, a, b, high, lanes);
+    }
+  }
+}
+
+/* Argument k of the square at p, to `to` with rows `stride` bytes apart. */
+static void square_move(Gen *g, const Nest *t, int k, Val p, Val to,
+                        int64_t stride) {
+  Val v[64];
+  Elem e = t->arg[k].elem;
+  int lanes = g->t->lanes;
+  for (int i = 0; i < lanes; i++)
+    v[i] = load_lanes_of(g, e, p, 4 * i * t->arg[k].stride[t->rank - 1],
+                         lanes);
+  transpose(g, v);
+  for (int i = 0; i < lanes; i++)
+    store_lanes_of(g, e, v[i], to, i * stride, lanes);
+}
+
+static Val body_copy(Gen *g, const void *ctx, Val *in) {
+  (void)g, (void)ctx;
+  return in[0];
+}
+
+static void square_run(Gen *g, const Tiles *s, const Val *p) {
+  Nest t = *s->w->nest;
+  int last = t.rank - 1, lanes = g->t->lanes;
+  if (s->w->body == body_copy) {
+    square_move(g, &t, 1, p[1], p[0], 4 * t.arg[0].stride[s->across]);
+    return;
+  }
+  Val base[NEST_ARGS];
+  for (int k = 0; k < t.nargs; k++) {
+    base[k] = p[k];
+    if (!is_across(&t, k, s->across)) continue;
+    square_move(g, &t, k, p[k], s->square[k], 4 * lanes);
+    base[k] = s->square[k];
+    t.arg[k].stride[s->across] = lanes;
+    t.arg[k].stride[last] = 1;
+  }
+  t.dim[s->across] = t.dim[last] = lanes;
+  for (int i = 0; i < last; i++)
+    if (i != s->across) t.dim[i] = 1;
+  walk_axis(g, &(Walk){ &t, s->w->body, s->w->ctx }, 0, base);
+}
+
+static void tiles_walk(Gen *g, const Tiles *s, int axis, const Val *base) {
+  const Nest *t = s->w->nest;
+  if (axis == t->rank) {
+    square_run(g, s, base);
+    return;
+  }
+  bool side = axis == s->across || axis == t->rank - 1;
+  Val p[NEST_ARGS];
+  Loop l;
+  loop_begin(g, &l, k64(g, 0), k64(g, t->dim[axis]), side ? g->t->lanes : 1,
+             true, "tile");
+  for (int k = 0; k < t->nargs; k++)
+    p[k] = t->arg[k].scalar ? base[k]
+                            : arg_at(g, &t->arg[k], base[k], l.iv, axis);
+  tiles_walk(g, s, axis + 1, p);
+  loop_end(g, &l);
+}
+
+/* The nest from index `from` to `to` of an axis. */
+static Nest nest_part(Gen *g, const Nest *t, int axis, int64_t from,
+                      int64_t to) {
+  Nest part = *t;
+  part.dim[axis] = to - from;
+  for (int k = 0; k < t->nargs; k++)
+    if (!t->arg[k].scalar)
+      part.arg[k].at = arg_at(g, &t->arg[k], t->arg[k].at, k64(g, from), axis);
+  return part;
+}
+
+/* Whole squares as tiles, then what is left beside and below them. */
+static void map_across(Gen *g, const Nest *t, int across, NestBody body,
+                       const void *ctx) {
+  int last = t->rank - 1, lanes = g->t->lanes;
+  int64_t high = t->dim[across] / lanes * lanes;
+  int64_t wide = t->dim[last] / lanes * lanes;
+  Nest left = nest_part(g, t, last, 0, wide);
+  Nest whole = nest_part(g, &left, across, 0, high);
+  Walk w = { &whole, body, ctx };
+  Tiles s = { &w, across, { NULL } };
+  Val base[NEST_ARGS];
+  for (int k = 0; k < t->nargs; k++) {
+    base[k] = whole.arg[k].at;
+    if (body != body_copy && is_across(t, k, across))
+      s.square[k] = stack_array(g, g->f32, (int64_t)lanes * lanes);
+  }
+  tiles_walk(g, &s, 0, base);
+  Nest below = nest_part(g, &left, across, high, t->dim[across]);
+  walk_all(g, &below, body, ctx);
+  Nest beside = nest_part(g, t, last, wide, t->dim[last]);
+  walk_all(g, &beside, body, ctx);
+}
+
 void nest_map(Gen *g, const Nest *nest, NestBody body, const void *ctx) {
   Nest t = *nest;
   for (int i = 0; i < t.rank; i++)
     if (t.dim[i] == 0) return;
   nest_simplify(&t);
-  Walk w = { &t, body, ctx };
-  Val base[NEST_ARGS];
-  for (int k = 0; k < t.nargs; k++) base[k] = t.arg[k].at;
-  walk_axis(g, &w, 0, base);
+  int across = axis_across(&t, g->t->lanes);
+  if (across < 0) walk_all(g, &t, body, ctx);
+  else map_across(g, &t, across, body, ctx);
 }
 
 /* ---- lines ---------------------------------------------------------- */
@@ -284,11 +430,6 @@ void nest_lines(Gen *g, const Nest *nest, int axis, bool vectors,
 }
 
 /* ---- fill and copy -------------------------------------------------- */
-
-static Val body_copy(Gen *g, const void *ctx, Val *in) {
-  (void)g, (void)ctx;
-  return in[0];
-}
 
 void nest_copy(Gen *g, const Nest *nest) {
   Nest t = *nest;

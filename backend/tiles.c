@@ -88,6 +88,29 @@ void conv_init(const Gen *g, const Node *n, Conv *cv) {
   cv->flat = flat_fits(g, cv);
 }
 
+static void token_strides(const Node *n, int64_t tokens, int64_t s[4]) {
+  int64_t plane;
+  ensure(type_is_tokens(&n->type, &plane));
+  s[0] = s[2] = tokens, s[1] = plane, s[3] = 1;
+}
+
+void conv_init_tokens(const Gen *g, const Node *n, Conv *cv) {
+  memset(cv, 0, sizeof *cv);
+  cv->n = n;
+  cv->x = n->in[0];
+  cv->w = n->in[1];
+  cv->b = node_operand(n, "b");
+  cv->r = node_operand(n, "r");
+  cv->o = cv->og = cv->w->type.dim[0], cv->c = cv->cg = cv->w->type.dim[1];
+  cv->wd = cv->ow = type_elems(&n->type) / cv->o;
+  cv->batch = cv->h = cv->oh = cv->groups = 1;
+  cv->kh = cv->kw = cv->sy = cv->sx = cv->dy = cv->dx = 1;
+  token_strides(cv->x, cv->wd, cv->xs);
+  token_strides(n, cv->wd, cv->ys);
+  if (cv->r) token_strides(cv->r, cv->wd, cv->rs);
+  cv->flat = flat_fits(g, cv);
+}
+
 /* ---- covering the plane ---------------------------------------------- */
 
 static bool has_halo(const Node *n) {

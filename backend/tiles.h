@@ -19,6 +19,8 @@ typedef struct Conv {
 /* Fill cv; ensures that x's halo covers the padding and that axis w has
  * stride 1 throughout.  `lanes` is the width of the vectors. */
 void conv_init(const Gen *g, const Node *n, Conv *cv);
+/* A linear layer on tokens as the 1x1 convolution of a map of one row. */
+void conv_init_tokens(const Gen *g, const Node *n, Conv *cv);
 /* Byte offset of tap number i (row-major over ky, kx) from tap 0. */
 int64_t conv_tap(const Conv *cv, int64_t i);
 
@@ -74,6 +76,11 @@ Panels panels_cut(int64_t rows, int most);
 /* Run body(g, ctx, address of image's x, y, r) for each image. */
 typedef void ImageBody(Gen *g, void *ctx, Val x, Val y, Val r);
 void conv_images(Gen *g, const Conv *cv, ImageBody *body, void *ctx);
+
+/* The convolution, by a table of blocks of `height` rows. */
+void conv_emit_table(Gen *g, const Conv *cv, int height);
+/* The same as code for the pattern. */
+void conv_emit_code(Gen *g, const Conv *cv);
 
 /* ---- table.c: nonzeros as tables ------------------------------------- */
 

@@ -117,7 +117,8 @@ static void linear_build(Layer *l, int zeros, int block) {
 }
 
 static void layer_build(Layer *l, const Target *t, const Options *o) {
-  bool sparse = strstr(l->kernel, "sr") != NULL;
+  bool code = strstr(l->kernel, "code") != NULL;
+  bool sparse = strstr(l->kernel, "sr") || code;
   int block = strstr(l->kernel, "bsr") ? o->block : 1;
   int drawn = o->drawn ? o->drawn : block;
   l->m = module_new("bench");
@@ -128,6 +129,11 @@ static void layer_build(Layer *l, const Target *t, const Options *o) {
     linear_build(l, sparse ? o->zeros : 0, drawn);
   func_output(l->m, l->f, "y", l->y);
   if (sparse) sparse_pack(l->m, l->y->in[1]->param, block, 1);
+  if (l->y->op == OP_LINEAR && (code || linear_takes_tokens(l->y, t->lanes)))
+    for (int i = 0; i < 2; i++) {
+      Node *n = i ? l->y : l->y->in[0];
+      n->type.layout = layout_tokens(l->m->arena, &n->type, t->lanes);
+    }
   node_select(l->m->arena, t, l->y);
   l->y->kernel = l->kernel;
   if (o->tile[1]) l->y->tile[0] = o->tile[0], l->y->tile[1] = o->tile[1];
@@ -148,12 +154,12 @@ static void layer_build(Layer *l, const Target *t, const Options *o) {
 /* Two tables of kernels: what a layer can take. */
 static int kernels_of(const Shape *s, const char *const **out) {
   static const char *const conv[] = { "conv2d_dense", "conv2d_bsr",
-                                      "conv2d_csr" };
+                                      "conv2d_csr", "conv2d_code" };
   static const char *const depth[] = { "conv2d_depthwise" };
   static const char *const lin[] = { "linear_dense", "linear_bsr",
-                                     "linear_csr" };
+                                     "linear_csr", "linear_code" };
   *out = strcmp(s->op, "linear") == 0 ? lin : s->groups > 1 ? depth : conv;
-  return *out == depth ? 1 : 3;
+  return *out == depth ? 1 : 4;
 }
 
 /* ---- timing ---------------------------------------------------------- */

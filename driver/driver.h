@@ -21,7 +21,7 @@ typedef struct Options {
   bool random_weights;
   uint64_t random_seed;
   /* the target */
-  const char *target, *cpu, *features, *opt, *sparsity;
+  const char *target, *cpu, *features, *opt, *sparsity, *code_budget;
   /* build */
   const char *out, *emit, *prefix, *report, *external_weights, *dep_file;
   bool dep, strip, verbose, time_report, roundtrip;
@@ -46,6 +46,7 @@ void options_help(FILE *to, const char *command);
 bool option_int(Diags *d, const char *opt, const char *s, int64_t lo,
                 int64_t hi, int64_t *out);
 bool option_float(Diags *d, const char *opt, const char *s, double *out);
+bool option_bytes(Diags *d, const char *opt, const char *s, int64_t *out);
 
 /* ---- session.c: from options to a planned module -------------------- */
 

@@ -50,6 +50,8 @@ static const OptDef table[] = {
    "draw the weights from a seed", NULL},
   {"--sparsity", KIND_STR, AT(sparsity), MODEL, "HOW",
    "auto (default), or off: zeros compiled as dense weights", "auto|off"},
+  {"--code-budget", KIND_STR, AT(code_budget), MODEL, "BYTES",
+   "most code for patterns of zeros (k and M are taken; default 4M)", NULL},
   {"--prefix", KIND_STR, AT(prefix), BUILD, "NAME",
    "of exported symbols (default: the model's name)", NULL},
   {"--external-weights", KIND_STR, AT(external_weights), BUILD, "FILE",
@@ -145,6 +147,19 @@ bool option_int(Diags *d, const char *opt, const char *s, int64_t lo,
                          "expected a whole number from %lld to %lld, "
                          "found '%s'", (long long)lo, (long long)hi, s);
   *out = v;
+  return true;
+}
+
+bool option_bytes(Diags *d, const char *opt, const char *s, int64_t *out) {
+  char *end;
+  errno = 0;
+  long long v = strtoll(s, &end, 10), unit = 1;
+  if (end != s && strcmp(end, "k") == 0) unit = 1 << 10, end++;
+  else if (end != s && strcmp(end, "M") == 0) unit = 1 << 20, end++;
+  if (end == s || *end || errno || v < 0 || v > (1LL << 40) / unit)
+    return diag_error_at(d, EXIT_USAGE, opt, "expected a number of bytes, "
+                         "as 200k or 4M, found '%s'", s);
+  *out = v * unit;
   return true;
 }
 

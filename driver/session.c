@@ -177,7 +177,14 @@ static bool after_pass(void *ctx, const char *pass, Module **m,
 }
 
 bool session_compile(Session *s) {
+  int64_t budget = 0;
+  if (s->o->code_budget) {
+    if (!option_bytes(s->diags, "--code-budget", s->o->code_budget, &budget))
+      return false;
+    if (budget == 0) budget = -1;
+  }
   PipelineOpts p = {
+    .code_budget = budget,
     .target = &s->target, .sparsity_off = s->sparsity_off, .opt = s->opt,
     .stop_after = s->stop_after, .stop_before = s->stop_before,
     .after = after_pass, .ctx = s,

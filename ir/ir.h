@@ -113,6 +113,12 @@ Layout *layout_strided(Arena *a, const Type *t, const int64_t *stride,
  * slack of 4 vectors behind. */
 Layout *layout_planes(Arena *a, const Type *t, int lanes,
                       const int32_t halo[4]);
+/* The vectors along the last axis [.., K] as K planes: tokens, which the
+ * axes before it count, lie side by side, a plane is an odd number of
+ * vectors apart from the next one. */
+Layout *layout_tokens(Arena *a, const Type *t, int lanes);
+/* Whether t lies like that, and how far apart its planes are. */
+bool type_is_tokens(const Type *t, int64_t *plane);
 /* The terms of a layout's text; a stride that is not given is -1 until
  * layout_complete sets it to extent times stride of the term to the right.
  * layout_complete also sets a size of 0 to what the terms reach. */
@@ -491,6 +497,8 @@ bool node_is_alias(const Node *n);
 bool node_reads_in_step(const Node *n, int k);
 /* The largest tile that kernels have registers and tables for. */
 enum { TILE_ROWS_MOST = 32, TILE_VECTORS_MOST = 16, TILE_SUMS_MOST = 60 };
+/* Rows that code for a pattern sums at once. */
+enum { CODE_ROWS = 28 };
 
 /* Multipliers and key increments of Philox4x32 (Salmon et al., 2011). */
 #define PHILOX_M0 UINT32_C(0xD2511F53)

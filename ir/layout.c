@@ -82,6 +82,31 @@ Layout *layout_planes(Arena *a, const Type *t, int lanes,
   return layout_strided(a, t, stride, origin, size, halo);
 }
 
+Layout *layout_tokens(Arena *a, const Type *t, int lanes) {
+  int last = t->rank - 1;
+  ensure(last > 0 && lanes > 0);
+  int64_t stride[MAX_RANK], tokens = 1;
+  for (int i = last - 1; i >= 0; i--) {
+    stride[i] = tokens;
+    tokens = mul_checked(tokens, t->dim[i]);
+  }
+  stride[last] = ((round_up(tokens, lanes) / lanes) | 1) * lanes;
+  int64_t size = mul_checked(t->dim[last], stride[last]) + 4 * (int64_t)lanes;
+  return layout_strided(a, t, stride, 0, size, NULL);
+}
+
+bool type_is_tokens(const Type *t, int64_t *plane) {
+  int64_t stride[MAX_RANK], at, tokens = 1;
+  int last = t->rank - 1;
+  if (!t->layout || last < 1 || !layout_strides(t, stride, &at)) return false;
+  for (int i = last - 1; i >= 0; i--) {
+    if (stride[i] != tokens && t->dim[i] > 1) return false;
+    tokens *= t->dim[i];
+  }
+  *plane = stride[last];
+  return stride[last] >= tokens;
+}
+
 /* ---- completeness --------------------------------------------------- */
 
 /* Every axis stands in exactly one unblocked term, or in an outer and an

@@ -5,7 +5,8 @@
  * same op on the same machine.  A table of single values loads a vector of
  * x for each product, a table of blocks one for all rows of a block; a
  * matrix times one vector or two has little to share loads among, while a
- * dense product with more rows of x reaches its peak.
+ * dense product with more rows of x reaches its peak.  A linear layer on
+ * planes of tokens is a pointwise convolution.
  * source     bench/kernels --zeros=Z --block=R for Z 40 to 70, where the
  *            choice is made: least time / (density * least time of dense),
  *            the geometric mean over the pointwise layers of
@@ -32,17 +33,40 @@ static const double margin = 0.8;
 
 const int block_heights[BLOCK_HEIGHTS] = {1, 2, 4};
 
-static Kind weight_kind(const Weight *w) {
-  if (w->op == OP_LINEAR) return w->rows <= 2 ? VECTOR : MATRIX;
-  return w->taps == 1 ? POINTWISE : SPATIAL;
+static int64_t ceil_div(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+/* Of a stored value of a linear layer: with x in rows, and with x in planes
+ * of tokens, whose last vector may be part idle. */
+static double rows_cost(int64_t rows, int lanes, int height) {
+  return costs[rows <= 2 ? VECTOR : MATRIX][lanes >= 16][height];
+}
+
+static double tokens_cost(int64_t rows, int lanes, int height) {
+  double idle = (double)(ceil_div(rows, lanes) * lanes) / (double)rows;
+  return idle * costs[POINTWISE][lanes >= 16][height];
+}
+
+bool tokens_pay(int64_t rows, int lanes, int height) {
+  int i = 0;
+  while (i + 1 < BLOCK_HEIGHTS && block_heights[i] < height) i++;
+  return rows > 0 &&
+         tokens_cost(rows, lanes, i) < rows_cost(rows, lanes, i);
+}
+
+static double value_cost(const Weight *w, int i) {
+  if (w->op != OP_LINEAR)
+    return costs[w->taps == 1 ? POINTWISE : SPATIAL][w->lanes >= 16][i];
+  double rows = rows_cost(w->rows, w->lanes, i);
+  return w->rows ? fmin(rows, tokens_cost(w->rows, w->lanes, i)) : rows;
 }
 
 int format_choose(const Weight *w) {
-  const double *cost = costs[weight_kind(w)][w->lanes >= 16];
   double best = margin * (double)w->all;
   int height = 0;
   for (int i = 0; i < BLOCK_HEIGHTS; i++) {
-    double time = cost[i] * (double)w->stored[i];
+    double time = value_cost(w, i) * (double)w->stored[i];
     /* Of two that take as long the higher blocks, which are smaller. */
     if (w->stored[i] < 0 || time > best || (!height && time == best))
       continue;
@@ -63,10 +87,6 @@ static int64_t tile_step(int64_t r, int64_t t, int xloads) {
   int64_t products = r * t, loads = r + t * xloads;
   int64_t most = products > loads ? products : loads;
   return 16 * (most > 8 ? most : 8) + 4 * loads + 13 * t;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
 }
 
 /* Time of all tiles of the product; rows are cut evenly. */
@@ -131,7 +151,7 @@ static double table_time(const TableWork *w, int units, int64_t t) {
          heads * (head_time + 2 * products) + table_line * table;
 }
 
-void table_tile(const TableWork *w, int vregs, int tile[2]) {
+double table_tile(const TableWork *w, int vregs, int tile[2]) {
   double best = -1;
   int h = w->height;
   tile[0] = h, tile[1] = 1;
@@ -146,4 +166,43 @@ void table_tile(const TableWork *w, int vregs, int tile[2]) {
       tile[0] = u * h;
       tile[1] = t;
     }
+  return best;
+}
+
+/* ---- code for a pattern ---------------------------------------------- */
+
+/* Bytes of instructions: a product, a column's load, what a row begins and
+ * ends with.  Half cycles for one of them that comes from the second cache,
+ * once for the vectors of a chunk, or from the third when it does not hold
+ * them and the weights. */
+static const double product_bytes = 7.2, column_bytes = 10, row_bytes = 22;
+static const double code_byte = 2 / 13.5, far_code_byte = 2 / 4.0;
+static const double second_bytes = 768 << 10;
+/* A table takes longer than its count by more than code does
+ * (bench/kernels --zeros=90 and 70, the layers of MobileNetV1, ResNet-50
+ * and the face detector: code against csr is 0.55 to 1.0 measured, within
+ * 0.15 of this). */
+static const double code_scale = 0.85;
+enum { CODE_CHUNK = 32 };
+
+int64_t code_size(const CodeWork *w) {
+  return (int64_t)(product_bytes * (double)w->products +
+                   column_bytes * (double)w->columns +
+                   row_bytes * (double)w->rows);
+}
+
+/* Half cycles, as of a table: each product takes a load, of its weight, and
+ * each column one, or two where it lies over the end of a line. */
+double code_time(const CodeWork *w) {
+  double loads = (double)(w->products + w->columns + w->across + w->rows);
+  double bytes = 4.0 * (double)(w->channels * (CODE_CHUNK + w->span)) *
+                 w->lanes;
+  double lines = (double)w->columns / (double)w->taps;
+  if (bytes > near_bytes) loads += far_line / 4 * lines;
+  double chunk = fmin((double)w->vectors, CODE_CHUNK);
+  double size = (double)code_size(w);
+  bool far = size + 4 * (double)w->products > second_bytes;
+  double once = (far ? far_code_byte : code_byte) * size / chunk;
+  return code_scale * (double)w->vectors *
+         (loads + once + (double)w->rows);
 }

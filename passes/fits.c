@@ -32,6 +32,14 @@ bool conv_on_planes(const Node *n) {
   return true;
 }
 
+bool linear_on_tokens(const Node *n) {
+  const Node *r = node_in(n, 3);
+  int64_t plane;
+  return type_is_tokens(&n->in[0]->type, &plane) &&
+         type_is_tokens(&n->type, &plane) &&
+         (!r || type_is_tokens(&r->type, &plane));
+}
+
 static bool tile_fits(const Node *n, int height, Text *why) {
   int rows = n->tile[0], vectors = n->tile[1];
   if (rows == 0 && vectors == 0) return true;
@@ -57,8 +65,11 @@ static bool weight_fits(const Node *n, Text *why) {
       return misfit(why, "expected a weight in blocks of 2 to 4 rows");
     return tile_fits(n, sparse_height(s), why);
   }
-  if (strcmp(suffix, "csr") == 0 && w->op != OP_PARAM)
+  bool code = strcmp(suffix, "code") == 0;
+  if ((code || strcmp(suffix, "csr") == 0) && w->op != OP_PARAM)
     return misfit(why, "expected a param as weight");
+  if (code && n->op == OP_LINEAR && !linear_on_tokens(n))
+    return misfit(why, "expected planes of tokens");
   if (s && (strcmp(suffix, "plain") == 0 || strcmp(suffix, "depthwise") == 0))
     return misfit(why, "expected a dense weight");
   return tile_fits(n, 1, why);
@@ -75,14 +86,20 @@ static bool conv_fits(const Node *n, Text *why) {
   return weight_fits(n, why);
 }
 
-/* Functions read and write rows, as these kernels do. */
-static bool reads_rows(const Node *n) {
-  return n->op == OP_LINEAR || n->op == OP_CALL || n->op == OP_SCAN ||
-         n->op == OP_ITEM;
+/* Functions read and write rows, as these kernels do; linear layers also go
+ * over tokens, or read rows with a stride. */
+static bool reads_rows(const Node *n, int k) {
+  int64_t plane;
+  if (n->op == OP_LINEAR)
+    return !(k == 0 && type_is_tokens(&n->in[0]->type, &plane)) &&
+           !linear_on_tokens(n);
+  return n->op == OP_CALL || n->op == OP_SCAN || n->op == OP_ITEM;
 }
 
 static bool writes_rows(const Node *n) {
-  return reads_rows(n) || n->op == OP_MASK || n->op == OP_RANDOM ||
+  if (n->op == OP_LINEAR)
+    return !(n->in[1]->type.sparse && linear_on_tokens(n));
+  return reads_rows(n, 0) || n->op == OP_MASK || n->op == OP_RANDOM ||
          node_is_leaf(n);
 }
 
@@ -91,7 +108,7 @@ static bool layouts_fit(const Node *n, Text *why) {
   for (int i = -1; i < n->nin; i++) {
     const Node *x = i < 0 ? n : n->in[i];
     if (!x || !x->type.layout) continue;
-    if (i < 0 ? writes_rows(n) : reads_rows(n))
+    if (i < 0 ? writes_rows(n) : reads_rows(n, i))
       return misfit(why, "expected rows, found a layout");
     if (!layout_strides(&x->type, stride, &at))
       return misfit(why, "expected a layout without blocks of an axis");

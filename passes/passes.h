@@ -15,6 +15,7 @@ typedef struct PassCtx {
   const Target *target;
   bool sparsity_off;     /* --sparsity=off */
   int opt;               /* -O level; 0 fuses nothing, 4 is -Os */
+  int64_t code_budget;   /* as in PipelineOpts */
 } PassCtx;
 
 #define PASS(name, what) bool pass_##name(PassCtx *);
@@ -32,6 +33,8 @@ typedef struct PipelineOpts {
   const Target *target;
   bool sparsity_off;
   int opt;
+  int64_t code_budget;       /* bytes of code for patterns; 0: as much as
+                                the target has, less than 0: none */
   const char *stop_after;    /* NULL: run all */
   const char *stop_before;
   /* Called with "parse" first and after every pass that ran; false stops
@@ -66,6 +69,8 @@ bool places_open(const Func *f, Diags *d);
 /* Do x, y and the residual of a convolution lie in planes, x with a halo of
  * zeros wherever a window reaches, and is its weight a param? */
 bool conv_on_planes(const Node *n);
+/* Do x, y and the residual of a linear layer lie in planes of tokens? */
+bool linear_on_tokens(const Node *n);
 
 /* ---- calls.c: functions that call others ---------------------------- */
 
@@ -81,6 +86,8 @@ void window_reach(const Node *n, int32_t halo[4]);
 /* The same file: does a convolution's kernel go over planes?  One that does
  * not wants plain weights. */
 bool conv_takes_planes(const Node *n);
+/* Does a linear layer's kernel go over planes of tokens? */
+bool linear_takes_tokens(const Node *n, int lanes);
 
 /* ---- prune.c: the recipe verb --------------------------------------- */
 
@@ -165,6 +172,9 @@ typedef struct Weight {
 } Weight;
 /* Rows of a block of the fastest format, 0: dense. */
 int format_choose(const Weight *w);
+/* Whether planes of tokens are faster than rows for a linear layer with so
+ * many rows of x and a weight in blocks of `height`. */
+bool tokens_pay(int64_t rows, int lanes, int height);
 /* The register tile for a dense product of rows x vectors, where a vector
  * of x takes `xloads` loads and shuffles (more than 1 where it is strided). */
 typedef struct TileWork { int64_t rows, vectors; int xloads; } TileWork;
@@ -181,6 +191,23 @@ typedef struct TableWork {
   int64_t units, channels, taps, vectors, span;
   const int64_t *blocks;
 } TableWork;
-void table_tile(const TableWork *w, int vregs, int tile[2]);
+/* In half cycles for all vectors. */
+double table_tile(const TableWork *w, int vregs, int tile[2]);
+/* Code for the pattern of single values: `columns` is how many the panels of
+ * rows that are summed at once load in all, `across` how many of those lie
+ * over the end of a line.  Its time in half cycles, and its bytes. */
+typedef struct CodeWork {
+  int lanes;
+  int64_t products, columns, across, rows, channels, taps, vectors, span;
+} CodeWork;
+double code_time(const CodeWork *w);
+int64_t code_size(const CodeWork *w);
+
+/* select.c: what a table of the node's sparse weight would sum; false when
+ * the node has no such kernel.  *flat: its vectors are one line. */
+bool node_table(Arena *scratch, const Target *t, const Node *n,
+                TableWork *work, bool *flat);
+/* patterns.c: tables of single values become code while the budget lasts. */
+void patterns_select(PassCtx *c);
 
 #endif

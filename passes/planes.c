@@ -10,8 +10,9 @@
  * source     planes with a halo, after the measurements in doc/internals.md;
  *            one pitch for all values that a kernel walks in step
  *
- * Convolutions read and write planes (layout_planes); linear and reshape
- * read rows (row-major without gaps); a graph's inputs, outputs, params and
+ * Convolutions read and write planes (layout_planes), sparse linear layers
+ * with many rows planes of tokens (layout_tokens); other linear layers and
+ * reshape read rows (row-major without gaps); a graph's inputs, outputs, params and
  * states are rows, and so is what it gives to functions that it calls.
  * `mask` and `random` write rows.  All other kernels read and write anything
  * unblocked, so they write what their users want, and without a wish what
@@ -20,13 +21,16 @@
 
 #include "passes/passes.h"
 
+/* How a value lies; ANY is what a kernel asks for that reads all. */
+typedef enum { ROWS, PLANES, TOKENS, FORMS, ANY = FORMS } Form;
+
 typedef struct Planes {
   PassCtx *c;
   Module *m;
   Func *f;
-  bool *want_planes, *want_rows;   /* by id: some user asks for it */
-  Node **as_planes, **as_rows;     /* by id: the convert there is already */
-  size_t n;                        /* nodes before converts came */
+  bool *want[FORMS];     /* by id: some user asks for it */
+  Node **as[FORMS];      /* by id: the convert there is already */
+  size_t n;              /* nodes before converts came */
 } Planes;
 
 /* ---- windows -------------------------------------------------------- */
@@ -72,10 +76,24 @@ bool conv_takes_planes(const Node *n) {
          type_elems(&n->type) / n->type.dim[0] <= IMAGE_MOST;
 }
 
+bool linear_takes_tokens(const Node *n, int lanes) {
+  const Sparse *s = n->in[1]->type.sparse;
+  if (!s || n->type.rank < 2 || type_elems(&n->type) == 0) return false;
+  return tokens_pay(type_elems(&n->type) / n->type.dim[n->type.rank - 1],
+                    lanes, sparse_height(s));
+}
+
 /* ---- what is wanted ------------------------------------------------- */
 
-static bool is_map(const Node *n) {
-  return n && n->type.rank == 4 && n->type.elem == F32;
+/* Marks until the layouts are known. */
+static const Layout marks[FORMS];
+
+static Form form_of(const Node *n) {
+  return n->type.layout ? (Form)(n->type.layout - marks) : ROWS;
+}
+
+static bool has_planes(const Node *n) {
+  return form_of(n) == PLANES;
 }
 
 static bool is_pool(const Node *n) {
@@ -90,86 +108,107 @@ static bool in_step(const Node *n) {
          (n->op == OP_CONCAT && attr_int(n, "axis") == 1);
 }
 
-/* Operand k wants the layout of the result. */
-static bool follows(const Node *n, int k) {
-  const Node *x = n->in[k];
-  if (!is_map(n) || !is_map(x)) return false;
-  if (is_pool(n)) return k == 0;
-  if (!in_step(n)) return false;
-  return x->type.dim[2] == n->type.dim[2] && x->type.dim[3] == n->type.dim[3];
-}
-
 /* What another function reads or writes. */
 static bool is_call(const Node *n) {
   return n->op == OP_CALL || n->op == OP_SCAN || n->op == OP_ITEM;
 }
 
-static bool wants_rows(const Node *n, int k) {
-  return is_call(n) || n->op == OP_RESHAPE || n->op == OP_LINEAR ||
-         (n->op == OP_CONV2D && (k == 1 || k == 2));
+static bool writes_rows(const Node *n) {
+  return node_is_leaf(n) || n->op == OP_RESHAPE || is_call(n) ||
+         n->op == OP_LINEAR || n->op == OP_MASK || n->op == OP_RANDOM;
 }
 
-static bool wants_planes(const Node *n, int k) {
-  return n->op == OP_CONV2D && (k == 0 || k == 3) && conv_takes_planes(n);
+/* Can the value lie like that? */
+static bool takes_form(const Type *t, Form form) {
+  if (t->elem != F32) return false;
+  return form == PLANES ? t->rank == 4
+                        : t->rank >= 2 && t->dim[t->rank - 1] > 1;
 }
 
-static bool writes_rows_only(const Node *n) {
-  return !is_map(n) || node_is_leaf(n) || n->op == OP_RESHAPE ||
-         is_call(n) || n->op == OP_LINEAR || n->op == OP_MASK ||
-         n->op == OP_RANDOM;
+/* Operand k wants the form of the result. */
+static bool follows(const Node *n, int k, Form form) {
+  const Node *x = n->in[k];
+  if (!x || !takes_form(&n->type, form) || !takes_form(&x->type, form))
+    return false;
+  if (form == TOKENS)
+    return in_step(n) && type_same_shape(&x->type, &n->type);
+  if (is_pool(n)) return k == 0;
+  return in_step(n) && x->type.dim[2] == n->type.dim[2] &&
+         x->type.dim[3] == n->type.dim[3];
 }
 
 static bool is_conv_planes(const Node *n) {
   return n->op == OP_CONV2D && conv_takes_planes(n);
 }
 
+/* The form that the kernel reads operand k in. */
+static Form form_read(const Planes *p, const Node *n, int k) {
+  bool value = k == 0 || k == 3;
+  if (is_call(n) || n->op == OP_RESHAPE) return ROWS;
+  if (n->op == OP_CONV2D)
+    return !value ? ROWS : conv_takes_planes(n) ? PLANES : ANY;
+  if (n->op != OP_LINEAR) return ANY;
+  if (value && linear_takes_tokens(n, p->c->target->lanes)) return TOKENS;
+  /* A row may have a stride. */
+  return k == 0 && form_of(n->in[0]) == TOKENS ? ANY : ROWS;
+}
+
+/* The form that the kernel writes in, before anything else may decide. */
+static Form form_written(const Planes *p, const Node *n) {
+  if (is_conv_planes(n)) return PLANES;
+  if (n->op == OP_LINEAR && linear_takes_tokens(n, p->c->target->lanes))
+    return TOKENS;
+  for (Form f = PLANES; f < FORMS && !writes_rows(n); f++)
+    if (p->want[f][n->id] && takes_form(&n->type, f)) return f;
+  return ROWS;
+}
+
 static void wants_collect(Planes *p) {
   for (size_t i = 0; i < p->f->outputs.n; i++)
-    p->want_rows[p->f->outputs.at[i].node->id] = true;
+    p->want[ROWS][p->f->outputs.at[i].node->id] = true;
   for (size_t i = 0; i < p->f->nexts.n; i++)
-    p->want_rows[p->f->nexts.at[i].node->id] = true;
+    p->want[ROWS][p->f->nexts.at[i].node->id] = true;
   for (size_t i = p->n; i-- > 0;) {
     const Node *n = p->f->nodes.at[i];
-    bool planes = is_conv_planes(n) ||
-                  (!writes_rows_only(n) && p->want_planes[i]);
+    Form form = form_written(p, n);
     for (int k = 0; k < n->nin; k++) {
-      const Node *x = n->in[k];
-      if (!x) continue;
-      if (wants_rows(n, k)) p->want_rows[x->id] = true;
-      if (wants_planes(n, k) || (planes && follows(n, k)))
-        p->want_planes[x->id] = true;
+      if (!n->in[k]) continue;
+      Form reads = form_read(p, n, k);
+      if (reads == ANY && form != ROWS && follows(n, k, form)) reads = form;
+      if (reads != ANY) p->want[reads][n->in[k]->id] = true;
     }
   }
 }
 
-/* A mark until the layouts are known. */
-static const Layout planes_mark;
-
-static bool has_planes(const Node *n) {
-  return n->type.layout == &planes_mark;
+/* Without a wish a kernel writes what it reads. */
+static Form form_kept(const Planes *p, const Node *n) {
+  if (p->want[ROWS][n->id] || n->op == OP_CONV2D || writes_rows(n))
+    return ROWS;
+  for (int k = 0; k < n->nin; k++) {
+    Form f = n->in[k] ? form_of(n->in[k]) : ROWS;
+    if (f != ROWS && follows(n, k, f)) return f;
+  }
+  return ROWS;
 }
 
 static void wants_decide(Planes *p) {
   for (size_t i = 0; i < p->n; i++) {
     Node *n = p->f->nodes.at[i];
-    if (writes_rows_only(n)) continue;
-    bool planes = is_conv_planes(n) || p->want_planes[i];
-    if (!planes && !p->want_rows[i] && n->op != OP_CONV2D)
-      for (int k = 0; k < n->nin; k++)
-        planes |= n->in[k] && follows(n, k) && has_planes(n->in[k]);
-    if (planes) n->type.layout = &planes_mark;
+    Form form = form_written(p, n);
+    if (form == ROWS) form = form_kept(p, n);
+    if (form != ROWS) n->type.layout = &marks[form];
   }
 }
 
 /* ---- converts ------------------------------------------------------- */
 
-static Node *convert_before(Planes *p, Node *at, Node *x, bool planes) {
-  Node **known = planes ? p->as_planes : p->as_rows;
+static Node *convert_before(Planes *p, Node *at, Node *x, Form form) {
+  Node **known = p->as[form];
   if (known[x->id]) return known[x->id];
   Node *n = at ? func_insert(p->m, p->f, at, OP_CONVERT, &x, 1)
                : func_add(p->m, p->f, OP_CONVERT, &x, 1);
   node_retype(p->c, n);
-  n->type.layout = planes ? &planes_mark : NULL;
+  n->type.layout = form == ROWS ? NULL : &marks[form];
   n->span = x->span;
   return known[x->id] = n;
 }
@@ -178,10 +217,9 @@ static void operands_convert(Planes *p, Node *n) {
   for (int k = 0; k < n->nin; k++) {
     Node *x = n->in[k];
     if (!x) continue;
-    if (wants_planes(n, k) && !has_planes(x))
-      n->in[k] = convert_before(p, n, x, true);
-    else if (wants_rows(n, k) && has_planes(x))
-      n->in[k] = convert_before(p, n, x, false);
+    Form form = form_read(p, n, k);
+    if (form != ANY && form != form_of(x))
+      n->in[k] = convert_before(p, n, x, form);
   }
 }
 
@@ -210,8 +248,8 @@ static bool output_owns(const Planes *p, size_t i) {
 static void outputs_convert(Planes *p) {
   for (size_t i = 0; i < p->f->outputs.n; i++) {
     Output *o = &p->f->outputs.at[i];
-    if (has_planes(o->node))
-      o->node = convert_before(p, NULL, o->node, false);
+    if (form_of(o->node) != ROWS)
+      o->node = convert_before(p, NULL, o->node, ROWS);
     if (output_owns(p, i)) continue;
     Node *x = o->node;
     o->node = func_add(p->m, p->f, OP_CONVERT, &x, 1);
@@ -225,8 +263,8 @@ static void outputs_convert(Planes *p) {
 static void nexts_convert(Planes *p) {
   for (size_t i = 0; i < p->f->nexts.n; i++) {
     Next *x = &p->f->nexts.at[i];
-    if (has_planes(x->node))
-      x->node = convert_before(p, NULL, x->node, false);
+    if (form_of(x->node) != ROWS)
+      x->node = convert_before(p, NULL, x->node, ROWS);
     Node *root = root_of(x->node);
     if (root->op != OP_STATE || root->state == x->state) continue;
     x->node = func_add(p->m, p->f, OP_CONVERT, &x->node, 1);
@@ -238,8 +276,8 @@ static void nexts_convert(Planes *p) {
 static void converts_insert(Planes *p) {
   Node **old = arena_array(p->c->scratch, Node *, p->n ? p->n : 1);
   for (size_t i = 0; i < p->n; i++) old[i] = p->f->nodes.at[i];
-  p->as_planes = arena_array(p->c->scratch, Node *, p->n ? p->n : 1);
-  p->as_rows = arena_array(p->c->scratch, Node *, p->n ? p->n : 1);
+  for (Form f = ROWS; f < FORMS; f++)
+    p->as[f] = arena_array(p->c->scratch, Node *, p->n ? p->n : 1);
   for (size_t i = 0; i < p->n; i++) operands_convert(p, old[i]);
   outputs_convert(p);
   nexts_convert(p);
@@ -279,7 +317,7 @@ static uint32_t *classes_make(Planes *p) {
   for (size_t i = 0; i < n; i++) {
     const Node *y = p->f->nodes.at[i];
     for (int k = 0; k < y->nin; k++)
-      if (y->in[k] && in_step(y) && follows(y, k)) class_join(up, y, y->in[k]);
+      if (in_step(y) && follows(y, k, PLANES)) class_join(up, y, y->in[k]);
     if (strides_one(y)) class_join(up, y, y->in[0]);
     if (y->op == OP_CONV2D && node_in(y, 3)) class_join(up, y, y->in[3]);
   }
@@ -305,10 +343,13 @@ static void layouts_set(Planes *p) {
   }
   for (size_t i = 0; i < n; i++) {
     Node *y = p->f->nodes.at[i];
-    if (!has_planes(y)) continue;
-    y->type.layout = layout_planes(p->m->arena, &y->type,
-                                   p->c->target->lanes,
-                                   halo[class_find(up, y->id)]);
+    Form form = form_of(y);
+    int lanes = p->c->target->lanes;
+    if (form == PLANES)
+      y->type.layout = layout_planes(p->m->arena, &y->type, lanes,
+                                     halo[class_find(up, y->id)]);
+    else if (form == TOKENS)
+      y->type.layout = layout_tokens(p->m->arena, &y->type, lanes);
   }
 }
 
@@ -316,8 +357,8 @@ static void layout_func(PassCtx *c, Func *f) {
   func_tidy(c->m, f);
   size_t n = f->nodes.n;
   Planes p = {.c = c, .m = c->m, .f = f, .n = n};
-  p.want_planes = arena_array(c->scratch, bool, n ? n : 1);
-  p.want_rows = arena_array(c->scratch, bool, n ? n : 1);
+  for (Form form = ROWS; form < FORMS; form++)
+    p.want[form] = arena_array(c->scratch, bool, n ? n : 1);
   wants_collect(&p);
   wants_decide(&p);
   converts_insert(&p);

@@ -13,6 +13,10 @@
 
 /* ---- products ------------------------------------------------------- */
 
+static int64_t ceil_div(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
 /* How vectors cover an output plane: along the whole plane when x and y
  * have one pitch and stride is 1, else row by row. */
 typedef struct Cover {
@@ -28,10 +32,10 @@ static Cover plane_cover(const Target *t, const Node *n) {
   int64_t h = n->type.dim[2], w = n->type.dim[3];
   bool known = layout_strides(&n->type, ys, &at) &&
                layout_strides(&n->in[0]->type, xs, &at);
-  Cover c = {false, h * ((w + lanes - 1) / lanes), w, s[1] == 1 ? 1 : 3};
+  Cover c = {false, h * ceil_div(w, lanes), w, s[1] == 1 ? 1 : 3};
   if (known) c.pitch = xs[2];
   c.flat = known && s[0] == 1 && s[1] == 1 && xs[2] == ys[2];
-  if (c.flat) c.vectors = (h * ys[2] + lanes - 1) / lanes;
+  if (c.flat) c.vectors = ceil_div(h * ys[2], lanes);
   return c;
 }
 
@@ -50,8 +54,8 @@ static int64_t *unit_blocks(Arena *a, const Param *p, int64_t units,
   return n;
 }
 
-static void select_table(Arena *a, const Target *t, Node *n,
-                         const Cover *cover) {
+static TableWork table_work(Arena *a, const Target *t, const Node *n,
+                            const Cover *cover) {
   const Type *w = &n->in[1]->type;
   TableWork work = {.height = sparse_height(w->sparse)};
   work.lanes = t->lanes;
@@ -61,11 +65,41 @@ static void select_table(Arena *a, const Target *t, Node *n,
   work.folds = t->fma && strcmp(t->arch, "x86_64") == 0;
   work.units = w->dim[0] / work.height;
   work.channels = w->dim[1];
-  work.taps = w->dim[2] * w->dim[3];
+  work.taps = 1;
   work.vectors = cover->vectors;
-  work.span = ((w->dim[2] - 1) * cover->pitch + w->dim[3] - 1) / t->lanes;
+  if (w->rank == 4) {
+    work.taps = w->dim[2] * w->dim[3];
+    work.span = ((w->dim[2] - 1) * cover->pitch + w->dim[3] - 1) / t->lanes;
+  }
   work.blocks = unit_blocks(a, n->in[1]->param, work.units, work.height);
-  n->kernel = work.height > 1 ? "conv2d_bsr" : "conv2d_csr";
+  return work;
+}
+
+/* A linear layer on tokens is a 1x1 convolution of a map of one row. */
+static Cover token_cover(const Target *t, const Node *n) {
+  int64_t tokens = type_elems(&n->type) / n->in[1]->type.dim[0];
+  return (Cover){true, ceil_div(tokens, t->lanes), tokens, 1};
+}
+
+bool node_table(Arena *scratch, const Target *t, const Node *n,
+                TableWork *work, bool *flat) {
+  bool linear = n->op == OP_LINEAR;
+  if ((!linear && n->op != OP_CONV2D) || !n->in[1]->type.sparse ||
+      !(linear ? linear_on_tokens(n) : conv_on_planes(n)))
+    return false;
+  Cover cover = linear ? token_cover(t, n) : plane_cover(t, n);
+  *work = table_work(scratch, t, n, &cover);
+  *flat = cover.flat;
+  return true;
+}
+
+/* The kernel and tile of a sparse weight. */
+static void table_select(Arena *a, const Target *t, Node *n,
+                         const Cover *cover) {
+  bool blocks = sparse_height(n->in[1]->type.sparse) > 1;
+  TableWork work = table_work(a, t, n, cover);
+  n->kernel = n->op == OP_LINEAR ? blocks ? "linear_bsr" : "linear_csr"
+                                 : blocks ? "conv2d_bsr" : "conv2d_csr";
   table_tile(&work, t->vregs, n->tile);
 }
 
@@ -77,7 +111,7 @@ static void select_conv(Arena *a, const Target *t, Node *n) {
   }
   Cover cover = plane_cover(t, n);
   if (n->in[1]->type.sparse) {
-    select_table(a, t, n, &cover);
+    table_select(a, t, n, &cover);
   } else if (groups > 1 && groups == o && groups == n->in[0]->type.dim[1]) {
     n->kernel = "conv2d_depthwise";
   } else {
@@ -87,10 +121,16 @@ static void select_conv(Arena *a, const Target *t, Node *n) {
   }
 }
 
-static const char *linear_kernel(const Node *n) {
+static void select_linear(Arena *a, const Target *t, Node *n) {
   const Sparse *w = n->in[1]->type.sparse;
-  if (!w) return "linear_dense";
-  return sparse_height(w) > 1 ? "linear_bsr" : "linear_csr";
+  if (!w) {
+    n->kernel = "linear_dense";
+  } else if (linear_on_tokens(n)) {
+    Cover cover = token_cover(t, n);
+    table_select(a, t, n, &cover);
+  } else {
+    n->kernel = sparse_height(w) > 1 ? "linear_bsr" : "linear_csr";
+  }
 }
 
 /* ---- the others ----------------------------------------------------- */
@@ -158,7 +198,7 @@ void node_select(Arena *scratch, const Target *t, Node *n) {
   n->tile[0] = n->tile[1] = 0;
   if (node_is_leaf(n)) return;
   if (n->op == OP_CONV2D) select_conv(scratch, t, n);
-  else if (n->op == OP_LINEAR) n->kernel = linear_kernel(n);
+  else if (n->op == OP_LINEAR) select_linear(scratch, t, n);
   else n->kernel = kernel_of(n);
 }
 
@@ -186,18 +226,23 @@ static bool select_func(PassCtx *c, Func *f) {
                         "others of it", op_info(n->op)->name);
     node_select(c->scratch, c->target, n);
   }
-  return kernels_fit(f, c->d);
+  return true;
 }
 
 bool pass_select(PassCtx *c) {
   for (size_t i = 0; i < c->m->funcs.n; i++)
     if (!select_func(c, c->m->funcs.at[i])) return false;
-  return true;
+  patterns_select(c);
+  bool ok = true;
+  for (size_t i = 0; i < c->m->funcs.n; i++)
+    ok &= kernels_fit(c->m->funcs.at[i], c->d);
+  return ok;
 }
 
 /* ---- why ------------------------------------------------------------ */
 
-static const char *density_text(Module *m, const Param *p) {
+static const char *density_text(Module *m, const Node *n) {
+  const Param *p = n->in[1]->param;
   int64_t all = type_elems(&p->type), set = param_nonzeros(m, p);
   double part = all ? 100.0 * (double)set / (double)all : 0;
   const Sparse *s = p->type.sparse;
@@ -206,8 +251,9 @@ static const char *density_text(Module *m, const Param *p) {
     return arena_printf(m->arena, "density %.1f %%: dense is faster", part);
   double kept = all ? 100.0 * (double)s->nnz / (double)all : 0;
   if (s->br == 1 && s->bc == 1)
-    return arena_printf(m->arena, "density %.1f %%: table of single values",
-                        kept);
+    return arena_printf(m->arena, "density %.1f %%: %s", kept,
+                        strstr(n->kernel, "_code") ? "code for its pattern"
+                                                   : "table of single values");
   return arena_printf(m->arena, "%dx%d blocks %.1f %% full: table of blocks",
                       s->br, s->bc, kept);
 }
@@ -226,7 +272,7 @@ static const char *node_why(Module *m, const Node *n) {
     return "depthwise: one channel at a time";
   if (n->op == OP_CONV2D && attr_int(n, "groups") > 1)
     return "groups: dense";
-  return density_text(m, n->in[1]->param);
+  return density_text(m, n);
 }
 
 void module_why(Module *m) {

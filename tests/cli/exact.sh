@@ -62,6 +62,20 @@ model m() -> y: f32[9], z: f32[9] {
 }
 EOF
 
+# Squares of vectors are transposed in registers; what is left is not.
+exact permute <<'EOF'
+model m(x: f32[3,37,45], i: i32[33,70], b: b1[20,40], v: f32[2,5,16,32])
+    -> y: f32[45,3,37], z: f32[3,45,37], j: i32[70,33], c: b1[40,20],
+    w: f32[2,32,5,16], r: f32[80,64] {
+  y = permute(x, order=[2,0,1]);
+  z = permute(x, order=[0,2,1]);
+  j = permute(i, order=[1,0]);
+  c = permute(b, order=[1,0]);
+  w = permute(v, order=[0,3,1,2]);
+  r = permute(reshape(v, shape=[2,80,32]), order=[1,0,2]) |> reshape([80,64]);
+}
+EOF
+
 # The least i64 stands in a dump as a sum.
 exact least <<'EOF'
 model m() -> y: b1[9] {

@@ -27,6 +27,34 @@ check_layer() {
   }
 }
 
+# Planes of tokens: of odd numbers of them, more or fewer than a vector has
+# lanes, read and written as rows too.
+for tokens in 5 8 33 64; do
+  cat >tokens.tam <<EOF
+model tokens(x: f32[2,$tokens,37], m: f32[2,$tokens,48], p: f32[$tokens,48])
+    -> y: f32[2,$tokens,37], z: f32[2,$tokens,48], s: f32[2,$tokens] {
+  a = x |> linear(48) as up |> gelu;
+  b = where(less(m, 0.25), a, m * p) - relu(m);
+  c = (a + p) |> linear(48) as mid;
+  z = softmax(c * m, axis=2);
+  s = max(c, axes=[2]);
+  y = (x + ((b + c) |> linear(37) as down)) |> layer_norm as ln;
+}
+recipe b4 for tokens { prune up, mid with sparsity=0.8, pattern="4x1"; }
+recipe all for tokens { prune up, mid, down with sparsity=0.9; }
+EOF
+  for recipe in b4 all; do
+    for cpu in native x86-64-v3 x86-64; do
+      [ $cpu = native ] || [ "$(uname -m)" = x86_64 ] || continue
+      expect "tokens-$tokens-$recipe-$cpu" 0 'all within tolerance' "$TAMIS" \
+        check tokens.tam --random-weights=1 --recipe=$recipe --cpu=$cpu \
+        --rtol=1e-5
+    done
+  done
+done
+expect "tokens have planes" 0 'layout="a0,a1:1,a2:[0-9]*".*linear_csr' \
+  "$TAMIS" show tokens.tam --random-weights=1 --recipe=all --after=select
+
 # A net for a stream is the layer, one step a call.
 cat >stream.tam <<'EOF'
 model stream(x: f32[1,8]) -> p: f32[1,8] {

@@ -79,6 +79,7 @@ void kernel_compile(KernelJit *k, Module *m, Func *f, const Node *n,
   LLVMLinkInMCJIT();
   LLVMInitializeNativeTarget();
   LLVMInitializeNativeAsmPrinter();
+  LLVMInitializeNativeAsmParser();
   Gen g = { .t = t, .opt = 2, .mod = m, .func = f, .a = arena_new() };
   g.c = LLVMContextCreate();
   g.m = LLVMModuleCreateWithNameInContext("kernel", g.c);

@@ -334,7 +334,8 @@ static void tile_pick(Node *n, const char *kernel, const Target *t) {
   int h = s ? sparse_height(s) : 1, widest = s ? most / h : 4;
   n->tile[1] = (int)pick(1, widest > 16 ? 16 : widest);
   n->tile[0] = h * (int)pick(1, most / (h * n->tile[1]));
-  if (strstr(kernel, "linear") && s) n->tile[0] = (int)pick(1, 6);
+  if (strstr(kernel, "linear") && s && !n->type.layout)
+    n->tile[0] = (int)pick(1, 6);
   if (chance(20)) n->tile[0] = n->tile[1] = 0;
 }
 
@@ -346,7 +347,7 @@ static int block_pick(const char *kernel) {
 
 /* The weight of a sparse kernel, with zeros in blocks or without order. */
 static Node *weight_node(Case *c, Type t, int block) {
-  bool sparse = strstr(c->kernel, "sr") != NULL;
+  bool sparse = strstr(c->kernel, "sr") || strstr(c->kernel, "code");
   Node *w = param_node(c, "w", t, density_pick(), chance(70) ? block : 1);
   if (sparse) sparse_pack(c->m, w->param, block, 1);
   return w;
@@ -419,9 +420,23 @@ static void linear_check(Case *c, const float *before) {
   }
 }
 
+/* Planes of tokens throughout, or of x alone. */
+static void linear_tokens(Case *c, int lanes) {
+  Node *all[] = { c->x, c->y, c->r };
+  bool code = strstr(c->kernel, "code") != NULL;
+  bool whole = c->w->type.sparse && (code || chance(80));
+  for (int i = 0; i < (whole ? 3 : 1); i++)
+    if (all[i])
+      all[i]->type.layout = layout_tokens(c->m->arena, &all[i]->type, lanes);
+}
+
 /* x as it comes from a pooled map on planes: K has a stride. */
-static void linear_layout(Case *c) {
+static void linear_layout(Case *c, int lanes) {
   Type *t = &c->x->type;
+  if (t->rank > 1 && (chance(50) || strstr(c->kernel, "code"))) {
+    linear_tokens(c, lanes);
+    return;
+  }
   if (t->rank != 2 || t->dim[0] != 1 || !chance(40)) return;
   int64_t stride[2] = { t->dim[1] * 16, 16 };
   t->layout = layout_strided(c->m->arena, t, stride, 0, stride[0], NULL);
@@ -432,8 +447,8 @@ static void linear_case(const char *kernel, const Target *t) {
   Diags *d = diags_new();
   c.whole = chance(40);
   c.f = func_new(c.m, "main");
-  int rank = (int)pick(1, 3);
-  int64_t dim[3] = { pick(1, 3), chance(50) ? 1 : pick(1, 20), 0 };
+  int rank = (int)pick(strstr(kernel, "code") ? 2 : 1, 3);
+  int64_t dim[3] = { pick(1, 3), chance(50) ? 1 : pick(1, 50), 0 };
   int64_t m = chance(50) ? pick(1, 40) : pick(1, 300);
   int block = block_pick(kernel);
   m += (block - m % block) % block;
@@ -453,7 +468,7 @@ static void linear_case(const char *kernel, const Target *t) {
   assert_true(node_infer(c.m, c.y, d));
   epilogue_attrs(&c);
   func_output(c.m, c.f, "y", c.y);
-  linear_layout(&c);
+  linear_layout(&c, t->lanes);
   tile_pick(c.y, kernel, t);
   Space sp = space_new((size_t)1 << 26);
   place(&sp, c.x, &c.vx);
@@ -521,6 +536,12 @@ static void test_bsr(void **state) {
   run_cases(conv_case, "conv2d_bsr", 60);
 }
 
+static void test_code(void **state) {
+  (void)state;
+  run_cases(conv_case, "conv2d_code", 60);
+  run_cases(linear_case, "linear_code", 40);
+}
+
 static void test_csr(void **state) {
   (void)state;
   run_cases(conv_case, "conv2d_csr", 60);
@@ -573,6 +594,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_dense), cmocka_unit_test(test_depthwise),
     cmocka_unit_test(test_bsr), cmocka_unit_test(test_csr),
+    cmocka_unit_test(test_code),
     cmocka_unit_test(test_infinity), cmocka_unit_test(test_linear),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

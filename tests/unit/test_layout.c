@@ -147,6 +147,47 @@ static void test_planes(void **state) {
       }
 }
 
+/* Columns are planes; the tokens of the axes before lie side by side. */
+static void tokens_hold(int rank, const int64_t *dim, int lanes) {
+  Arena *a = arena_new();
+  Type t = type_make(F32, rank, dim), rows = t;
+  int64_t plane, at[MAX_RANK], origin, n = 1, none;
+  t.layout = layout_tokens(a, &t, lanes);
+  Text why = {0};
+  if (!layout_check(t.layout, &t, &why)) fail_msg("%s", why.s);
+  assert_true(type_is_tokens(&t, &plane));
+  assert_false(type_is_tokens(&rows, &none));
+  assert_true(layout_strides(&t, at, &origin));
+  assert_int_equal(origin, 0);
+  for (int i = rank - 2; i >= 0; i--) {
+    assert_int_equal(at[i], n);
+    n *= dim[i];
+  }
+  assert_int_equal(at[rank - 1], plane);
+  assert_true(plane >= n && plane < n + 2 * lanes);
+  assert_int_equal(plane / lanes % 2, 1);
+  assert_int_equal(plane % lanes, 0);
+  arena_free(a);
+}
+
+static void test_tokens(void **state) {
+  (void)state;
+  for (int lanes = 4; lanes <= 16; lanes *= 2) {
+    tokens_hold(2, (int64_t[]){1, 7}, lanes);
+    tokens_hold(2, (int64_t[]){128, 768}, lanes);
+    tokens_hold(3, (int64_t[]){2, 17, 5}, lanes);
+    tokens_hold(4, (int64_t[]){3, 1, 5, 2}, lanes);
+    tokens_hold(3, (int64_t[]){0, 4, 3}, lanes);
+  }
+  /* Planes of a map are none of tokens, but for a single row. */
+  Arena *a = arena_new();
+  int64_t plane;
+  Type t = type4(1, 3, 5, 4);
+  t.layout = layout_planes(a, &t, 4, (const int32_t[]){0, 0, 0, 0});
+  assert_false(type_is_tokens(&t, &plane));
+  arena_free(a);
+}
+
 /* ---- what else there is --------------------------------------------- */
 
 static void test_strides(void **state) {
@@ -201,7 +242,8 @@ static void test_check(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_text), cmocka_unit_test(test_text_bad),
-    cmocka_unit_test(test_planes), cmocka_unit_test(test_strides),
+    cmocka_unit_test(test_planes), cmocka_unit_test(test_tokens),
+    cmocka_unit_test(test_strides),
     cmocka_unit_test(test_check),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

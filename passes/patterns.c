@@ -1,0 +1,103 @@
+/* patterns.c - which tables of single values become code for their pattern:
+ * those that gain most for their bytes, while the budget lasts.
+ *
+ * Code that falls out of the caches is slower than a table: one call after
+ * it reads it at the pace of memory.  So the code of the whole module is
+ * bounded, and layers whose vectors are many, which run each block of code
+ * most often, come first.
+ * source     times and sizes: choose.c */
+#include <stdlib.h>
+#include <string.h>
+
+#include "passes/passes.h"
+
+typedef struct Candidate {
+  Node *n;
+  double saving;         /* half cycles */
+  int64_t bytes;
+  size_t order;          /* of functions and nodes */
+} Candidate;
+
+/* Does any of `rows` rows use column k? */
+static bool column_used(const float *w, int64_t rows, int64_t columns,
+                        int64_t k) {
+  for (int64_t i = 0; i < rows; i++)
+    if (w[i * columns + k] != 0) return true;
+  return false;
+}
+
+/* Rows are cut into panels as evenly as can be. */
+static CodeWork code_work(const Target *t, const Node *n, const float *w,
+                          const TableWork *table) {
+  int64_t columns = table->channels * table->taps, first = 0;
+  int64_t panels = (table->units + CODE_ROWS - 1) / CODE_ROWS;
+  CodeWork c = {.lanes = t->lanes, .rows = table->units};
+  c.channels = table->channels;
+  c.taps = table->taps;
+  c.vectors = table->vectors;
+  c.span = table->span;
+  for (int64_t i = 0; i < table->units * columns; i++) c.products += w[i] != 0;
+  for (int64_t p = 0; p < panels; p++) {
+    int64_t rows = table->units / panels + (p < table->units % panels);
+    for (int64_t k = 0; k < columns; k++)
+      c.columns += column_used(w + first * columns, rows, columns, k);
+    first += rows;
+  }
+  if (n->op == OP_CONV2D && table->taps > 1) c.across = c.columns;
+  return c;
+}
+
+static bool candidate(PassCtx *c, Node *n, Candidate *to) {
+  TableWork table;
+  bool flat;
+  int tile[2];
+  const Node *b = node_in(n, 2);
+  if (!node_table(c->scratch, c->target, n, &table, &flat)) return false;
+  if (!flat || table.height > 1 || (b && b->op != OP_PARAM)) return false;
+  const float *w = param_values(c->m, n->in[1]->param);
+  if (!w || !table.units) return false;
+  CodeWork code = code_work(c->target, n, w, &table);
+  /* Most taps read x over the end of a line. */
+  if (n->op == OP_CONV2D && table.taps > 1) table.xloads = 2;
+  double time = table_tile(&table, c->target->vregs, tile);
+  *to = (Candidate){.n = n, .saving = time - code_time(&code)};
+  to->bytes = code_size(&code);
+  /* Times of both are known to a tenth. */
+  return to->saving > time / 10;
+}
+
+static int by_gain(const void *pa, const void *pb) {
+  const Candidate *a = pa, *b = pb;
+  double x = a->saving * (double)b->bytes, y = b->saving * (double)a->bytes;
+  if (x != y) return x > y ? -1 : 1;
+  return a->order < b->order ? -1 : a->order > b->order;
+}
+
+/* By default half of the last cache that a core of such a machine has at
+ * least. */
+static int64_t budget_of(const PassCtx *c) {
+  bool code = c->target->lanes == 16 && !strcmp(c->target->arch, "x86_64");
+  if (!code || c->opt == 0 || c->opt == 4) return 0;
+  int64_t own = c->code_budget;
+  return own > 0 ? own : own < 0 ? 0 : 4 << 20;
+}
+
+void patterns_select(PassCtx *c) {
+  Vec(Candidate) all = {0};
+  int64_t left = budget_of(c);
+  for (size_t i = 0; left && i < c->m->funcs.n; i++)
+    for (size_t k = 0; k < c->m->funcs.at[i]->nodes.n; k++) {
+      Candidate x;
+      if (!candidate(c, c->m->funcs.at[i]->nodes.at[k], &x)) continue;
+      x.order = all.n;
+      vec_push(c->scratch, &all, x);
+    }
+  if (all.n) qsort(all.at, all.n, sizeof *all.at, by_gain);
+  for (size_t i = 0; i < all.n; i++) {
+    Candidate *x = &all.at[i];
+    if (x->bytes > left) continue;
+    left -= x->bytes;
+    x->n->kernel = x->n->op == OP_LINEAR ? "linear_code" : "conv2d_code";
+    x->n->tile[0] = x->n->tile[1] = 0;
+  }
+}
