@@ -96,7 +96,7 @@ for why in 'bsr +2x1 blocks 25.0 % full: table of blocks' \
   'csr +density 30.0 %: table of single values' \
   'dense +density 80.0 %: dense is faster' 'dense +no zeros: dense'; do
   expect "why-$why" 0 "conv2d_$why" "$TAMIS" show why.tam $R --recipe=slim \
-    --stats
+    --code-budget=0 --stats
 done
 expect deps 0 '' "$TAMIS" build m.tam $R -MD -MF m.d -o libm.so
 expect deps-text 0 'm.tam' cat m.d

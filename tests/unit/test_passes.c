@@ -366,10 +366,29 @@ static void formats_by_density(void **state) {
   assert_int_equal(format_of(OP_LINEAR, 0, 0, 0), 4);
   assert_int_equal(format_of(OP_LINEAR, 200, -1, -1), 0);
   assert_int_equal(format_of(OP_LINEAR, 100, 180, 400), 2);
-  /* Many rows of x let a dense product reach its peak. */
   assert_int_equal(format_of_rows(1, 250), 4);
-  assert_int_equal(format_of_rows(128, 250), 0);
-  assert_int_equal(format_of_rows(128, 100), 4);
+  assert_int_equal(format_of_rows(128, 250), 4);
+  assert_int_equal(format_of_rows(128, 800), 0);
+  /* A few rows leave lanes of a plane idle. */
+  assert_false(tokens_pay(0, 16, 1));
+  assert_false(tokens_pay(1, 16, 1));
+  assert_false(tokens_pay(2, 8, 4));
+  assert_true(tokens_pay(8, 8, 4));
+  assert_true(tokens_pay(128, 16, 1));
+}
+
+/* Code gains where many vectors run it, and loses beyond the caches. */
+static void code_times(void **state) {
+  (void)state;
+  CodeWork w = {16, 6554, 2400, 0, 256, 256, 1, 49, 0};
+  double many = code_time(&w) / 49;
+  assert_true(code_size(&w) > 60000 && code_size(&w) < 100000);
+  w.vectors = 2;
+  assert_true(code_time(&w) / 2 > 1.3 * many);
+  w = (CodeWork){16, 104858, 35000, 0, 1024, 1024, 1, 4, 0};
+  double large = code_time(&w) / 104858;
+  w = (CodeWork){16, 52429, 17500, 0, 512, 1024, 1, 4, 0};
+  assert_true(large > 1.2 * code_time(&w) / 52429);
 }
 
 int main(void) {
@@ -377,6 +396,7 @@ int main(void) {
     cmocka_unit_test(tiles_fit),
     cmocka_unit_test(table_tiles_fit),
     cmocka_unit_test(table_tiles_near),
+    cmocka_unit_test(code_times),
     cmocka_unit_test(formats_by_density),
     cmocka_unit_test(trainable_stays),
     cmocka_unit_test(random_graphs),
