@@ -224,6 +224,13 @@ static void emit_computed(Gen *g, const Linear *l) {
 
 void emit_linear_dense(Gen *g, const Node *n) {
   Linear l = { 0 };
+  int64_t plane;
+  if (type_is_tokens(&n->type, &plane)) {
+    Conv cv;
+    conv_init_tokens(g, n, &cv);
+    conv_emit_dense(g, &cv);
+    return;
+  }
   int lanes = g->t->lanes;
   bool many = type_elems(&n->type) > n->type.dim[n->type.rank - 1];
   int rows = g->t->vregs >= 32 ? 9 : 6;   /* with 3 or 2 vectors */

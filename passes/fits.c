@@ -98,7 +98,7 @@ static bool reads_rows(const Node *n, int k) {
 
 static bool writes_rows(const Node *n) {
   if (n->op == OP_LINEAR)
-    return !(n->in[1]->type.sparse && linear_on_tokens(n));
+    return n->in[1]->op != OP_PARAM || !linear_on_tokens(n);
   return reads_rows(n, 0) || n->op == OP_MASK || n->op == OP_RANDOM ||
          node_is_leaf(n);
 }

@@ -3,8 +3,8 @@
 # that all ways to emit it give one result.
 . "$SRCDIR/tests/cli/lib.sh"
 cat >net.tam <<'EON'
-model net(x: f32[1,32,20,20], t: f32[1,33,64])
-    -> y: f32[1,48,20,20], z: f32[1,24,18,18], u: f32[1,33,80] {
+model net(x: f32[1,32,20,20], t: f32[1,129,64])
+    -> y: f32[1,48,20,20], z: f32[1,24,18,18], u: f32[1,129,80] {
   a = x |> conv(64, k=3, pad=1) as a |> relu6;
   b = a |> conv(48, bias=true) as b;
   y = (b + (a |> conv(48) as c)) |> gelu;
@@ -13,6 +13,7 @@ model net(x: f32[1,32,20,20], t: f32[1,33,64])
 }
 recipe p for net { prune ** with sparsity=0.7; }
 recipe q for net { prune ** with sparsity=0.95; }
+recipe r for net { prune ** with sparsity=0.4; }
 EON
 net="net.tam --random-weights=1 --recipe=p"
 kernels() {   # of the listing, one a line
@@ -36,6 +37,11 @@ v4="--target=x86_64-linux-gnu --cpu=x86-64-v4"
     --code-budget=60k
   kernels >kernels.txt
   expect "part of it" 0 '_code"' cat kernels.txt
+  # What was to be code, and is too large for the budget, is dense again.
+  expect "40 % zeros" 0 '_code"' "$TAMIS" show net.tam --random-weights=1 \
+    --recipe=r $v4 --after=select
+  expect "40 % zeros, no budget" 0 'dense is faster' "$TAMIS" show net.tam \
+    --random-weights=1 --recipe=r $v4 --code-budget=1 --stats
   for b in x 1.5M -1 '' 9999999999999; do
     expect "budget '$b'" 2 'expected a number of bytes' "$TAMIS" show $net \
       $v4 "--code-budget=$b"
@@ -51,7 +57,7 @@ v4="--target=x86_64-linux-gnu --cpu=x86-64-v4"
   fi
   if grep -q avx512dq /proc/cpuinfo 2>/dev/null &&
     grep -q avx512vl /proc/cpuinfo; then
-    for recipe in p q; do
+    for recipe in p q r; do
       expect "native $recipe" 0 'all within tolerance' "$TAMIS" check net.tam \
         --random-weights=1 --recipe=$recipe --cpu=x86-64-v4 --rtol=1e-5
     done
