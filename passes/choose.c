@@ -24,7 +24,7 @@ typedef enum { POINTWISE, SPATIAL, VECTOR, MATRIX } Kind;
 static const double costs[][2][BLOCK_HEIGHTS] = {
   [POINTWISE] = {{1.45, 1.1, 1.05}, {1.65, 1.2, 1.1}},
   [SPATIAL] = {{1.6, 1.1, 0.95}, {2.3, 1.4, 1.0}},
-  [VECTOR] = {{8.0, 4.2, 2.2}, {8.0, 4.2, 2.2}},
+  [VECTOR] = {{8.0, 4.2, 2.2}, {2.6, 4.2, 2.2}},
   [MATRIX] = {{13.0, 6.5, 3.5}, {21.0, 12.0, 6.0}},
 };
 /* The same of code for the pattern; select looks again at what it takes. */

@@ -70,6 +70,8 @@ static bool weight_fits(const Node *n, Text *why) {
     return misfit(why, "expected a param as weight");
   if (code && n->op == OP_LINEAR && !linear_on_tokens(n))
     return misfit(why, "expected planes of tokens");
+  if (strcmp(suffix, "perm") == 0 && (w->op != OP_PARAM || n->type.layout))
+    return misfit(why, "expected a param as weight, and rows");
   if (s && (strcmp(suffix, "plain") == 0 || strcmp(suffix, "depthwise") == 0))
     return misfit(why, "expected a dense weight");
   return tile_fits(n, 1, why);

@@ -122,11 +122,22 @@ static void select_conv(Arena *a, const Target *t, Node *n) {
   }
 }
 
+/* Outputs in lanes, a byte for a column: x is dense along K, and a group of
+ * outputs has something to share. */
+static bool perm_takes(const Target *t, const Node *n) {
+  const Node *b = node_in(n, 2);
+  const Type *x = &n->in[0]->type;
+  return t->lanes == 16 && strcmp(t->arch, "x86_64") == 0 && !x->layout &&
+         !n->type.layout && n->type.dim[n->type.rank - 1] >= t->lanes &&
+         (!b || b->op == OP_PARAM);
+}
+
 static void select_linear(Arena *a, const Target *t, Node *n) {
   const Sparse *w = n->in[1]->type.sparse;
   bool tokens = linear_on_tokens(n);
   n->kernel = !w ? "linear_dense"
-                 : sparse_height(w) > 1 ? "linear_bsr" : "linear_csr";
+                 : sparse_height(w) > 1 ? "linear_bsr"
+                 : perm_takes(t, n) ? "linear_perm" : "linear_csr";
   if (!tokens || n->in[1]->op != OP_PARAM) return;
   Cover cover = token_cover(t, n);
   if (w) {

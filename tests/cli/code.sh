@@ -3,12 +3,13 @@
 # that all ways to emit it give one result.
 . "$SRCDIR/tests/cli/lib.sh"
 cat >net.tam <<'EON'
-model net(x: f32[1,32,20,20], t: f32[1,129,64])
-    -> y: f32[1,48,20,20], z: f32[1,24,18,18], u: f32[1,129,80] {
+model net(x: f32[1,32,20,20], t: f32[1,129,64], v: f32[1,100])
+    -> w: f32[1,40], y: f32[1,48,20,20], z: f32[1,24,18,18], u: f32[1,129,80] {
   a = x |> conv(64, k=3, pad=1) as a |> relu6;
   b = a |> conv(48, bias=true) as b;
   y = (b + (a |> conv(48) as c)) |> gelu;
   z = a |> conv(24, k=3) as d |> relu;
+  w = (v |> linear(130) as g |> relu |> linear(40) as h) |> tanh;
   u = (t |> linear(96) as e |> relu |> linear(80) as f) |> silu;
 }
 recipe p for net { prune ** with sparsity=0.7; }
@@ -27,6 +28,7 @@ v4="--target=x86_64-linux-gnu --cpu=x86-64-v4"
   kernels >kernels.txt
   expect "convolutions" 0 '3 kernel="conv2d_code"' cat kernels.txt
   expect "linear layers" 0 '2 kernel="linear_code"' cat kernels.txt
+  expect "of one row" 0 '2 kernel="linear_perm"' cat kernels.txt
   # Planes of another pitch are no line.
   expect "a table" 0 '1 kernel="conv2d_csr"' cat kernels.txt
   for o in --code-budget=0 -O0 -Os --cpu=x86-64-v3; do
