@@ -44,6 +44,20 @@ v4="--target=x86_64-linux-gnu --cpu=x86-64-v4"
     --recipe=r $v4 --after=select
   expect "40 % zeros, no budget" 0 'dense is faster' "$TAMIS" show net.tam \
     --random-weights=1 --recipe=r $v4 --code-budget=1 --stats
+  # A dump says what was chosen; building it needs no option again.
+  "$TAMIS" show $net $v4 --after=layout --code-budget=60k -o some.tam
+  expect "a budget in a dump" 0 'code_budget=61440' cat some.tam
+  for o in --code-budget=60k --code-budget=61440 -O2; do
+    expect "the dump with $o" 0 '' "$TAMIS" show some.tam --after=select $o
+    kernels >again.txt
+    "$TAMIS" show $net $v4 --after=select --code-budget=60k >got.txt
+    kernels >kernels.txt
+    same "kernels with $o" again.txt kernels.txt
+  done
+  expect "another budget" 2 'contradicts' "$TAMIS" show some.tam \
+    --after=select --code-budget=4M
+  expect "none in a dump" 0 'code_budget=0' "$TAMIS" show $net $v4 \
+    --after=layout --code-budget=0
   for b in x 1.5M -1 '' 9999999999999; do
     expect "budget '$b'" 2 'expected a number of bytes' "$TAMIS" show $net \
       $v4 "--code-budget=$b"
