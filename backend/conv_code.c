@@ -157,7 +157,7 @@ static void asm_call(Gen *g, const Text *code, const Operands *o) {
   Text bound = {0};
   for (int i = 0; i < COUNT; i++) types[i] = g->ptr;
   LLVMTypeRef type = LLVMFunctionType(g->ptr, types, COUNT, false);
-  text_puts(&bound, "=r,r,r,r,r,r,0,~{memory},~{k1}");
+  text_puts(&bound, "=r,r,r,r,r,r,0,~{memory},~{flags},~{k1}");
   for (int i = 0; i < 32; i++) text_printf(&bound, ",~{zmm%d}", i);
   Val a = LLVMGetInlineAsm(type, code->s, code->n, bound.s, bound.n, true,
                            false, LLVMInlineAsmDialectATT, false);

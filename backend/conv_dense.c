@@ -171,23 +171,28 @@ static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
   }
 }
 
+void conv_emit_dense(Gen *g, const Conv *cv) {
+  const Node *n = cv->n;
+  Dense d = { .cv = cv };
+  int rows = n->tile[0] > 0 ? n->tile[0] : 4;
+  d.tile = n->tile[1] > 0 ? n->tile[1] : 2;
+  d.panels = panels_cut(cv->og, rows);
+  d.weights = pack_weights(g, &d);
+  if (cv->kh * cv->kw > 1) d.taps = pack_taps(g, cv);
+  d.nvectors = conv_vectors(g, cv, d.vectors);
+  /* With panels outside, y is written plane by plane and the weights are
+   * read once; with tiles outside, x is read once. */
+  int64_t xbytes = 4 * cv->c * cv->xs[1];
+  int64_t wbytes = 4 * cv->o * cv->cg * cv->kh * cv->kw;
+  d.panel_outer = xbytes > NEAR_BYTES &&
+                  (wbytes > xbytes ||
+                   (cv->og >= MANY_PLANES && xbytes <= CACHE_BYTES));
+  conv_clear(g, cv);
+  conv_images(g, cv, emit_image, &d);
+}
+
 void emit_conv2d_dense(Gen *g, const Node *n) {
   Conv cv;
   conv_init(g, n, &cv);
-  Dense d = { .cv = &cv };
-  int rows = n->tile[0] > 0 ? n->tile[0] : 4;
-  d.tile = n->tile[1] > 0 ? n->tile[1] : 2;
-  d.panels = panels_cut(cv.og, rows);
-  d.weights = pack_weights(g, &d);
-  if (cv.kh * cv.kw > 1) d.taps = pack_taps(g, &cv);
-  d.nvectors = conv_vectors(g, &cv, d.vectors);
-  /* With panels outside, y is written plane by plane and the weights are
-   * read once; with tiles outside, x is read once. */
-  int64_t xbytes = 4 * cv.c * cv.xs[1];
-  int64_t wbytes = 4 * cv.o * cv.cg * cv.kh * cv.kw;
-  d.panel_outer = xbytes > NEAR_BYTES &&
-                  (wbytes > xbytes ||
-                   (cv.og >= MANY_PLANES && xbytes <= CACHE_BYTES));
-  conv_clear(g, &cv);
-  conv_images(g, &cv, emit_image, &d);
+  conv_emit_dense(g, &cv);
 }

@@ -9,14 +9,7 @@
  * is one vector of 4 lanes, again several blocks side by side.  With many
  * rows x and y lie as planes of tokens (layout_tokens), and the kernel is
  * that of a 1x1 convolution. */
-#include "backend/tiles.h"
-
-typedef struct Linear {
-  const Node *n, *x, *w, *b, *r;
-  int64_t rows, k, m;
-  int64_t xrow, xk, yrow, rrow;    /* strides in elements */
-  int block;                       /* rows of x a tile */
-} Linear;
+#include "backend/linear.h"
 
 /* Stride of the leading dimensions taken as one; ensures that they lie like
  * that. */
@@ -34,7 +27,7 @@ static int64_t row_stride(const Node *n, int64_t *last) {
   return stride;
 }
 
-static void linear_init(const Node *n, Linear *l, int block) {
+void linear_init(const Node *n, Linear *l, int block) {
   int64_t last;
   l->n = n;
   l->x = n->in[0];
@@ -52,15 +45,7 @@ static void linear_init(const Node *n, Linear *l, int block) {
   l->block = (int)(l->rows < block ? l->rows : block);
 }
 
-/* Addresses of the rows of a block. */
-typedef struct Rows { Val x, y, r; int n; } Rows;
-
-typedef void RowsBody(Gen *g, const Linear *l, const void *ctx,
-                      const Rows *rows);
-
-/* Run the body for all rows of x, l->block at a time. */
-static void each_rows(Gen *g, const Linear *l, RowsBody *body,
-                      const void *ctx) {
+void linear_rows(Gen *g, const Linear *l, RowsBody *body, const void *ctx) {
   int64_t whole = l->rows / l->block * l->block;
   Val x = value_ptr(g, l->x), y = value_ptr(g, l->n);
   Val r = l->r ? value_ptr(g, l->r) : NULL;
@@ -191,7 +176,7 @@ static void emit_panels(Gen *g, const Linear *l, Panel *p) {
   DenseCtx d = { p, NULL, NULL };
   d.w = addr_at(g, blob_ptr(g, p->weights), loop.iv, 4 * width * l->k);
   d.out = add64(g, mul64(g, loop.iv, width), k64(g, p->first));
-  each_rows(g, l, dense_rows, &d);
+  linear_rows(g, l, dense_rows, &d);
   loop_end(g, &loop);
 }
 
@@ -224,6 +209,13 @@ static void emit_computed(Gen *g, const Linear *l) {
 
 void emit_linear_dense(Gen *g, const Node *n) {
   Linear l = { 0 };
+  int64_t plane;
+  if (type_is_tokens(&n->type, &plane)) {
+    Conv cv;
+    conv_init_tokens(g, n, &cv);
+    conv_emit_dense(g, &cv);
+    return;
+  }
   int lanes = g->t->lanes;
   bool many = type_elems(&n->type) > n->type.dim[n->type.rank - 1];
   int rows = g->t->vregs >= 32 ? 9 : 6;   /* with 3 or 2 vectors */
@@ -342,7 +334,7 @@ static void emit_sparse(Gen *g, const Node *n, int r) {
   int rows = g->t->vregs >= 32 ? 12 : 8;
   linear_init(n, &l, n->tile[0] > 0 ? n->tile[0] : rows);
   Table t = table_pack(g, operand_values(g, l.w), 1, l.m, l.k, r, 1);
-  each_rows(g, &l, sparse_rows, &t);
+  linear_rows(g, &l, sparse_rows, &t);
 }
 
 void emit_linear_bsr(Gen *g, const Node *n) {

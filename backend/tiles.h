@@ -77,7 +77,8 @@ Panels panels_cut(int64_t rows, int most);
 typedef void ImageBody(Gen *g, void *ctx, Val x, Val y, Val r);
 void conv_images(Gen *g, const Conv *cv, ImageBody *body, void *ctx);
 
-/* The convolution, by a table of blocks of `height` rows. */
+/* The convolution, dense; by a table of blocks of `height` rows. */
+void conv_emit_dense(Gen *g, const Conv *cv);
 void conv_emit_table(Gen *g, const Conv *cv, int height);
 /* The same as code for the pattern. */
 void conv_emit_code(Gen *g, const Conv *cv);

@@ -118,7 +118,8 @@ static void linear_build(Layer *l, int zeros, int block) {
 
 static void layer_build(Layer *l, const Target *t, const Options *o) {
   bool code = strstr(l->kernel, "code") != NULL;
-  bool sparse = strstr(l->kernel, "sr") || code;
+  bool perm = strstr(l->kernel, "perm") != NULL;
+  bool sparse = strstr(l->kernel, "sr") || code || perm;
   int block = strstr(l->kernel, "bsr") ? o->block : 1;
   int drawn = o->drawn ? o->drawn : block;
   l->m = module_new("bench");
@@ -129,7 +130,7 @@ static void layer_build(Layer *l, const Target *t, const Options *o) {
     linear_build(l, sparse ? o->zeros : 0, drawn);
   func_output(l->m, l->f, "y", l->y);
   if (sparse) sparse_pack(l->m, l->y->in[1]->param, block, 1);
-  if (l->y->op == OP_LINEAR && (code || linear_takes_tokens(l->y, t->lanes)))
+  if (l->y->op == OP_LINEAR && (code || (!perm && linear_takes_tokens(l->y, t->lanes))))
     for (int i = 0; i < 2; i++) {
       Node *n = i ? l->y : l->y->in[0];
       n->type.layout = layout_tokens(l->m->arena, &n->type, t->lanes);
@@ -157,9 +158,9 @@ static int kernels_of(const Shape *s, const char *const **out) {
                                       "conv2d_csr", "conv2d_code" };
   static const char *const depth[] = { "conv2d_depthwise" };
   static const char *const lin[] = { "linear_dense", "linear_bsr",
-                                     "linear_csr", "linear_code" };
+                                     "linear_csr", "linear_code", "linear_perm" };
   *out = strcmp(s->op, "linear") == 0 ? lin : s->groups > 1 ? depth : conv;
-  return *out == depth ? 1 : 4;
+  return *out == depth ? 1 : *out == lin ? 5 : 4;
 }
 
 /* ---- timing ---------------------------------------------------------- */

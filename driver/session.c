@@ -69,6 +69,22 @@ static bool dump_options(Session *s) {
   return ok;
 }
 
+/* --code-budget, into the module; a dump's first line may say it too. */
+static bool set_budget(Session *s) {
+  const char *given = s->o->code_budget;
+  int64_t *in = &s->module->dump.code_budget, bytes;
+  if (!given) return true;
+  if (!option_bytes(s->diags, "--code-budget", given, &bytes)) return false;
+  if (bytes == 0) bytes = -1;
+  if (*in && *in != bytes)
+    return diag_error_at(s->diags, EXIT_USAGE, "--code-budget",
+                         "'%s' contradicts the dump %s, whose first line "
+                         "says code_budget=%lld", given, s->o->file,
+                         *in < 0 ? 0 : (long long)*in);
+  *in = bytes;
+  return true;
+}
+
 /* What the user chose stands in every dump, so that building it needs no
  * option again; what was left open stands there once a pass has used it. */
 static void record_choices(Session *s) {
@@ -113,7 +129,7 @@ bool session_load(Session *s) {
                          "expected a .tam, found a built object");
   s->module = tam_load(s->diags, s->o->file, &l);
   if (!s->module) return false;
-  return dump_options(s) && set_target(s);
+  return dump_options(s) && set_budget(s) && set_target(s);
 }
 
 /* A copy of a module through its text, which t takes; NULL after an error. */
@@ -177,14 +193,8 @@ static bool after_pass(void *ctx, const char *pass, Module **m,
 }
 
 bool session_compile(Session *s) {
-  int64_t budget = 0;
-  if (s->o->code_budget) {
-    if (!option_bytes(s->diags, "--code-budget", s->o->code_budget, &budget))
-      return false;
-    if (budget == 0) budget = -1;
-  }
   PipelineOpts p = {
-    .code_budget = budget,
+    .code_budget = s->module->dump.code_budget,
     .target = &s->target, .sparsity_off = s->sparsity_off, .opt = s->opt,
     .stop_after = s->stop_after, .stop_before = s->stop_before,
     .after = after_pass, .ctx = s,

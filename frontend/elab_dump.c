@@ -26,12 +26,13 @@ static bool dump_number(Elab *e, const Arg *arg, int64_t hi, int64_t *out) {
 
 static bool dump_arg(Elab *e, const Arg *arg, DumpInfo *d) {
   static const char *const names[] = {
-    "after", "target", "cpu", "features", "sparsity", "opt", "arena"
+    "after", "target", "cpu", "features", "sparsity", "opt", "arena",
+    "code_budget"
   };
   const char **const words[] = {
     &d->after, &d->target, &d->cpu, &d->features, &d->sparsity
   };
-  enum { WORDS = 5, OPT = 5, COUNT = 7 };
+  enum { WORDS = 5, OPT = 5, ARENA = 6, COUNT = 8 };
   int64_t v;
   int k = 0;
   while (k < COUNT && strcmp(names[k], arg->name.s))
@@ -49,8 +50,10 @@ static bool dump_arg(Elab *e, const Arg *arg, DumpInfo *d) {
     return false;
   if (k == OPT)
     d->opt = (int)v;
-  else
+  else if (k == ARENA)
     d->arena_bytes = v;
+  else
+    d->code_budget = v ? v : -1;
   return true;
 }
 

@@ -265,6 +265,7 @@ typedef struct DumpInfo {
   const char *target, *cpu, *features;
   int opt;              /* -O level, 4 = s, -1: not said */
   const char *sparsity; /* "auto" or "off" */
+  int64_t code_budget;  /* bytes of code for patterns; 0: not said, -1: none */
   int64_t arena_bytes;  /* known after plan, else 0 */
 } DumpInfo;
 

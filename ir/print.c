@@ -182,6 +182,9 @@ static void dump_print(Text *out, const DumpInfo *d) {
     text_puts(out, ", sparsity=");
     text_quote(out, d->sparsity);
   }
+  if (d->code_budget)
+    text_printf(out, ", code_budget=%lld",
+                d->code_budget < 0 ? 0 : (long long)d->code_budget);
   if (d->arena_bytes)
     text_printf(out, ", arena=%lld", (long long)d->arena_bytes);
   text_puts(out, ";\n");

@@ -70,6 +70,8 @@ static bool weight_fits(const Node *n, Text *why) {
     return misfit(why, "expected a param as weight");
   if (code && n->op == OP_LINEAR && !linear_on_tokens(n))
     return misfit(why, "expected planes of tokens");
+  if (strcmp(suffix, "perm") == 0 && (w->op != OP_PARAM || n->type.layout))
+    return misfit(why, "expected a param as weight, and rows");
   if (s && (strcmp(suffix, "plain") == 0 || strcmp(suffix, "depthwise") == 0))
     return misfit(why, "expected a dense weight");
   return tile_fits(n, 1, why);
@@ -98,7 +100,7 @@ static bool reads_rows(const Node *n, int k) {
 
 static bool writes_rows(const Node *n) {
   if (n->op == OP_LINEAR)
-    return !(n->in[1]->type.sparse && linear_on_tokens(n));
+    return n->in[1]->op != OP_PARAM || !linear_on_tokens(n);
   return reads_rows(n, 0) || n->op == OP_MASK || n->op == OP_RANDOM ||
          node_is_leaf(n);
 }

@@ -168,6 +168,7 @@ typedef struct Weight {
   Op op;
   int64_t taps, rows;
   int lanes;
+  bool code;     /* the target takes code for patterns */
   int64_t all, stored[BLOCK_HEIGHTS];
 } Weight;
 /* Rows of a block of the fastest format, 0: dense. */
@@ -201,13 +202,18 @@ typedef struct CodeWork {
   int64_t products, columns, across, rows, channels, taps, vectors, span;
 } CodeWork;
 double code_time(const CodeWork *w);
+/* The time of a dense product of the same size. */
+double dense_time(const TableWork *w);
 int64_t code_size(const CodeWork *w);
 
 /* select.c: what a table of the node's sparse weight would sum; false when
  * the node has no such kernel.  *flat: its vectors are one line. */
 bool node_table(Arena *scratch, const Target *t, const Node *n,
                 TableWork *work, bool *flat);
-/* patterns.c: tables of single values become code while the budget lasts. */
+/* patterns.c: tables of single values become code while the budget lasts,
+ * and what is no faster than dense is dense again. */
 void patterns_select(PassCtx *c);
+/* Does the target take such code, and is there a budget? */
+bool patterns_taken(const PassCtx *c);
 
 #endif

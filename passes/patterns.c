@@ -1,11 +1,13 @@
 /* patterns.c - which tables of single values become code for their pattern:
- * those that gain most for their bytes, while the budget lasts.
+ * those that gain most for their bytes, while the budget lasts.  A table that
+ * was only made for that and did not get its code is dense again.
  *
  * Code that falls out of the caches is slower than a table: one call after
  * it reads it at the pace of memory.  So the code of the whole module is
  * bounded, and layers whose vectors are many, which run each block of code
  * most often, come first.
  * source     times and sizes: choose.c */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,9 +15,10 @@
 
 typedef struct Candidate {
   Node *n;
-  double saving;         /* half cycles */
-  int64_t bytes;
-  size_t order;          /* of functions and nodes */
+  double dense, table, code;   /* times in half cycles */
+  int64_t bytes;               /* of code */
+  bool can;                    /* code takes it */
+  size_t order;                /* of functions and nodes */
 } Candidate;
 
 /* Does any of `rows` rows use column k? */
@@ -53,22 +56,27 @@ static bool candidate(PassCtx *c, Node *n, Candidate *to) {
   int tile[2];
   const Node *b = node_in(n, 2);
   if (!node_table(c->scratch, c->target, n, &table, &flat)) return false;
-  if (!flat || table.height > 1 || (b && b->op != OP_PARAM)) return false;
   const float *w = param_values(c->m, n->in[1]->param);
-  if (!w || !table.units) return false;
-  CodeWork code = code_work(c->target, n, w, &table);
+  if (table.height > 1 || !table.units || !w) return false;
   /* Most taps read x over the end of a line. */
-  if (n->op == OP_CONV2D && table.taps > 1) table.xloads = 2;
-  double time = table_tile(&table, c->target->vregs, tile);
-  *to = (Candidate){.n = n, .saving = time - code_time(&code)};
+  if (table.taps > 1) table.xloads = 2;
+  CodeWork code = code_work(c->target, n, w, &table);
+  *to = (Candidate){.n = n, .dense = dense_time(&table)};
+  to->table = table_tile(&table, c->target->vregs, tile);
+  to->code = code_time(&code);
   to->bytes = code_size(&code);
-  /* Times of both are known to a tenth. */
-  return to->saving > time / 10;
+  to->can = flat && (!b || b->op == OP_PARAM);
+  return true;
+}
+
+static double without(const Candidate *c) {
+  return fmin(c->dense, c->table);
 }
 
 static int by_gain(const void *pa, const void *pb) {
   const Candidate *a = pa, *b = pb;
-  double x = a->saving * (double)b->bytes, y = b->saving * (double)a->bytes;
+  double x = (without(a) - a->code) * (double)b->bytes;
+  double y = (without(b) - b->code) * (double)a->bytes;
   if (x != y) return x > y ? -1 : 1;
   return a->order < b->order ? -1 : a->order > b->order;
 }
@@ -82,6 +90,36 @@ static int64_t budget_of(const PassCtx *c) {
   return own > 0 ? own : own < 0 ? 0 : 4 << 20;
 }
 
+bool patterns_taken(const PassCtx *c) {
+  return budget_of(c) > 0;
+}
+
+/* How many nodes use a weight. */
+static int weight_uses(const Module *m, const Param *p) {
+  int uses = 0;
+  for (size_t i = 0; i < m->funcs.n; i++)
+    for (size_t k = 0; k < m->funcs.at[i]->nodes.n; k++) {
+      const Node *n = m->funcs.at[i]->nodes.at[k];
+      for (int o = 0; o < n->nin; o++)
+        uses += n->in[o] && n->in[o]->param == p;
+    }
+  return uses;
+}
+
+/* Times are known to a tenth: what stays as it is has that advantage. */
+static void pattern_take(PassCtx *c, const Candidate *x, int64_t *left) {
+  Node *n = x->n;
+  Param *p = n->in[1]->param;
+  if (x->can && x->bytes <= *left && x->code < 0.9 * without(x)) {
+    *left -= x->bytes;
+    n->kernel = n->op == OP_LINEAR ? "linear_code" : "conv2d_code";
+    n->tile[0] = n->tile[1] = 0;
+  } else if (x->table > 0.9 * x->dense && weight_uses(c->m, p) == 1) {
+    sparse_unpack(c->m, p);
+    node_select(c->scratch, c->target, n);
+  }
+}
+
 void patterns_select(PassCtx *c) {
   Vec(Candidate) all = {0};
   int64_t left = budget_of(c);
@@ -93,11 +131,5 @@ void patterns_select(PassCtx *c) {
       vec_push(c->scratch, &all, x);
     }
   if (all.n) qsort(all.at, all.n, sizeof *all.at, by_gain);
-  for (size_t i = 0; i < all.n; i++) {
-    Candidate *x = &all.at[i];
-    if (x->bytes > left) continue;
-    left -= x->bytes;
-    x->n->kernel = x->n->op == OP_LINEAR ? "linear_code" : "conv2d_code";
-    x->n->tile[0] = x->n->tile[1] = 0;
-  }
+  for (size_t i = 0; i < all.n; i++) pattern_take(c, &all.at[i], &left);
 }

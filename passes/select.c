@@ -1,8 +1,9 @@
 /* select.c - the kernel of each node, its tile, and why.
  *
  * requires   layouts and sparse formats are set
- * preserves  everything but kernel and tile (the reason, node->why, is made
- *            from types and values, so a resumed dump has it too)
+ * preserves  everything but kernel and tile, and weights that turn out
+ *            faster dense (the reason, node->why, is made from types and
+ *            values, so a resumed dump has it too)
  * before     y = conv2d(p, w);              (w: <bsr 4x1, nnz=308, ...>)
  * after      y = conv2d(p, w, kernel="conv2d_bsr", tile=4x4);
  * source     ir/kernels.def; tiles: choose.c */
@@ -121,15 +122,29 @@ static void select_conv(Arena *a, const Target *t, Node *n) {
   }
 }
 
+/* Outputs in lanes, a byte for a column: x is dense along K, and a group of
+ * outputs has something to share. */
+static bool perm_takes(const Target *t, const Node *n) {
+  const Node *b = node_in(n, 2);
+  const Type *x = &n->in[0]->type;
+  return t->lanes == 16 && strcmp(t->arch, "x86_64") == 0 && !x->layout &&
+         !n->type.layout && n->type.dim[n->type.rank - 1] >= t->lanes &&
+         (!b || b->op == OP_PARAM);
+}
+
 static void select_linear(Arena *a, const Target *t, Node *n) {
   const Sparse *w = n->in[1]->type.sparse;
-  if (!w) {
-    n->kernel = "linear_dense";
-  } else if (linear_on_tokens(n)) {
-    Cover cover = token_cover(t, n);
+  bool tokens = linear_on_tokens(n);
+  n->kernel = !w ? "linear_dense"
+                 : sparse_height(w) > 1 ? "linear_bsr"
+                 : perm_takes(t, n) ? "linear_perm" : "linear_csr";
+  if (!tokens || n->in[1]->op != OP_PARAM) return;
+  Cover cover = token_cover(t, n);
+  if (w) {
     table_select(a, t, n, &cover);
   } else {
-    n->kernel = sparse_height(w) > 1 ? "linear_bsr" : "linear_csr";
+    TileWork work = {n->in[1]->type.dim[0], cover.vectors, cover.xloads};
+    tile_choose(&work, t->vregs, n->tile);
   }
 }
 

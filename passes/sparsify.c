@@ -69,7 +69,10 @@ static void weight_pack(PassCtx *c, const Use *u, Param *p) {
   const float *v = param_values(c->m, p);
   const Type *t = &p->type;
   if (!v || t->sparse || type_elems(t) <= 0 || !sparse_fits(t, 1, 1)) return;
-  Weight w = {u->op, 1, u->rows, c->target->lanes, type_elems(t), {0}};
+  Weight w = {.op = u->op, .taps = 1, .rows = u->rows};
+  w.lanes = c->target->lanes;
+  w.code = patterns_taken(c);
+  w.all = type_elems(t);
   for (int i = 2; i < t->rank; i++) w.taps *= t->dim[i];
   for (int i = 0; i < BLOCK_HEIGHTS; i++) {
     int h = block_heights[i];

@@ -347,7 +347,8 @@ static int block_pick(const char *kernel) {
 
 /* The weight of a sparse kernel, with zeros in blocks or without order. */
 static Node *weight_node(Case *c, Type t, int block) {
-  bool sparse = strstr(c->kernel, "sr") || strstr(c->kernel, "code");
+  bool sparse = strstr(c->kernel, "sr") || strstr(c->kernel, "code") ||
+                strstr(c->kernel, "perm");
   Node *w = param_node(c, "w", t, density_pick(), chance(70) ? block : 1);
   if (sparse) sparse_pack(c->m, w->param, block, 1);
   return w;
@@ -424,7 +425,8 @@ static void linear_check(Case *c, const float *before) {
 static void linear_tokens(Case *c, int lanes) {
   Node *all[] = { c->x, c->y, c->r };
   bool code = strstr(c->kernel, "code") != NULL;
-  bool whole = c->w->type.sparse && (code || chance(80));
+  bool perm = strstr(c->kernel, "perm") != NULL;
+  bool whole = c->w->type.sparse && !perm && (code || chance(80));
   for (int i = 0; i < (whole ? 3 : 1); i++)
     if (all[i])
       all[i]->type.layout = layout_tokens(c->m->arena, &all[i]->type, lanes);
@@ -536,6 +538,11 @@ static void test_bsr(void **state) {
   run_cases(conv_case, "conv2d_bsr", 60);
 }
 
+static void test_perm(void **state) {
+  (void)state;
+  run_cases(linear_case, "linear_perm", 60);
+}
+
 static void test_code(void **state) {
   (void)state;
   run_cases(conv_case, "conv2d_code", 60);
@@ -594,7 +601,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_dense), cmocka_unit_test(test_depthwise),
     cmocka_unit_test(test_bsr), cmocka_unit_test(test_csr),
-    cmocka_unit_test(test_code),
+    cmocka_unit_test(test_code), cmocka_unit_test(test_perm),
     cmocka_unit_test(test_infinity), cmocka_unit_test(test_linear),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -345,12 +345,12 @@ static void table_tiles_near(void **state) {
 
 /* A weight of 1000 values, so many of them in blocks of 1, 2 and 4 rows. */
 static int format_of(Op op, int64_t one, int64_t two, int64_t four) {
-  Weight w = {op, 1, 1, 8, 1000, {one, two, four}};
+  Weight w = {op, 1, 1, 8, false, 1000, {one, two, four}};
   return format_choose(&w);
 }
 
 static int format_of_rows(int64_t rows, int64_t stored) {
-  Weight w = {OP_LINEAR, 1, rows, 8, 1000, {stored, stored, stored}};
+  Weight w = {OP_LINEAR, 1, rows, 8, false, 1000, {stored, stored, stored}};
   return format_choose(&w);
 }
 
@@ -369,6 +369,11 @@ static void formats_by_density(void **state) {
   assert_int_equal(format_of_rows(1, 250), 4);
   assert_int_equal(format_of_rows(128, 250), 4);
   assert_int_equal(format_of_rows(128, 800), 0);
+  /* Single values pay sooner where they may become code. */
+  Weight w = {OP_CONV2D, 1, 0, 16, false, 1000, {600, -1, -1}};
+  assert_int_equal(format_choose(&w), 0);
+  w.code = true;
+  assert_int_equal(format_choose(&w), 1);
   /* A few rows leave lanes of a plane idle. */
   assert_false(tokens_pay(0, 16, 1));
   assert_false(tokens_pay(1, 16, 1));

@@ -1,0 +1,276 @@
+/* linear_perm.c - linear_perm: y = x w' for a few rows of x and unstructured
+ * weights, with AVX-512's permutations.
+ *
+ * Sixteen outputs lie in the lanes of a vector.  A chunk of 64 columns of x
+ * is in four registers; a step takes one nonzero of each of the outputs in
+ * that chunk: 16 weights, and 16 columns of a byte each, by which two
+ * permutations and a blend pick 16 values of x.  An output with fewer
+ * nonzeros in the chunk than the others goes on with zeros, at columns where
+ * its weight is zero.  Outputs with as many nonzeros lie together. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/linear.h"
+
+enum { LANES = 16, PARTS = 4, CHUNK = LANES * PARTS, UNROLL = 2 };
+enum { ROWS_MOST = 4 };     /* of x at once: their chunks are in registers */
+
+typedef struct Perm {
+  int64_t groups, chunks;
+  int64_t values, index;   /* blob offsets: a step takes LANES of each */
+  int64_t counts;          /* pairs of steps, a byte [groups][chunks] */
+  int64_t outputs, bias;   /* [groups][LANES], as they are sorted */
+} Perm;
+
+/* ---- packing --------------------------------------------------------- */
+
+typedef struct Row { int64_t row, count; } Row;
+
+static int by_count(const void *pa, const void *pb) {
+  const Row *a = pa, *b = pb;
+  if (a->count != b->count) return a->count > b->count ? -1 : 1;
+  return a->row < b->row ? -1 : a->row > b->row;
+}
+
+static Row *rows_sort(Gen *g, const Linear *l, const float *w) {
+  Row *r = arena_array(g->a, Row, (size_t)l->m);
+  for (int64_t i = 0; i < l->m; i++) {
+    r[i].row = i;
+    for (int64_t k = 0; k < l->k; k++) r[i].count += w[i * l->k + k] != 0;
+  }
+  qsort(r, (size_t)l->m, sizeof *r, by_count);
+  return r;
+}
+
+typedef struct Packer {
+  const Linear *l;
+  const float *w;
+  float *values;
+  uint8_t *index;
+  int64_t steps;
+} Packer;
+
+/* Nonzeros of a row in a chunk of `width` columns. */
+static int chunk_count(const float *w, int64_t width) {
+  int n = 0;
+  for (int64_t k = 0; k < width; k++) n += w[k] != 0;
+  return n;
+}
+
+/* One lane of `steps` steps: the nonzeros, then zeros at a column that has
+ * one. */
+static void lane_pack(Packer *p, int lane, const float *w, int64_t width,
+                      int steps) {
+  int64_t at = p->steps * LANES + lane, k = 0, empty = 0;
+  while (empty + 1 < width && w[empty] != 0) empty++;
+  for (int i = 0; i < steps; i++, at += LANES) {
+    while (k < width && w[k] == 0) k++;
+    bool set = k < width;
+    p->values[at] = set ? w[k] : 0;
+    p->index[at] = (uint8_t)(set ? k++ : empty);
+  }
+}
+
+/* The steps of a group in the chunk from column `first` on. */
+static int group_pack(Packer *p, const Row *r, int rows, int64_t first) {
+  const Linear *l = p->l;
+  int64_t width = l->k - first < CHUNK ? l->k - first : CHUNK;
+  int steps = 0;
+  for (int i = 0; i < rows; i++) {
+    int n = chunk_count(p->w + r[i].row * l->k + first, width);
+    if (n > steps) steps = n;
+  }
+  steps = (steps + UNROLL - 1) / UNROLL * UNROLL;
+  for (int i = 0; i < rows; i++)
+    lane_pack(p, i, p->w + r[i].row * l->k + first, width, steps);
+  p->steps += steps;
+  return steps / UNROLL;
+}
+
+static Perm perm_pack(Gen *g, const Linear *l) {
+  Perm p = { .groups = (l->m + LANES - 1) / LANES };
+  p.chunks = (l->k + CHUNK - 1) / CHUNK;
+  size_t most = (size_t)(p.groups * p.chunks) * (CHUNK + UNROLL) * LANES;
+  Packer to = { .l = l, .w = operand_values(g, l->w) };
+  to.values = arena_array(g->a, float, most);
+  to.index = arena_array(g->a, uint8_t, most);
+  Row *rows = rows_sort(g, l, to.w);
+  uint8_t *counts = arena_array(g->a, uint8_t, (size_t)(p.groups * p.chunks));
+  uint32_t *out = arena_array(g->a, uint32_t, (size_t)p.groups * LANES);
+  float *bias = arena_array(g->a, float, (size_t)p.groups * LANES);
+  const float *b = l->b ? operand_values(g, l->b) : NULL;
+  for (int64_t q = 0; q < p.groups; q++) {
+    int n = l->m - q * LANES < LANES ? (int)(l->m - q * LANES) : LANES;
+    for (int i = 0; i < n; i++) {
+      int64_t row = rows[q * LANES + i].row;
+      out[q * LANES + i] = (uint32_t)row;
+      bias[q * LANES + i] = b ? b[row] : 0;
+    }
+    for (int64_t c = 0; c < p.chunks; c++)
+      counts[q * p.chunks + c] =
+        (uint8_t)group_pack(&to, rows + q * LANES, n, c * CHUNK);
+  }
+  size_t n = (size_t)to.steps * LANES;
+  p.values = blob_add(g, to.values, n * sizeof(float), 64);
+  p.index = blob_add(g, to.index, n, 16);
+  p.counts = blob_add(g, counts, (size_t)(p.groups * p.chunks), 16);
+  p.outputs = blob_add(g, out, (size_t)p.groups * LANES * 4, 64);
+  p.bias = b ? blob_add(g, bias, (size_t)p.groups * LANES * 4, 64) : 0;
+  return p;
+}
+
+/* ---- code ------------------------------------------------------------ */
+
+/* Lane i: element index[i] mod 32 of a and b. */
+static Val permute2(Gen *g, Val a, Val index, Val b) {
+  static const char name[] = "llvm.x86.avx512.vpermi2var.ps.512";
+  LLVMTypeRef in[] = { g->vec, g->veci, g->vec };
+  LLVMTypeRef type = LLVMFunctionType(g->vec, in, 3, false);
+  Val fn = LLVMGetNamedFunction(g->m, name);
+  if (!fn) fn = LLVMAddFunction(g->m, name, type);
+  return LLVMBuildCall2(g->b, type, fn, (Val[]){ a, index, b }, 3, "");
+}
+
+/* Where the reading of the steps has got to. */
+typedef struct At { Val value, index; } At;
+
+/* The columns of a step, as i32. */
+static Val step_index(Gen *g, const At *at, int i) {
+  LLVMTypeRef bytes = LLVMVectorType(LLVMInt8TypeInContext(g->c), LANES);
+  Val v = LLVMBuildLoad2(g->b, bytes, addrk(g, at->index, i * LANES), "");
+  LLVMSetAlignment(v, LANES);
+  return LLVMBuildZExt(g->b, v, g->veci, "");
+}
+
+/* sum += weights times the values of x, in x[PARTS], at the columns. */
+static Val step_sum(Gen *g, Val index, Val weights, const Val *x, Val sum) {
+  Val low = permute2(g, x[0], index, x[1]);
+  Val high = permute2(g, x[2], index, x[3]);
+  Val bit = LLVMBuildAnd(g->b, index, const_like(g, index, 32), "");
+  bit = LLVMBuildICmp(g->b, LLVMIntNE, bit, const_like(g, index, 0), "");
+  return fma_(g, weights, LLVMBuildSelect(g->b, bit, high, low, ""), sum);
+}
+
+/* The chunk from byte offset `from` on of a row, in registers; `width`
+ * columns of it are there. */
+static void chunk_load(Gen *g, Val row, Val from, int64_t width, Val *x) {
+  for (int i = 0; i < PARTS; i++) {
+    int64_t n = width - i * LANES;
+    x[i] = n <= 0 ? vzero(g)
+                  : load_lanes(g, addr(g, row, from), 4 * i * LANES,
+                               (int)(n < LANES ? n : LANES));
+  }
+}
+
+/* What the body for some rows of x needs. */
+typedef struct Body {
+  const Linear *l;
+  const Perm *p;
+  Val row[ROWS_MOST];     /* of x */
+  int n;
+} Body;
+
+/* The steps of a chunk, for all rows of x; UNROLL sums a row. */
+static void chunk_sum(Gen *g, const Body *b, Val count, Val from,
+                      int64_t width, At *at, Val *sum) {
+  Val x[ROWS_MOST * PARTS];
+  Loop l;
+  for (int r = 0; r < b->n; r++)
+    chunk_load(g, b->row[r], from, width, x + r * PARTS);
+  loop_begin(g, &l, k64(g, 0), count, 1, false, "step");
+  loop_carry(g, &l, &at->value);
+  loop_carry(g, &l, &at->index);
+  for (int i = 0; i < UNROLL * b->n; i++) loop_carry(g, &l, &sum[i]);
+  for (int i = 0; i < UNROLL; i++) {
+    Val index = step_index(g, at, i);
+    Val w = load_vec(g, at->value, 4 * i * LANES, 64);
+    for (int r = 0; r < b->n; r++)
+      sum[UNROLL * r + i] = step_sum(g, index, w, x + r * PARTS,
+                                     sum[UNROLL * r + i]);
+  }
+  at->value = addrk(g, at->value, 4 * UNROLL * LANES);
+  at->index = addrk(g, at->index, UNROLL * LANES);
+  loop_end(g, &l);
+}
+
+/* Bias and the rest, then each lane to its place. */
+static void group_store(Gen *g, const Body *b, const Rows *rows, Val group,
+                        int lanes, const Val *sum) {
+  const Linear *l = b->l;
+  Val out = addr_at(g, blob_ptr(g, b->p->outputs), group, 4 * LANES);
+  Val to[LANES], bias = NULL;
+  for (int i = 0; i < lanes; i++)
+    to[i] = mul64(g, load_index(g, out, 4 * i, 4), 4);
+  if (l->b)
+    bias = load_vec(g, addr_at(g, blob_ptr(g, b->p->bias), group, 4 * LANES),
+                    0, 64);
+  for (int r = 0; r < rows->n; r++) {
+    Val v = addf(g, sum[UNROLL * r], sum[UNROLL * r + 1]), other = NULL;
+    if (bias) v = addf(g, v, bias);
+    if (rows->r) {
+      other = vzero(g);
+      for (int i = 0; i < lanes; i++)
+        other = vinsert(g, other, load_f32(g, addr(g, rows->r, to[i]),
+                                           4 * r * l->rrow), i);
+    }
+    v = epilogue(g, l->n, v, other);
+    for (int i = 0; i < lanes; i++)
+      store_f32(g, vlane(g, v, i), addr(g, rows->y, to[i]), 4 * r * l->yrow);
+  }
+}
+
+/* A group of `lanes` outputs, whose steps begin at *at. */
+static void group_emit(Gen *g, const Body *b, const Rows *rows, Val group,
+                       int lanes, At *at) {
+  const Linear *l = b->l;
+  int64_t whole = l->k / CHUNK, rest = l->k % CHUNK;
+  Val counts = addr_at(g, blob_ptr(g, b->p->counts), group, b->p->chunks);
+  Val sum[ROWS_MOST * UNROLL];
+  for (int i = 0; i < UNROLL * b->n; i++) sum[i] = vzero(g);
+  Loop c;
+  if (whole) {
+    loop_begin(g, &c, k64(g, 0), k64(g, whole), 1, true, "chunk");
+    loop_carry(g, &c, &at->value);
+    loop_carry(g, &c, &at->index);
+    for (int i = 0; i < UNROLL * b->n; i++) loop_carry(g, &c, &sum[i]);
+    Val count = load_index(g, addr(g, counts, c.iv), 0, 1);
+    chunk_sum(g, b, count, mul64(g, c.iv, 4 * CHUNK), CHUNK, at, sum);
+    loop_end(g, &c);
+  }
+  if (rest) {
+    Val count = load_index(g, addrk(g, counts, whole), 0, 1);
+    chunk_sum(g, b, count, k64(g, whole * 4 * CHUNK), rest, at, sum);
+  }
+  group_store(g, b, rows, group, lanes, sum);
+}
+
+static void rows_emit(Gen *g, const Linear *l, const void *ctx,
+                      const Rows *rows) {
+  Body b = { .l = l, .p = ctx, .n = rows->n };
+  int64_t whole = l->m / LANES;
+  int rest = (int)(l->m % LANES);
+  for (int r = 0; r < rows->n; r++)
+    b.row[r] = addrk(g, rows->x, 4 * r * l->xrow);
+  At at = { blob_ptr(g, b.p->values), blob_ptr(g, b.p->index) };
+  if (whole) {
+    Loop group;
+    loop_begin(g, &group, k64(g, 0), k64(g, whole), 1, true, "group");
+    loop_carry(g, &group, &at.value);
+    loop_carry(g, &group, &at.index);
+    group_emit(g, &b, rows, group.iv, LANES, &at);
+    loop_end(g, &group);
+  }
+  if (rest) group_emit(g, &b, rows, k64(g, whole), rest, &at);
+}
+
+void emit_linear_perm(Gen *g, const Node *n) {
+  Linear l = { 0 };
+  linear_init(n, &l, ROWS_MOST);
+  bool perm = g->t->lanes == LANES && strcmp(g->t->arch, "x86_64") == 0;
+  if (!perm || l.xk != 1 || (l.b && l.b->op != OP_PARAM)) {
+    emit_linear_csr(g, n);
+    return;
+  }
+  Perm p = perm_pack(g, &l);
+  linear_rows(g, &l, rows_emit, &p);
+}
