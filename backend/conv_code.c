@@ -161,7 +161,11 @@ static void asm_call(Gen *g, const Text *code, const Operands *o) {
   for (int i = 0; i < 32; i++) text_printf(&bound, ",~{zmm%d}", i);
   Val a = LLVMGetInlineAsm(type, code->s, code->n, bound.s, bound.n, true,
                            false, LLVMInlineAsmDialectATT, false);
-  LLVMBuildCall2(g->b, type, a, in, COUNT, "");
+  Val call = LLVMBuildCall2(g->b, type, a, in, COUNT, "");
+  /* LLVM takes the text for an instruction, and might unroll loops of it. */
+  unsigned kind = LLVMGetEnumAttributeKindForName("noduplicate", 11);
+  LLVMAddCallSiteAttribute(call, LLVMAttributeFunctionIndex,
+                           LLVMCreateEnumAttribute(g->c, kind, 0));
   text_free(&bound);
 }
 

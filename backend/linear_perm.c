@@ -71,51 +71,83 @@ static void lane_pack(Packer *p, int lane, const float *w, int64_t width,
   }
 }
 
-/* The steps of a group in the chunk from column `first` on. */
-static int group_pack(Packer *p, const Row *r, int rows, int64_t first) {
-  const Linear *l = p->l;
-  int64_t width = l->k - first < CHUNK ? l->k - first : CHUNK;
-  int steps = 0;
+static int64_t chunk_width(const Linear *l, int64_t first) {
+  return l->k - first < CHUNK ? l->k - first : CHUNK;
+}
+
+/* How many steps, by UNROLL, a group takes in the chunk from `first` on. */
+static int group_count(const Linear *l, const float *w, const Row *r,
+                       int rows, int64_t first) {
+  int most = 0;
   for (int i = 0; i < rows; i++) {
-    int n = chunk_count(p->w + r[i].row * l->k + first, width);
-    if (n > steps) steps = n;
+    int n = chunk_count(w + r[i].row * l->k + first, chunk_width(l, first));
+    if (n > most) most = n;
   }
-  steps = (steps + UNROLL - 1) / UNROLL * UNROLL;
+  return (most + UNROLL - 1) / UNROLL;
+}
+
+static void group_pack(Packer *p, const Row *r, int rows, int64_t first,
+                       int steps) {
+  const Linear *l = p->l;
   for (int i = 0; i < rows; i++)
-    lane_pack(p, i, p->w + r[i].row * l->k + first, width, steps);
+    lane_pack(p, i, p->w + r[i].row * l->k + first, chunk_width(l, first),
+              steps);
   p->steps += steps;
-  return steps / UNROLL;
+}
+
+/* Outputs of a group: the last one may have fewer. */
+static int group_rows(const Linear *l, int64_t q) {
+  return l->m - q * LANES < LANES ? (int)(l->m - q * LANES) : LANES;
+}
+
+/* Steps, by UNROLL, of each group and chunk; returns their sum. */
+static int64_t counts_find(const Perm *p, const Linear *l, const float *w,
+                           const Row *rows, uint8_t *counts) {
+  int64_t all = 0;
+  for (int64_t q = 0; q < p->groups; q++)
+    for (int64_t c = 0; c < p->chunks; c++) {
+      int n = group_count(l, w, rows + q * LANES, group_rows(l, q),
+                          c * CHUNK);
+      counts[q * p->chunks + c] = (uint8_t)n;
+      all += n;
+    }
+  return all;
+}
+
+/* Where the outputs of the groups go, and their biases. */
+static void outputs_pack(Gen *g, Perm *p, const Linear *l, const Row *rows) {
+  size_t n = (size_t)p->groups * LANES;
+  uint32_t *out = arena_array(g->a, uint32_t, n);
+  float *bias = arena_array(g->a, float, n);
+  const float *b = l->b ? operand_values(g, l->b) : NULL;
+  for (int64_t i = 0; i < l->m; i++) {
+    out[i] = (uint32_t)rows[i].row;
+    bias[i] = b ? b[rows[i].row] : 0;
+  }
+  p->outputs = blob_add(g, out, n * sizeof *out, 64);
+  p->bias = b ? blob_add(g, bias, n * sizeof *bias, 64) : 0;
 }
 
 static Perm perm_pack(Gen *g, const Linear *l) {
   Perm p = { .groups = (l->m + LANES - 1) / LANES };
   p.chunks = (l->k + CHUNK - 1) / CHUNK;
-  size_t most = (size_t)(p.groups * p.chunks) * (CHUNK + UNROLL) * LANES;
   Packer to = { .l = l, .w = operand_values(g, l->w) };
-  to.values = arena_array(g->a, float, most);
-  to.index = arena_array(g->a, uint8_t, most);
-  Row *rows = rows_sort(g, l, to.w);
-  uint8_t *counts = arena_array(g->a, uint8_t, (size_t)(p.groups * p.chunks));
-  uint32_t *out = arena_array(g->a, uint32_t, (size_t)p.groups * LANES);
-  float *bias = arena_array(g->a, float, (size_t)p.groups * LANES);
-  const float *b = l->b ? operand_values(g, l->b) : NULL;
-  for (int64_t q = 0; q < p.groups; q++) {
-    int n = l->m - q * LANES < LANES ? (int)(l->m - q * LANES) : LANES;
-    for (int i = 0; i < n; i++) {
-      int64_t row = rows[q * LANES + i].row;
-      out[q * LANES + i] = (uint32_t)row;
-      bias[q * LANES + i] = b ? b[row] : 0;
-    }
-    for (int64_t c = 0; c < p.chunks; c++)
-      counts[q * p.chunks + c] =
-        (uint8_t)group_pack(&to, rows + q * LANES, n, c * CHUNK);
+  size_t cells = (size_t)(p.groups * p.chunks);
+  uint8_t *counts = arena_array(g->a, uint8_t, cells + 1);
+  const Row *rows = rows_sort(g, l, to.w);
+  int64_t steps = counts_find(&p, l, to.w, rows, counts) * UNROLL;
+  size_t n = (size_t)steps * LANES;
+  to.values = arena_array(g->a, float, n + 1);
+  to.index = arena_array(g->a, uint8_t, n + 1);
+  for (int64_t i = 0; i < p.groups * p.chunks; i++) {
+    int64_t q = i / p.chunks, c = i % p.chunks;
+    group_pack(&to, rows + q * LANES, group_rows(l, q), c * CHUNK,
+               counts[i] * UNROLL);
   }
-  size_t n = (size_t)to.steps * LANES;
   p.values = blob_add(g, to.values, n * sizeof(float), 64);
   p.index = blob_add(g, to.index, n, 16);
-  p.counts = blob_add(g, counts, (size_t)(p.groups * p.chunks), 16);
-  p.outputs = blob_add(g, out, (size_t)p.groups * LANES * 4, 64);
-  p.bias = b ? blob_add(g, bias, (size_t)p.groups * LANES * 4, 64) : 0;
+  p.counts = blob_add(g, counts, cells, 16);
+  outputs_pack(g, &p, l, rows);
   return p;
 }
 

@@ -56,8 +56,9 @@ static bool candidate(PassCtx *c, Node *n, Candidate *to) {
   int tile[2];
   const Node *b = node_in(n, 2);
   if (!node_table(c->scratch, c->target, n, &table, &flat)) return false;
+  if (table.height > 1 || !table.units) return false;
   const float *w = param_values(c->m, n->in[1]->param);
-  if (table.height > 1 || !table.units || !w) return false;
+  ensure(w);
   /* Most taps read x over the end of a line. */
   if (table.taps > 1) table.xloads = 2;
   CodeWork code = code_work(c->target, n, w, &table);
