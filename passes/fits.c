@@ -19,12 +19,14 @@ static bool is_planes(const Type *t) {
          s[3] == 1 && s[2] >= t->dim[3] && s[1] >= s[2] * t->dim[2];
 }
 
-/* Planes throughout, and zeros wherever a window reaches outside x. */
+/* Planes throughout, and zeros wherever a window reaches outside x: nothing
+ * clears the halo of a value without elements. */
 bool conv_on_planes(const Node *n) {
   const Node *x = n->in[0], *r = node_in(n, 3);
   int32_t reach[4];
   if (!is_planes(&x->type) || !is_planes(&n->type) ||
-      n->in[1]->op != OP_PARAM || (r && !is_planes(&r->type)))
+      n->in[1]->op != OP_PARAM || (r && !is_planes(&r->type)) ||
+      type_elems(&x->type) == 0)
     return false;
   window_reach(n, reach);
   for (int i = 0; i < 4; i++)
@@ -80,8 +82,8 @@ static bool weight_fits(const Node *n, Text *why) {
 static bool conv_fits(const Node *n, Text *why) {
   int64_t groups = attr_int(n, "groups");
   if (strcmp(n->kernel, "conv2d_plain") != 0 && !conv_on_planes(n))
-    return misfit(why, "expected planes, a halo of x as wide as the windows "
-                  "reach, and a param as weight");
+    return misfit(why, "expected planes, an x with elements and a halo as "
+                  "wide as the windows reach, and a param as weight");
   if (strcmp(n->kernel, "conv2d_depthwise") == 0 &&
       (groups != n->type.dim[1] || groups != n->in[0]->type.dim[1]))
     return misfit(why, "expected a group for each channel");
