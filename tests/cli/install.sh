@@ -25,6 +25,10 @@ expect header-cxx 0 '' c++ -x c++ -Wall -Wextra -Werror -Iroot/usr/include \
 expect completion 0 '--recipe' bash -c ". root/usr/share/bash-completion/completions/tamis
   COMP_WORDS=(root/usr/bin/tamis build --re) COMP_CWORD=2
   _tamis; echo \"\${COMPREPLY[@]}\""
+expect completion-levels 0 '^-O0 -O1 -O2 -O3 -Os$' bash -c "
+  . root/usr/share/bash-completion/completions/tamis
+  COMP_WORDS=(root/usr/bin/tamis build -O) COMP_CWORD=2
+  _tamis; echo \"\${COMPREPLY[@]}\""
 # Every option of --help stands in the manual page.
 for c in build run bench check show targets; do
   "$TAMIS" $c --help | sed -n 's/^  \(-[-A-Za-z]*\).*/\1/p'
