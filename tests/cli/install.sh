@@ -6,7 +6,8 @@ expect install 0 '' make -C "$BUILDDIR" -s install DESTDIR="$out/root" \
   prefix=/usr
 for f in bin/tamis include/tamis.h lib/pkgconfig/tamis.pc \
   share/man/man1/tamis.1 share/bash-completion/completions/tamis \
-  share/doc/tamis/language.md; do
+  $(sed -n '/^\.SH SEE ALSO/,$p' "$SRCDIR/doc/man/tamis.1" |
+    grep -o '[a-z]*\.md' | sed 's|^|share/doc/tamis/|'); do
   if [ -s "root/usr/$f" ]; then
     echo "ok   $f"
   else
