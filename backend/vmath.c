@@ -64,7 +64,8 @@ Val vm_clamp(Gen *g, Val x, double lo, double hi) {
 Val vm_abs(Gen *g, Val x) { return intrinsic1(g, "llvm.fabs", x); }
 Val vm_sqrt(Gen *g, Val x) { return intrinsic1(g, "llvm.sqrt", x); }
 
-/* |x| with the sign of s. */
+/* x, which is positive or has the sign of s already, with the sign of s: a
+ * sum of zeros loses theirs. */
 Val vm_with_sign(Gen *g, Val x, Val s) {
   Val top = bits_of(g, s);
   top = LLVMBuildAnd(g->b, top, iconst(g, top, 0x80000000u), "");

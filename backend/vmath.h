@@ -21,7 +21,7 @@ Val vm_round(Gen *g, Val x);      /* halves to the even integer */
 Val vm_floor(Gen *g, Val x);
 Val vm_ceil(Gen *g, Val x);
 Val vm_pow(Gen *g, Val x, Val y);
-/* |x| with the sign of s; c[0] + c[1] x + ... */
+/* x, of no sign or that of s, with the sign of s; c[0] + c[1] x + ... */
 Val vm_with_sign(Gen *g, Val x, Val s);
 Val vm_poly(Gen *g, Val x, const float *c, int n);
 /* vtrig.c */

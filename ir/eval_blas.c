@@ -1,10 +1,15 @@
 /* eval_blas.c - the evaluator's fast path for large products: OpenBLAS's
  * dgemm, on im2col'ed blocks of pixels for conv2d.  Sums in another order
- * than the plain loops; never used for folding. */
+ * than the plain loops; never used for folding.  The library starts threads
+ * as soon as it is loaded, so the first such product loads it. */
 #include "ir/eval.h"
 
 #include <cblas.h>
+#include <dlfcn.h>
 #include <limits.h>
+#include <stdlib.h>
+
+#define BLAS_LIBRARY "libopenblas.so.0"
 
 enum {
   BLAS_MIN_MACS = 1 << 15,   /* below, the call costs more than it saves */
@@ -15,6 +20,20 @@ static bool worth_it(int64_t m, int64_t n, int64_t k) {
   if (m < 2 || k < 4 || m > INT_MAX || n > INT_MAX || k > INT_MAX)
     return false;
   return (double)m * (double)n * (double)k >= BLAS_MIN_MACS;
+}
+
+typedef __typeof__(cblas_dgemm) Dgemm;
+
+/* cblas_dgemm; without it the program ends. */
+static Dgemm *dgemm(void) {
+  static Dgemm *fn;
+  if (fn) return fn;
+  void *lib = dlopen(BLAS_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+  if (lib) *(void **)&fn = dlsym(lib, "cblas_dgemm");
+  if (fn) return fn;
+  fprintf(stderr, BLAS_LIBRARY ": error: cannot load: %s: install Debian's "
+          "package libopenblas0\n", dlerror());
+  exit(EXIT_FILE);
 }
 
 /* col[k][p]: what tap k (channel, ky, kx) reads for output pixel p0 + p. */
@@ -47,9 +66,9 @@ bool conv2d_blas(const Window *s, const double *x, const double *w,
     for (int64_t p = 0; p < pixels; p += block) {
       int64_t np = pixels - p < block ? pixels - p : block;
       im2col(s, x + ng * cg * s->h * s->w, cg, p, np, col);
-      cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)og,
-                  (int)np, (int)k, 1.0, w + ng % s->groups * og * k, (int)k,
-                  col, (int)np, 0.0, y + ng * og * pixels + p, (int)pixels);
+      dgemm()(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)og, (int)np,
+              (int)k, 1.0, w + ng % s->groups * og * k, (int)k, col, (int)np,
+              0.0, y + ng * og * pixels + p, (int)pixels);
     }
   buffer_unref(buf);
   return true;
@@ -58,17 +77,17 @@ bool conv2d_blas(const Window *s, const double *x, const double *w,
 bool matmul_blas(const MatmulSizes *s, bool ta, bool tb, const double *a,
                  const double *b, double *y) {
   if (!worth_it(s->m, s->n, s->k)) return false;
-  cblas_dgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans,
-              tb ? CblasTrans : CblasNoTrans, (int)s->m, (int)s->n,
-              (int)s->k, 1.0, a, (int)(ta ? s->m : s->k), b,
-              (int)(tb ? s->k : s->n), 0.0, y, (int)s->n);
+  dgemm()(CblasRowMajor, ta ? CblasTrans : CblasNoTrans,
+          tb ? CblasTrans : CblasNoTrans, (int)s->m, (int)s->n, (int)s->k,
+          1.0, a, (int)(ta ? s->m : s->k), b, (int)(tb ? s->k : s->n), 0.0, y,
+          (int)s->n);
   return true;
 }
 
 bool linear_blas(int64_t rows, int64_t k, int64_t m, const double *x,
                  const double *w, double *y) {
   if (!worth_it(m, rows, k)) return false;
-  cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)m,
-              (int)k, 1.0, x, (int)k, w, (int)k, 0.0, y, (int)m);
+  dgemm()(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)m, (int)k,
+          1.0, x, (int)k, w, (int)k, 0.0, y, (int)m);
   return true;
 }

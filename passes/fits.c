@@ -12,19 +12,32 @@ static bool misfit(Text *why, const char *s) {
   return false;
 }
 
+/* Whether kernels' tables can hold the offsets within an image. */
+static bool image_fits(const Type *t, const int64_t *stride) {
+  const int64_t most = 2 * (int64_t)IMAGE_MOST;
+  const int32_t *halo = t->layout->halo;
+  int64_t rows = t->dim[2] + halo[0] + halo[1];
+  for (int i = 1; i < 3; i++)
+    if (t->dim[i] > most || stride[i] > most) return false;
+  return t->dim[1] * stride[1] + rows * stride[2] <= most;
+}
+
 /* Planes as ir/kernels.def means them. */
 static bool is_planes(const Type *t) {
   int64_t s[MAX_RANK], at;
   return t->layout && t->rank == 4 && layout_strides(t, s, &at) &&
-         s[3] == 1 && s[2] >= t->dim[3] && s[1] >= s[2] * t->dim[2];
+         image_fits(t, s) && s[3] == 1 && s[2] >= t->dim[3] &&
+         s[1] >= s[2] * t->dim[2];
 }
 
-/* Planes throughout, and zeros wherever a window reaches outside x. */
+/* Planes throughout, and zeros wherever a window reaches outside x: nothing
+ * clears the halo of a value without elements. */
 bool conv_on_planes(const Node *n) {
   const Node *x = n->in[0], *r = node_in(n, 3);
   int32_t reach[4];
   if (!is_planes(&x->type) || !is_planes(&n->type) ||
-      n->in[1]->op != OP_PARAM || (r && !is_planes(&r->type)))
+      n->in[1]->op != OP_PARAM || (r && !is_planes(&r->type)) ||
+      type_elems(&x->type) == 0)
     return false;
   window_reach(n, reach);
   for (int i = 0; i < 4; i++)
@@ -80,8 +93,9 @@ static bool weight_fits(const Node *n, Text *why) {
 static bool conv_fits(const Node *n, Text *why) {
   int64_t groups = attr_int(n, "groups");
   if (strcmp(n->kernel, "conv2d_plain") != 0 && !conv_on_planes(n))
-    return misfit(why, "expected planes, a halo of x as wide as the windows "
-                  "reach, and a param as weight");
+    return misfit(why, "expected planes of less than 4 GiB an image, an x "
+                  "with elements and a halo as wide as the windows reach, "
+                  "and a param as weight");
   if (strcmp(n->kernel, "conv2d_depthwise") == 0 &&
       (groups != n->type.dim[1] || groups != n->in[0]->type.dim[1]))
     return misfit(why, "expected a group for each channel");

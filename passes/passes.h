@@ -69,6 +69,10 @@ bool places_open(const Func *f, Diags *d);
 /* Do x, y and the residual of a convolution lie in planes, x with a halo of
  * zeros wherever a window reaches, and is its weight a param? */
 bool conv_on_planes(const Node *n);
+/* Elements of an image that pass `layout` gives planes; with a wider halo
+ * than it counts on they may become twice as many, which is what tables of
+ * kernels can hold the offsets of, 32 bits of bytes. */
+enum { IMAGE_MOST = 1 << 29 };
 /* Do x, y and the residual of a linear layer lie in planes of tokens? */
 bool linear_on_tokens(const Node *n);
 

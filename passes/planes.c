@@ -50,9 +50,6 @@ void window_reach(const Node *n, int32_t halo[4]) {
   }
 }
 
-/* Tables of kernels hold offsets of 32 bits. */
-enum { IMAGE_MOST = 1 << 29 };
-
 /* A convolution whose window hardly touches x (a pad far larger than the
  * map) is left to the kernel that needs no halo, and so are images that
  * tables cannot hold the offsets of. */

@@ -38,6 +38,10 @@ suite() {
     failed=$((failed + 1))
     return 1
   fi
+  if ! grep -q '^[A-Z]*: test_' "$logs/$name.log"; then
+    echo "FAIL: $name has no unit tests (Debian package libcmocka-dev)"
+    failed=$((failed + 1))
+  fi
   n() { sed -n "s/^# $1: *//p" "$logs/$name.log" | tail -n 1; }
   bad=$(($(n FAIL) + $(n ERROR) + $(n XPASS)))
   passed=$((passed + $(n PASS) + $(n XFAIL)))
@@ -53,11 +57,6 @@ for v in 22 21 20 19; do
 done
 
 suite gcc build
-if ! grep -q '^PASS: test_' "$logs/gcc.log"; then
-  echo "FAIL: unit tests were left out: libcmocka-dev came after configure;" \
-    "remove build/ and run ./bootstrap check"
-  failed=$((failed + 1))
-fi
 
 # One build with clang, the sanitizers and the fuzzers' instrumentation: the
 # whole suite, then each reader's fuzzer for some seconds from its corpus.
@@ -69,7 +68,7 @@ san_configure() (
 if [ -z "$clang" ]; then
   echo "FAIL: no clang-19 to 22 (Debian package clang-19)"
   failed=$((failed + 1))
-elif [ build-san/Makefile -nt configure ] ||
+elif [ build-san/Makefile -nt build/config.status ] ||
   step configure-san san_configure; then
   suite san build-san TAMIS_QUICK=1
   step same-bytes sh tests/same_bytes.sh build/tamis build-san/tamis

@@ -84,7 +84,11 @@ int dataset_idx(Dataset *d, const char *images, const char *labels) {
   size_t n = 0;
   d->pixels = idx(images, 0x803, 16, PIXELS, &d->n);
   d->labels = idx(labels, 0x801, 8, 1, &n);
-  return d->pixels && d->labels && n == d->n;
+  if (!d->pixels || !d->labels) return 0;
+  if (n != d->n)
+    fprintf(stderr, "%s: expected a label for each of %zu images, found "
+            "%zu\n", labels, d->n, n);
+  return n == d->n;
 }
 
 float *logits_npy(const char *path, size_t n) {

@@ -183,4 +183,19 @@ expect check-mismatch 5 'MISMATCH' "$TAMIS" check m.tam --random-weights=2 --so=
 expect check-tolerance 5 'MISMATCH' "$TAMIS" check m.tam $R --rtol=0
 expect not-elf 3 'expected a shared object' "$TAMIS" bench /bin/true
 expect targets 0 'x86_64-linux-gnu' "$TAMIS" targets
+
+# OpenBLAS is loaded by the first large product.
+mkdir broken
+echo broken >broken/libopenblas.so.0
+square() {   # SIZE COMMAND...
+  n=$1
+  shift
+  echo "model square(x: f32[$n,$n]) -> y { y = matmul(x, x); }" >square.tam
+  env LD_LIBRARY_PATH="$out/broken" "$TAMIS" "$@"
+}
+expect no-blas-build 0 '' square 64 build square.tam -o square.so
+expect no-blas-small 0 'all within tolerance' square 8 check square.tam
+expect no-blas 3 \
+  '^libopenblas.so.0: error: cannot load: .*package libopenblas0$' \
+  square 64 check square.tam
 finish

@@ -110,4 +110,17 @@ for m in $(sed -n 's/^model \(z[0-9]*\).*/\1/p' empty.tam); do
   expect "$m" 0 'all within tolerance' "$TAMIS" check empty.tam --model="$m" \
     --random-weights=1 --roundtrip
 done
+
+# A dump by hand: the zeros around no elements are not there to be read.
+cat >halo.tam <<'EOF'
+dump after="layout", target="x86_64-linux-gnu", cpu="x86-64-v3", features="", opt=2, sparsity="auto";
+model halo(x: f32[1,2,0,4]) -> y: f32[1,4,1,5] {
+  param w: f32[4,2,3,3];
+  a: f32[1,2,0,4] <layout="n,c:192,h:9,w", origin=48, size=448, halo=[2,2,2,2]> = sqrt(x);
+  b: f32[1,4,1,5] <layout="n,c:48,h:9,w", size=256> = conv2d(a, w, pad=[2,2,1,1]);
+  y: f32[1,4,1,5] = convert(b);
+}
+EOF
+expect "a halo around nothing" 0 'conv2d\(.*kernel="conv2d_plain"' "$TAMIS" \
+  show halo.tam --after=select --random-weights=1
 finish

@@ -6,7 +6,8 @@ expect install 0 '' make -C "$BUILDDIR" -s install DESTDIR="$out/root" \
   prefix=/usr
 for f in bin/tamis include/tamis.h lib/pkgconfig/tamis.pc \
   share/man/man1/tamis.1 share/bash-completion/completions/tamis \
-  share/doc/tamis/language.md; do
+  $(sed -n '/^\.SH SEE ALSO/,$p' "$SRCDIR/doc/man/tamis.1" |
+    grep -o '[a-z]*\.md' | sed 's|^|share/doc/tamis/|'); do
   if [ -s "root/usr/$f" ]; then
     echo "ok   $f"
   else
@@ -24,6 +25,10 @@ expect header-cxx 0 '' c++ -x c++ -Wall -Wextra -Werror -Iroot/usr/include \
   -c h.c
 expect completion 0 '--recipe' bash -c ". root/usr/share/bash-completion/completions/tamis
   COMP_WORDS=(root/usr/bin/tamis build --re) COMP_CWORD=2
+  _tamis; echo \"\${COMPREPLY[@]}\""
+expect completion-levels 0 '^-O0 -O1 -O2 -O3 -Os$' bash -c "
+  . root/usr/share/bash-completion/completions/tamis
+  COMP_WORDS=(root/usr/bin/tamis build -O) COMP_CWORD=2
   _tamis; echo \"\${COMPREPLY[@]}\""
 # Every option of --help stands in the manual page.
 for c in build run bench check show targets; do

@@ -1,6 +1,7 @@
 /* test_backend.c - every kernel that has no test in test_kernels.c, from and
  * to layouts of all sorts, against the evaluator; and the accuracy of the
  * elementary functions. */
+#include "ir/eval.h"
 #include "tests/unit/backend_net.h"
 
 #include <float.h>
@@ -402,6 +403,37 @@ static void accuracy_check(const Accuracy *c) {
   net_free(n);
 }
 
+/* Of a zero's sign each unary op makes what the evaluator does. */
+static void zero_signs_check(Op op) {
+  enum { COUNT = 21 };
+  const double lo = -0.5, hi = 0.25;
+  Net *n = net_new();
+  Node *x = input(n, "x", shape(1, COUNT, 0, 0, 0));
+  Node *y = node(n, op, 1, x, NULL, NULL);
+  if (op == OP_CLIP) attr_set_float(y, "lo", lo), attr_set_float(y, "hi", hi);
+  func_output(n->m, n->f, "y", y);
+  net_infer(n);
+  net_load(n);
+  Io io = io_new(n->model);
+  float *from = io.at[0], *to = io.at[1];
+  for (int i = 0; i < COUNT; i++) from[i] = i % 5 == 3 ? 0.0f : -0.0f;
+  assert_int_equal(n->model->run(io.at, io.arena), TAMIS_OK);
+  for (int i = 0; i < COUNT; i++) {
+    double r = unary_eval(op, (double)from[i], lo, hi);
+    if (!signbit(to[i]) != !signbit(r))
+      fail_msg("%s(%g) became %g, should be %g", op_info(op)->name,
+               (double)from[i], (double)to[i], r);
+  }
+  io_free(&io);
+  net_free(n);
+}
+
+static void test_zero_signs(void **state) {
+  (void)state;
+  for (Op op = 0; op < OP_COUNT; op++)
+    if (op_info(op)->flags & FLAG_UNARY) zero_signs_check(op);
+}
+
 /* Every pair of these, and what C says of it. */
 static const float powers[] = {
   0.0f, -0.0f, 1, -1, 2, -2, 3, -3, 0.5f, -0.5f, 1.5f, 1e-40f, 1e30f, -1e30f,
@@ -538,6 +570,7 @@ static const struct CMUnitTest tests[] = {
   cmocka_unit_test(test_reduce_long),   cmocka_unit_test(test_softmax),
   cmocka_unit_test(test_pool),          cmocka_unit_test(test_conv),
   cmocka_unit_test(test_conv_residual), cmocka_unit_test(test_outputs),
+  cmocka_unit_test(test_zero_signs),
   cmocka_unit_test(test_accuracy)
 };
 
