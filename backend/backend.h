@@ -23,6 +23,9 @@ typedef enum {
   EMIT_SO, EMIT_OBJ, EMIT_LIB, EMIT_ASM, EMIT_LLVM, EMIT_HEADER
 } EmitKind;
 
+/* Parts that a step is cut into for threads, at most. */
+enum { PARTS_MOST = 16 };
+
 typedef struct EmitOpts {
   const Target *target;
   EmitKind kind;
@@ -31,6 +34,8 @@ typedef struct EmitOpts {
   int opt;                     /* 0..3, 4 = s */
   bool strip;                  /* no steps in the descriptor */
   const char *external_weights;/* file for the weights, or NULL */
+  int threads;                 /* most parts of a step; 0: no pool */
+  bool cut_all;                /* into so many, however small (tests) */
   bool time_report, verbose;
 } EmitOpts;
 

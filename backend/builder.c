@@ -418,6 +418,7 @@ void loop_end(Gen *g, Loop *l) {
                     (LLVMBasicBlockRef[]){ l->pre, latch }, 2);
     *l->slot[i] = out;
   }
+  if (l->shared) g->in_part = false;
 }
 
 /* ---- conditions ------------------------------------------------------ */

@@ -13,6 +13,12 @@ static void slot_set(Gen *g, const Call *c, size_t i, Val p) {
   LLVMBuildStore(g->b, p, addrk(g, c->io, (int64_t)(i * sizeof(void *))));
 }
 
+/* What slot `own` of this function has goes into slot `to` of the other. */
+static void slot_pass(Gen *g, const Call *c, int own, int to) {
+  Val at = addrk(g, g->io, own * (int64_t)sizeof(void *));
+  slot_set(g, c, (size_t)to, LLVMBuildLoad2(g->b, g->ptr, at, ""));
+}
+
 static Call call_begin(Gen *g, const Node *n) {
   Call c = { .n = n, .f = node_callee(g->mod, n) };
   ensure(c.f);
@@ -20,11 +26,10 @@ static Call call_begin(Gen *g, const Node *n) {
   c.base = value_ptr(g, n);
   LLVMTypeRef slots = LLVMArrayType2(g->ptr, (uint64_t)io_slots(g, c.f));
   c.io = LLVMBuildAlloca(g->b, slots, "io");
-  if (g->mod->states.n) {
-    int64_t own = state_slot(g, g->func) * (int64_t)sizeof(void *);
-    slot_set(g, &c, (size_t)state_slot(g, c.f),
-             LLVMBuildLoad2(g->b, g->ptr, addrk(g, g->io, own), ""));
-  }
+  if (g->mod->states.n)
+    slot_pass(g, &c, state_slot(g, g->func), state_slot(g, c.f));
+  if (g->pool_slot)
+    slot_pass(g, &c, pool_slot(g, g->func), pool_slot(g, c.f));
   return c;
 }
 

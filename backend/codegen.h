@@ -33,6 +33,7 @@ typedef struct Gen {
                                  runs all steps of a function that is called */
   LLVMTypeRef step_type;      /* of steps and bodies */
   bool weights_slot;          /* io has a slot for the weights */
+  bool pool_slot;             /* and one for a pool of threads */
   int64_t *state_at, state_bytes;   /* where states lie, by their order */
   Arena *a;                   /* scratch of this emission */
   Diags *d;
@@ -40,6 +41,12 @@ typedef struct Gen {
   int64_t *param_at;          /* offset of each param's values, -1: not yet */
   /* The step function being built: its LLVM function and arguments. */
   Val fn, io, arena, weights;
+  /* Parts of that step (parts.c): how many (1: it is not cut) and which one
+   * the code is for; whether the code is inside a loop that is shared, some
+   * loop was, and which parts get more of the next. */
+  int parts;
+  Val part;
+  bool in_part, divided, turn;
 } Gen;
 
 /* ---- builder.c: loops, loads, arithmetic ---------------------------- */
@@ -126,7 +133,7 @@ typedef struct Loop {
   LLVMBasicBlockRef head, body, exit, pre;
   Val iv, hi;
   int64_t step;
-  bool nonempty;
+  bool nonempty, shared;
   int ncarry;
   Val *slot[LOOP_CARRY_MAX], phi[LOOP_CARRY_MAX];
 } Loop;
@@ -141,6 +148,28 @@ typedef struct If { LLVMBasicBlockRef next; } If;
 void if_begin(Gen *g, If *f, Val condition);
 void if_end(Gen *g, If *f);
 
+/* ---- parts.c: what threads share ------------------------------------- */
+
+/* The loop over [lo, hi) by `step`, lo < hi, of whose independent turns each
+ * part of the step takes its own; inside another one all of them. */
+void loop_share(Gen *g, Loop *l, int64_t lo, int64_t hi, int64_t step,
+                const char *name);
+/* A shared loop whose bounds are those of g->part; where the step is cut. */
+void loop_range(Gen *g, Loop *l, Val lo, Val hi, int64_t step,
+                const char *name);
+/* What stands between is done by one part, the last one or that number:
+ *   Once o; once_begin(g, &o); ... once_end(g, &o); */
+typedef struct Once { bool cut; If only; } Once;
+void once_begin(Gen *g, Once *o);
+void part_begin(Gen *g, Once *o, int64_t part);
+void once_end(Gen *g, Once *o);
+/* Which of n nested loops of so many turns is best shared. */
+int parts_level(const Gen *g, const int64_t *count, int n);
+/* Cut n items into g->parts runs of about the same cost, with `rest` behind
+ * the last: those of part p are [bound[p], bound[p + 1]). */
+void parts_cut(const Gen *g, const int64_t *cost, int64_t n, int64_t rest,
+               int64_t *bound);
+
 /* ---- operand.c: where values lie ------------------------------------ */
 
 /* Address of element index 0,0,... (its layout's origin) of a value: in the
@@ -148,8 +177,10 @@ void if_end(Gen *g, If *f);
 Val value_ptr(Gen *g, const Node *n);
 /* Address of the first byte of its buffer (before origin and halo). */
 Val buffer_ptr(Gen *g, const Node *n);
-/* Slot of io that points to the states; how many slots io has. */
+/* Slots of io that point to the states and to the pool; how many slots io
+ * has. */
 int state_slot(const Gen *g, const Func *f);
+int pool_slot(const Gen *g, const Func *f);
 int io_slots(const Gen *g, const Func *f);
 /* Append bytes to the weights blob; returns the offset, aligned. */
 int64_t blob_append(Gen *g, const void *p, size_t size, int align);

@@ -29,7 +29,8 @@ typedef struct Code {
   const Conv *cv;
   Panels panels;
   const Vectors *v;
-  int chunk;
+  int64_t chunk;
+  bool by_chunk;        /* chunks are shared, else panels */
   Val sums;             /* [chunk][CODE_ROWS] vectors on the stack */
   bool clamps;          /* the activation, if any, is a clamp */
   double low, high;
@@ -242,9 +243,13 @@ static void emit_panel(Gen *g, const Code *d, const Chunk *c, int64_t first,
 
 static void emit_chunk(Gen *g, const Code *d, const Chunk *c) {
   int64_t first = 0;
+  int64_t all = d->panels.n[0] + d->panels.n[1], nth = 0;
   for (int z = 0; z < 2; z++)
-    for (int64_t i = 0; i < d->panels.n[z]; i++) {
+    for (int64_t i = 0; i < d->panels.n[z]; i++, nth++) {
+      Once one;
+      part_begin(g, &one, nth * g->parts / all);
       emit_panel(g, d, c, first, d->panels.size[z]);
+      once_end(g, &one);
       first += d->panels.size[z];
     }
 }
@@ -253,7 +258,10 @@ static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
   const Code *d = ctx;
   Val all = k64(g, d->v->count);
   Loop l;
-  loop_begin(g, &l, k64(g, 0), all, d->chunk, true, "chunk");
+  if (d->by_chunk)
+    loop_share(g, &l, 0, d->v->count, d->chunk, "chunk");
+  else
+    loop_begin(g, &l, k64(g, 0), all, d->chunk, true, "chunk");
   Val end = add64(g, l.iv, k64(g, d->chunk));
   Val over = LLVMBuildICmp(g->b, LLVMIntSGT, end, all, "");
   end = LLVMBuildSelect(g->b, over, all, end, "");
@@ -284,6 +292,16 @@ static bool clamp_of(const Node *n, double *low, double *high) {
   return clip || six || strcmp(act, "relu") == 0;
 }
 
+/* What parts share: chunks, as many as four threads have in common, or where
+ * the plane is too small for that, panels. */
+static void share(const Gen *g, Code *d) {
+  int64_t chunks = (d->v->count + d->chunk - 1) / d->chunk;
+  d->by_chunk = g->parts <= 1 || 2 * chunks > d->panels.n[0] + d->panels.n[1];
+  if (g->parts <= 1 || !d->by_chunk) return;
+  chunks = (chunks + 3) / 4 * 4;
+  d->chunk = (d->v->count + chunks - 1) / chunks;
+}
+
 void conv_emit_code(Gen *g, const Conv *cv) {
   Vectors v[2];
   bool code = g->t->lanes == 16 && strcmp(g->t->arch, "x86_64") == 0;
@@ -297,6 +315,7 @@ void conv_emit_code(Gen *g, const Conv *cv) {
   d.clamps = clamp_of(cv->n, &d.low, &d.high);
   bool once = finishes(&d) && most_products(g, cv) <= BLOCK_PRODUCTS;
   d.chunk = once ? CHUNK : CHUNK_SUMS;
+  share(g, &d);
   d.sums = once ? value_ptr(g, cv->n)
                 : stack_array(g, g->vec, CHUNK_SUMS * CODE_ROWS);
   conv_clear(g, cv);

@@ -21,6 +21,7 @@ typedef struct Dense {
   int nvectors;
   Vectors vectors[2];
   bool panel_outer;     /* loop order */
+  bool by_panel;        /* which of the two is shared */
 } Dense;
 
 /* Rows of panel p (of all panels of a group) and its first row. */
@@ -110,8 +111,11 @@ typedef struct Run { const Vectors *v; int64_t first, n; int t; } Run;
 
 static void run_begin(Gen *g, const Dense *d, const Run *run,
                       const Image *im, Loop *l, Spots *s) {
-  loop_begin(g, l, k64(g, run->first), k64(g, run->first + run->n * run->t),
-             run->t, true, "tile");
+  int64_t end = run->first + run->n * run->t;
+  if (d->by_panel)
+    loop_begin(g, l, k64(g, run->first), k64(g, end), run->t, true, "tile");
+  else
+    loop_share(g, l, run->first, end, run->t, "tile");
   conv_spots(g, d->cv, run->v, l->iv, run->t, im->x, im->y, im->r, s);
 }
 
@@ -128,7 +132,10 @@ static void emit_panels(Gen *g, const Dense *d, const Run *run,
     if (!d->panels.n[z]) continue;
     Loop p, tile;
     Spots own;
-    loop_begin(g, &p, k64(g, 0), k64(g, d->panels.n[z]), 1, true, "panel");
+    if (d->by_panel)
+      loop_share(g, &p, 0, d->panels.n[z], 1, "panel");
+    else
+      loop_begin(g, &p, k64(g, 0), k64(g, d->panels.n[z]), 1, true, "panel");
     Val row = add64(g, mul64(g, p.iv, rows), k64(g, done));
     Val w = addr_at(g, group, row, k);
     row = add64(g, row, mul64(g, q, cv->og));
@@ -187,6 +194,8 @@ void conv_emit_dense(Gen *g, const Conv *cv) {
   d.panel_outer = xbytes > NEAR_BYTES &&
                   (wbytes > xbytes ||
                    (cv->og >= MANY_PLANES && xbytes <= CACHE_BYTES));
+  d.by_panel = cv->groups == 1 && parts_level(g, (int64_t[]){
+    d.vectors[0].count / d.tile, d.panels.n[0] + d.panels.n[1] }, 2) == 1;
   conv_clear(g, cv);
   conv_images(g, cv, emit_image, &d);
 }

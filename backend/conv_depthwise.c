@@ -220,7 +220,7 @@ static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
   x = addrk(g, x, -4 * (cv->top * cv->xs[2] + cv->left));
   Val w = value_ptr(g, cv->w), b = cv->b ? value_ptr(g, cv->b) : NULL;
   Loop l;
-  loop_begin(g, &l, k64(g, 0), k64(g, cv->c), 1, true, "channel");
+  loop_share(g, &l, 0, cv->c, 1, "channel");
   ch.x = addr_at(g, x, l.iv, 4 * cv->xs[1]);
   ch.y = addr_at(g, y, l.iv, 4 * cv->ys[1]);
   if (r) ch.r = addr_at(g, r, l.iv, 4 * cv->rs[1]);

@@ -16,6 +16,7 @@ typedef struct Sparse2d {
   int64_t offsets;      /* blob offset of u32 column offsets, or -1 */
   int tile, nvectors;
   Vectors vectors[2];
+  bool by_tile;         /* tiles are shared, else heads */
 } Sparse2d;
 
 static int64_t pack_offsets(Gen *g, const Conv *cv) {
@@ -119,14 +120,20 @@ static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
     Spots s;
     if (whole) {
       Loop l;
-      loop_begin(g, &l, k64(g, 0), k64(g, whole), d->tile, true, "tile");
+      if (d->by_tile)
+        loop_share(g, &l, 0, whole, d->tile, "tile");
+      else
+        loop_begin(g, &l, k64(g, 0), k64(g, whole), d->tile, true, "tile");
       conv_spots(g, d->cv, v, l.iv, d->tile, x, y, r, &s);
       emit_tile(g, d, &s);
       loop_end(g, &l);
     }
     if (!rest) continue;
+    Once one;
+    if (d->by_tile) once_begin(g, &one);
     conv_spots(g, d->cv, v, k64(g, whole), rest, x, y, r, &s);
     emit_tile(g, d, &s);
+    if (d->by_tile) once_end(g, &one);
   }
 }
 
@@ -139,6 +146,9 @@ void conv_emit_table(Gen *g, const Conv *cv, int height) {
                        cv->cg * cv->kh * cv->kw, height, units);
   d.offsets = pack_offsets(g, cv);
   d.nvectors = conv_vectors(g, cv, d.vectors);
+  /* Heads are cut by what they cost. */
+  d.by_tile = d.table.starts < 0 || d.table.heads < 2 ||
+              d.vectors[0].count / d.tile > 2 * (g->parts + d.table.heads);
   conv_clear(g, cv);
   conv_images(g, cv, emit_image, &d);
 }

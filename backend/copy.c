@@ -100,7 +100,7 @@ static void reshape_walk(Gen *g, const Node *n, const Node *x) {
   Val to = value_ptr(g, n), from = value_ptr(g, x);
   if (count <= 0) return;
   Loop l;
-  loop_begin(g, &l, k64(g, 0), k64(g, count), 1, true, "i");
+  loop_share(g, &l, 0, count, 1, "i");
   Val at = mul64(g, offset_of(g, x, l.iv), size_of(n));
   Val v = load_elem(g, n->type.elem, addr(g, from, at), 0);
   at = mul64(g, offset_of(g, n, l.iv), size_of(n));

@@ -181,7 +181,7 @@ void descriptor_build(Emission *e, LLVMModuleRef m) {
     k32(g, (int64_t)g->func->inputs.n), k32(g, (int64_t)g->func->outputs.n),
     inputs(d, g->func), outputs(d, g->func),
     extern_fn(d, entry_io_name(e, g->func), run), weights(d),
-    k32(g, (int64_t)nsteps), k32(g, 0), step_table,
+    k32(g, (int64_t)nsteps), k32(g, e->o->threads), step_table,
     extern_fn(d, symbol_name(e, "check_cpu", false), check),
     k64(g, g->state_bytes), reset(d), k32(g, (int64_t)nentries), k32(g, 0),
     entry_table

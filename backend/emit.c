@@ -36,10 +36,19 @@ static bool name_is(const char *s, const char *name, size_t n) {
   return strlen(s) == n && strncmp(s, name, n) == 0;
 }
 
+/* Is the name that of a step, or of a function that does a part of it? */
+static bool name_of_step(const Step *s, const char *name, size_t n) {
+  size_t own = strlen(s->symbol);
+  if (n == own + 5 && (strncmp(name + own, ".part", 5) == 0 ||
+                       strncmp(name + own, ".task", 5) == 0))
+    n = own;
+  return name_is(s->symbol, name, n);
+}
+
 /* Where the frame of a function is kept. */
 static int64_t *frame_of(Emission *e, const char *name, size_t n) {
   for (size_t i = 0; i < e->steps.n; i++)
-    if (name_is(e->steps.at[i].symbol, name, n)) return &e->steps.at[i].frame;
+    if (name_of_step(&e->steps.at[i], name, n)) return &e->steps.at[i].frame;
   for (size_t i = 0; i < e->funcs.n; i++)
     if (name_is(body_name(e, e->funcs.at[i].func), name, n))
       return &e->funcs.at[i].frame;
@@ -101,6 +110,8 @@ static void gen_init(Emission *e, Module *m, const EmitOpts *o, Diags *d) {
   g->mod = m;
   g->func = m->funcs.at[0];
   g->weights_slot = o->external_weights != NULL;
+  g->pool_slot = o->threads > 0;
+  g->parts = 1;
   g->a = arena_new();
   g->body = arena_array(g->a, Val, m->funcs.n);
   g->d = d;
@@ -206,6 +217,7 @@ static int64_t steps_stack(const Emission *e, const FuncCode *c) {
     const Func *to = node_callee(e->g.mod, s->node);
     const FuncCode *f = to ? func_code(e, to) : NULL;
     int64_t n = s->frame + CALL_BYTES;
+    if (e->g.pool_slot) n += 2 * CALL_BYTES;
     if (f) n += f->frame + CALL_BYTES + f->stack;
     if (n > most) most = n;
   }

@@ -118,6 +118,16 @@ const FuncCode *func_code(const Emission *e, const Func *f);
 /* Where a step writes; g->func is its function. */
 Spot step_spot(Gen *g, const Step *s);
 bool value_is_dense(const Node *n);
+/* The body of a step in the function fn (io, arena, weights, ...). */
+void step_body(Emission *e, const Step *s, Val fn);
+
+/* ---- threads.c: steps in parts --------------------------------------- */
+
+/* In how many parts a step is cut; 1 without a pool. */
+int step_parts(Emission *e, const Step *s);
+/* Build the functions of a step in parts, s->fn among them; false when its
+ * kernel shares no loop, and nothing is left behind. */
+bool step_cut(Emission *e, Step *s, int parts);
 
 /* ---- run.c: what callers call --------------------------------------- */
 

@@ -28,7 +28,7 @@ static const char *const reserved[] = {
   "dynamic_cast", "else", "enum", "explicit", "export", "extern", "false",
   "float", "for", "friend", "goto", "if", "import", "inline", "int", "long",
   "module", "mutable", "namespace", "new", "noexcept", "not", "not_eq",
-  "nullptr", "operator", "or", "or_eq", "private", "protected", "public",
+  "nullptr", "operator", "or", "or_eq", "pool", "private", "protected", "public",
   "register", "reinterpret_cast", "requires", "restrict", "return", "short",
   "signed", "sizeof", "state", "static", "static_assert", "static_cast",
   "struct", "switch", "template", "this", "thread_local", "throw", "true",
@@ -88,9 +88,10 @@ static void prototype_print(Emission *e, Text *t, const Func *f) {
                 in ? "const " : "", c_type(type->elem), name[i]);
     shape_print(t, type);
   }
-  text_printf(t, "%s%s%svoid *arena);\n", n ? ",\n    " : "",
+  text_printf(t, "%s%s%s%svoid *arena);\n", n ? ",\n    " : "",
               e->g.weights_slot ? "const void *weights, " : "",
-              e->g.mod->states.n ? "void *state, " : "");
+              e->g.mod->states.n ? "void *state, " : "",
+              e->g.pool_slot ? "const tamis_pool *pool, " : "");
 }
 
 /* What is aligned besides the arena. */
@@ -108,6 +109,17 @@ static void entries_print(Emission *e, Text *t) {
       prototype_print(e, t, m->funcs.at[i]);
 }
 
+/* As in tamis.h: each may be included first. */
+static void pool_print(Text *t) {
+  text_puts(t, "/* Threads of the caller: run() calls task(arg, i) once for "
+               "each i below n, on\n * any threads, and returns when all "
+               "have; NULL in place of a pool: none. */\n"
+               "#ifndef TAMIS_POOL\n#define TAMIS_POOL\n"
+               "typedef struct tamis_pool {\n  void (*run)(void *ctx, "
+               "void (*task)(void *arg, size_t i), void *arg, size_t n);\n"
+               "  void *ctx;\n} tamis_pool;\n#endif\n\n");
+}
+
 void header_print(Emission *e, Text *t) {
   const char *p = e->prefix;
   char *up = arena_strdup(e->g.a, p);
@@ -118,8 +130,9 @@ void header_print(Emission *e, Text *t) {
               target->features && *target->features ? " " : "",
               target->features ? target->features : "");
   text_printf(t, "#ifndef TAMIS_H_%s\n#define TAMIS_H_%s\n\n", p, p);
-  text_puts(t, "#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n"
-               "#endif\n\n");
+  text_puts(t, e->g.pool_slot ? "#include <stddef.h>\n#include <stdint.h>\n"
+                              : "#include <stdint.h>\n");
+  text_puts(t, "\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
   text_printf(t, "#define %s_ARENA_BYTES %lluu\n", up,
               (unsigned long long)e->info->arena_bytes);
   text_printf(t, "#define %s_STACK_BYTES %lluu\n", up,
@@ -133,6 +146,7 @@ void header_print(Emission *e, Text *t) {
                 (unsigned long long)e->g.state_bytes);
   text_printf(t, "\n/* Describes the model: see tamis.h. */\n"
                  "extern const struct tamis_model %s_model;\n\n", p);
+  if (e->g.pool_slot) pool_print(t);
   text_printf(t, "/* Returns 0, or a negative error: -1 a pointer is NULL, "
                  "-2 the arena%s\n * is not aligned to %s_ALIGN, -4 this CPU "
                  "lacks a feature.  Buffers must not\n * overlap.  arena: "

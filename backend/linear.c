@@ -50,23 +50,31 @@ void linear_rows(Gen *g, const Linear *l, RowsBody *body, const void *ctx) {
   Val x = value_ptr(g, l->x), y = value_ptr(g, l->n);
   Val r = l->r ? value_ptr(g, l->r) : NULL;
   Rows at = { x, y, r, l->block };
+  Once last;
   if (whole > l->block) {
     Loop rows;
-    loop_begin(g, &rows, k64(g, 0), k64(g, whole), l->block, true, "rows");
+    if (l->by_rows)
+      loop_share(g, &rows, 0, whole, l->block, "rows");
+    else
+      loop_begin(g, &rows, k64(g, 0), k64(g, whole), l->block, true, "rows");
     at.x = addr_at(g, x, rows.iv, 4 * l->xrow);
     at.y = addr_at(g, y, rows.iv, 4 * l->yrow);
     if (r) at.r = addr_at(g, r, rows.iv, 4 * l->rrow);
     body(g, l, ctx, &at);
     loop_end(g, &rows);
   } else {
+    if (l->by_rows) once_begin(g, &last);
     body(g, l, ctx, &at);
+    if (l->by_rows) once_end(g, &last);
   }
   if (whole == l->rows) return;
+  if (l->by_rows) once_begin(g, &last);
   at.x = addrk(g, x, whole * 4 * l->xrow);
   at.y = addrk(g, y, whole * 4 * l->yrow);
   if (r) at.r = addrk(g, r, whole * 4 * l->rrow);
   at.n = (int)(l->rows - whole);
   body(g, l, ctx, &at);
+  if (l->by_rows) once_end(g, &last);
 }
 
 /* ---- dense ----------------------------------------------------------- */
@@ -172,7 +180,10 @@ static void emit_panels(Gen *g, const Linear *l, Panel *p) {
   panel_pack(g, l, p);
   int64_t width = panel_width(g, p);
   Loop loop;
-  loop_begin(g, &loop, k64(g, 0), k64(g, p->count), 1, true, "panel");
+  if (l->by_rows)
+    loop_begin(g, &loop, k64(g, 0), k64(g, p->count), 1, true, "panel");
+  else
+    loop_share(g, &loop, 0, p->count, 1, "panel");
   DenseCtx d = { p, NULL, NULL };
   d.w = addr_at(g, blob_ptr(g, p->weights), loop.iv, 4 * width * l->k);
   d.out = add64(g, mul64(g, loop.iv, width), k64(g, p->first));
@@ -185,7 +196,7 @@ static void emit_computed(Gen *g, const Linear *l) {
   int64_t s[MAX_RANK];
   Loop row, col, k;
   value_strides(l->w, s);
-  loop_begin(g, &row, k64(g, 0), k64(g, l->rows), 1, true, "row");
+  loop_share(g, &row, 0, l->rows, 1, "row");
   Val x = addr_at(g, value_ptr(g, l->x), row.iv, 4 * l->xrow);
   Val y = addr_at(g, value_ptr(g, l->n), row.iv, 4 * l->yrow);
   loop_begin(g, &col, k64(g, 0), k64(g, l->m), 1, true, "col");
@@ -226,6 +237,8 @@ void emit_linear_dense(Gen *g, const Node *n) {
     return;
   }
   int64_t full = l.m / lanes, rest = l.m % lanes;
+  l.by_rows = parts_level(g, (int64_t[]){ full / tile, l.rows / l.block },
+                          2) == 1;
   if (full >= tile) {
     Panel p = { 0, full / tile, tile, lanes, 0 };
     emit_panels(g, &l, &p);
@@ -334,6 +347,7 @@ static void emit_sparse(Gen *g, const Node *n, int r) {
   int rows = g->t->vregs >= 32 ? 12 : 8;
   linear_init(n, &l, n->tile[0] > 0 ? n->tile[0] : rows);
   Table t = table_pack(g, operand_values(g, l.w), 1, l.m, l.k, r, 1);
+  l.by_rows = t.starts < 0 || l.rows / l.block > t.heads;
   linear_rows(g, &l, sparse_rows, &t);
 }
 

@@ -9,6 +9,7 @@ typedef struct Linear {
   int64_t rows, k, m;
   int64_t xrow, xk, yrow, rrow;    /* strides in elements */
   int block;                       /* rows of x a tile */
+  bool by_rows;                    /* blocks of rows are shared by parts */
 } Linear;
 /* `block`: the most rows of x a tile. */
 void linear_init(const Node *n, Linear *l, int block);

@@ -20,6 +20,7 @@ typedef struct Perm {
   int64_t values, index;   /* blob offsets: a step takes LANES of each */
   int64_t counts;          /* pairs of steps, a byte [groups][chunks] */
   int64_t outputs, bias;   /* [groups][LANES], as they are sorted */
+  int64_t starts;          /* of parts: u32 group, steps; -1: none */
 } Perm;
 
 /* ---- packing --------------------------------------------------------- */
@@ -128,6 +129,24 @@ static void outputs_pack(Gen *g, Perm *p, const Linear *l, const Row *rows) {
   p->bias = b ? blob_add(g, bias, n * sizeof *bias, 64) : 0;
 }
 
+/* With which group each part begins, and how many steps lie before it. */
+static int64_t starts_pack(Gen *g, const Perm *p, const Linear *l,
+                           const uint8_t *counts) {
+  int64_t whole = l->m / LANES, *cost = arena_array(g->a, int64_t,
+                                                    (size_t)p->groups + 1);
+  int64_t *bound = arena_array(g->a, int64_t, (size_t)g->parts + 1);
+  uint32_t *at = arena_array(g->a, uint32_t, 2 * (size_t)g->parts + 2);
+  for (int64_t i = 0; i < p->groups * p->chunks; i++)
+    cost[i / p->chunks] += UNROLL * counts[i];
+  parts_cut(g, cost, whole, whole < p->groups ? cost[whole] : 0, bound);
+  int64_t steps = 0, i = 0;
+  for (int n = 0; n <= g->parts; n++) {
+    for (; i < bound[n]; i++) steps += cost[i];
+    at[2 * n] = (uint32_t)i, at[2 * n + 1] = (uint32_t)steps;
+  }
+  return blob_add(g, at, (2 * (size_t)g->parts + 2) * sizeof *at, 8);
+}
+
 static Perm perm_pack(Gen *g, const Linear *l) {
   Perm p = { .groups = (l->m + LANES - 1) / LANES };
   p.chunks = (l->k + CHUNK - 1) / CHUNK;
@@ -148,6 +167,7 @@ static Perm perm_pack(Gen *g, const Linear *l) {
   p.index = blob_add(g, to.index, n, 16);
   p.counts = blob_add(g, counts, cells, 16);
   outputs_pack(g, &p, l, rows);
+  p.starts = g->parts > 1 ? starts_pack(g, &p, l, counts) : -1;
   return p;
 }
 
@@ -276,6 +296,16 @@ static void group_emit(Gen *g, const Body *b, const Rows *rows, Val group,
   group_store(g, b, rows, group, lanes, sum);
 }
 
+/* The loop over the groups of the part at hand, whose steps begin at *at. */
+static void groups_share(Gen *g, Loop *l, const Perm *p, At *at) {
+  Val start = addr_at(g, blob_ptr(g, p->starts), g->part, 8);
+  Val steps = load_index(g, start, 4, 4);
+  at->value = addr_at(g, at->value, steps, 4 * LANES);
+  at->index = addr_at(g, at->index, steps, LANES);
+  loop_range(g, l, load_index(g, start, 0, 4), load_index(g, start, 8, 4), 1,
+             "group");
+}
+
 static void rows_emit(Gen *g, const Linear *l, const void *ctx,
                       const Rows *rows) {
   Body b = { .l = l, .p = ctx, .n = rows->n };
@@ -286,13 +316,20 @@ static void rows_emit(Gen *g, const Linear *l, const void *ctx,
   At at = { blob_ptr(g, b.p->values), blob_ptr(g, b.p->index) };
   if (whole) {
     Loop group;
-    loop_begin(g, &group, k64(g, 0), k64(g, whole), 1, true, "group");
+    if (b.p->starts >= 0)
+      groups_share(g, &group, b.p, &at);
+    else
+      loop_begin(g, &group, k64(g, 0), k64(g, whole), 1, true, "group");
     loop_carry(g, &group, &at.value);
     loop_carry(g, &group, &at.index);
     group_emit(g, &b, rows, group.iv, LANES, &at);
     loop_end(g, &group);
   }
-  if (rest) group_emit(g, &b, rows, k64(g, whole), rest, &at);
+  if (!rest) return;
+  Once last;
+  once_begin(g, &last);
+  group_emit(g, &b, rows, k64(g, whole), rest, &at);
+  once_end(g, &last);
 }
 
 void emit_linear_perm(Gen *g, const Node *n) {

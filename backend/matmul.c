@@ -14,6 +14,8 @@ typedef struct Mat {
   int64_t m, n, k;
   int64_t am, ak, bk, bn, ym, yn;   /* strides in elements */
   int nbatch;
+  int share;                        /* loop that parts share: a batch axis, then
+                                       columns, rows */
   struct { int64_t dim, a, b, y; } batch[MAX_RANK];
 } Mat;
 
@@ -101,6 +103,7 @@ typedef void BlockBody(Gen *g, const Mat *t, const At *at, int n, void *ctx);
 typedef struct Block {
   int64_t total, a, b, y;    /* elements; bytes from one to the next */
   int size;
+  bool share;                /* by the parts of the step */
 } Block;
 
 static At at_moved(Gen *g, const At *at, const Block *b, Val i) {
@@ -117,14 +120,20 @@ static void each_block(Gen *g, const Mat *t, const At *at, const Block *b,
   int64_t whole = b->total / b->size * b->size;
   if (whole) {
     Loop l;
-    loop_begin(g, &l, k64(g, 0), k64(g, whole), b->size, true, "block");
+    if (b->share)
+      loop_share(g, &l, 0, whole, b->size, "block");
+    else
+      loop_begin(g, &l, k64(g, 0), k64(g, whole), b->size, true, "block");
     At in = at_moved(g, at, b, l.iv);
     body(g, t, &in, b->size, ctx);
     loop_end(g, &l);
   }
   if (whole == b->total) return;
+  Once last;
+  if (b->share) once_begin(g, &last);
   At in = at_moved(g, at, b, k64(g, whole));
   body(g, t, &in, (int)(b->total - whole), ctx);
+  if (b->share) once_end(g, &last);
 }
 
 /* ---- vectors of columns ---------------------------------------------- */
@@ -185,11 +194,15 @@ static void outer_tile(Gen *g, const Mat *t, const At *at, int rows,
                 4 * (r * t->ym + i * lanes * t->yn), lanes_of(g, c, i));
 }
 
+static bool shares_rows(const Mat *t) { return t->share > t->nbatch; }
+
+static bool shares_cols(const Mat *t) { return t->share == t->nbatch; }
+
 static void outer_panel(Gen *g, const Mat *t, const At *at, int n,
                         void *ctx) {
   int lanes = g->t->lanes, regs = g->t->vregs >= 32 ? 27 : 12;
   Cols c = { (n + lanes - 1) / lanes, (n - 1) % lanes + 1 };
-  Block rows = { t->m, 4 * t->am, 0, 4 * t->ym, regs / c.t };
+  Block rows = { t->m, 4 * t->am, 0, 4 * t->ym, regs / c.t, shares_rows(t) };
   (void)ctx;
   if (rows.size > 12) rows.size = 12;
   if (rows.size > t->m) rows.size = (int)t->m;
@@ -199,7 +212,8 @@ static void outer_panel(Gen *g, const Mat *t, const At *at, int n,
 /* A single row takes more vectors, or its sums would wait for one another. */
 static void emit_outer(Gen *g, const Mat *t, const At *at) {
   int tile = t->m == 1 ? TILE_VECTORS : g->t->vregs >= 32 ? 3 : 2;
-  Block cols = { t->n, 0, 4 * t->bn, 4 * t->yn, tile * g->t->lanes };
+  Block cols = { t->n, 0, 4 * t->bn, 4 * t->yn, tile * g->t->lanes,
+                 shares_cols(t) };
   each_block(g, t, at, &cols, outer_panel, NULL);
 }
 
@@ -244,13 +258,14 @@ static void dot_tile(Gen *g, const Mat *t, const At *at, int rows,
 }
 
 static void dot_panel(Gen *g, const Mat *t, const At *at, int n, void *ctx) {
-  Block rows = { t->m, 4 * t->am, 0, 4 * t->ym, *(const int *)ctx };
+  Block rows = { t->m, 4 * t->am, 0, 4 * t->ym, *(const int *)ctx,
+                 shares_rows(t) };
   each_block(g, t, at, &rows, dot_tile, &n);
 }
 
 static void emit_dots(Gen *g, const Mat *t, const At *at) {
   int side = g->t->vregs >= 32 ? 4 : 3;
-  Block cols = { t->n, 0, 4 * t->bn, 4 * t->yn, side };
+  Block cols = { t->n, 0, 4 * t->bn, 4 * t->yn, side, shares_cols(t) };
   each_block(g, t, at, &cols, dot_panel, &side);
 }
 
@@ -264,10 +279,23 @@ static void emit_batch(Gen *g, const Mat *t, bool dots, int axis, At at) {
   }
   Loop l;
   Block b = { t->batch[axis].dim, 4 * t->batch[axis].a,
-              4 * t->batch[axis].b, 4 * t->batch[axis].y, 1 };
-  loop_begin(g, &l, k64(g, 0), k64(g, b.total), 1, true, "batch");
+              4 * t->batch[axis].b, 4 * t->batch[axis].y, 1,
+              t->share == axis };
+  if (b.share)
+    loop_share(g, &l, 0, b.total, 1, "batch");
+  else
+    loop_begin(g, &l, k64(g, 0), k64(g, b.total), 1, true, "batch");
   emit_batch(g, t, dots, axis + 1, at_moved(g, &at, &b, l.iv));
   loop_end(g, &l);
+}
+
+/* Columns go in tiles of some vectors, rows in some of a tile. */
+static int share_level(const Gen *g, const Mat *t, bool dots) {
+  int64_t count[MAX_RANK + 2];
+  for (int i = 0; i < t->nbatch; i++) count[i] = t->batch[i].dim;
+  count[t->nbatch] = t->n / (dots ? 4 : 3 * g->t->lanes);
+  count[t->nbatch + 1] = t->m / (dots ? 4 : 9);
+  return parts_level(g, count, t->nbatch + 2);
 }
 
 void emit_matmul(Gen *g, const Node *n) {
@@ -275,6 +303,7 @@ void emit_matmul(Gen *g, const Node *n) {
   if (type_elems(&n->type) == 0) return;
   mat_init(n, &t);
   bool dots = choose_form(&t, g->t->lanes);
+  t.share = share_level(g, &t, dots);
   At at = { value_ptr(g, t.a), value_ptr(g, t.b), value_ptr(g, n) };
   emit_batch(g, &t, dots, 0, at);
   clear_halo(g, n);

@@ -130,7 +130,26 @@ typedef struct Walk {
   const Nest *nest;
   NestBody body;
   const void *ctx;
+  int share;           /* the axis that parts of the step share */
 } Walk;
+
+/* Turns of the loops of a nest; vectors or squares where those are. */
+static int nest_share(const Gen *g, const Nest *t, int across) {
+  int64_t count[MAX_RANK];
+  int last = t->rank - 1, lanes = g->t->lanes;
+  for (int i = 0; i < t->rank; i++) {
+    bool wide = i == across || (i == last && t->arg[0].stride[i] == 1);
+    count[i] = t->dim[i] / (wide ? lanes : 1);
+  }
+  return parts_level(g, count, t->rank);
+}
+
+/* The loop over [from, to) of an axis. */
+static void axis_begin(Gen *g, Loop *l, bool share, int64_t from, int64_t to,
+                       int64_t step, const char *name) {
+  if (share) loop_share(g, l, from, to, step, name);
+  else loop_begin(g, l, k64(g, from), k64(g, to), step, true, name);
+}
 
 static Val arg_at(Gen *g, const NestArg *a, Val base, Val i, int axis) {
   return addr_at(g, base, i, a->stride[axis] * arg_size(a));
@@ -168,7 +187,7 @@ static void walk_each(Gen *g, const Walk *w, int axis, const Val *base,
   const Nest *t = w->nest;
   Val p[NEST_ARGS];
   Loop l;
-  loop_begin(g, &l, k64(g, from), k64(g, to), 1, true, "i");
+  axis_begin(g, &l, axis == w->share, from, to, 1, "i");
   for (int k = 0; k < t->nargs; k++)
     p[k] = t->arg[k].scalar ? base[k]
                             : arg_at(g, &t->arg[k], base[k], l.iv, axis);
@@ -196,22 +215,29 @@ static void walk_vectors(Gen *g, const Walk *w, const Val *p) {
       fixed[k] = vsplat(g, load_scalar(g, &t->arg[k], p[k]));
   if (full > lanes) {
     Loop l;
-    loop_begin(g, &l, k64(g, 0), k64(g, full), lanes, true, "v");
+    axis_begin(g, &l, axis == w->share, 0, full, lanes, "v");
     walk_run(g, w, p, fixed, l.iv, lanes);
     loop_end(g, &l);
-  } else if (full) {
-    walk_run(g, w, p, fixed, k64(g, 0), lanes);
   }
-  if (!rest) return;
-  if (all_words(t)) walk_run(g, w, p, fixed, k64(g, full), (int)rest);
-  else walk_each(g, w, axis, p, full, t->dim[axis], walk_axis);
+  if (full > lanes && !rest) return;
+  Once last;
+  once_begin(g, &last);
+  if (full == lanes) walk_run(g, w, p, fixed, k64(g, 0), lanes);
+  if (rest && all_words(t))
+    walk_run(g, w, p, fixed, k64(g, full), (int)rest);
+  else if (rest)
+    walk_each(g, w, axis, p, full, t->dim[axis], walk_axis);
+  once_end(g, &last);
 }
 
 static void walk_axis(Gen *g, const Walk *w, int axis, const Val *base) {
   const Nest *t = w->nest;
-  if (axis == t->rank)
+  if (axis == t->rank) {
+    Once one;
+    once_begin(g, &one);
     walk_scalar(g, w, base);
-  else if (axis == t->rank - 1 && t->arg[0].stride[axis] == 1)
+    once_end(g, &one);
+  } else if (axis == t->rank - 1 && t->arg[0].stride[axis] == 1)
     walk_vectors(g, w, base);
   else
     walk_each(g, w, axis, base, 0, t->dim[axis], walk_axis);
@@ -222,7 +248,7 @@ static void walk_all(Gen *g, const Nest *t, NestBody body, const void *ctx) {
   for (int i = 0; i < t->rank; i++)
     if (t->dim[i] == 0) return;
   for (int k = 0; k < t->nargs; k++) base[k] = t->arg[k].at;
-  walk_axis(g, &(Walk){ t, body, ctx }, 0, base);
+  walk_axis(g, &(Walk){ t, body, ctx, nest_share(g, t, -1) }, 0, base);
 }
 
 /* ---- tiles ----------------------------------------------------------- */
@@ -309,7 +335,7 @@ static void square_run(Gen *g, const Tiles *s, const Val *p) {
   t.dim[s->across] = t.dim[last] = lanes;
   for (int i = 0; i < last; i++)
     if (i != s->across) t.dim[i] = 1;
-  walk_axis(g, &(Walk){ &t, s->w->body, s->w->ctx }, 0, base);
+  walk_axis(g, &(Walk){ &t, s->w->body, s->w->ctx, -1 }, 0, base);
 }
 
 static void tiles_walk(Gen *g, const Tiles *s, int axis, const Val *base) {
@@ -321,8 +347,8 @@ static void tiles_walk(Gen *g, const Tiles *s, int axis, const Val *base) {
   bool side = axis == s->across || axis == t->rank - 1;
   Val p[NEST_ARGS];
   Loop l;
-  loop_begin(g, &l, k64(g, 0), k64(g, t->dim[axis]), side ? g->t->lanes : 1,
-             true, "tile");
+  axis_begin(g, &l, axis == s->w->share, 0, t->dim[axis],
+             side ? g->t->lanes : 1, "tile");
   for (int k = 0; k < t->nargs; k++)
     p[k] = t->arg[k].scalar ? base[k]
                             : arg_at(g, &t->arg[k], base[k], l.iv, axis);
@@ -349,7 +375,7 @@ static void map_across(Gen *g, const Nest *t, int across, NestBody body,
   int64_t wide = t->dim[last] / lanes * lanes;
   Nest left = nest_part(g, t, last, 0, wide);
   Nest whole = nest_part(g, &left, across, 0, high);
-  Walk w = { &whole, body, ctx };
+  Walk w = { &whole, body, ctx, nest_share(g, &whole, across) };
   Tiles s = { &w, across, { NULL } };
   Val base[NEST_ARGS];
   for (int k = 0; k < t->nargs; k++) {
@@ -381,6 +407,7 @@ typedef struct Lines {
   bool vectors;
   NestLine line;
   const void *ctx;
+  int share;           /* the axis that parts of the step share */
 } Lines;
 
 static void lines_at(Gen *g, const Lines *w, int axis, const Val *base,
@@ -399,22 +426,27 @@ static void lines_walk(Gen *g, const Lines *w, int axis, Val *base) {
   const Nest *t = w->t;
   Val p[NEST_ARGS];
   Loop l;
+  Once one;
   if (axis == t->rank) {
+    once_begin(g, &one);
     w->line(g, w->ctx, base, 0);
+    once_end(g, &one);
     return;
   }
   bool across = axis == t->rank - 1 && lines_dense(w, axis);
   int64_t step = across ? g->t->lanes : 1, full = t->dim[axis] / step * step;
   if (full) {
-    loop_begin(g, &l, k64(g, 0), k64(g, full), step, true, "line");
+    axis_begin(g, &l, axis == w->share, 0, full, step, "line");
     lines_at(g, w, axis, base, l.iv, p);
     if (across) w->line(g, w->ctx, p, (int)step);
     else lines_walk(g, w, axis + 1, p);
     loop_end(g, &l);
   }
   if (full == t->dim[axis]) return;
+  once_begin(g, &one);
   lines_at(g, w, axis, base, k64(g, full), p);
   w->line(g, w->ctx, p, (int)(t->dim[axis] - full));
+  once_end(g, &one);
 }
 
 void nest_lines(Gen *g, const Nest *nest, int axis, bool vectors,
@@ -426,7 +458,8 @@ void nest_lines(Gen *g, const Nest *nest, int axis, bool vectors,
   t.dim[axis] = 1;
   nest_simplify(&t);
   for (int k = 0; k < t.nargs; k++) base[k] = t.arg[k].at;
-  lines_walk(g, &(Lines){ &t, vectors, line, ctx }, 0, base);
+  lines_walk(g, &(Lines){ &t, vectors, line, ctx, nest_share(g, &t, -1) }, 0,
+             base);
 }
 
 /* ---- fill and copy -------------------------------------------------- */

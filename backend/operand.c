@@ -84,8 +84,12 @@ int state_slot(const Gen *g, const Func *f) {
   return (int)(f->inputs.n + f->outputs.n) + g->weights_slot;
 }
 
-int io_slots(const Gen *g, const Func *f) {
+int pool_slot(const Gen *g, const Func *f) {
   return state_slot(g, f) + (g->mod->states.n > 0);
+}
+
+int io_slots(const Gen *g, const Func *f) {
+  return pool_slot(g, f) + g->pool_slot;
 }
 
 Spot state_spot(const Gen *g, const State *s) {

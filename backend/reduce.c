@@ -13,6 +13,7 @@ typedef struct Fold {
   Nest t;              /* arg 0 the result (stride 0: folded), arg 1 x */
   int kept;            /* axes of t that are kept come first */
   int64_t count;       /* elements folded into one */
+  int share;           /* the kept axis that parts of the step share */
 } Fold;
 
 /* What a fold of no elements is. */
@@ -159,21 +160,28 @@ static void fold_across(Gen *g, const Fold *f, Val to, Val x) {
   int64_t dim = f->t.dim[f->kept - 1], full = dim / lanes * lanes;
   if (full) {
     Loop l;
-    loop_begin(g, &l, k64(g, 0), k64(g, full), lanes, true, "v");
+    if (f->share == f->kept - 1) loop_share(g, &l, 0, full, lanes, "v");
+    else loop_begin(g, &l, k64(g, 0), k64(g, full), lanes, true, "v");
     Val off = mul64(g, l.iv, 4);
     Val at = addr(g, to, off);
     fold_results(g, f, at, addr(g, x, off), lanes);
     loop_end(g, &l);
   }
   if (full == dim) return;
+  Once last;
+  once_begin(g, &last);
   to = addrk(g, to, 4 * full);
   fold_results(g, f, to, addrk(g, x, 4 * full), (int)(dim - full));
+  once_end(g, &last);
 }
 
 static void fold_kept(Gen *g, const Fold *f, int axis, Val to, Val x) {
   const Nest *t = &f->t;
   if (axis == f->kept) {
+    Once one;
+    once_begin(g, &one);
     fold_results(g, f, to, x, 0);
+    once_end(g, &one);
     return;
   }
   if (axis == f->kept - 1 && t->arg[0].stride[axis] == 1 &&
@@ -182,7 +190,8 @@ static void fold_kept(Gen *g, const Fold *f, int axis, Val to, Val x) {
     return;
   }
   Loop l;
-  loop_begin(g, &l, k64(g, 0), k64(g, t->dim[axis]), 1, true, "i");
+  if (axis == f->share) loop_share(g, &l, 0, t->dim[axis], 1, "i");
+  else loop_begin(g, &l, k64(g, 0), k64(g, t->dim[axis]), 1, true, "i");
   to = addr_at(g, to, l.iv, fold_bytes(f, 0, axis));
   fold_kept(g, f, axis + 1, to,
             addr_at(g, x, l.iv, fold_bytes(f, 1, axis)));
@@ -228,6 +237,7 @@ void emit_reduce(Gen *g, const Node *n) {
   }
   nest_simplify(&f.t);
   while (f.kept < f.t.rank && f.t.arg[0].stride[f.kept]) f.kept++;
+  f.share = parts_level(g, f.t.dim, f.kept);
   fold_kept(g, &f, 0, f.t.arg[0].at, f.t.arg[1].at);
   clear_halo(g, n);
 }

@@ -12,6 +12,7 @@ typedef struct Resize {
   int64_t cols;      /* output columns, rounded up to whole vectors */
   int64_t col[4];    /* blob offsets: lo, hi (i32), their weights (f32) */
   int64_t row[4];
+  int share;         /* which of the loops n, c, oh parts share */
 } Resize;
 
 /* Tables of one axis, `count` entries each; those behind the last pixel
@@ -83,10 +84,17 @@ static void columns_all(Gen *g, const Resize *r, const Row *row) {
   if (ow > full) columns(g, r, row, k64(g, full), (int)(ow - full));
 }
 
+static void level_begin(Gen *g, const Resize *r, Loop *l, int level,
+                        const char *name) {
+  int64_t n = r->n->type.dim[level];
+  if (level == r->share) loop_share(g, l, 0, n, 1, name);
+  else loop_begin(g, l, k64(g, 0), k64(g, n), 1, true, name);
+}
+
 static void rows_all(Gen *g, const Resize *r, Val x, Val y) {
   Loop l;
   Row row = {0};
-  loop_begin(g, &l, k64(g, 0), k64(g, r->n->type.dim[2]), 1, true, "oh");
+  level_begin(g, r, &l, 2, "oh");
   Val off = mul64(g, l.iv, 4);
   for (int k = 0; k < (r->blend ? 2 : 1); k++) {
     Val i = load_index(g, addr(g, blob_ptr(g, r->row[k]), off), 0, 4);
@@ -112,10 +120,11 @@ void emit_resize(Gen *g, const Node *n) {
   tables_pack(g, &r, 3, r.cols, r.col);
   Val x = value_ptr(g, n->in[0]), y = value_ptr(g, n);
   Loop li, lc;
-  loop_begin(g, &li, k64(g, 0), k64(g, d[0]), 1, true, "n");
+  r.share = parts_level(g, d, 3);
+  level_begin(g, &r, &li, 0, "n");
   Val xn = addr_at(g, x, li.iv, 4 * r.xs[0]);
   Val yn = addr_at(g, y, li.iv, 4 * r.ys[0]);
-  loop_begin(g, &lc, k64(g, 0), k64(g, d[1]), 1, true, "c");
+  level_begin(g, &r, &lc, 1, "c");
   Val from = addr_at(g, xn, lc.iv, 4 * r.xs[1]);
   rows_all(g, &r, from, addr_at(g, yn, lc.iv, 4 * r.ys[1]));
   loop_end(g, &lc);

@@ -69,6 +69,7 @@ static Val run_io_build(Emission *e, const FuncCode *c, Val check) {
   int tensors = (int)(c->func->inputs.n + c->func->outputs.n);
   return_if(g, is_null(g, io), TAMIS_ERR_NULL);
   for (int i = 0; i < io_slots(g, c->func); i++) {
+    if (g->pool_slot && i == pool_slot(g, c->func)) continue;
     Val v = LLVMBuildLoad2(g->b, g->ptr, io_slot(g, io, i), "");
     return_if(g, is_null(g, v), TAMIS_ERR_NULL);
     if (i == tensors && g->weights_slot) weights = v;
@@ -87,7 +88,7 @@ static Val run_io_build(Emission *e, const FuncCode *c, Val check) {
   return fn;
 }
 
-/* int PREFIX_run(inputs, outputs, [weights,] [state,] arena) */
+/* int PREFIX_run(inputs, outputs, [weights,] [state,] [pool,] arena) */
 static void run_wrap(Emission *e, const Func *f, Val run_io) {
   Gen *g = &e->g;
   int n = io_slots(g, f);

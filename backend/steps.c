@@ -193,17 +193,16 @@ static void value_copy(Gen *g, const Step *s) {
   nest_copy(g, &t);
 }
 
-static void step_build(Emission *e, Step *s) {
+void step_body(Emission *e, const Step *s, Val fn) {
   Gen *g = &e->g;
-  s->fn = LLVMAddFunction(g->m, s->symbol, g->step_type);
-  LLVMSetVisibility(s->fn, LLVMHiddenVisibility);
-  attrs_step(e, s->fn);
-  g->fn = s->fn;
-  g->io = LLVMGetParam(s->fn, 0);
-  g->arena = LLVMGetParam(s->fn, 1);
-  g->weights = LLVMGetParam(s->fn, 2);
+  LLVMSetVisibility(fn, LLVMHiddenVisibility);
+  attrs_step(e, fn);
+  g->fn = fn;
+  g->io = LLVMGetParam(fn, 0);
+  g->arena = LLVMGetParam(fn, 1);
+  g->weights = LLVMGetParam(fn, 2);
   LLVMPositionBuilderAtEnd(g->b,
-                           LLVMAppendBasicBlockInContext(g->c, s->fn, ""));
+                           LLVMAppendBasicBlockInContext(g->c, fn, ""));
   /* What a kernel packs may be as large as the weights: gone after it. */
   Arena *keep = g->a;
   g->a = arena_new();
@@ -212,6 +211,13 @@ static void step_build(Emission *e, Step *s) {
   arena_free(g->a);
   g->a = keep;
   LLVMBuildRetVoid(g->b);
+}
+
+static void step_build(Emission *e, Step *s) {
+  int parts = step_parts(e, s);
+  if (parts > 1 && step_cut(e, s, parts)) return;
+  s->fn = LLVMAddFunction(e->g.m, s->symbol, e->g.step_type);
+  step_body(e, s, s->fn);
 }
 
 void steps_call(Emission *e, const FuncCode *c, Val io, Val arena,

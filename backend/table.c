@@ -99,11 +99,39 @@ static void pack_group(Packer *p, const Table *t, const Unit *u) {
   if (t->low) pack_head(p, t, u + t->left, 1, t->low);
 }
 
+/* Where the heads of each part begin: the number of the first, and where
+ * its values, columns and heads lie, in bytes. */
+enum { START_HEAD, START_VALUE, START_INDEX, START_HEADS, START_COUNT };
+/* What a head costs besides its blocks, in blocks. */
+enum { HEAD_COST = 6 };
+
+static int64_t starts_pack(Gen *g, const Table *t, const Unit *u) {
+  size_t n = (size_t)t->heads, parts = (size_t)g->parts;
+  int64_t *cost = arena_array(g->a, int64_t, n + 1), rest = 0, blocks = 0;
+  int64_t *bound = arena_array(g->a, int64_t, parts + 1);
+  uint32_t *at = arena_array(g->a, uint32_t, (parts + 1) * START_COUNT);
+  for (size_t i = 0; i < n; i++)
+    cost[i] = u[i * (size_t)t->units].count + HEAD_COST;
+  if (t->left) rest += u[n * (size_t)t->units].count + HEAD_COST;
+  if (t->low) rest += u[n * (size_t)t->units + (size_t)t->left].count;
+  parts_cut(g, cost, t->heads, rest, bound);
+  for (size_t p = 0, i = 0; p <= parts; p++, at += START_COUNT) {
+    for (; (int64_t)i < bound[p]; i++)
+      blocks += t->units * (cost[i] - HEAD_COST);
+    at[START_HEAD] = (uint32_t)i;
+    at[START_VALUE] = (uint32_t)(4 * blocks * t->height);
+    at[START_INDEX] = (uint32_t)(blocks * t->ibytes);
+    at[START_HEADS] = (uint32_t)(i * (size_t)((1 + t->units) * t->hbytes));
+  }
+  at -= (parts + 1) * START_COUNT;
+  return blob_add(g, at, (parts + 1) * START_COUNT * sizeof *at, 16);
+}
+
 Table table_pack(Gen *g, const float *w, int64_t groups, int64_t rows,
                  int64_t cols, int height, int units) {
   ensure(height * units <= TABLE_ROWS_MAX);
   int64_t all = rows / height, blocks = 0;
-  Table t = { .height = height, .units = units };
+  Table t = { .height = height, .units = units, .starts = -1 };
   t.heads = all / units;
   t.left = (int)(all % units);
   t.low = (int)(rows % height);
@@ -127,6 +155,8 @@ Table table_pack(Gen *g, const float *w, int64_t groups, int64_t rows,
   t.values = blob_add(g, p.values, vsize, 64);
   t.index = blob_add(g, p.index, (size_t)(p.nindex * t.ibytes), 16);
   t.head = blob_add(g, p.heads, (size_t)(p.nheads * t.hbytes), 16);
+  if (g->parts > 1 && groups == 1 && vsize < UINT32_MAX)
+    t.starts = starts_pack(g, &t, u);
   return t;
 }
 
@@ -172,15 +202,32 @@ void table_next(Gen *g, const Table *t, Cursor *c, int units, int height) {
   c->index = addrk(g, c->index, units * t->ibytes);
 }
 
+/* The loop over the heads of the part at hand, and the cursor at the first. */
+static void heads_share(Gen *g, Loop *l, const Table *t, Cursor *c) {
+  Val at = blob_ptr(g, t->starts);
+  at = addr_at(g, at, g->part, 4 * START_COUNT);
+  c->value = addr(g, c->value, load_index(g, at, 4 * START_VALUE, 4));
+  c->index = addr(g, c->index, load_index(g, at, 4 * START_INDEX, 4));
+  c->head = addr(g, c->head, load_index(g, at, 4 * START_HEADS, 4));
+  Val first = load_index(g, at, 4 * START_HEAD, 4);
+  Val end = load_index(g, at, 4 * (START_COUNT + START_HEAD), 4);
+  loop_range(g, l, first, end, 1, "head");
+}
+
 void table_walk(Gen *g, const Table *t, Cursor *c, TableBody *body,
                 const void *ctx) {
+  bool share = t->starts >= 0 && !g->in_part;
   if (t->heads) {
     Loop l;
-    loop_begin(g, &l, k64(g, 0), k64(g, t->heads), 1, true, "head");
+    if (share) heads_share(g, &l, t, c);
+    else loop_begin(g, &l, k64(g, 0), k64(g, t->heads), 1, true, "head");
     cursor_carry(g, &l, c);
     body(g, ctx, t->units, t->height, c);
     loop_end(g, &l);
   }
+  Once last;
+  once_begin(g, &last);
   if (t->left) body(g, ctx, t->left, t->height, c);
   if (t->low) body(g, ctx, 1, t->low, c);
+  once_end(g, &last);
 }

@@ -232,7 +232,7 @@ void conv_clear_rows(Gen *g, const Conv *cv) {
   Loop image, plane;
   loop_begin(g, &image, k64(g, 0), k64(g, cv->batch), 1, true, "image");
   Val at = addr_at(g, value_ptr(g, cv->n), image.iv, 4 * cv->ys[0]);
-  loop_begin(g, &plane, k64(g, 0), k64(g, cv->o), 1, true, "plane");
+  loop_share(g, &plane, 0, cv->o, 1, "plane");
   Val p = addr_at(g, at, plane.iv, 4 * cv->ys[1]);
   clear_run(g, p, -halo[0] * pitch - halo[2], 0);
   clear_run(g, p, line, line + max64(halo[1] * pitch + halo[3], 0));

@@ -99,6 +99,7 @@ typedef struct Table {
   int height, units, left, low;
   int64_t heads;                   /* whole ones of a group */
   int64_t values, index, head;     /* blob offsets */
+  int64_t starts;                  /* of parts: u32 [parts + 1][4]; or -1 */
   int ibytes, hbytes;
 } Table;
 /* w is [groups * rows][cols]. */

@@ -18,6 +18,7 @@ typedef struct Win {
   int64_t xs[MAX_RANK], ys[MAX_RANK], ws[MAX_RANK], rs[MAX_RANK];
   int64_t wgroup;    /* from the weights of a group to the next, on top */
   bool apart;        /* vectors of results go to places ys[3] apart */
+  int share;         /* which of the loops n, o, oh parts share */
   Val xp, yp, wp, bp, rp;
 } Win;
 
@@ -239,10 +240,16 @@ static void row_build(Gen *g, const Win *v, Cell c) {
   if (c.lanes) cell_build(g, v, c, k64(g, full), true);
 }
 
+static void level_begin(Gen *g, const Win *v, Loop *l, int level, int64_t n,
+                        const char *name) {
+  if (level == v->share) loop_share(g, l, 0, n, 1, name);
+  else loop_begin(g, l, k64(g, 0), k64(g, n), 1, true, name);
+}
+
 /* All rows of one output plane; c has the addresses of its planes. */
 static void plane_build(Gen *g, const Win *v, Cell c) {
   Loop l;
-  loop_begin(g, &l, k64(g, 0), k64(g, v->OH), 1, true, "oh");
+  level_begin(g, v, &l, 2, v->OH, "oh");
   c.row = index64(g, l.iv, v->sh, v->top);
   clip_steps(g, c.row, v->H, v->kh, v->dh, &c.ky0, &c.ky1);
   c.y = addr_at(g, c.y, l.iv, 4 * v->ys[2]);
@@ -270,11 +277,12 @@ static Cell planes_at(Gen *g, const Win *v, Val i, Val o) {
   return c;
 }
 
-static void win_build(Gen *g, const Win *v) {
+static void win_build(Gen *g, Win *v) {
   Loop li, lo;
   if (type_elems(&v->n->type) == 0) return;
-  loop_begin(g, &li, k64(g, 0), k64(g, v->N), 1, true, "n");
-  loop_begin(g, &lo, k64(g, 0), k64(g, v->O), 1, true, "o");
+  v->share = parts_level(g, (int64_t[]){ v->N, v->O, v->OH }, 3);
+  level_begin(g, v, &li, 0, v->N, "n");
+  level_begin(g, v, &lo, 1, v->O, "o");
   plane_build(g, v, planes_at(g, v, li.iv, lo.iv));
   loop_end(g, &lo);
   loop_end(g, &li);

@@ -2,6 +2,8 @@
  * that ends in "_model", loaded, given buffers. */
 #include "driver/driver.h"
 
+#include "runtime/tamis_pthreadpool.h"
+
 #include <dlfcn.h>
 #include <elf.h>
 #include <stdlib.h>
@@ -87,7 +89,7 @@ static size_t padded(uint64_t n) {
 static void buffers(Loaded *l) {
   const tamis_model *m = l->model;
   size_t n = m->n_inputs + m->n_outputs;
-  l->io = calloc(n + 2, sizeof *l->io);
+  l->io = calloc(n + 3, sizeof *l->io);
   l->arena = aligned_alloc(64, padded(m->arena_bytes));
   ensure(l->io && l->arena);
   for (size_t i = 0; i < n; i++) {
@@ -158,8 +160,27 @@ void artifact_close(Loaded *l) {
     free(l->io);
     free(l->arena);
   }
+  if (l->pool.run) pthreadpool_destroy(l->pool.ctx);
   if (l->handle) dlclose(l->handle);
   *l = (Loaded){0};
+}
+
+bool artifact_threads(Loaded *l, Diags *d, const Options *o) {
+  const tamis_model *m = l->model;
+  int64_t n = 1;
+  if (!o->run_threads) return true;
+  if (!option_int(d, "--threads", o->run_threads, 1, 1024, &n)) return false;
+  if (!m->threads)
+    return diag_error_at(d, EXIT_USAGE, "--threads", "expected an artifact "
+                         "built with --threads, found one without");
+  if (n == 1) return true;
+  pthreadpool_t threads = pthreadpool_create((size_t)n);
+  if (!threads)
+    return diag_error_at(d, EXIT_FILE, "--threads", "%lld threads cannot be "
+                         "made", (long long)n);
+  l->pool = tamis_pthreadpool(threads);
+  l->io[m->n_inputs + m->n_outputs + (m->reset != NULL)] = &l->pool;
+  return true;
 }
 
 /* What is built has taken its options. */
@@ -184,7 +205,8 @@ bool artifact_of(Loaded *l, Session *s, const Options *o, Diags *d,
   if (!session_open(s, o, d, a)) return false;
   s->keep_source = keep_source;
   if (artifact_is(o->file))
-    return built_options(o, d) && artifact_open(l, d, o->file);
+    return built_options(o, d) && artifact_open(l, d, o->file) &&
+           artifact_threads(l, d, o);
   if (!session_load(s)) return false;
   if (!target_is_host(s->target.triple))
     return diag_error_at(d, EXIT_UNSUPPORTED, "--target",
@@ -198,7 +220,8 @@ bool artifact_of(Loaded *l, Session *s, const Options *o, Diags *d,
   char *header = folder_file(a, dir,
                              arena_printf(a, "%s.h", session_prefix(s)));
   EmitInfo info = {0};
-  bool ok = session_emit(s, EMIT_SO, so, &info) && artifact_open(l, d, so);
+  bool ok = session_emit(s, EMIT_SO, so, &info) &&
+            artifact_open(l, d, so) && artifact_threads(l, d, o);
   temporary_remove(so);
   temporary_remove(header);
   temporary_remove(dir);

@@ -289,7 +289,9 @@ static bool check(const Options *o, Diags *d, Arena *a, Loaded *l,
   if (o->so) {
     if (!session_open(s, o, d, a) || !session_load(s)) return false;
     s->keep_source = true;
-    if (!session_compile(s) || !artifact_open(l, d, o->so)) return false;
+    if (!session_compile(s) || !artifact_open(l, d, o->so) ||
+        !artifact_threads(l, d, o))
+      return false;
   } else if (!artifact_of(l, s, o, d, a, !o->expect.n)) {
     return false;
   }

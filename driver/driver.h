@@ -24,10 +24,10 @@ typedef struct Options {
   const char *target, *cpu, *features, *opt, *sparsity, *code_budget;
   /* build */
   const char *out, *emit, *prefix, *report, *external_weights, *dep_file;
-  bool dep, strip, verbose, time_report, roundtrip;
+  bool dep, strip, verbose, time_report, roundtrip, threads;
   /* run, bench, check */
   Vec(Binding) in, outs, expect;
-  const char *engine, *so, *rtol, *atol, *seed, *runs, *warmup,
+  const char *run_threads, *engine, *so, *rtol, *atol, *seed, *runs, *warmup,
     *steps;
   bool layers, json;
   /* show */
@@ -115,11 +115,15 @@ typedef struct Loaded {
   void *handle;
   const tamis_model *model;
   void *arena;
-  void **io;           /* inputs, outputs, state; buffers owned here */
+  void **io;           /* inputs, outputs, state; buffers owned here; the
+                          pool */
   void *state;         /* as after a reset; NULL: there is none */
+  tamis_pool pool;     /* run NULL: no threads besides the caller's */
 } Loaded;
 bool artifact_open(Loaded *l, Diags *d, const char *path);
 void artifact_close(Loaded *l);
+/* Give calls the threads of --threads=N. */
+bool artifact_threads(Loaded *l, Diags *d, const Options *o);
 /* Does the file look like an ELF object? */
 bool artifact_is(const char *path);
 /* Open o->file: a .so as it is, a model built into a temporary folder

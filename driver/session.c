@@ -215,6 +215,7 @@ bool session_emit(Session *s, EmitKind kind, const char *out,
     .prefix = session_prefix(s), .opt = s->opt, .strip = s->o->strip,
     .external_weights = s->o->external_weights,
     .time_report = s->o->time_report, .verbose = s->o->verbose,
+    .threads = s->o->threads || s->o->run_threads ? PARTS_MOST : 0,
   };
   progress(s, "generating code");
   bool ok = backend_emit(s->module, &e, info, s->diags);

@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-#define TAMIS_ABI_VERSION 2
+#define TAMIS_ABI_VERSION 3
 
 /* Element types, as in tamis_tensor.elem. */
 enum {
@@ -28,6 +28,18 @@ enum {
   TAMIS_ERR_DIM = -3,         /* a dimension is out of its bound */
   TAMIS_ERR_CPU = -4          /* this CPU lacks a feature */
 };
+
+/* Threads of the caller, for artifacts built with --threads: run() calls
+ * task(arg, i) once for each i below n, on any threads and in any order, and
+ * returns when all have returned. */
+#ifndef TAMIS_POOL
+#define TAMIS_POOL
+typedef struct tamis_pool {
+  void (*run)(void *ctx, void (*task)(void *arg, size_t i), void *arg,
+              size_t n);
+  void *ctx;
+} tamis_pool;
+#endif
 
 typedef struct tamis_tensor {
   const char *name;
@@ -83,10 +95,12 @@ typedef struct tamis_model {
   const tamis_tensor *inputs;
   const tamis_tensor *outputs;
   /* All pointers at once: inputs, then outputs, then the weights where they
-   * are external, then the state where there is one. */
+   * are external, then the state where there is one, then (threads > 0) a
+   * const tamis_pool *, which may be NULL: no other threads. */
   int (*run)(void *const *io, void *arena);
   const void *weights;        /* NULL when they are external */
-  uint32_t n_steps, reserved;
+  uint32_t n_steps;
+  uint32_t threads;           /* most parts of a step; 0: io has no pool */
   const tamis_step *steps;    /* NULL when stripped */
   int (*check_cpu)(void);     /* 0 or TAMIS_ERR_CPU */
   uint64_t state_bytes;       /* aligned to .align; 0: there is none */

@@ -63,11 +63,14 @@ typedef struct Builder {
 } Builder;
 
 /* Most models as users build them; some without optimisation, some with
- * zeros compiled as dense weights. */
-static void variant(uint64_t seed, PipelineOpts *p) {
+ * zeros compiled as dense weights, some with all their steps in parts. */
+static void variant(uint64_t seed, PipelineOpts *p, EmitOpts *e) {
   uint64_t r = hash_mix(seed ^ 0x5eed) % 10;
   p->opt = r == 0 ? 0 : r == 1 ? 3 : 2;
   p->sparsity_off = r == 2;
+  e->threads = r < 6 ? 0 : (int)(2 + seed % 6);
+  e->cut_all = true;
+  e->opt = p->opt;
 }
 
 static bool compile(Builder *b, uint64_t seed, bool trip, const char *out) {
@@ -82,15 +85,15 @@ static bool compile(Builder *b, uint64_t seed, bool trip, const char *out) {
   bool ok = m != NULL;
   PipelineOpts p = {.target = &b->target, .after = after_pass,
                     .ctx = &(Trip){b->d, trip}};
-  variant(seed, &p);
+  EmitOpts e = {.target = &b->target, .kind = EMIT_OBJ, .out = out,
+                .prefix = name};
+  variant(seed, &p, &e);
   progress(seed, "in the passes");
   if (ok) {
     ok = pipeline_run(&m, &p, b->d);
     t2 = seconds_now();
   }
   progress(seed, "in the backend");
-  EmitOpts e = {.target = &b->target, .kind = EMIT_OBJ, .out = out,
-                .prefix = name, .opt = p.opt};
   if (ok) {
     EmitInfo info = {0};
     ok = backend_emit(m, &e, &info, b->d);

@@ -59,11 +59,22 @@ typedef struct Call {
   size_t n;
 } Call;
 
+/* Parts may come in any order. */
+static void pool_run(void *ctx, void (*task)(void *, size_t), void *arg,
+                     size_t n) {
+  (void)ctx;
+  for (size_t i = n; i-- > 0;) task(arg, i);
+}
+
+static tamis_pool pool = { pool_run, NULL };
+
 static Call call_new(Arena *a, const Callee *c) {
   size_t tensors = c->e.n_inputs + c->e.n_outputs;
   Call to = {.n = tensors + (c->m->state_bytes > 0)};
   to.buffer = arena_array(a, Fence, to.n + 1);
-  to.io = arena_array(a, void *, to.n + 1);
+  to.io = arena_array(a, void *, to.n + 2);
+  /* NULL in place of a pool: parts in turn. */
+  if (c->m->threads % 2) to.io[to.n] = &pool;
   to.arena = fence_new(c->m->arena_bytes);
   for (size_t i = 0; i < to.n; i++) {
     to.buffer[i] = fence_new(i < tensors ? tensor_at(c, i)->bytes

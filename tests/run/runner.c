@@ -71,7 +71,7 @@ static void model_open(void *lib, const char *name, size_t number) {
   entry = number ? model->entries[number - 1] : self;
   count = entry.n_inputs + entry.n_outputs;
   buffer = calloc(count + 1, sizeof *buffer);
-  call_io = calloc(count + 1, sizeof *call_io);
+  call_io = calloc(count + 2, sizeof *call_io);   /* and no pool */
   if (!buffer || !call_io) die("no memory", name);
   arena = fence_new(model->arena_bytes);
   call_arena = arena.at;
