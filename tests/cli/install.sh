@@ -4,7 +4,7 @@
 
 expect install 0 '' make -C "$BUILDDIR" -s install DESTDIR="$out/root" \
   prefix=/usr
-for f in bin/tamis include/tamis.h lib/pkgconfig/tamis.pc \
+for f in bin/tamis include/tamis.h include/tamis_pthreadpool.h lib/pkgconfig/tamis.pc \
   share/man/man1/tamis.1 share/bash-completion/completions/tamis \
   $(sed -n '/^\.SH SEE ALSO/,$p' "$SRCDIR/doc/man/tamis.1" |
     grep -o '[a-z]*\.md' | sed 's|^|share/doc/tamis/|'); do

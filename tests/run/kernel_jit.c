@@ -43,10 +43,9 @@ static void set_attr(Gen *g, const char *key, const char *value) {
   LLVMAddAttributeAtIndex(g->fn, LLVMAttributeFunctionIndex, a);
 }
 
-static void build(Gen *g, const Node *n, const Target *t) {
-  LLVMTypeRef arg[] = { g->ptr, g->ptr, g->ptr };
-  LLVMTypeRef ft = LLVMFunctionType(g->voidt, arg, 3, false);
-  g->fn = LLVMAddFunction(g->m, "kernel", ft);
+static Val function_begin(Gen *g, const char *name, LLVMTypeRef type,
+                          const Target *t) {
+  g->fn = LLVMAddFunction(g->m, name, type);
   set_attr(g, "target-cpu", t->cpu);
   set_attr(g, "target-features", t->features);
   g->io = LLVMGetParam(g->fn, 0);
@@ -54,7 +53,27 @@ static void build(Gen *g, const Node *n, const Target *t) {
   g->weights = LLVMGetParam(g->fn, 2);
   LLVMBasicBlockRef entry = LLVMAppendBasicBlockInContext(g->c, g->fn, "");
   LLVMPositionBuilderAtEnd(g->b, entry);
+  return g->fn;
+}
+
+static void build(Gen *g, const Node *n, const Target *t) {
+  LLVMTypeRef arg[] = { g->ptr, g->ptr, g->ptr, g->i64 };
+  LLVMTypeRef whole = LLVMFunctionType(g->voidt, arg, 3, false);
+  LLVMTypeRef one = LLVMFunctionType(g->voidt, arg, 4, false);
+  bool cut = g->parts > 1;
+  Val part = function_begin(g, cut ? "part" : "kernel", cut ? one : whole, t);
+  if (cut) g->part = LLVMGetParam(part, 3);
   emit_node(g, n);
+  LLVMBuildRetVoid(g->b);
+  if (!cut) return;
+  /* What shares no loop is done by the last part alone. */
+  int first = g->divided ? 0 : g->parts - 1;
+  function_begin(g, "kernel", whole, t);
+  Val args[] = { g->io, g->arena, g->weights, NULL };
+  for (int i = g->parts; i-- > first;) {
+    args[3] = k64(g, i);
+    LLVMBuildCall2(g->b, one, part, args, 4, "");
+  }
   LLVMBuildRetVoid(g->b);
 }
 
@@ -74,13 +93,19 @@ static void write_asm(LLVMModuleRef m, const Target *t, const char *path) {
 
 void kernel_compile(KernelJit *k, Module *m, Func *f, const Node *n,
                     const Target *t, const char *asm_path) {
+  kernel_compile_parts(k, m, f, n, t, 1, asm_path);
+}
+
+void kernel_compile_parts(KernelJit *k, Module *m, Func *f, const Node *n,
+                          const Target *t, int parts, const char *asm_path) {
   double start = now();
   char *err = NULL;
   LLVMLinkInMCJIT();
   LLVMInitializeNativeTarget();
   LLVMInitializeNativeAsmPrinter();
   LLVMInitializeNativeAsmParser();
-  Gen g = { .t = t, .opt = 2, .mod = m, .func = f, .a = arena_new() };
+  Gen g = { .t = t, .opt = 2, .mod = m, .func = f, .a = arena_new(),
+            .parts = parts };
   g.c = LLVMContextCreate();
   g.m = LLVMModuleCreateWithNameInContext("kernel", g.c);
   g.b = LLVMCreateBuilderInContext(g.c);

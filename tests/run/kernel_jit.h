@@ -20,6 +20,10 @@ typedef struct KernelJit {
  * types' `at`.  asm_path, if not NULL: write the assembly there. */
 void kernel_compile(KernelJit *k, Module *m, Func *f, const Node *n,
                     const Target *t, const char *asm_path);
+/* The same in so many parts (1: in one piece), which come from the last to
+ * the first. */
+void kernel_compile_parts(KernelJit *k, Module *m, Func *f, const Node *n,
+                          const Target *t, int parts, const char *asm_path);
 void kernel_free(KernelJit *k);
 
 #endif

@@ -3,6 +3,7 @@
  * layouts and tiles: |y - r| <= (8 + 2 sqrt k) eps sum|a||b|, and equal bit
  * for bit on small integers.  Values end at guard pages, what lies between
  * them and their halo is NaN; halos are checked to be zero afterwards.
+ * Some are in parts, as for threads.
  * KERNEL_CASES=N runs N cases a kernel and CPU, KERNEL_SEED=I only case I,
  * KERNEL_VERBOSE=1 names each before it runs. */
 #include <setjmp.h>
@@ -194,7 +195,8 @@ static float *run(Case *c, Space *s, const Target *t) {
   if (c->in_place) c->vy = (Value){ c->y, c->vr.base, c->vr.bytes };
   c->y->kernel = c->kernel;
   KernelJit k;
-  kernel_compile(&k, c->m, c->f, c->y, t, NULL);
+  int parts = chance(60) ? 1 : (int)pick(2, 17);
+  kernel_compile_parts(&k, c->m, c->f, c->y, t, parts, NULL);
   /* In the order of the inputs: x, then r, then a weight. */
   void *io[3] = { c->vx.base };
   int n_io = 1;
