@@ -71,7 +71,7 @@ static void model_open(void *lib, const char *name, size_t number) {
   entry = number ? model->entries[number - 1] : self;
   count = entry.n_inputs + entry.n_outputs;
   buffer = calloc(count + 1, sizeof *buffer);
-  call_io = calloc(count + 2, sizeof *call_io);   /* and no pool */
+  call_io = calloc(count + 2, sizeof *call_io);
   if (!buffer || !call_io) die("no memory", name);
   arena = fence_new(model->arena_bytes);
   call_arena = arena.at;
@@ -79,6 +79,8 @@ static void model_open(void *lib, const char *name, size_t number) {
     buffer[i] = fence_new(i < count ? tensor(i)->bytes : model->state_bytes);
     call_io[i] = buffer[i].at;
   }
+  /* There may be a pool in place of a state. */
+  if (model->state_bytes == 0) call_io[count] = NULL;
 }
 
 static void model_close(void) {
