@@ -31,6 +31,7 @@ typedef struct Code {
   const Vectors *v;
   int64_t chunk;
   bool by_chunk;        /* chunks are shared, else panels */
+  bool halves;          /* of the plane, and panels in each */
   Val sums;             /* [chunk][CODE_ROWS] vectors on the stack */
   bool clamps;          /* the activation, if any, is a clamp */
   double low, high;
@@ -254,19 +255,36 @@ static void emit_chunk(Gen *g, const Code *d, const Chunk *c) {
     }
 }
 
+/* The vectors of the half that the part at hand belongs to: the code is the
+ * same for both. */
+static void half_take(Gen *g, const Code *d, Val *first, Val *end) {
+  Val half = k64(g, g->parts / 2), middle = k64(g, d->v->count / 2);
+  Val low = LLVMBuildICmp(g->b, LLVMIntSLT, g->part, half, "");
+  *first = LLVMBuildSelect(g->b, low, k64(g, 0), middle, "");
+  *end = LLVMBuildSelect(g->b, low, middle, *end, "");
+  g->part = LLVMBuildSelect(g->b, low, g->part,
+                            LLVMBuildNSWSub(g->b, g->part, half, ""), "");
+  g->parts /= 2;
+  g->divided = true;
+}
+
 static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
   const Code *d = ctx;
-  Val all = k64(g, d->v->count);
+  Val all = k64(g, d->v->count), first = k64(g, 0), part = g->part;
   Loop l;
+  if (d->halves) half_take(g, d, &first, &all);
   if (d->by_chunk)
     loop_share(g, &l, 0, d->v->count, d->chunk, "chunk");
   else
-    loop_begin(g, &l, k64(g, 0), all, d->chunk, true, "chunk");
+    loop_begin(g, &l, first, all, d->chunk, true, "chunk");
   Val end = add64(g, l.iv, k64(g, d->chunk));
   Val over = LLVMBuildICmp(g->b, LLVMIntSGT, end, all, "");
   end = LLVMBuildSelect(g->b, over, all, end, "");
   emit_chunk(g, d, &(Chunk){ l.iv, end, x, y, r });
   loop_end(g, &l);
+  if (!d->halves) return;
+  g->parts *= 2;
+  g->part = part;
 }
 
 /* Of any 28 rows, no fewer than a panel has. */
@@ -293,10 +311,11 @@ static bool clamp_of(const Node *n, double *low, double *high) {
 }
 
 /* What parts share: chunks, as many as four threads have in common, or where
- * the plane is too small for that, panels. */
+ * the plane is too small for that, its halves and panels. */
 static void share(const Gen *g, Code *d) {
   int64_t chunks = (d->v->count + d->chunk - 1) / d->chunk;
   d->by_chunk = g->parts <= 1 || 2 * chunks > d->panels.n[0] + d->panels.n[1];
+  d->halves = !d->by_chunk && has_halves(g) && d->v->count > 3;
   if (g->parts <= 1 || !d->by_chunk) return;
   chunks = (chunks + 3) / 4 * 4;
   d->chunk = (d->v->count + chunks - 1) / chunks;
