@@ -3,8 +3,9 @@
  * was only made for that and did not get its code is dense again.
  *
  * Code is more bytes than a table, and what falls out of the caches is read
- * at the pace of memory.  So the code of the whole module is bounded, and layers whose vectors are many, which run each block of code
- * most often, come first.
+ * at the pace of memory.  So the code of the whole module is bounded, and
+ * layers whose vectors are many, which run each block of code most often,
+ * come first.
  * source     times and sizes: choose.c */
 #include <math.h>
 #include <stdlib.h>
