@@ -180,6 +180,17 @@ typedef struct Weight {
 } Weight;
 /* Rows of a block of the fastest format, 0: dense. */
 int format_choose(const Weight *w);
+/* Constants of a kind of CPUs. */
+typedef struct Family {
+  const char *arch;
+  int lanes;
+  double ghz;
+  int64_t code_budget;     /* by default; 0: no code for patterns */
+} Family;
+const Family *family_of(const Target *t);
+/* A stored value of a linear layer on so many rows of x, in blocks of
+ * block_heights[height], against 1 of dense. */
+double rows_cost(int64_t rows, int lanes, int height);
 /* Whether planes of tokens are faster than rows for a linear layer with so
  * many rows of x and a weight in blocks of `height`. */
 bool tokens_pay(int64_t rows, int lanes, int height);
@@ -217,10 +228,36 @@ int64_t code_size(const CodeWork *w);
  * the node has no such kernel.  *flat: its vectors are one line. */
 bool node_table(Arena *scratch, const Target *t, const Node *n,
                 TableWork *work, bool *flat);
+/* The same whatever the weight is, without its blocks. */
+bool node_shape_work(const Target *t, const Node *n, TableWork *work,
+                     bool *flat);
 /* patterns.c: tables of single values become code while the budget lasts,
  * and what is no faster than dense is dense again. */
 void patterns_select(PassCtx *c);
+/* Times are known to a tenth: what stays as it is has that advantage. */
+#define CODE_GAIN 0.9
+/* The code for a weight w on what the table would sum. */
+CodeWork pattern_work(const Target *t, const Node *n, const float *w,
+                      const TableWork *table);
 /* Does the target take such code, and is there a budget? */
 bool patterns_taken(const PassCtx *c);
+
+/* ---- weigh.c: for reports -------------------------------------------- */
+
+/* A kernel that could compute a layer, with the time that the model gives it,
+ * and why it was not taken. */
+typedef struct Alternative {
+  const char *kernel;
+  double us;
+  bool taken;
+  const char *why_not;     /* NULL: it was */
+} Alternative;
+enum { ALTERNATIVES_MOST = 6 };
+/* Those of a convolution or linear layer behind `select`, the dense one
+ * first; 0 for what has one kernel. */
+int node_alternatives(Arena *scratch, Module *m, const Target *t,
+                      const Node *n, Alternative out[ALTERNATIVES_MOST]);
+/* The time of any node by its products and bytes alone. */
+double node_us(Module *m, const Target *t, const Node *n);
 
 #endif
