@@ -89,6 +89,13 @@ static double value_cost(const Weight *w, int i) {
                  : rows;
 }
 
+const Choice *choice_of(const Choices *c, const Node *n) {
+  for (size_t i = 0; c && i < c->n; i++)
+    if (!c->at[i].path || (n->path && !strcmp(c->at[i].path, n->path)))
+      return &c->at[i];
+  return NULL;
+}
+
 int format_choose(const Weight *w) {
   double best = margin * (double)w->all;
   int height = 0;

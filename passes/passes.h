@@ -8,6 +8,19 @@
 
 #include "ir/ir.h"
 
+/* What a build was told to take for a layer, or (path NULL) for all: rows of
+ * the blocks of its weight's table, 1: single values, 0: dense; as code for
+ * the pattern; the register tile of a dense product, 0: as chosen. */
+typedef struct Choice {
+  const char *path;
+  int height;
+  bool code;
+  int tile[2];
+} Choice;
+typedef struct Choices { size_t n; const Choice *at; } Choices;
+/* choose.c: the choice for a node, or NULL. */
+const Choice *choice_of(const Choices *c, const Node *n);
+
 typedef struct PassCtx {
   Module *m;
   Diags *d;
@@ -16,6 +29,7 @@ typedef struct PassCtx {
   bool sparsity_off;     /* --sparsity=off */
   int opt;               /* -O level; 0 fuses nothing, 4 is -Os */
   int64_t code_budget;   /* as in PipelineOpts */
+  const Choices *choices;
 } PassCtx;
 
 #define PASS(name, what) bool pass_##name(PassCtx *);
@@ -35,6 +49,7 @@ typedef struct PipelineOpts {
   int opt;
   int64_t code_budget;       /* bytes of code for patterns; 0: as much as
                                 the target has, less than 0: none */
+  const Choices *choices;    /* or NULL */
   const char *stop_after;    /* NULL: run all */
   const char *stop_before;
   /* Called with "parse" first and after every pass that ran; false stops
@@ -91,8 +106,8 @@ void window_reach(const Node *n, int32_t halo[4]);
  * not wants plain weights. */
 bool conv_takes_planes(const Node *n);
 /* sparsify.c: rows of the blocks that a weight is packed in, 0: it stays
- * dense; `rows` of x where it is that of a linear layer. */
-int weight_height(PassCtx *c, Op op, int64_t rows, Param *p);
+ * dense; `rows` of x where n, which uses it, is a linear layer. */
+int weight_height(PassCtx *c, const Node *n, int64_t rows, Param *p);
 /* Does a linear layer's kernel go over planes of tokens? */
 bool linear_takes_tokens(const Node *n, int lanes);
 

@@ -107,7 +107,10 @@ static int weight_uses(const Module *m, const Param *p) {
 static void pattern_take(PassCtx *c, const Candidate *x, int64_t *left) {
   Node *n = x->n;
   Param *p = n->in[1]->param;
-  if (x->can && x->bytes <= *left && x->code < CODE_GAIN * without(x)) {
+  const Choice *told = choice_of(c->choices, n);
+  if (told && !(told->code && x->can)) return;
+  if (told) *left = x->bytes > *left ? x->bytes : *left;
+  if (told || (x->can && x->bytes <= *left && x->code < CODE_GAIN * without(x))) {
     *left -= x->bytes;
     n->kernel = n->op == OP_LINEAR ? "linear_code" : "conv2d_code";
     n->tile[0] = n->tile[1] = 0;

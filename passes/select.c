@@ -249,6 +249,18 @@ static bool is_lowered(const Node *n) {
   }
 }
 
+/* The tile of a dense product over planes that was asked for. */
+static void tile_told(PassCtx *c, Node *n) {
+  const Choice *told = choice_of(c->choices, n);
+  TableWork work;
+  bool flat;
+  if (!told || told->tile[0] < 1 || !strstr(n->kernel ? n->kernel : "",
+                                             "_dense") ||
+      !node_shape_work(c->target, n, &work, &flat))
+    return;
+  n->tile[0] = told->tile[0], n->tile[1] = told->tile[1];
+}
+
 static bool select_func(PassCtx *c, Func *f) {
   for (size_t k = 0; k < f->nodes.n; k++) {
     Node *n = f->nodes.at[k];
@@ -257,6 +269,7 @@ static bool select_func(PassCtx *c, Func *f) {
                         "it; the dump comes behind pass lower, which makes "
                         "others of it", op_info(n->op)->name);
     node_select(c->scratch, c->target, n);
+    tile_told(c, n);
   }
   return true;
 }
