@@ -82,7 +82,7 @@ set_() {
   bad "empty" 3 'edit.tuned: error: line 1'
   rm edit.tuned
   bad "no file" 3 'cannot read'
-  expect "itself" 2 'is read' "$TAMIS" build $net --cpu=$cpu --tuned=net.tuned \
+  expect "itself" 2 'was read' "$TAMIS" build $net --cpu=$cpu --tuned=net.tuned \
     -o net.tuned
   "$TAMIS" show $net --cpu=$cpu --after=layout -o late.tam
   expect "a late dump" 2 'comes behind pass layout' "$TAMIS" build late.tam \
