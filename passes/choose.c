@@ -84,7 +84,9 @@ bool tokens_pay(int64_t rows, int lanes, int height) {
 static double value_cost(const Weight *w, int i) {
   if (w->op != OP_LINEAR)
     return map_cost(w->taps == 1 ? POINTWISE : SPATIAL, w->lanes, w->code, i);
-  double rows = rows_cost(w->rows, w->lanes, i);
+  /* Outputs in lanes take as many. */
+  bool full = i > 0 || w->outputs >= w->lanes;
+  double rows = rows_cost(w->rows, full ? w->lanes : 4, i);
   return w->rows ? fmin(rows, tokens_cost(w->rows, w->lanes, w->code, i))
                  : rows;
 }
