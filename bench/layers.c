@@ -43,8 +43,8 @@ typedef struct Options {
 
 /* ---- peers ----------------------------------------------------------- */
 
-static const char *const libraries[] = {"dnnl", "dnnl3", "xnnpack",
-                                        "openblas", "xsmm"};
+static const char *const libraries[] = {"dnnl", "xnnpack", "openblas",
+                                        "xsmm"};
 
 static const Peer *peer[PEERS_MOST];
 static int n_peers;
@@ -236,6 +236,7 @@ int main(int argc, char **argv) {
   }
   FILE *f = fopen(o.shapes, "r");
   if (!f) return 3;
+  setenv("OMP_NUM_THREADS", "1", 1);
   if (o.peers && !o.sweep && !o.parts) peers_open(o.peers);
   for (int i = 0; shape_read(f, &s); i++) {
     if (o.net && strcmp(o.net, s.net) != 0) continue;

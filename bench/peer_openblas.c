@@ -1,5 +1,6 @@
 /* peer_openblas.c - OpenBLAS: linear layers and pointwise convolutions. */
 #include <cblas.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "bench/peer.h"
@@ -11,7 +12,15 @@ typedef struct Job {
   long n;                       /* of y */
 } Job;
 
-static const char *version(void) { return openblas_get_config(); }
+/* "OpenBLAS 0.3.21 ..." without its options, and the kernels it took. */
+static const char *version(void) {
+  static char text[64];
+  char number[24] = "";
+  sscanf(openblas_get_config(), "OpenBLAS %23s", number);
+  snprintf(text, sizeof text, "%s, %s kernels", number,
+           openblas_get_corename());
+  return text;
+}
 
 static void *prepare(const Shape *s, const float *w, const float *x,
                      const char **why) {

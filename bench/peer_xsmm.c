@@ -1,7 +1,7 @@
 /* peer_xsmm.c - libxsmm on linear layers and pointwise convolutions, taken
  * as weights [o,c] by x [c,n], rows of x padded to whole vectors: code made
- * for dense tiles, code made for fixed zeros (fsspmdm), a table of zeros
- * (spmdm). */
+ * for dense tiles, and a table of nonzeros (spmdm).  Its code for fixed zeros
+ * (fsspmdm of 1.17) takes a few distinct values, and is dense for others. */
 #include <libxsmm.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,6 @@ typedef struct Job {
   float *x, *y;
   libxsmm_blasint m, k, n, pitch;
   libxsmm_smmfunction tile;
-  libxsmm_sfsspmdm *fixed;
   libxsmm_spmdm_handle table;
   libxsmm_CSR_sparseslice *slices;
 } Job;
@@ -25,7 +24,6 @@ static const char *version(void) { return LIBXSMM_VERSION; }
 
 static void release(void *job) {
   Job *j = job;
-  if (j->fixed) libxsmm_sfsspmdm_destroy(j->fixed);
   if (j->slices) libxsmm_spmdm_destroy(&j->table);
   free(j->x);
   free(j->y);
@@ -79,23 +77,6 @@ static void run_dense(void *job) {
   for (int i = 0; i < j->pitch; i += TILE) j->tile(j->x + i, j->w, j->y + i);
 }
 
-static void *prepare_fixed(const Shape *s, const float *w, const float *x,
-                           const char **why) {
-  Job *j = begin(s, w, x, why);
-  if (!j) return NULL;
-  j->fixed = libxsmm_sfsspmdm_create(j->m, j->pitch, j->k, j->k, j->pitch,
-                                     j->pitch, 1, 0, 0, w);
-  if (j->fixed) return j;
-  *why = "libxsmm makes no code for these zeros";
-  release(j);
-  return NULL;
-}
-
-static void run_fixed(void *job) {
-  Job *j = job;
-  libxsmm_sfsspmdm_execute(j->fixed, j->x, j->y);
-}
-
 static void *prepare_table(const Shape *s, const float *w, const float *x,
                            const char **why) {
   Job *j = begin(s, w, x, why);
@@ -126,8 +107,6 @@ static void result(void *job, float *y) {
 
 const Peer peers[] = {
   {"libxsmm", 0, version, prepare_dense, run_dense, result, NULL, release},
-  {"libxsmm fsspmdm", 1, version, prepare_fixed, run_fixed, result, NULL,
-   release},
   {"libxsmm spmdm", 1, version, prepare_table, run_table, result, NULL,
    release},
   {0},

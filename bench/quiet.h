@@ -33,7 +33,6 @@ void reps_choose(Contestant *c, double sample_ms);
  * as many have been taken of each. */
 void measure(Contestant *c, int n, int rounds);
 void measure_cold(Contestant *c, int n, int rounds);
-bool is_quiet(double slow);
 double median_of(double *v, int n);
 
 #endif
