@@ -57,6 +57,14 @@ class Contestant:
         else:
             self.why = "it ended between samples"
 
+    def wants(self, r, rounds, quiet):
+        """Another sample in round r? Five of a call of half a second."""
+        if self.why or (len(self.samples) >= 5 and
+                        min(s["s"] for s in self.samples) > 0.5):
+            return False
+        return (r < rounds or
+                sum(is_quiet(s, quiet) for s in self.samples) < rounds)
+
     def stop(self):
         if hasattr(self, "run"):
             self.run.stdin.close()
@@ -97,9 +105,7 @@ def quiet_probe(contestants):
 def measure(contestants, rounds, ms):
     for r in range(4 * rounds):
         quiet = quiet_probe(contestants)
-        open_ones = [c for c in contestants if not c.why and (
-            r < rounds or
-            sum(is_quiet(s, quiet) for s in c.samples) < rounds)]
+        open_ones = [c for c in contestants if c.wants(r, rounds, quiet)]
         if not open_ones:
             return
         for c in open_ones:
