@@ -29,10 +29,11 @@ fi
 packages() {
   missing=
   for p in libdnnl-dev libxnnpack-dev libopenblas-dev libxsmm-dev \
-    python3-venv npm; do
+    python3-venv; do
     dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q ' installed' ||
       missing="$missing $p"
   done
+  command -v npm >/dev/null || missing="$missing npm"
   [ -z "$missing" ] || say "for all peers: apt-get install$missing"
 }
 
