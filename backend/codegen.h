@@ -47,6 +47,7 @@ typedef struct Gen {
   int parts;
   Val part;
   bool in_part, divided, turn;
+  int64_t blocks;             /* of code (conv_code.c) so far */
 } Gen;
 
 /* ---- builder.c: loops, loads, arithmetic ---------------------------- */
@@ -163,6 +164,14 @@ typedef struct Once { bool cut; If only; } Once;
 void once_begin(Gen *g, Once *o);
 void part_begin(Gen *g, Once *o, int64_t part);
 void once_end(Gen *g, Once *o);
+/* What stands between is for the first half of the parts or the second, which
+ * are all the parts there are in it.  A half takes one half of a plane in
+ * every kernel, so that what a thread reads is mostly what it wrote:
+ *   Half h; half_begin(g, &h, 0); ... half_end(g, &h); */
+typedef struct Half { bool cut; If only; int parts; Val part; } Half;
+bool has_halves(const Gen *g);
+void half_begin(Gen *g, Half *h, int which);
+void half_end(Gen *g, Half *h);
 /* Which of n nested loops of so many turns is best shared. */
 int parts_level(const Gen *g, const int64_t *count, int n);
 /* Cut n items into g->parts runs of about the same cost, with `rest` behind

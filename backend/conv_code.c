@@ -10,6 +10,9 @@
  * The last one finishes and stores them, unless the activation is a function
  * of its own: then a loop does that.
  *
+ * Code is read slowly where it is in no near cache: a block that runs for the
+ * first time asks for the next one, as data, into the second.
+ *
  * The code is text for LLVM's assembler, which takes a twentieth of the time
  * that LLVM takes for the same code from IR, and nothing is spilled.  It is
  * for AVX-512; elsewhere, and where a plane is no line, a table (conv_sparse.c)
@@ -31,6 +34,7 @@ typedef struct Code {
   const Vectors *v;
   int64_t chunk;
   bool by_chunk;        /* chunks are shared, else panels */
+  bool halves;          /* of the plane, and panels in each */
   Val sums;             /* [chunk][CODE_ROWS] vectors on the stack */
   bool clamps;          /* the activation, if any, is a clamp */
   double low, high;
@@ -170,6 +174,40 @@ static void asm_call(Gen *g, const Text *code, const Operands *o) {
   text_free(&bound);
 }
 
+/* The labels where block number k begins and ends. */
+static void label(Text *t, int64_t k, const char *end) {
+  text_printf(t, ".Ltamis_block%lld%s", (long long)k, end);
+}
+
+/* Ask for the code of a block. */
+static void block_fetch(Gen *g, int64_t k) {
+  static const char bound[] = "=&r,=&r,~{memory},~{flags}";
+  LLVMTypeRef r[] = { g->ptr, g->ptr };
+  LLVMTypeRef type = LLVMFunctionType(
+      LLVMStructTypeInContext(g->c, r, 2, false), NULL, 0, false);
+  Text t = {0};
+  text_puts(&t, "leaq ");
+  label(&t, k, "");
+  text_puts(&t, "(%rip), $0\nleaq ");
+  label(&t, k, "_end");
+  text_puts(&t, "(%rip), $1\n1:\nprefetcht1 ($0)\naddq $$64, $0\n"
+            "cmpq $1, $0\njb 1b\n");
+  Val a = LLVMGetInlineAsm(type, t.s, t.n, bound, sizeof bound - 1, true,
+                           false, LLVMInlineAsmDialectATT, false);
+  LLVMBuildCall2(g->b, type, a, NULL, 0, "");
+  text_free(&t);
+}
+
+/* In the first chunk, at the first block this one and then always the next,
+ * when there is one. */
+static void blocks_fetch(Gen *g, Val first, bool begins, bool more) {
+  If once;
+  if_begin(g, &once, LLVMBuildICmp(g->b, LLVMIntEQ, first, k64(g, 0), ""));
+  if (begins) block_fetch(g, g->blocks);
+  if (more) block_fetch(g, g->blocks + 1);
+  if_end(g, &once);
+}
+
 /* The vectors of a chunk: numbers [first, end). */
 typedef struct Chunk { Val first, end, x, y, r; } Chunk;
 
@@ -231,11 +269,16 @@ static void emit_panel(Gen *g, const Code *d, const Chunk *c, int64_t first,
     to.text.n = 0;
     to.begin = to.n;
     to.base = (int64_t)to.n + 128;
+    label(&to.text, g->blocks, ":\n");
     sums_begin(&to, bias, rows, begins);
     products(&to, cv, w, rows, &from);
     if (from < columns || !finishes(d)) sums_leave(&to, rows);
     else sums_store(&to, d, rows);
+    label(&to.text, g->blocks, "_end:\n");
+    bool more = from < columns || first + rows < cv->o;
+    blocks_fetch(g, c->first, begins && first == 0, more);
     block_run(g, d, c, &to, first);
+    g->blocks++;
   } while (from < columns);
   text_free(&to.text);
   if (!finishes(d)) rows_finish(g, d, c, first, rows);
@@ -254,19 +297,36 @@ static void emit_chunk(Gen *g, const Code *d, const Chunk *c) {
     }
 }
 
+/* The vectors of the half that the part at hand belongs to: the code is the
+ * same for both. */
+static void half_take(Gen *g, const Code *d, Val *first, Val *end) {
+  Val half = k64(g, g->parts / 2), middle = k64(g, d->v->count / 2);
+  Val low = LLVMBuildICmp(g->b, LLVMIntSLT, g->part, half, "");
+  *first = LLVMBuildSelect(g->b, low, k64(g, 0), middle, "");
+  *end = LLVMBuildSelect(g->b, low, middle, *end, "");
+  g->part = LLVMBuildSelect(g->b, low, g->part,
+                            LLVMBuildNSWSub(g->b, g->part, half, ""), "");
+  g->parts /= 2;
+  g->divided = true;
+}
+
 static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
   const Code *d = ctx;
-  Val all = k64(g, d->v->count);
+  Val all = k64(g, d->v->count), first = k64(g, 0), part = g->part;
   Loop l;
+  if (d->halves) half_take(g, d, &first, &all);
   if (d->by_chunk)
     loop_share(g, &l, 0, d->v->count, d->chunk, "chunk");
   else
-    loop_begin(g, &l, k64(g, 0), all, d->chunk, true, "chunk");
+    loop_begin(g, &l, first, all, d->chunk, true, "chunk");
   Val end = add64(g, l.iv, k64(g, d->chunk));
   Val over = LLVMBuildICmp(g->b, LLVMIntSGT, end, all, "");
   end = LLVMBuildSelect(g->b, over, all, end, "");
   emit_chunk(g, d, &(Chunk){ l.iv, end, x, y, r });
   loop_end(g, &l);
+  if (!d->halves) return;
+  g->parts *= 2;
+  g->part = part;
 }
 
 /* Of any 28 rows, no fewer than a panel has. */
@@ -293,10 +353,11 @@ static bool clamp_of(const Node *n, double *low, double *high) {
 }
 
 /* What parts share: chunks, as many as four threads have in common, or where
- * the plane is too small for that, panels. */
+ * the plane is too small for that, its halves and panels. */
 static void share(const Gen *g, Code *d) {
   int64_t chunks = (d->v->count + d->chunk - 1) / d->chunk;
   d->by_chunk = g->parts <= 1 || 2 * chunks > d->panels.n[0] + d->panels.n[1];
+  d->halves = !d->by_chunk && has_halves(g) && d->v->count > 3;
   if (g->parts <= 1 || !d->by_chunk) return;
   chunks = (chunks + 3) / 4 * 4;
   d->chunk = (d->v->count + chunks - 1) / chunks;

@@ -19,7 +19,7 @@ typedef struct Dense {
   int64_t weights;      /* blob offset */
   int64_t taps;         /* blob offset of the u32 tap offsets */
   int nvectors;
-  Vectors vectors[2];
+  Vectors vectors[VECTORS_MOST];
   bool panel_outer;     /* loop order */
   bool by_panel;        /* which of the two is shared */
 } Dense;
@@ -164,9 +164,11 @@ static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
   Image im = { x, y, r };
   for (int i = 0; i < d->nvectors; i++) {
     const Vectors *v = &d->vectors[i];
-    int64_t n = v->count / d->tile, rest = v->count % d->tile;
-    Run runs[] = { { v, 0, n, d->tile },
-                   { v, n * d->tile, 1, (int)rest } };
+    int t = half_tile(v, d->tile);
+    int64_t n = v->count / t, rest = v->count % t;
+    Run runs[] = { { v, 0, n, t }, { v, n * t, 1, (int)rest } };
+    Half half;
+    if (v->half >= 0) half_begin(g, &half, v->half);
     for (int j = 0; j < 2; j++) {
       if (!runs[j].n || !runs[j].t) continue;
       Loop tile;
@@ -175,6 +177,7 @@ static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
       emit_groups(g, d, &runs[j], &im, d->panel_outer ? NULL : &s);
       if (!d->panel_outer) loop_end(g, &tile);
     }
+    if (v->half >= 0) half_end(g, &half);
   }
 }
 
@@ -186,7 +189,7 @@ void conv_emit_dense(Gen *g, const Conv *cv) {
   d.panels = panels_cut(cv->og, rows);
   d.weights = pack_weights(g, &d);
   if (cv->kh * cv->kw > 1) d.taps = pack_taps(g, cv);
-  d.nvectors = conv_vectors(g, cv, d.vectors);
+  d.nvectors = conv_halves(g, cv, d.tile, d.vectors);
   /* With panels outside, y is written plane by plane and the weights are
    * read once; with tiles outside, x is read once. */
   int64_t xbytes = 4 * cv->c * cv->xs[1];
@@ -194,8 +197,8 @@ void conv_emit_dense(Gen *g, const Conv *cv) {
   d.panel_outer = xbytes > NEAR_BYTES &&
                   (wbytes > xbytes ||
                    (cv->og >= MANY_PLANES && xbytes <= CACHE_BYTES));
-  d.by_panel = cv->groups == 1 && parts_level(g, (int64_t[]){
-    d.vectors[0].count / d.tile, d.panels.n[0] + d.panels.n[1] }, 2) == 1;
+  d.by_panel = d.vectors[0].half >= 0 || (cv->groups == 1 && parts_level(g, (int64_t[]){
+    d.vectors[0].count / d.tile, d.panels.n[0] + d.panels.n[1] }, 2) == 1);
   conv_clear(g, cv);
   conv_images(g, cv, emit_image, &d);
 }

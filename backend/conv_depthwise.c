@@ -199,22 +199,25 @@ static void emit_cols(Gen *g, const Depth *d, const Channel *ch, int band,
   }
 }
 
-static void emit_channel(Gen *g, const Depth *d, Channel *ch) {
+/* All rows (half < 0), or a half of the bands. */
+static void emit_channel(Gen *g, const Depth *d, Channel *ch, int half) {
   int64_t taps = d->cv->kh * d->cv->kw;
   if (d->in_registers)
     for (int64_t i = 0; i < taps; i++)
       ch->tap[i] = vsplat(g, load_f32(g, ch->w, 4 * i));
   int64_t bands = d->rows / d->band, rest = d->rows % d->band;
+  int64_t first = half > 0 ? bands / 2 : 0;
+  int64_t end = half == 0 ? bands / 2 : bands;
   Loop l;
-  loop_begin(g, &l, k64(g, 0), k64(g, bands * d->band), d->band, true,
-             "row");
+  loop_begin(g, &l, k64(g, first * d->band), k64(g, end * d->band), d->band,
+             true, "row");
   emit_cols(g, d, ch, d->band, l.iv);
   loop_end(g, &l);
-  if (rest) emit_cols(g, d, ch, (int)rest, k64(g, bands * d->band));
+  if (rest && half) emit_cols(g, d, ch, (int)rest, k64(g, bands * d->band));
 }
 
-static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
-  const Depth *d = ctx;
+static void emit_channels(Gen *g, const Depth *d, int half, Val x, Val y,
+                          Val r) {
   const Conv *cv = d->cv;
   Channel ch = { 0 };
   x = addrk(g, x, -4 * (cv->top * cv->xs[2] + cv->left));
@@ -226,8 +229,22 @@ static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
   if (r) ch.r = addr_at(g, r, l.iv, 4 * cv->rs[1]);
   ch.w = addr_at(g, w, l.iv, 4 * cv->kh * cv->kw);
   if (b) ch.bias = vsplat(g, load_f32(g, addr_at(g, b, l.iv, 4), 0));
-  emit_channel(g, d, &ch);
+  emit_channel(g, d, &ch, half);
   loop_end(g, &l);
+}
+
+static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
+  const Depth *d = ctx;
+  Half half;
+  if (!has_halves(g) || d->rows / d->band < 2) {
+    emit_channels(g, d, -1, x, y, r);
+    return;
+  }
+  for (int i = 0; i < 2; i++) {
+    half_begin(g, &half, i);
+    emit_channels(g, d, i, x, y, r);
+    half_end(g, &half);
+  }
 }
 
 void emit_conv2d_depthwise(Gen *g, const Node *n) {

@@ -15,7 +15,7 @@ typedef struct Sparse2d {
   Table table;
   int64_t offsets;      /* blob offset of u32 column offsets, or -1 */
   int tile, nvectors;
-  Vectors vectors[2];
+  Vectors vectors[VECTORS_MOST];
   bool by_tile;         /* tiles are shared, else heads */
 } Sparse2d;
 
@@ -115,25 +115,30 @@ static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
   const Sparse2d *d = ctx;
   for (int i = 0; i < d->nvectors; i++) {
     const Vectors *v = &d->vectors[i];
-    int64_t whole = v->count / d->tile * d->tile;
+    int t = half_tile(v, d->tile);
+    int64_t whole = v->count / t * t;
     int rest = (int)(v->count - whole);
     Spots s;
+    Half half;
+    if (v->half >= 0) half_begin(g, &half, v->half);
     if (whole) {
       Loop l;
       if (d->by_tile)
-        loop_share(g, &l, 0, whole, d->tile, "tile");
+        loop_share(g, &l, 0, whole, t, "tile");
       else
-        loop_begin(g, &l, k64(g, 0), k64(g, whole), d->tile, true, "tile");
-      conv_spots(g, d->cv, v, l.iv, d->tile, x, y, r, &s);
+        loop_begin(g, &l, k64(g, 0), k64(g, whole), t, true, "tile");
+      conv_spots(g, d->cv, v, l.iv, t, x, y, r, &s);
       emit_tile(g, d, &s);
       loop_end(g, &l);
     }
-    if (!rest) continue;
-    Once one;
-    if (d->by_tile) once_begin(g, &one);
-    conv_spots(g, d->cv, v, k64(g, whole), rest, x, y, r, &s);
-    emit_tile(g, d, &s);
-    if (d->by_tile) once_end(g, &one);
+    if (rest) {
+      Once one;
+      if (d->by_tile) once_begin(g, &one);
+      conv_spots(g, d->cv, v, k64(g, whole), rest, x, y, r, &s);
+      emit_tile(g, d, &s);
+      if (d->by_tile) once_end(g, &one);
+    }
+    if (v->half >= 0) half_end(g, &half);
   }
 }
 
@@ -142,13 +147,16 @@ void conv_emit_table(Gen *g, const Conv *cv, int height) {
   Sparse2d d = { .cv = cv };
   int units = n->tile[0] > height ? n->tile[0] / height : 1;
   d.tile = n->tile[1] > 0 ? n->tile[1] : 2;
+  d.nvectors = conv_halves(g, cv, d.tile, d.vectors);
+  bool halves = d.vectors[0].half >= 0;
+  if (halves) g->parts /= 2;
   d.table = table_pack(g, operand_values(g, cv->w), cv->groups, cv->og,
                        cv->cg * cv->kh * cv->kw, height, units);
+  if (halves) g->parts *= 2;
   d.offsets = pack_offsets(g, cv);
-  d.nvectors = conv_vectors(g, cv, d.vectors);
   /* Heads are cut by what they cost. */
-  d.by_tile = d.table.starts < 0 || d.table.heads < 2 ||
-              d.vectors[0].count / d.tile > 2 * (g->parts + d.table.heads);
+  d.by_tile = !halves && (d.table.starts < 0 || d.table.heads < 2 ||
+              d.vectors[0].count / d.tile > 2 * (g->parts + d.table.heads));
   conv_clear(g, cv);
   conv_images(g, cv, emit_image, &d);
 }

@@ -67,6 +67,25 @@ void once_end(Gen *g, Once *o) {
   g->in_part = false;
 }
 
+bool has_halves(const Gen *g) { return is_cut(g) && g->parts % 2 == 0; }
+
+void half_begin(Gen *g, Half *h, int which) {
+  *h = (Half){ .cut = has_halves(g), .parts = g->parts, .part = g->part };
+  if (!h->cut) return;
+  Val half = k64(g, g->parts / 2);
+  if_begin(g, &h->only, LLVMBuildICmp(g->b, which ? LLVMIntSGE : LLVMIntSLT,
+                                      g->part, half, ""));
+  g->parts /= 2;
+  if (which) g->part = LLVMBuildNSWSub(g->b, g->part, half, "");
+  g->divided = true;
+}
+
+void half_end(Gen *g, Half *h) {
+  if (!h->cut) return;
+  if_end(g, &h->only);
+  g->parts = h->parts, g->part = h->part;
+}
+
 int parts_level(const Gen *g, const int64_t *count, int n) {
   int best = 0;
   for (int i = 0; i < n; i++) {

@@ -43,7 +43,7 @@ int step_parts(Emission *e, const Step *s) {
   double bytes = moves ? 2 * (double)type_bytes(&n->type) : (double)c.bytes;
   double parts = (macs / g->t->lanes + bytes / 16) / PART_CYCLES;
   int most = e->o->threads;
-  return parts < 2 ? 1 : parts > most ? most : (int)parts;
+  return parts < 2 ? 1 : parts > most ? most : (int)parts / 2 * 2;
 }
 
 /* ---- the three functions -------------------------------------------- */

@@ -143,11 +143,11 @@ static int flat_vectors(Gen *g, const Conv *cv, Vectors out[2]) {
   int64_t mask = masked ? mask_table(g, cv, whole) : -1;
   int n = 0;
   if (full)
-    out[n++] = (Vectors){ full, (int)lanes, false, 0, -1, mask };
+    out[n++] = (Vectors){ full, (int)lanes, false, 0, -1, mask, -1 };
   if (full < whole)
     out[n++] = (Vectors){ 1, (int)(line - full * lanes), false,
                           full * lanes, -1,
-                          masked ? mask + full * mask_bytes(g) : -1 };
+                          masked ? mask + full * mask_bytes(g) : -1, -1 };
   return n;
 }
 
@@ -179,7 +179,7 @@ static Vectors row_vectors(Gen *g, const Conv *cv, int64_t per_row,
     t[3 * i + 2] = (uint32_t)(4 * (y * cv->rs[2] + x));
   }
   int64_t at = blob_add(g, t, (size_t)count * 12, 64);
-  return (Vectors){ count, lanes, conv_exact(g, cv, lanes), 0, at, -1 };
+  return (Vectors){ count, lanes, conv_exact(g, cv, lanes), 0, at, -1, -1 };
 }
 
 int conv_vectors(Gen *g, const Conv *cv, Vectors out[2]) {
@@ -201,6 +201,41 @@ int conv_vectors(Gen *g, const Conv *cv, Vectors out[2]) {
     out[n++] = row_vectors(g, cv, 1, &at, (int)rest);
   }
   return n;
+}
+
+/* Vectors [from, to) of v. */
+static Vectors vectors_slice(const Gen *g, const Vectors *v, int64_t from,
+                             int64_t to, int half) {
+  Vectors s = *v;
+  s.count = to - from;
+  s.half = half;
+  s.first += from * g->t->lanes;
+  if (v->table >= 0) s.table += 12 * from;
+  if (v->mask >= 0) s.mask += from * mask_bytes(g);
+  return s;
+}
+
+int conv_halves(Gen *g, const Conv *cv, int t, Vectors out[VECTORS_MOST]) {
+  int n = conv_vectors(g, cv, out), count = 0;
+  int64_t few = 4, middle = out[0].count / 2;
+  if (!has_halves(g) || cv->groups > 1 || out[0].count < few ||
+      out[0].count / t >= 2 * g->parts)
+    return n;
+  Vectors all[2] = { out[0], out[1] };
+  out[count++] = vectors_slice(g, &all[0], 0, middle, 0);
+  out[count++] = vectors_slice(g, &all[0], middle, all[0].count, 1);
+  if (n < 2) return count;
+  /* Rests of rows, if there are several, or the end of the line. */
+  middle = all[1].count / 2;
+  if (middle) out[count++] = vectors_slice(g, &all[1], 0, middle, 0);
+  out[count++] = vectors_slice(g, &all[1], middle, all[1].count, 1);
+  return count;
+}
+
+int half_tile(const Vectors *v, int t) {
+  if (v->half < 0) return t;
+  int64_t tiles = (v->count + t - 1) / t;
+  return (int)((v->count + tiles - 1) / tiles);
 }
 
 /* ---- clearing the halo ----------------------------------------------- */

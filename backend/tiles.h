@@ -33,10 +33,17 @@ typedef struct Vectors {
   int64_t first;     /* flat: offset in elements of vector 0 */
   int64_t table;     /* blob offset of u32 triples x, y, r in bytes; -1 */
   int64_t mask;      /* blob offset of the lane masks; -1: none */
+  int half;          /* of the plane, 0 or 1; -1: all of it */
 } Vectors;
 
 /* Cover the output plane; returns how many kinds there are (1 or 2). */
 int conv_vectors(Gen *g, const Conv *cv, Vectors out[2]);
+/* The same, cut into halves of the plane where the parts of a step shall have
+ * them: when its tiles of t vectors are too few for parts to share. */
+enum { VECTORS_MOST = 4 };
+int conv_halves(Gen *g, const Conv *cv, int t, Vectors out[VECTORS_MOST]);
+/* Vectors a tile of v, t at most, cut evenly in halves. */
+int half_tile(const Vectors *v, int t);
 /* Whether a load of a whole vector might reach outside x's buffer when
  * only `lanes` elements of a row's end are wanted. */
 bool conv_exact(const Gen *g, const Conv *cv, int lanes);

@@ -33,7 +33,8 @@ static const OptDef table[] = {
   {"--target", KIND_STR, AT(target), MODEL, "TRIPLE",
    "target triple (default: this host)", NULL},
   {"--cpu", KIND_STR, AT(cpu), MODEL, "NAME",
-   "CPU to compile for (default: native on the host, else the baseline)",
+   "CPU to compile for (default: native on the host, else the baseline); "
+   "build takes A+B: several versions, picked when it is loaded",
    NULL},
   {"--features", KIND_STR, AT(features), MODEL, "+A,-B",
    "CPU features to add or drop", NULL},

@@ -150,7 +150,7 @@ static json_t *row_json(const Func *f, const Row *r) {
     origins_json(r->n));
 }
 
-bool report_json(Session *s, const EmitInfo *info, FILE *to) {
+static json_t *layers_json(Session *s) {
   json_t *layers = json_array();
   for (size_t k = 0; k < s->module->funcs.n; k++) {
     const Func *f = s->module->funcs.at[k];
@@ -160,15 +160,25 @@ bool report_json(Session *s, const EmitInfo *info, FILE *to) {
       json_array_append_new(layers, row_json(f, &r));
     }
   }
+  return layers;
+}
+
+bool report_json(Session *s, int n, const char *cpu, const EmitInfo *info,
+                 FILE *to) {
   json_t *j = json_pack(
     "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "model", s->module->name,
-    "target", s->target.triple, "cpu", s->target.cpu, "arena_bytes",
+    "target", s->target.triple, "cpu", cpu, "arena_bytes",
     (json_int_t)info->arena_bytes, "stack_bytes",
     (json_int_t)info->stack_bytes, "state_bytes",
     (json_int_t)info->state_bytes, "code_bytes",
     (json_int_t)info->code_bytes, "weight_bytes",
-    (json_int_t)info->weight_bytes, "layers", layers);
+    (json_int_t)info->weight_bytes, "layers", layers_json(s));
   ensure(j);
+  json_t *all = n > 1 ? json_array() : NULL;
+  for (int i = 0; i < n && all; i++)
+    json_array_append_new(all, json_pack(
+        "{s:s, s:o}", "cpu", s[i].target.cpu, "layers", layers_json(&s[i])));
+  if (all) json_object_set_new(j, "versions", all);
   bool ok = json_dumpf(j, to, JSON_INDENT(1)) == 0;
   fputc('\n', to);
   json_decref(j);

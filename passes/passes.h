@@ -90,6 +90,9 @@ void window_reach(const Node *n, int32_t halo[4]);
 /* The same file: does a convolution's kernel go over planes?  One that does
  * not wants plain weights. */
 bool conv_takes_planes(const Node *n);
+/* sparsify.c: rows of the blocks that a weight is packed in, 0: it stays
+ * dense; `rows` of x where it is that of a linear layer. */
+int weight_height(PassCtx *c, Op op, int64_t rows, Param *p);
 /* Does a linear layer's kernel go over planes of tokens? */
 bool linear_takes_tokens(const Node *n, int lanes);
 

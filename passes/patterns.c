@@ -2,10 +2,10 @@
  * those that gain most for their bytes, while the budget lasts.  A table that
  * was only made for that and did not get its code is dense again.
  *
- * Code that falls out of the caches is slower than a table: one call after
- * it reads it at the pace of memory.  So the code of the whole module is
- * bounded, and layers whose vectors are many, which run each block of code
- * most often, come first.
+ * Code is more bytes than a table, and what falls out of the caches is read
+ * at the pace of memory.  So the code of the whole module is bounded, and
+ * layers whose vectors are many, which run each block of code most often,
+ * come first.
  * source     times and sizes: choose.c */
 #include <math.h>
 #include <stdlib.h>

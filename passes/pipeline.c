@@ -33,7 +33,7 @@ static double seconds_now(void) {
 static void dump_fill(DumpInfo *d, const PassInfo *p, const PipelineOpts *o,
                       Arena *a) {
   if (strcmp(p->name, "bnfold") == 0) d->opt = o->opt;
-  if (strcmp(p->name, "sparse") != 0) return;
+  if (strcmp(p->name, "phases") != 0) return;
   d->sparsity = o->sparsity_off ? "off" : "auto";
   d->target = arena_strdup(a, o->target->triple);
   d->cpu = arena_strdup(a, o->target->cpu);

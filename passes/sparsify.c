@@ -65,11 +65,12 @@ static int64_t stored_values(const Type *t, const float *w, int h) {
   return n;
 }
 
-static void weight_pack(PassCtx *c, const Use *u, Param *p) {
+int weight_height(PassCtx *c, Op op, int64_t rows, Param *p) {
   const float *v = param_values(c->m, p);
   const Type *t = &p->type;
-  if (!v || t->sparse || type_elems(t) <= 0 || !sparse_fits(t, 1, 1)) return;
-  Weight w = {.op = u->op, .taps = 1, .rows = u->rows};
+  if (!v || t->sparse || type_elems(t) <= 0 || !sparse_fits(t, 1, 1))
+    return 0;
+  Weight w = {.op = op, .taps = 1, .rows = rows};
   w.lanes = c->target->lanes;
   w.code = patterns_taken(c);
   w.all = type_elems(t);
@@ -78,7 +79,11 @@ static void weight_pack(PassCtx *c, const Use *u, Param *p) {
     int h = block_heights[i];
     w.stored[i] = sparse_fits(t, h, 1) ? stored_values(t, v, h) : -1;
   }
-  int height = format_choose(&w);
+  return format_choose(&w);
+}
+
+static void weight_pack(PassCtx *c, const Use *u, Param *p) {
+  int height = weight_height(c, u->op, u->rows, p);
   if (height) sparse_pack(c->m, p, height, 1);
 }
 
