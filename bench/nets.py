@@ -58,9 +58,9 @@ class Contestant:
             self.why = "it ended between samples"
 
     def is_slow(self):
-        """Five seconds of samples are enough, or three of them."""
+        """Is five seconds' worth of samples taken, three at least?"""
         v = [s["s"] for s in self.samples]
-        return sum(v) > 5 and len(v) >= 3 or v != [] and v[0] > 5
+        return sum(v) > 5 and (len(v) >= 3 or v[0] > 5)
 
     def wants(self, r, rounds, quiet):
         """Another sample in round r?"""

@@ -20,7 +20,7 @@ static void line_flush(const char *p) { (void)p; }
 static void fence(void) {}
 #endif
 
-double now_ns(void) {
+static double now_ns(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
@@ -49,7 +49,9 @@ static long losses(void) {
   return u.ru_nivcsw;
 }
 
-double sample_ns(Contestant *c, double *slow) {
+/* A sample, and the probe's time before or after it; infinite if the system
+ * took the core away. */
+static double sample_ns(Contestant *c, double *slow) {
   c->run(c->job);
   long lost = losses();
   double before = probe_ns(), t = now_ns();
@@ -60,7 +62,7 @@ double sample_ns(Contestant *c, double *slow) {
   return t / (double)c->reps;
 }
 
-void reps_choose(Contestant *c, double sample_ms) {
+static void reps_choose(Contestant *c, double sample_ms) {
   double slow;
   c->reps = 1;
   double t = fmin(sample_ns(c, &slow), sample_ns(c, &slow));

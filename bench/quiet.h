@@ -24,14 +24,10 @@ typedef struct Contestant {
   double ns[ROUNDS_MOST], slow[ROUNDS_MOST];
 } Contestant;
 
-double now_ns(void);
-/* A sample on a core that was not slowed: the probe's time before or after
- * it, infinite if the system took the core away. */
-double sample_ns(Contestant *c, double *slow);
-void reps_choose(Contestant *c, double sample_ms);
 /* Contestants in turn until each has `rounds` quiet samples, or four times
  * as many have been taken of each. */
 void measure(Contestant *c, int n, int rounds);
+/* Median of first runs after a flush, in turn with nothing else. */
 void measure_cold(Contestant *c, int n, int rounds);
 double median_of(double *v, int n);
 

@@ -201,18 +201,24 @@ def sweep_tables(rows):
 def nets_table(nets):
     out = []
     for n in nets:
-        dense = [r["ms"] for r in n["rows"] if "ms" in r and
-                 r["who"] != "Tamis"]
+        def best(*variants):
+            return min((r["ms"] for r in n["rows"] if "ms" in r and
+                        r["who"] != "Tamis" and r["variant"] in variants),
+                       default=None)
         for r in n["rows"]:
-            ms = r.get("ms")
-            ratio = min(dense) / ms if ms and dense else None
+            ms, sparse = r.get("ms"), r["variant"] == "sparse"
+            ours = ms and r["who"] == "Tamis"
+            dense, same = best("dense"), best(r["variant"])
             out.append((n["net"], f"{r['who']} {r['version']}",
-                        n["zeros"] if r["variant"] == "sparse" else "dense",
+                        n["zeros"] if sparse else "dense",
                         num(ms) or "skipped: " + r["skipped"],
-                        num(r.get("least_ms")), num(ratio),
+                        num(r.get("least_ms")),
+                        num(dense / ms) if ours and dense else "",
+                        num(same / ms) if ours and same else "",
                         f"{r['kept']} of {r['rounds']}" if ms else ""))
-    return table(("net", "", "weights", "ms", "least", "best peer by it",
-                  "quiet samples"), out)
+    return table(("net", "", "weights", "ms", "least",
+                  "best peer, dense weights, by it",
+                  "best peer, these weights, by it", "quiet samples"), out)
 
 
 def layers_svg(la):
