@@ -136,21 +136,26 @@ static void flush_range(const void *at, size_t bytes) {
   for (size_t i = 0; i < bytes; i += 64) line_flush((const char *)at + i);
 }
 
+static double cold_ns(const Contestant *c, double *slow) {
+  double before = probe_ns();
+  c->flush(c->job, flush_range);
+  fence();
+  double t = now_ns();
+  c->run(c->job);
+  t = now_ns() - t;
+  *slow = fmax(before, probe_ns());
+  return t;
+}
+
 void measure_cold(Contestant *c, int n, int rounds) {
-  static double v[2][ROUNDS_MOST];
+  for (int r = 0; r < rounds; r++)
+    for (int i = 0; i < n; i++)
+      if (c[i].job && c[i].flush) c[i].ns[r] = cold_ns(&c[i], &c[i].slow[r]);
   for (int i = 0; i < n; i++) {
-    int kept = 0, all = 0;
+    Contestant all = c[i];
     if (!c[i].job || !c[i].flush) continue;
-    for (int r = 0; r < rounds; r++) {
-      double before = probe_ns();
-      c[i].flush(c[i].job, flush_range);
-      fence();
-      double t = now_ns();
-      c[i].run(c[i].job);
-      v[1][all] = now_ns() - t;
-      if (is_quiet(fmax(before, probe_ns()))) v[0][kept++] = v[1][all];
-      all++;
-    }
-    c[i].cold = kept ? median_of(v[0], kept) : median_of(v[1], all);
+    all.rounds = rounds;
+    conclude(&all);
+    c[i].cold = all.median;
   }
 }

@@ -20,14 +20,14 @@ typedef struct Contestant {
   long reps;                    /* runs of a sample */
   int rounds, kept;
   double median, least;         /* ns a run, of the kept samples */
-  double cold;                  /* median of first runs, 0: not measured */
+  double cold;                  /* median after flushes, 0: not measured */
   double ns[ROUNDS_MOST], slow[ROUNDS_MOST];
 } Contestant;
 
 /* Contestants in turn until each has `rounds` quiet samples, or four times
  * as many have been taken of each. */
 void measure(Contestant *c, int n, int rounds);
-/* Median of first runs after a flush, in turn with nothing else. */
+/* Then: the first runs after a flush, in turn. */
 void measure_cold(Contestant *c, int n, int rounds);
 double median_of(double *v, int n);
 
