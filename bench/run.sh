@@ -5,7 +5,8 @@
 # BUILD_DIR holds tamis and bench/layers (`make bench` makes both and calls
 # this).  Results are BUILD_DIR/bench/results.*; Python peers come from PyPI
 # into BUILD_DIR/bench/venv and venv-deepsparse.  A peer that is missing is
-# skipped and its reason reported.
+# skipped and its reason reported.  MACHINE, if set, says in the report what
+# was measured on.
 set -eu
 src=$(cd "$(dirname "$0")/.." && pwd)
 build=$(cd "${1:-$src/build}" && pwd)
@@ -115,7 +116,7 @@ for step in $steps; do
     mv "$out/sweep.new" "$out/sweep.jsonl"
     ;;
   report)
-    python3 "$src/bench/report.py" "$out"
+    python3 "$src/bench/report.py" ${MACHINE:+"--machine=$MACHINE"} "$out"
     say "results.md, results.json, layers.svg and nets.svg are in $out"
     ;;
   *)
