@@ -52,7 +52,9 @@ static void print_deps(const Session *s, const char *out, FILE *f) {
 typedef struct Build {
   const Kind *kind;
   const char *out, *dep_path;   /* dep_path: NULL without dependencies */
-  OutFile report, deps;
+  OutFile report, deps, tuned;
+  const char *tuned_path;       /* --tune: where the choices go */
+  Tuning tuning;
 } Build;
 
 static const char *default_out(Session *s, const Kind *k) {
@@ -87,9 +89,12 @@ static bool build_outputs(Session *s, Build *b) {
   if (o->external_weights)
     output_add(s, &all, "--external-weights", o->external_weights);
   if (o->report) output_add(s, &all, "--report", o->report);
+  if (b->tuned_path) output_add(s, &all, "--tuned", b->tuned_path);
   if (b->dep_path) output_add(s, &all, "-MF", b->dep_path);
   return outputs_check(s, &all) &&
          (!o->report || outfile_open(&b->report, s->diags, o->report)) &&
+         (!b->tuned_path ||
+          outfile_open(&b->tuned, s->diags, b->tuned_path)) &&
          (!b->dep_path || outfile_open(&b->deps, s->diags, b->dep_path));
 }
 
@@ -112,7 +117,9 @@ static bool emit(Session *s, Versions *v, Build *b) {
     report_json(s, v ? v->n : 1, v ? v->cpus : s->target.cpu, &info,
                 b->report.f);
   if (b->dep_path) print_deps(s, b->out, b->deps.f);
+  if (b->tuned_path) tuning_write(&b->tuning, b->tuned.f);
   bool ok = !o->report || outfile_commit(&b->report, s->diags);
+  ok = (!b->tuned_path || outfile_commit(&b->tuned, s->diags)) && ok;
   return (!b->dep_path || outfile_commit(&b->deps, s->diags)) && ok;
 }
 
@@ -136,11 +143,30 @@ static bool options_fit(const Options *o, const Kind *kind, Diags *d) {
   if (several && (asm_ || kind->kind == EMIT_LLVM || kind == &kinds[TAM]))
     return diag_error_at(d, EXIT_USAGE, "--cpu", "'%s' are several: expected "
                          "one with --emit=%s", o->cpu, kind->name);
+  if (several && (o->tune || o->tuned))
+    return diag_error_at(d, EXIT_USAGE, o->tune ? "--tune" : "--tuned",
+                         "expected one CPU, found '%s'", o->cpu);
   if (several && o->external_weights)
     return diag_error_at(d, EXIT_USAGE, "--external-weights", "expected one "
                          "CPU, found '%s': each version has weights of its "
                          "own", o->cpu);
   return !o->report || report_name_ok(d, o->report);
+}
+
+/* --tune or --tuned: what the layers of s shall take. */
+static bool tune(Session *s, Build *b) {
+  const Options *o = s->o;
+  const char *after = s->module->dump.after;
+  if (!o->tune && !o->tuned) return true;
+  if (after && strcmp(after, "parse") != 0 && strcmp(after, "recipe") != 0)
+    return diag_error_at(s->diags, EXIT_USAGE, o->tune ? "--tune" : "--tuned",
+                         "the dump %s comes behind pass %s: expected a "
+                         "model, or a dump behind recipe", o->file, after);
+  if (!(o->tune ? tuning_measure(&b->tuning, s)
+                : tuning_read(&b->tuning, s, o->tuned)))
+    return false;
+  s->choices = &b->tuning.choices;
+  return true;
 }
 
 static bool build(Session *s, Versions *v, const Kind *kind) {
@@ -149,8 +175,17 @@ static bool build(Session *s, Versions *v, const Kind *kind) {
   b.out = o->out ? o->out : default_out(s, b.kind);
   if (o->dep_file) b.dep_path = o->dep_file;
   else if (o->dep) b.dep_path = path_with_ext(s->arena, b.out, ".d");
-  bool ok = build_outputs(s, &b) &&
-            (v ? versions_compile(v) : session_compile(s)) && emit(s, v, &b);
+  if (o->tuned && !o->tune) vec_push(s->arena, &s->files, o->tuned);
+  if (o->tune)
+    b.tuned_path = o->tuned ? o->tuned
+                            : arena_printf(s->arena, "%s.tuned", b.out);
+  bool ok = build_outputs(s, &b) && tune(s, &b) &&
+            (v ? versions_compile(v) : session_compile(s)) &&
+            (!s->choices || tuning_taken(&b.tuning, s, o->tuned
+                                         ? o->tuned : "--tune")) &&
+            emit(s, v, &b);
+  tuning_free(&b.tuning);
+  outfile_abort(&b.tuned);
   outfile_abort(&b.report);
   outfile_abort(&b.deps);
   return ok;

@@ -23,8 +23,8 @@ typedef struct Options {
   /* the target */
   const char *target, *cpu, *features, *opt, *sparsity, *code_budget;
   /* build */
-  const char *out, *emit, *prefix, *report, *external_weights, *dep_file;
-  bool dep, strip, verbose, time_report, roundtrip, threads;
+  const char *out, *emit, *prefix, *report, *tuned, *external_weights, *dep_file;
+  bool dep, strip, verbose, time_report, roundtrip, threads, tune;
   /* run, bench, check */
   Vec(Binding) in, outs, expect;
   const char *run_threads, *engine, *so, *rtol, *atol, *seed, *runs, *warmup,
@@ -64,6 +64,7 @@ typedef struct Session {
   bool (*after)(struct Session *, const char *pass, double seconds);
   void *after_ctx;
   const char *stop_after, *stop_before;
+  const Choices *choices;   /* of a tuned build, or NULL */
   bool keep_source;         /* session_compile makes `source` */
   Module *source;           /* as pass recipe left it; NULL behind a dump
                                of a later pass */
@@ -82,6 +83,20 @@ bool session_emit(Session *s, EmitKind kind, const char *out,
 void session_close(Session *s);
 /* The prefix of exported symbols: --prefix, else the model's name. */
 const char *session_prefix(const Session *s);
+
+/* ---- tune.c: --tune and --tuned ------------------------------------- */
+
+/* Choices for the layers of a model, from a file or from measuring; the
+ * strings and all else lie in the arena. */
+typedef struct Tuning { Choices choices; struct json_t *file; } Tuning;
+/* Read FILE of --tuned for the loaded session. */
+bool tuning_read(Tuning *t, Session *s, const char *path);
+/* Measure the candidates for each layer on this machine. */
+bool tuning_measure(Tuning *t, Session *s);
+void tuning_write(const Tuning *t, FILE *to);
+/* Did the compiled session take all choices?  An error at `path` if not. */
+bool tuning_taken(const Tuning *t, Session *s, const char *path);
+void tuning_free(Tuning *t);
 
 /* ---- versions.c: --cpu=A+B ------------------------------------------ */
 

@@ -198,7 +198,7 @@ static bool after_pass(void *ctx, const char *pass, Module **m,
 
 bool session_compile(Session *s) {
   PipelineOpts p = {
-    .code_budget = s->module->dump.code_budget,
+    .code_budget = s->module->dump.code_budget, .choices = s->choices,
     .target = &s->target, .sparsity_off = s->sparsity_off, .opt = s->opt,
     .stop_after = s->stop_after, .stop_before = s->stop_before,
     .after = after_pass, .ctx = s,
