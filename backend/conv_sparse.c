@@ -170,7 +170,7 @@ static void emit_sparse(Gen *g, const Node *n, int height) {
 void emit_conv2d_bsr(Gen *g, const Node *n) {
   const Sparse *s = n->in[1]->type.sparse;
   ensure(s);
-  emit_sparse(g, n, sparse_height(s));
+  emit_sparse(g, n, sparse_tile_height(s, n->tile[0]));
 }
 
 void emit_conv2d_csr(Gen *g, const Node *n) { emit_sparse(g, n, 1); }

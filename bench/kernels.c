@@ -2,7 +2,8 @@
  *
  *   make bench/kernels
  *   bench/kernels [--cpu=C] [--net=N] [--kernel=K] [--zeros=90] [--block=4]
- *                 [--drawn=R] [--tile=RxT] [--rounds=15] [--asm=FILE] SHAPES
+ *                 [--drawn=R] [--tile=RxT] [--form=rows] [--rounds=15]
+ *                 [--asm=FILE] SHAPES
  *
  * Each layer is built by the IR's interface with the layouts that the layout
  * pass gives (planes, one pitch for x and y), compiled in process and run in
@@ -10,7 +11,9 @@
  * and what follows from the median.  The peak is what the dense kernel gets
  * from L1, measured first; sparse kernels count the products of nonzeros.
  * Zeros fall on the blocks of bsr, or with --drawn=1 on single values, which
- * are then stored in such blocks.  `dense x` is how much faster than the
+ * are then stored in such blocks.  --form=rows leaves linear layers on rows
+ * where planes of tokens are thought to be faster, --form=tokens the other
+ * way.  `dense x` is how much faster than the
  * dense kernel of the same layer. */
 #include <math.h>
 #include <stdlib.h>
@@ -21,7 +24,7 @@
 #include "tests/run/kernel_jit.h"
 
 typedef struct Options {
-  const char *cpu, *net, *kernel, *assembly, *shapes;
+  const char *cpu, *net, *kernel, *assembly, *shapes, *form;
   int zeros, block, drawn, rounds, tile[2];
 } Options;
 
@@ -130,7 +133,9 @@ static void layer_build(Layer *l, const Target *t, const Options *o) {
     linear_build(l, sparse ? o->zeros : 0, drawn);
   func_output(l->m, l->f, "y", l->y);
   if (sparse) sparse_pack(l->m, l->y->in[1]->param, block, 1);
-  if (l->y->op == OP_LINEAR && (code || (!perm && linear_takes_tokens(l->y, t->lanes))))
+  bool tokens = o->form ? strcmp(o->form, "tokens") == 0
+                        : linear_takes_tokens(l->y, t->lanes);
+  if (l->y->op == OP_LINEAR && sparse && (code || (!perm && tokens)))
     for (int i = 0; i < 2; i++) {
       Node *n = i ? l->y : l->y->in[0];
       n->type.layout = layout_tokens(l->m->arena, &n->type, t->lanes);
@@ -252,6 +257,7 @@ static bool options_read(Options *o, int argc, char **argv) {
     else if ((v = option(argv[i], "--zeros="))) o->zeros = atoi(v);
     else if ((v = option(argv[i], "--block="))) o->block = atoi(v);
     else if ((v = option(argv[i], "--drawn="))) o->drawn = atoi(v);
+    else if ((v = option(argv[i], "--form="))) o->form = v;
     else if ((v = option(argv[i], "--rounds="))) o->rounds = atoi(v);
     else if ((v = option(argv[i], "--asm="))) o->assembly = v;
     else if ((v = option(argv[i], "--tile=")))

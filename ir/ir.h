@@ -326,9 +326,11 @@ void sparse_unpack(Module *m, Param *p);
 /* A fresh row-major buffer of the values of a packed param. */
 Buffer *sparse_expand(const Param *p);
 int64_t sparse_blocks(const Param *p);
-/* Rows that kernels take as one block: the most, up to 4, that divide the
- * rows of a stored block.  1 where a stored block is a single row. */
+/* Rows that kernels can take as one block: 16, 8, 4, 3 or 2, the most that
+ * divide the rows of a stored block; else 1.  In tiles of so many rows the
+ * most that divide these as well; 0: the kernel has no tile. */
 int sparse_height(const Sparse *s);
+int sparse_tile_height(const Sparse *s, int rows);
 /* Blocks in a block row; block column (absolute) of block number `block`. */
 uint32_t sparse_row_count(const Param *p, int64_t block_row);
 uint32_t sparse_col(const Param *p, int64_t block);

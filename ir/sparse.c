@@ -112,10 +112,17 @@ int64_t sparse_blocks(const Param *p) {
   return s->nnz / ((int64_t)s->br * s->bc);
 }
 
+int sparse_tile_height(const Sparse *s, int rows) {
+  static const int heights[] = {16, 8, 4, 3, 2, 1};
+  const int *h = heights;
+  /* Without a tile none of more than 4 rows, which few registers hold. */
+  if (!rows) rows = 12;
+  while (s->br % *h || rows % *h) h++;
+  return *h;
+}
+
 int sparse_height(const Sparse *s) {
-  int h = 4;
-  while (s->br % h) h--;
-  return h;
+  return sparse_tile_height(s, 48);
 }
 
 uint32_t sparse_row_count(const Param *p, int64_t block_row) {

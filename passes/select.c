@@ -56,9 +56,9 @@ static int64_t *unit_blocks(Arena *a, const Param *p, int64_t units,
 }
 
 static TableWork table_work(Arena *a, const Target *t, const Node *n,
-                            const Cover *cover) {
+                            const Cover *cover, int height) {
   const Type *w = &n->in[1]->type;
-  TableWork work = {.height = sparse_height(w->sparse)};
+  TableWork work = {.height = height};
   work.lanes = t->lanes;
   work.xloads = cover->xloads;
   /* Vectors that lie apart take an address each. */
@@ -89,19 +89,27 @@ bool node_table(Arena *scratch, const Target *t, const Node *n,
       !(linear ? linear_on_tokens(n) : conv_on_planes(n)))
     return false;
   Cover cover = linear ? token_cover(t, n) : plane_cover(t, n);
-  *work = table_work(scratch, t, n, &cover);
+  *work = table_work(scratch, t, n, &cover,
+                     sparse_height(n->in[1]->type.sparse));
   *flat = cover.flat;
   return true;
 }
 
-/* The kernel and tile of a sparse weight. */
+/* The kernel and tile of a sparse weight.  High blocks may be summed by 8 or
+ * 4 of their rows, with more vectors to a tile. */
 static void table_select(Arena *a, const Target *t, Node *n,
                          const Cover *cover) {
-  bool blocks = sparse_height(n->in[1]->type.sparse) > 1;
-  TableWork work = table_work(a, t, n, cover);
-  n->kernel = n->op == OP_LINEAR ? blocks ? "linear_bsr" : "linear_csr"
-                                 : blocks ? "conv2d_bsr" : "conv2d_csr";
-  table_tile(&work, t->vregs, n->tile);
+  int height = sparse_height(n->in[1]->type.sparse), tile[2];
+  double best = -1;
+  n->kernel = n->op == OP_LINEAR ? height > 1 ? "linear_bsr" : "linear_csr"
+                                 : height > 1 ? "conv2d_bsr" : "conv2d_csr";
+  for (int h = height; h == height || h >= 4; h /= 2) {
+    TableWork work = table_work(a, t, n, cover, h);
+    double time = table_tile(&work, t->vregs, tile);
+    if (time < 0 || (best >= 0 && time >= best)) continue;
+    best = time;
+    memcpy(n->tile, tile, sizeof tile);
+  }
 }
 
 static void select_conv(Arena *a, const Target *t, Node *n) {

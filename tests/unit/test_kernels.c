@@ -333,7 +333,10 @@ static int density_pick(void) {
 static void tile_pick(Node *n, const char *kernel, const Target *t) {
   int most = t->vregs >= 32 ? 28 : 12;
   const Sparse *s = n->in[1]->type.sparse;
-  int h = s ? sparse_height(s) : 1, widest = s ? most / h : 4;
+  int h = s ? sparse_height(s) : 1;
+  while (h > 4 && chance(50)) h /= 2;
+  while (h > most) h /= 2;
+  int widest = s ? most / h : 4;
   n->tile[1] = (int)pick(1, widest > 16 ? 16 : widest);
   n->tile[0] = h * (int)pick(1, most / (h * n->tile[1]));
   if (strstr(kernel, "linear") && s && !n->type.layout)
@@ -343,8 +346,8 @@ static void tile_pick(Node *n, const char *kernel, const Target *t) {
 
 /* Rows of a block of this kernel's weights. */
 static int block_pick(const char *kernel) {
-  static const int rows[] = { 2, 2, 4, 4, 3, 8 };
-  return strstr(kernel, "bsr") ? rows[pick(0, 5)] : 1;
+  static const int rows[] = { 2, 2, 4, 4, 3, 8, 8, 16, 16, 24 };
+  return strstr(kernel, "bsr") ? rows[pick(0, 9)] : 1;
 }
 
 /* The weight of a sparse kernel, with zeros in blocks or without order. */
