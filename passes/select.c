@@ -273,6 +273,10 @@ static const char *density_text(Module *m, const Node *n) {
   if (!s)
     return arena_printf(m->arena, "density %.1f %%: dense is faster", part);
   double kept = all ? 100.0 * (double)s->nnz / (double)all : 0;
+  if (s->n)
+    return arena_printf(m->arena, "%d:%d: %s", s->n, RUN_COLUMNS,
+                        strstr(n->kernel, "_nm") ? "a few of each run"
+                                                 : "table of single values");
   if (s->br == 1 && s->bc == 1)
     return arena_printf(m->arena, "density %.1f %%: %s", kept,
                         strstr(n->kernel, "_code") ? "code for its pattern"
