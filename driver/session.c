@@ -115,9 +115,9 @@ static bool set_target(Session *s) {
   if (o->features)
     ok &= contradicts(s, "--features", o->features, "features", i->features);
   if (o->verbose)
-    fprintf(stderr, "tamis: target %s, cpu %s, %d lanes, %d registers\n",
-            s->target.triple, s->target.cpu, s->target.lanes,
-            s->target.vregs);
+    fprintf(stderr, "tamis: target %s, cpu %s, %d lanes, %d registers, costs "
+            "of %s\n", s->target.triple, s->target.cpu, s->target.lanes,
+            s->target.vregs, family_of(&s->target)->name);
   if (ok && !i->after) record_choices(s);
   return ok;
 }

@@ -195,11 +195,13 @@ typedef struct Weight {
 } Weight;
 /* Rows of a block of the fastest format, 0: dense. */
 int format_choose(const Weight *w);
-/* Constants of a kind of CPUs. */
+/* Constants of a kind of CPUs (choose.c says what they mean). */
 typedef struct Family {
-  const char *arch;
+  const char *name, *arch;
+  const char *cpus;        /* names with spaces between; NULL: all others */
   int lanes;
-  double ghz;
+  double ghz, stream;
+  int64_t near_bytes, second_bytes;
   int64_t code_budget;     /* by default; 0: no code for patterns */
 } Family;
 const Family *family_of(const Target *t);
@@ -224,6 +226,7 @@ typedef struct TableWork {
   bool folds;
   int64_t units, channels, taps, vectors, span;
   const int64_t *blocks;
+  const Family *family;
 } TableWork;
 /* In half cycles for all vectors. */
 double table_tile(const TableWork *w, int vregs, int tile[2]);
@@ -233,6 +236,7 @@ double table_tile(const TableWork *w, int vregs, int tile[2]);
 typedef struct CodeWork {
   int lanes;
   int64_t products, columns, across, rows, channels, taps, vectors, span;
+  const Family *family;
 } CodeWork;
 double code_time(const CodeWork *w);
 /* The time of a dense product of the same size. */

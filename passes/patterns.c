@@ -35,6 +35,7 @@ CodeWork pattern_work(const Target *t, const Node *n, const float *w,
   int64_t columns = table->channels * table->taps, first = 0;
   int64_t panels = (table->units + CODE_ROWS - 1) / CODE_ROWS;
   CodeWork c = {.lanes = t->lanes, .rows = table->units};
+  c.family = table->family;
   c.channels = table->channels;
   c.taps = table->taps;
   c.vectors = table->vectors;

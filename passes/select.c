@@ -59,7 +59,7 @@ static int64_t *unit_blocks(Arena *a, const Param *p, int64_t units,
 static TableWork shape_work(const Target *t, const Node *n,
                             const Cover *cover, int height) {
   const Type *w = &n->in[1]->type;
-  TableWork work = {.height = height};
+  TableWork work = {.height = height, .family = family_of(t)};
   work.lanes = t->lanes;
   work.xloads = cover->xloads;
   /* Vectors that lie apart take an address each. */
