@@ -38,13 +38,12 @@ static Val column_offset(Gen *g, const Sparse2d *d, Val col) {
 /* acc += the block of a unit whose values lie at w. */
 static void emit_block(Gen *g, const Sparse2d *d, const Spots *s, int height,
                        Val column, Val w, Val *acc) {
-  Val x[TILE_MAX], off = column_offset(g, d, column);
+  Val x[TILE_MAX], v[TABLE_ROWS_MAX], off = column_offset(g, d, column);
   for (int j = 0; j < s->t; j++) x[j] = spot_load(g, d->cv, s, j, off);
-  for (int i = 0; i < height; i++) {
-    Val v = vsplat(g, load_f32(g, w, 4 * i));
+  load_splats(g, d->table.elem, w, 0, height, v);
+  for (int i = 0; i < height; i++)
     for (int j = 0; j < s->t; j++)
-      acc[i * s->t + j] = fma_(g, v, x[j], acc[i * s->t + j]);
-  }
+      acc[i * s->t + j] = fma_(g, v[i], x[j], acc[i * s->t + j]);
 }
 
 /* A tile at hand: where it lies, and its group's first row. */
@@ -78,8 +77,8 @@ static void emit_head(Gen *g, const void *ctx, int units, int height,
   Val column[TABLE_ROWS_MAX];
   table_columns(g, &d->table, c, units, column);
   for (int i = 0; i < units; i++)
-    emit_block(g, d, s, height, column[i], addrk(g, c->value, 4 * i * height),
-               acc + i * each);
+    emit_block(g, d, s, height, column[i],
+               addrk(g, c->value, d->table.vbytes * i * height), acc + i * each);
   table_next(g, &d->table, c, units, height);
   loop_end(g, &l);
   for (int i = 0; i < rows; i++)
@@ -150,7 +149,7 @@ void conv_emit_table(Gen *g, const Conv *cv, int height) {
   d.nvectors = conv_halves(g, cv, d.tile, d.vectors);
   bool halves = d.vectors[0].half >= 0;
   if (halves) g->parts /= 2;
-  d.table = table_pack(g, operand_values(g, cv->w), cv->groups, cv->og,
+  d.table = table_pack(g, cv->w, cv->groups, cv->og,
                        cv->cg * cv->kh * cv->kw, height, units);
   if (halves) g->parts *= 2;
   d.offsets = pack_offsets(g, cv);
