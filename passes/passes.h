@@ -16,6 +16,7 @@ typedef struct PassCtx {
   bool sparsity_off;     /* --sparsity=off */
   int opt;               /* -O level; 0 fuses nothing, 4 is -Os */
   int64_t code_budget;   /* as in PipelineOpts */
+  Elem weight_type;      /* likewise */
 } PassCtx;
 
 #define PASS(name, what) bool pass_##name(PassCtx *);
@@ -35,6 +36,7 @@ typedef struct PipelineOpts {
   int opt;
   int64_t code_budget;       /* bytes of code for patterns; 0: as much as
                                 the target has, less than 0: none */
+  Elem weight_type;          /* weights are stored so: F16, BF16; 0: f32 */
   const char *stop_after;    /* NULL: run all */
   const char *stop_before;
   /* Called with "parse" first and after every pass that ran; false stops

@@ -268,9 +268,24 @@ static const char *density_text(Module *m, const Node *n) {
   if (s->br == 1 && s->bc == 1)
     return arena_printf(m->arena, "density %.1f %%: %s", kept,
                         strstr(n->kernel, "_code") ? "code for its pattern"
-                                                   : "table of single values");
+                        : p->type.stored && strstr(n->kernel, "_csr")
+                          ? "table of single values (code wants f32)"
+                          : "table of single values");
   return arena_printf(m->arena, "%dx%d blocks %.1f %% full: table of blocks",
                       s->br, s->bc, kept);
+}
+
+/* Why a weight that --weight-type is for is stored as f32, or that it is
+ * not. */
+static const char *stored_why(const Module *m, const Node *n) {
+  if (!m->dump.weight_type || !node_in(n, 1) || n->in[1]->op != OP_PARAM ||
+      !node_reads_weight(n, 1))
+    return NULL;
+  const Param *p = n->in[1]->param;
+  if (p->type.stored == F16) return "stored as f16";
+  if (p->type.stored == BF16) return "stored as bf16";
+  return p->trainable ? "f32: it is trained"
+                      : "f32: something else reads it, too";
 }
 
 static const char *node_why(Module *m, const Node *n) {
@@ -296,6 +311,10 @@ void module_why(Module *m) {
     for (size_t k = 0; k < f->nodes.n; k++) {
       Node *n = f->nodes.at[k];
       n->why = n->kernel ? node_why(m, n) : NULL;
+      const char *stored = n->kernel ? stored_why(m, n) : NULL;
+      if (stored && n->why)
+        stored = arena_printf(m->arena, "%s; %s", n->why, stored);
+      if (stored) n->why = stored;
     }
   }
 }

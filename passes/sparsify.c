@@ -72,7 +72,7 @@ int weight_height(PassCtx *c, Op op, int64_t rows, Param *p) {
     return 0;
   Weight w = {.op = op, .taps = 1, .rows = rows};
   w.lanes = c->target->lanes;
-  w.code = patterns_taken(c);
+  w.code = patterns_taken(c) && !t->stored;
   w.all = type_elems(t);
   for (int i = 2; i < t->rank; i++) w.taps *= t->dim[i];
   for (int i = 0; i < BLOCK_HEIGHTS; i++) {
