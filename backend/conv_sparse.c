@@ -16,6 +16,7 @@ typedef struct Sparse2d {
   int64_t offsets;      /* blob offset of u32 column offsets, or -1 */
   int tile, nvectors;
   Vectors vectors[VECTORS_MOST];
+  Val slot;             /* where the values of a step become f32; or NULL */
   bool by_tile;         /* tiles are shared, else heads */
 } Sparse2d;
 
@@ -35,15 +36,16 @@ static Val column_offset(Gen *g, const Sparse2d *d, Val col) {
   return load_index(g, at, 0, 4);
 }
 
-/* acc += the block of a unit whose values lie at w. */
+/* acc += the block of a unit whose values, f32, lie at w. */
 static void emit_block(Gen *g, const Sparse2d *d, const Spots *s, int height,
                        Val column, Val w, Val *acc) {
-  Val x[TILE_MAX], v[TABLE_ROWS_MAX], off = column_offset(g, d, column);
+  Val x[TILE_MAX], off = column_offset(g, d, column);
   for (int j = 0; j < s->t; j++) x[j] = spot_load(g, d->cv, s, j, off);
-  load_splats(g, d->table.elem, w, 0, height, v);
-  for (int i = 0; i < height; i++)
+  for (int i = 0; i < height; i++) {
+    Val v = vsplat(g, load_f32(g, w, 4 * i));
     for (int j = 0; j < s->t; j++)
-      acc[i * s->t + j] = fma_(g, v[i], x[j], acc[i * s->t + j]);
+      acc[i * s->t + j] = fma_(g, v, x[j], acc[i * s->t + j]);
+  }
 }
 
 /* A tile at hand: where it lies, and its group's first row. */
@@ -75,10 +77,12 @@ static void emit_head(Gen *g, const void *ctx, int units, int height,
   loop_carry(g, &l, &c->index);
   for (int i = 0; i < rows * s->t; i++) loop_carry(g, &l, &acc[i]);
   Val column[TABLE_ROWS_MAX];
+  Val w = c->value;
   table_columns(g, &d->table, c, units, column);
+  if (d->slot) store_weights(g, d->table.elem, w, rows, d->slot), w = d->slot;
   for (int i = 0; i < units; i++)
-    emit_block(g, d, s, height, column[i],
-               addrk(g, c->value, d->table.vbytes * i * height), acc + i * each);
+    emit_block(g, d, s, height, column[i], addrk(g, w, 4 * i * height),
+               acc + i * each);
   table_next(g, &d->table, c, units, height);
   loop_end(g, &l);
   for (int i = 0; i < rows; i++)
@@ -152,6 +156,8 @@ void conv_emit_table(Gen *g, const Conv *cv, int height) {
   d.table = table_pack(g, cv->w, cv->groups, cv->og,
                        cv->cg * cv->kh * cv->kw, height, units);
   if (halves) g->parts *= 2;
+  if (d.table.elem != F32)
+    d.slot = stack_array(g, g->f32, TABLE_ROWS_MAX);
   d.offsets = pack_offsets(g, cv);
   /* Heads are cut by what they cost. */
   d.by_tile = !halves && (d.table.starts < 0 || d.table.heads < 2 ||

@@ -39,16 +39,9 @@ Val load_weight(Gen *g, Elem e, Val p, int64_t off) {
   return load_weights(g, e, p, off, 1);
 }
 
-void load_splats(Gen *g, Elem e, Val p, int64_t off, int n, Val *to) {
-  if (e == F32 || n == 1) {
-    for (int i = 0; i < n; i++)
-      to[i] = vsplat(g, load_weight(g, e, p, off + 4 * i));
-    return;
-  }
-  int lane[64] = {0};
-  Val v = load_weights(g, e, p, off, n);
-  for (int i = 0; i < n; i++) {
-    for (int k = 0; k < g->t->lanes; k++) lane[k] = i;
-    to[i] = vshuffle(g, v, LLVMGetPoison(LLVMTypeOf(v)), lane, g->t->lanes);
-  }
+void store_weights(Gen *g, Elem e, Val p, int n, Val slot) {
+  Val v = LLVMBuildStore(g->b, load_weights(g, e, p, 0, n), slot);
+  LLVMSetAlignment(v, 64);
+  /* Else LLVM would take the values apart in registers. */
+  LLVMSetVolatile(v, true);
 }
