@@ -14,6 +14,7 @@
  *            over linear layers with 1 and 2 rows of x and with 4 to 128;
  *            Zen 5 with AVX-512, AVX2 */
 #include <math.h>
+#include <string.h>
 
 #include "passes/passes.h"
 
@@ -33,6 +34,25 @@ static const double code_cost = 1.1;
  * times the mean; a table must win there too. */
 static const double margin = 0.8;
 
+/* Kinds of CPUs by their vectors: a clock under such code, for times in
+ * reports; how much code for patterns a whole net may have, half of what the
+ * last cache of such a machine holds for a core at least, where the code is
+ * for it at all. */
+static const Family families[] = {
+  {"x86_64", 16, 3.7, 4 << 20},
+  {"x86_64", 8, 3.7, 0},
+  {"x86_64", 4, 3.7, 0},
+  {"aarch64", 4, 2.6, 0},
+};
+
+const Family *family_of(const Target *t) {
+  for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+    if (strcmp(families[i].arch, t->arch) == 0 &&
+        families[i].lanes == t->lanes)
+      return &families[i];
+  unreachable();
+}
+
 const int block_heights[BLOCK_HEIGHTS] = {1, 2, 4};
 
 static int64_t ceil_div(int64_t a, int64_t b) {
@@ -41,7 +61,7 @@ static int64_t ceil_div(int64_t a, int64_t b) {
 
 /* Of a stored value of a linear layer: with x in rows, and with x in planes
  * of tokens, whose last vector may be part idle. */
-static double rows_cost(int64_t rows, int lanes, int height) {
+double rows_cost(int64_t rows, int lanes, int height) {
   return costs[rows <= 2 ? VECTOR : MATRIX][lanes >= 16][height];
 }
 
@@ -64,9 +84,18 @@ bool tokens_pay(int64_t rows, int lanes, int height) {
 static double value_cost(const Weight *w, int i) {
   if (w->op != OP_LINEAR)
     return map_cost(w->taps == 1 ? POINTWISE : SPATIAL, w->lanes, w->code, i);
-  double rows = rows_cost(w->rows, w->lanes, i);
+  /* Outputs in lanes take as many. */
+  bool full = i > 0 || w->outputs >= w->lanes;
+  double rows = rows_cost(w->rows, full ? w->lanes : 4, i);
   return w->rows ? fmin(rows, tokens_cost(w->rows, w->lanes, w->code, i))
                  : rows;
+}
+
+const Choice *choice_of(const Choices *c, const Node *n) {
+  for (size_t i = 0; c && i < c->n; i++)
+    if (!c->at[i].path || (n->path && !strcmp(c->at[i].path, n->path)))
+      return &c->at[i];
+  return NULL;
 }
 
 int format_choose(const Weight *w) {

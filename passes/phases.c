@@ -86,7 +86,7 @@ static bool phases_pay(PassCtx *c, const Node *n, Axis axis[2]) {
   }
   return strides > 1 && strides <= PHASES_MOST &&
          w->type.dim[0] * taps >= PRODUCTS_LEAST * strides &&
-         weight_height(c, OP_CONV2D, 0, w->param) > 0;
+         weight_height(c, n, 0, w->param) > 0;
 }
 
 /* ---- the rewrite ----------------------------------------------------- */

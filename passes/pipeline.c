@@ -91,6 +91,7 @@ static bool pass_run(Module *m, const PassInfo *p, const PipelineOpts *o,
     .m = m, .d = d, .scratch = arena_new(), .target = o->target,
     .sparsity_off = o->sparsity_off, .opt = o->opt,
     .code_budget = o->code_budget, .weight_type = o->weight_type,
+    .choices = o->choices,
   };
   dump_fill(&m->dump, p, o, m->arena);
   bool ok = p->run(&c) && diags_errors(d) == 0;

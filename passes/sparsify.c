@@ -21,6 +21,7 @@ static bool weight_use(const Node *n, int k) {
 /* How a param is used; op is OP_COUNT where it is no weight. */
 typedef struct Use {
   Op op;
+  const Node *node;        /* one that uses it as a weight */
   int64_t rows;            /* of x, the most of all uses by linear */
   bool plain;              /* a use wants plain values */
 } Use;
@@ -29,6 +30,7 @@ static void use_add(Use *u, const Node *n) {
   int64_t outputs = n->in[1]->type.dim[0];
   int64_t rows = outputs ? type_elems(&n->type) / outputs : 0;
   u->op = n->op;
+  u->node = n;
   if (n->op == OP_LINEAR && rows > u->rows) u->rows = rows;
 }
 
@@ -65,25 +67,41 @@ static int64_t stored_values(const Type *t, const float *w, int h) {
   return n;
 }
 
-int weight_height(PassCtx *c, Op op, int64_t rows, Param *p) {
+/* Blocks of the height that was asked for, if the weight has zeros enough
+ * for a table of them at all; -1: no choice. */
+static int height_told(const PassCtx *c, const Node *n, const Weight *w) {
+  const Choice *told = choice_of(c->choices, n);
+  if (!told) return -1;
+  if (told->height == 0) return 0;
+  for (int i = 0; i < BLOCK_HEIGHTS; i++)
+    if (block_heights[i] == told->height && w->stored[i] >= 0 &&
+        20 * w->stored[i] <= 19 * w->all)
+      return told->height;
+  return -1;
+}
+
+int weight_height(PassCtx *c, const Node *n, int64_t rows, Param *p) {
   const float *v = param_values(c->m, p);
   const Type *t = &p->type;
   if (!v || t->sparse || type_elems(t) <= 0 || !sparse_fits(t, 1, 1))
     return 0;
-  Weight w = {.op = op, .taps = 1, .rows = rows};
+  Weight w = {.op = n->op, .taps = 1, .rows = rows};
   w.lanes = c->target->lanes;
-  w.code = patterns_taken(c) && !t->stored;
   w.all = type_elems(t);
   for (int i = 2; i < t->rank; i++) w.taps *= t->dim[i];
   for (int i = 0; i < BLOCK_HEIGHTS; i++) {
     int h = block_heights[i];
     w.stored[i] = sparse_fits(t, h, 1) ? stored_values(t, v, h) : -1;
   }
-  return format_choose(&w);
+  w.outputs = t->dim[0];
+  int64_t code = code_size(&(CodeWork){.products = w.stored[0]});
+  w.code = !t->stored && code < patterns_budget(c);
+  int told = height_told(c, n, &w);
+  return told >= 0 ? told : format_choose(&w);
 }
 
 static void weight_pack(PassCtx *c, const Use *u, Param *p) {
-  int height = weight_height(c, u->op, u->rows, p);
+  int height = weight_height(c, u->node, u->rows, p);
   if (height) sparse_pack(c->m, p, height, 1);
 }
 
