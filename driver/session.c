@@ -85,6 +85,23 @@ static bool set_budget(Session *s) {
   return true;
 }
 
+/* --weight-type, likewise: behind pass narrow it cannot be chosen. */
+static bool set_weight_type(Session *s) {
+  const char *given = s->o->weight_type;
+  DumpInfo *i = &s->module->dump;
+  const PassInfo *last = i->after ? pass_find(i->after) : NULL;
+  if (!given) return true;
+  if (!i->weight_type && last && last >= pass_find("narrow"))
+    return diag_error_at(s->diags, EXIT_USAGE, "--weight-type",
+                         "'%s' contradicts the dump %s, which comes behind "
+                         "pass narrow with weights of f32", given,
+                         s->o->file);
+  if (i->weight_type)
+    return contradicts(s, "--weight-type", given, "weight_type",
+                       elem_name(i->weight_type));
+  return elem_parse(given, &i->weight_type);
+}
+
 /* What the user chose stands in every dump, so that building it needs no
  * option again; what was left open stands there once a pass has used it. */
 static void record_choices(Session *s) {
@@ -133,7 +150,8 @@ bool session_load(Session *s) {
                          "makes", s->o->cpu);
   s->module = tam_load(s->diags, s->o->file, &l);
   if (!s->module) return false;
-  return dump_options(s) && set_budget(s) && set_target(s);
+  return dump_options(s) && set_budget(s) && set_weight_type(s) &&
+         set_target(s);
 }
 
 /* A copy of a module through its text, which t takes; NULL after an error. */
@@ -175,6 +193,10 @@ static void progress(const Session *s, const char *what) {
   }
 }
 
+const char *session_source_pass(const Session *s) {
+  return s->module->dump.weight_type ? "narrow" : "recipe";
+}
+
 static bool after_pass(void *ctx, const char *pass, Module **m,
                        double seconds) {
   Session *s = ctx;
@@ -183,7 +205,7 @@ static bool after_pass(void *ctx, const char *pass, Module **m,
   if (s->o->time_report)
     fprintf(stderr, "%-10s %8.3f ms\n", pass, seconds * 1e3);
   if (s->after && !s->after(s, pass, seconds)) return false;
-  if (s->keep_source && strcmp(pass, "recipe") == 0) {
+  if (s->keep_source && strcmp(pass, session_source_pass(s)) == 0) {
     Text t = {0};
     s->source = module_copy(s, *m, &t);
     text_free(&t);
@@ -199,6 +221,7 @@ static bool after_pass(void *ctx, const char *pass, Module **m,
 bool session_compile(Session *s) {
   PipelineOpts p = {
     .code_budget = s->module->dump.code_budget, .choices = s->choices,
+    .weight_type = s->module->dump.weight_type,
     .target = &s->target, .sparsity_off = s->sparsity_off, .opt = s->opt,
     .stop_after = s->stop_after, .stop_before = s->stop_before,
     .after = after_pass, .ctx = s,

@@ -29,6 +29,7 @@ typedef struct PassCtx {
   bool sparsity_off;     /* --sparsity=off */
   int opt;               /* -O level; 0 fuses nothing, 4 is -Os */
   int64_t code_budget;   /* as in PipelineOpts */
+  Elem weight_type;      /* likewise */
   const Choices *choices;
 } PassCtx;
 
@@ -49,6 +50,7 @@ typedef struct PipelineOpts {
   int opt;
   int64_t code_budget;       /* bytes of code for patterns; 0: as much as
                                 the target has, less than 0: none */
+  Elem weight_type;          /* weights are stored so: F16, BF16; 0: f32 */
   const Choices *choices;    /* or NULL */
   const char *stop_after;    /* NULL: run all */
   const char *stop_before;

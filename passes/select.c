@@ -316,6 +316,19 @@ static const char *density_text(Module *m, const Node *n) {
                       s->br, s->bc, kept);
 }
 
+/* Why a weight that --weight-type is for is stored as f32, or that it is
+ * not. */
+static const char *stored_why(const Module *m, const Node *n) {
+  if (!m->dump.weight_type || !node_in(n, 1) || n->in[1]->op != OP_PARAM ||
+      !node_reads_weight(n, 1))
+    return NULL;
+  const Param *p = n->in[1]->param;
+  if (p->type.stored == F16) return "stored as f16";
+  if (p->type.stored == BF16) return "stored as bf16";
+  return p->trainable ? "f32: it is trained"
+                      : "f32: something else reads it, too";
+}
+
 static const char *node_why(Module *m, const Node *n) {
   if (n->op == OP_CALL) return attr_str(n, "callee");
   if (n->op == OP_SCAN)
@@ -339,6 +352,10 @@ void module_why(Module *m) {
     for (size_t k = 0; k < f->nodes.n; k++) {
       Node *n = f->nodes.at[k];
       n->why = n->kernel ? node_why(m, n) : NULL;
+      const char *stored = n->kernel ? stored_why(m, n) : NULL;
+      if (stored && n->why)
+        stored = arena_printf(m->arena, "%s; %s", n->why, stored);
+      if (stored) n->why = stored;
     }
   }
 }

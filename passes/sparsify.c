@@ -95,7 +95,7 @@ int weight_height(PassCtx *c, const Node *n, int64_t rows, Param *p) {
   }
   w.outputs = t->dim[0];
   int64_t code = code_size(&(CodeWork){.products = w.stored[0]});
-  w.code = code < patterns_budget(c);
+  w.code = !t->stored && code < patterns_budget(c);
   int told = height_told(c, n, &w);
   return told >= 0 ? told : format_choose(&w);
 }

@@ -60,6 +60,7 @@ static const char *code_cannot(const Layer *l, bool flat) {
   const Node *b = node_in(l->n, 2);
   if (l->t->lanes != 16 || strcmp(l->t->arch, "x86_64") != 0)
     return "needs AVX-512";
+  if (l->n->in[1]->type.stored) return "it reads weights of f32";
   if (!flat) return "pixels lie on no single line of vectors";
   if (b && b->op != OP_PARAM) return "the bias is computed";
   return NULL;

@@ -62,12 +62,20 @@ typedef struct Builder {
   const char *dir;
 } Builder;
 
-/* Most models as users build them; some without optimisation, some with
- * zeros compiled as dense weights, some with all their steps in parts. */
-static void variant(uint64_t seed, PipelineOpts *p, EmitOpts *e) {
+void graph_options(const GraphOpts *o, uint64_t seed, PipelineOpts *p) {
   uint64_t r = hash_mix(seed ^ 0x5eed) % 10;
+  uint64_t w = hash_mix(seed ^ 0x16b175) % 8;
   p->opt = r == 0 ? 0 : r == 1 ? 3 : 2;
   p->sparsity_off = r == 2;
+  p->weight_type = w == 0 ? F16 : w == 1 ? BF16 : 0;
+  if (o->weight_type) p->weight_type = o->weight_type;
+}
+
+/* Some have all their steps in parts. */
+static void variant(const GraphOpts *o, uint64_t seed, PipelineOpts *p,
+                    EmitOpts *e) {
+  uint64_t r = hash_mix(seed ^ 0x5eed) % 10;
+  graph_options(o, seed, p);
   e->threads = r < 6 ? 0 : (int)(2 + seed % 6);
   e->cut_all = true;
   e->opt = p->opt;
@@ -87,7 +95,7 @@ static bool compile(Builder *b, uint64_t seed, bool trip, const char *out) {
                     .ctx = &(Trip){b->d, trip}};
   EmitOpts e = {.target = &b->target, .kind = EMIT_OBJ, .out = out,
                 .prefix = name};
-  variant(seed, &p, &e);
+  variant(b->o, seed, &p, &e);
   progress(seed, "in the passes");
   if (ok) {
     ok = pipeline_run(&m, &p, b->d);

@@ -2,13 +2,14 @@
 #ifndef TAMIS_RANDOM_GRAPHS_H
 #define TAMIS_RANDOM_GRAPHS_H
 
-#include "ir/ir.h"
+#include "passes/passes.h"
 #include "runtime/tamis.h"
 
 typedef struct GraphOpts {
   uint64_t seed, count, batch, jobs;
   const char *cpu;     /* NULL: native, or the target's baseline */
   const char *target, *runner;    /* NULL: this machine, in this process */
+  Elem weight_type;    /* of all models; 0: drawn */
   bool keep, verbose;
 } GraphOpts;
 
@@ -25,6 +26,10 @@ void progress(uint64_t seed, const char *what);
  * symbols begin g<seed>_; run and compare each.  False when one fails. */
 bool batch_check(const GraphOpts *o, uint64_t seed, uint64_t n,
                  GraphStats *s);
+
+/* Most models as users build them; some without optimisation, some with
+ * zeros compiled as dense weights, some with weights of 16 bits. */
+void graph_options(const GraphOpts *o, uint64_t seed, PipelineOpts *p);
 
 /* A runner on another machine (remote.h). */
 typedef struct Remote Remote;
