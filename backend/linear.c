@@ -261,11 +261,10 @@ void emit_linear_dense(Gen *g, const Node *n) {
 static void sparse_step(Gen *g, const Linear *l, const Table *t, int r, int n,
                         const Rows *rows, Cursor *c, Val *acc) {
   Val column[CHAINS];
-  int64_t each = r * (int64_t)elem_size(t->elem);
   table_columns(g, t, c, n, column);
   for (int k = 0; k < n; k++, acc += rows->n) {
     Val x = addr_at(g, rows->x, column[k], 4 * l->xk);
-    Val w = load_weights(g, t->elem, c->value, each * k, r);
+    Val w = load_weights(g, t->elem, c->value, t->vbytes * k * r, r);
     for (int i = 0; i < rows->n; i++) {
       Val s = splat_n(g, load_f32(g, x, 4 * i * l->xrow), r);
       acc[i] = fma_(g, w, s, acc[i]);

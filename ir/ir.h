@@ -324,8 +324,6 @@ const float *param_values(Module *m, const Param *p);
  * when there are none, the param is trainable or its values are packed. */
 const void *param_data(const Param *p);
 void param_set_data(Param *p, Buffer *data);   /* takes the reference */
-/* PARAM nodes carry their param's type: after a change of it. */
-void param_retyped(Module *m, const Param *p);
 /* Give p the values, dense or packed, of its namesake in `module` (a Module),
  * shared; false when there is none.  For a module that was printed and read
  * back. */

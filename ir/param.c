@@ -63,13 +63,6 @@ void param_set_data(Param *p, Buffer *data) {
   }
 }
 
-void param_retyped(Module *m, const Param *p) {
-  for (size_t i = 0; i < m->funcs.n; i++) {
-    Node *n = func_param_node(m->funcs.at[i], p);
-    if (n) n->type = p->type;
-  }
-}
-
 int64_t param_bytes(const Param *p) {
   int64_t n = 0, narrow = 1;
   if (p->type.stored)

@@ -97,7 +97,9 @@ static int over_rows(const Layer *l, Alternative *out) {
   int64_t x = type_elems(&l->n->type) / l->rows;
   double all = (double)(l->rows * l->columns);
   /* A product, or the weights as they stream in. */
-  double half = 1.05 * (double)x * all / l->t->lanes, stream = 8 * all / 27;
+  double bytes = (double)elem_size(type_stored(&l->n->in[1]->type));
+  double half = 1.05 * (double)x * all / l->t->lanes;
+  double stream = 2 * bytes * all / 27;
   double dense = us_of(l, half > stream ? half : stream);
   bool perm = l->t->lanes == 16 && strcmp(l->t->arch, "x86_64") == 0 &&
               strcmp(l->n->kernel, "linear_csr") != 0;

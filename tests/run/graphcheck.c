@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "frontend/frontend.h"
+#include "passes/passes.h"
 #include "tests/gen/graphgen.h"
 #include "tests/run/errorbound.h"
 #include "tests/run/remote.h"
@@ -261,8 +262,9 @@ static bool entry_check(Check *c, Func *f, int entry,
 static Module *weights_narrow(const GraphOpts *o, uint64_t seed, Module *m,
                               Diags *d) {
   Target none = {.triple = "", .cpu = "", .arch = ""};
-  PipelineOpts p = {.target = &none, .stop_after = "narrow"};
-  graph_options(o, seed, &p);
+  Variant v = graph_variant(o, seed);
+  PipelineOpts p = {.target = &none, .opt = v.opt, .stop_after = "narrow",
+                    .weight_type = v.weight_type};
   if (p.weight_type) ensure(pipeline_run(&m, &p, d));
   return m;
 }

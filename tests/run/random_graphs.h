@@ -2,7 +2,7 @@
 #ifndef TAMIS_RANDOM_GRAPHS_H
 #define TAMIS_RANDOM_GRAPHS_H
 
-#include "passes/passes.h"
+#include "ir/ir.h"
 #include "runtime/tamis.h"
 
 typedef struct GraphOpts {
@@ -27,9 +27,14 @@ void progress(uint64_t seed, const char *what);
 bool batch_check(const GraphOpts *o, uint64_t seed, uint64_t n,
                  GraphStats *s);
 
-/* Most models as users build them; some without optimisation, some with
- * zeros compiled as dense weights, some with weights of 16 bits. */
-void graph_options(const GraphOpts *o, uint64_t seed, PipelineOpts *p);
+/* graphbuild.c: most models as users build them; some without optimisation,
+ * some with zeros compiled as dense weights, some with weights of 16 bits. */
+typedef struct Variant {
+  int opt;
+  bool sparsity_off;
+  Elem weight_type;
+} Variant;
+Variant graph_variant(const GraphOpts *o, uint64_t seed);
 
 /* A runner on another machine (remote.h). */
 typedef struct Remote Remote;
