@@ -165,21 +165,27 @@ bool node_per_axis(Module *m, const Node *n, const Type *t, int axis,
 /* Rows of the blocks that are tried; 1: single values. */
 enum { BLOCK_HEIGHTS = 5 };
 extern const int block_heights[BLOCK_HEIGHTS];
+/* In place of a height: N of each 4 columns. */
+enum { RUNS = -1 };
 /* A weight as the choice sees it: its op, taps a channel (kh*kw), rows of a
  * linear's x, lanes of the target; `all` values, `stored` in blocks of each
- * height that are not empty (-1: such blocks do not fit). */
+ * height that are not empty (-1: such blocks do not fit) and in runs of 4
+ * columns (0: none); columns of the weight, values of the result. */
 typedef struct Weight {
   Op op;
   int64_t taps, rows;
   int lanes;
   bool code;     /* the target takes code for patterns */
-  int64_t all, stored[BLOCK_HEIGHTS];
+  int64_t all, stored[BLOCK_HEIGHTS], runs, columns, results;
 } Weight;
-/* Rows of a block of the fastest format, 0: dense. */
+/* Rows of a block of the fastest format, RUNS, or 0: dense. */
 int format_choose(const Weight *w);
 /* Whether planes of tokens are faster than rows for a linear layer with so
- * many rows of x and a weight in blocks of `height`. */
+ * many rows of x and a weight in blocks of `height`; for one in runs, which
+ * has so many columns and the layer so many results. */
 bool tokens_pay(int64_t rows, int lanes, int height);
+bool tokens_pay_runs(int64_t rows, int lanes, int64_t columns,
+                     int64_t results);
 /* The register tile for a dense product of rows x vectors, where a vector
  * of x takes `xloads` loads and shuffles (more than 1 where it is strided). */
 typedef struct TileWork { int64_t rows, vectors; int xloads; } TileWork;

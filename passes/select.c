@@ -85,12 +85,13 @@ static Cover token_cover(const Target *t, const Node *n) {
 bool node_table(Arena *scratch, const Target *t, const Node *n,
                 TableWork *work, bool *flat) {
   bool linear = n->op == OP_LINEAR;
-  if ((!linear && n->op != OP_CONV2D) || !n->in[1]->type.sparse ||
+  const Sparse *s = n->nin > 1 ? n->in[1]->type.sparse : NULL;
+  if ((!linear && n->op != OP_CONV2D) || !s || s->n ||
       !(linear ? linear_on_tokens(n) : conv_on_planes(n)))
     return false;
   Cover cover = linear ? token_cover(t, n) : plane_cover(t, n);
   *work = table_work(scratch, t, n, &cover,
-                     sparse_height(n->in[1]->type.sparse));
+                     sparse_height(s));
   *flat = cover.flat;
   return true;
 }
@@ -99,6 +100,10 @@ bool node_table(Arena *scratch, const Target *t, const Node *n,
  * 4 of their rows, with more vectors to a tile. */
 static void table_select(Arena *a, const Target *t, Node *n,
                          const Cover *cover) {
+  if (n->in[1]->type.sparse->n) {
+    n->kernel = n->op == OP_LINEAR ? "linear_nm" : "conv2d_nm";
+    return;
+  }
   int height = sparse_height(n->in[1]->type.sparse), tile[2];
   double best = -1;
   n->kernel = n->op == OP_LINEAR ? height > 1 ? "linear_bsr" : "linear_csr"
@@ -144,6 +149,7 @@ static void select_linear(Arena *a, const Target *t, Node *n) {
   const Sparse *w = n->in[1]->type.sparse;
   bool tokens = linear_on_tokens(n);
   n->kernel = !w ? "linear_dense"
+                 : w->n ? "linear_nm"
                  : sparse_height(w) > 1 ? "linear_bsr"
                  : perm_takes(t, n) ? "linear_perm" : "linear_csr";
   if (!tokens || n->in[1]->op != OP_PARAM) return;

@@ -22,6 +22,7 @@ static bool weight_use(const Node *n, int k) {
 typedef struct Use {
   Op op;
   int64_t rows;            /* of x, the most of all uses by linear */
+  int64_t results;         /* the most values of a use */
   bool plain;              /* a use wants plain values */
 } Use;
 
@@ -29,6 +30,7 @@ static void use_add(Use *u, const Node *n) {
   int64_t outputs = n->in[1]->type.dim[0];
   int64_t rows = outputs ? type_elems(&n->type) / outputs : 0;
   u->op = n->op;
+  if (type_elems(&n->type) > u->results) u->results = type_elems(&n->type);
   if (n->op == OP_LINEAR && rows > u->rows) u->rows = rows;
 }
 
@@ -65,6 +67,14 @@ static int64_t stored_values(const Type *t, const float *w, int h) {
   return n;
 }
 
+/* How many values of each 4 columns there are at most; 0: too many to gain
+ * by it, or the target has no kernel for that. */
+static int runs_of(const PassCtx *c, const Type *t, const float *v) {
+  if (c->target->lanes < 8 || !runs_fit(t, 1)) return 0;
+  int n = runs_most(v, type_elems(t));
+  return n < 1 ? 1 : n < 3 ? n : 0;
+}
+
 static void weight_pack(PassCtx *c, const Use *u, Param *p) {
   const float *v = param_values(c->m, p);
   const Type *t = &p->type;
@@ -78,8 +88,13 @@ static void weight_pack(PassCtx *c, const Use *u, Param *p) {
     int h = block_heights[i];
     w.stored[i] = sparse_fits(t, h, 1) ? stored_values(t, v, h) : -1;
   }
-  int height = format_choose(&w);
-  if (height) sparse_pack(c->m, p, height, 1);
+  int n = runs_of(c, t, v), height;
+  w.columns = w.all / t->dim[0];
+  w.results = u->results;
+  w.runs = w.all / RUN_COLUMNS * n;
+  height = format_choose(&w);
+  if (height == RUNS) runs_pack(c->m, p, n);
+  else if (height) sparse_pack(c->m, p, height, 1);
 }
 
 bool pass_sparse(PassCtx *c) {
