@@ -182,10 +182,10 @@ typedef struct Weight {
 int format_choose(const Weight *w);
 /* Whether planes of tokens are faster than rows for a linear layer with so
  * many rows of x and a weight in blocks of `height`; for one in runs, which
- * has so many columns and the layer so many results. */
+ * has so many columns and outputs. */
 bool tokens_pay(int64_t rows, int lanes, int height);
 bool tokens_pay_runs(int64_t rows, int lanes, int64_t columns,
-                     int64_t results);
+                     int64_t outputs);
 /* The register tile for a dense product of rows x vectors, where a vector
  * of x takes `xloads` loads and shuffles (more than 1 where it is strided). */
 typedef struct TileWork { int64_t rows, vectors; int xloads; } TileWork;

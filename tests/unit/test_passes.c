@@ -396,9 +396,12 @@ static void formats_by_density(void **state) {
   assert_int_equal(format_choose(&r), 0);
   r.op = OP_CONV2D;
   assert_int_equal(format_choose(&r), 0);
-  r.lanes = 8, r.columns = 256;
+  r = (Weight){OP_CONV2D, 1, 0, 8, false, 40000, {20000, -1, -1, -1, -1},
+               20000, 400, 1000};
   assert_int_equal(format_choose(&r), RUNS);
   r.results = 1 << 20;
+  assert_int_equal(format_choose(&r), 1);
+  r.results = 1000, r.columns = 1000;
   assert_int_equal(format_choose(&r), 1);
   /* Single values pay sooner where they may become code. */
   Weight w = {OP_CONV2D, 1, 0, 16, false, 1000, {600, -1, -1, -1, -1},
