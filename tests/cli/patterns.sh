@@ -90,6 +90,20 @@ wrong "nm 2:8" "or 'nm N:4', N from 1 to 3" 's/nm 2:4/nm 2:8/'
 wrong "nm 2x4" "or 'nm N:4', N from 1 to 3" 's/nm 2:4/nm 2x4/'
 wrong "nm 1:4" 'nm 1:4 with nnz=18720 does not fit a matrix of 144 x 260' \
   's/nm 2:4/nm 1:4/'
+# Kernels take what they are made for.
+"$TAMIS" show big.tam --random-weights=1 --recipe=n2_4 -o big-dump.tam \
+  --target=x86_64-linux-gnu --cpu=x86-64-v3 --after=select
+swap() {   # NAME PATTERN SED
+  sed "$3" big-dump.tam >wrong.tam
+  ln -sf big-dump.safetensors wrong.safetensors
+  expect "$1" 1 "$2" "$TAMIS" build wrong.tam -o wrong.so
+}
+swap "runs as blocks" 'expected a weight in blocks of 2 to 16 rows' \
+  's/kernel="conv2d_nm"/kernel="conv2d_bsr"/'
+swap "dense as runs" 'expected a weight of N values in each 4 columns' \
+  's/kernel="conv2d_dense"/kernel="conv2d_nm"/'
+swap "a tile too large" 'up to 256 rows and 4 vectors, found .300,2.' \
+  's/kernel="conv2d_nm"/kernel="conv2d_nm", tile=[300,2]/'
 
 cpus="native"
 grep -q avx2 /proc/cpuinfo 2>/dev/null && cpus="native x86-64-v3 x86-64-v2"
