@@ -48,4 +48,17 @@ typedef struct EmitInfo {
  * Files appear whole or not at all. */
 bool backend_emit(Module *m, const EmitOpts *o, EmitInfo *info, Diags *d);
 
+/* A version of an artifact: the module planned for a target. */
+typedef struct Version { Module *m; const Target *target; } Version;
+
+/* The same for n versions in one artifact, of which the first that a CPU runs
+ * is taken when it is loaded; info adds them up.  Only for kinds that are
+ * linked, or the header. */
+bool backend_emit_versions(const Version *v, int n, const EmitOpts *o,
+                           EmitInfo *info, Diags *d);
+/* Does every CPU that runs code for `more` run code for `less`?  How many
+ * instruction sets code for t may use beyond the baseline. */
+bool target_covers(const Target *more, const Target *less);
+int target_demands(const Target *t);
+
 #endif

@@ -47,6 +47,7 @@ typedef struct Gen {
   int parts;
   Val part;
   bool in_part, divided, turn;
+  int64_t blocks;             /* of code (conv_code.c) so far */
 } Gen;
 
 /* ---- builder.c: loops, loads, arithmetic ---------------------------- */

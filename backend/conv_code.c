@@ -10,6 +10,9 @@
  * The last one finishes and stores them, unless the activation is a function
  * of its own: then a loop does that.
  *
+ * Code is read slowly where it is in no near cache: a block that runs for the
+ * first time asks for the next one, as data, into the second.
+ *
  * The code is text for LLVM's assembler, which takes a twentieth of the time
  * that LLVM takes for the same code from IR, and nothing is spilled.  It is
  * for AVX-512; elsewhere, and where a plane is no line, a table (conv_sparse.c)
@@ -171,6 +174,40 @@ static void asm_call(Gen *g, const Text *code, const Operands *o) {
   text_free(&bound);
 }
 
+/* The labels where block number k begins and ends. */
+static void label(Text *t, int64_t k, const char *end) {
+  text_printf(t, ".Ltamis_block%lld%s", (long long)k, end);
+}
+
+/* Ask for the code of a block. */
+static void block_fetch(Gen *g, int64_t k) {
+  static const char bound[] = "=&r,=&r,~{memory},~{flags}";
+  LLVMTypeRef r[] = { g->ptr, g->ptr };
+  LLVMTypeRef type = LLVMFunctionType(
+      LLVMStructTypeInContext(g->c, r, 2, false), NULL, 0, false);
+  Text t = {0};
+  text_puts(&t, "leaq ");
+  label(&t, k, "");
+  text_puts(&t, "(%rip), $0\nleaq ");
+  label(&t, k, "_end");
+  text_puts(&t, "(%rip), $1\n1:\nprefetcht1 ($0)\naddq $$64, $0\n"
+            "cmpq $1, $0\njb 1b\n");
+  Val a = LLVMGetInlineAsm(type, t.s, t.n, bound, sizeof bound - 1, true,
+                           false, LLVMInlineAsmDialectATT, false);
+  LLVMBuildCall2(g->b, type, a, NULL, 0, "");
+  text_free(&t);
+}
+
+/* In the first chunk, at the first block this one and then always the next,
+ * when there is one. */
+static void blocks_fetch(Gen *g, Val first, bool begins, bool more) {
+  If once;
+  if_begin(g, &once, LLVMBuildICmp(g->b, LLVMIntEQ, first, k64(g, 0), ""));
+  if (begins) block_fetch(g, g->blocks);
+  if (more) block_fetch(g, g->blocks + 1);
+  if_end(g, &once);
+}
+
 /* The vectors of a chunk: numbers [first, end). */
 typedef struct Chunk { Val first, end, x, y, r; } Chunk;
 
@@ -232,11 +269,16 @@ static void emit_panel(Gen *g, const Code *d, const Chunk *c, int64_t first,
     to.text.n = 0;
     to.begin = to.n;
     to.base = (int64_t)to.n + 128;
+    label(&to.text, g->blocks, ":\n");
     sums_begin(&to, bias, rows, begins);
     products(&to, cv, w, rows, &from);
     if (from < columns || !finishes(d)) sums_leave(&to, rows);
     else sums_store(&to, d, rows);
+    label(&to.text, g->blocks, "_end:\n");
+    bool more = from < columns || first + rows < cv->o;
+    blocks_fetch(g, c->first, begins && first == 0, more);
     block_run(g, d, c, &to, first);
+    g->blocks++;
   } while (from < columns);
   text_free(&to.text);
   if (!finishes(d)) rows_finish(g, d, c, first, rows);

@@ -3,7 +3,9 @@
  * long for every call of a small net.  So an indirect function is resolved
  * by the dynamic loader, once, to one that returns 0 or the error; nothing
  * that changes later is stored.  On aarch64 the steps use the baseline
- * alone, and the check is empty. */
+ * alone, and the check is empty.
+ *
+ * Which of several versions of an artifact is called is decided the same way. */
 #include <string.h>
 
 #include "backend/emit.h"
@@ -96,17 +98,10 @@ static bool mask_has(uint32_t mask, const char *name) {
   return false;
 }
 
-/* ptr resolve(void): the address of `good` or `bad`. */
-static Val resolver_build(Emission *e, uint32_t mask, Val good, Val bad) {
+/* Return `good` when the CPU has all features of the mask, else go on. */
+static void return_if_runs(Gen *g, uint32_t mask, Val good) {
   enum { OSXSAVE = 1 << 27, STATE_YMM = 0x6, STATE_ZMM = 0xe6 };
-  Gen *g = &e->g;
-  Val fn = fn_begin(e, "cpu_resolve",
-                    LLVMFunctionType(g->ptr, NULL, 0, false));
-  LLVMBasicBlockRef at = LLVMGetInsertBlock(g->b);
-  LLVMBasicBlockRef no = LLVMAppendBasicBlockInContext(g->c, fn, "");
-  LLVMPositionBuilderAtEnd(g->b, no);
-  LLVMBuildRet(g->b, bad);
-  LLVMPositionBuilderAtEnd(g->b, at);
+  LLVMBasicBlockRef no = LLVMAppendBasicBlockInContext(g->c, g->fn, "");
   need_features(g, mask, 1, no);
   if (mask_has(mask, "avx")) {
     /* xgetbv exists where the system uses it. */
@@ -118,21 +113,38 @@ static Val resolver_build(Emission *e, uint32_t mask, Val good, Val bad) {
   need_features(g, mask, 7, no);
   need_features(g, mask, 0x80000001u, no);
   LLVMBuildRet(g->b, good);
-  return fn;
+  LLVMMoveBasicBlockAfter(no, LLVMGetInsertBlock(g->b));
+  LLVMPositionBuilderAtEnd(g->b, no);
 }
 
-Val check_cpu_build(Emission *e) {
+Val cpu_pick(Emission *e, const char *name, LLVMTypeRef type,
+             const CpuChoice *choice, int n, Val otherwise) {
+  Gen *g = &e->g;
+  Val fn = fn_begin(e, arena_printf(g->a, "%s_resolve", name),
+                    LLVMFunctionType(g->ptr, NULL, 0, false));
+  for (int i = 0; i < n; i++) return_if_runs(g, choice[i].mask, choice[i].fn);
+  LLVMBuildRet(g->b, otherwise);
+  const char *symbol = symbol_name(e, name, false);
+  Val pick = LLVMAddGlobalIFunc(g->m, symbol, strlen(symbol), type, 0, fn);
+  LLVMSetVisibility(pick, LLVMHiddenVisibility);
+  return pick;
+}
+
+/* Features that code for t may use beyond the baseline. */
+static uint32_t mask_of(const Target *t) {
+  return strcmp(t->arch, "x86_64") == 0 ? target_mask(t) : 0;
+}
+
+Val check_cpu_build(Emission *e, const Target *const *t, int n) {
   Gen *g = &e->g;
   LLVMTypeRef type = LLVMFunctionType(g->i32, NULL, 0, false);
-  bool x86 = strcmp(g->t->arch, "x86_64") == 0;
-  uint32_t mask = x86 ? target_mask(g->t) : 0;
-  if (!mask) return fn_constant(e, "check_cpu", type, TAMIS_OK);
+  CpuChoice *any = arena_array(g->a, CpuChoice, (size_t)n);
+  for (int i = 0; i < n; i++)
+    if (!mask_of(t[i])) return fn_constant(e, "check_cpu", type, TAMIS_OK);
   Val good = fn_constant(e, "cpu_good", type, TAMIS_OK);
   Val bad = fn_constant(e, "cpu_lacks", type, TAMIS_ERR_CPU);
-  Val resolve = resolver_build(e, mask, good, bad);
-  const char *name = symbol_name(e, "cpu", false);
-  Val choice = LLVMAddGlobalIFunc(g->m, name, strlen(name), type, 0, resolve);
-  LLVMSetVisibility(choice, LLVMHiddenVisibility);
+  for (int i = 0; i < n; i++) any[i] = (CpuChoice){ mask_of(t[i]), good };
+  Val choice = cpu_pick(e, "cpu", type, any, n, bad);
   Val fn = fn_begin(e, "check_cpu", type);
   LLVMBuildRet(g->b, LLVMBuildCall2(g->b, type, choice, NULL, 0, ""));
   return fn;

@@ -119,8 +119,8 @@ static Val step(Desc *d, const Step *s) {
 /* The model's. */
 static Val steps(Desc *d, size_t *n) {
   const Emission *e = d->e;
-  const FuncCode *c = func_code(e, d->g->func);
-  *n = e->o->strip ? 0 : c->end - c->first;
+  const FuncCode *c = e->nversions ? NULL : func_code(e, d->g->func);
+  *n = !c || e->o->strip ? 0 : c->end - c->first;
   Val *row = arena_array(d->g->a, Val, *n + 1);
   for (size_t i = 0; i < *n; i++)
     row[i] = step(d, &e->steps.at[c->first + i]);
@@ -146,15 +146,30 @@ static Val entries(Desc *d, LLVMTypeRef run, size_t *n) {
   return table(d, row, *n);
 }
 
+/* Pointers to their descriptors. */
+static Val versions(Desc *d) {
+  Emission *e = d->e;
+  Val *row = arena_array(d->g->a, Val, (size_t)e->nversions + 1);
+  for (int i = 0; i < e->nversions; i++) {
+    const char *name = arena_printf(d->g->a, "%s_model",
+                                    version_prefix(e, i));
+    row[i] = LLVMAddGlobal(d->m, d->g->i8, name);
+    LLVMSetVisibility(row[i], LLVMHiddenVisibility);
+  }
+  return table(d, row, (size_t)e->nversions);
+}
+
 static Val reset(Desc *d) {
   Gen *g = d->g;
   LLVMTypeRef type = LLVMFunctionType(g->voidt, &g->ptr, 1, false);
   if (!g->mod->states.n) return LLVMConstNull(g->ptr);
-  return LLVMAddFunction(d->m, symbol_name(d->e, "reset", true), type);
+  Val fn = LLVMAddFunction(d->m, symbol_name(d->e, "reset", true), type);
+  if (d->e->is_version) LLVMSetVisibility(fn, LLVMHiddenVisibility);
+  return fn;
 }
 
 static Val weights(Desc *d) {
-  if (d->e->o->external_weights) return LLVMConstNull(d->g->ptr);
+  if (d->e->o->external_weights || d->e->nversions) return LLVMConstNull(d->g->ptr);
   Val w = LLVMAddGlobal(d->m, d->g->i8,
                         symbol_name(d->e, "weights", true));
   LLVMSetVisibility(w, LLVMHiddenVisibility);
@@ -177,17 +192,18 @@ void descriptor_build(Emission *e, LLVMModuleRef m) {
     text(d, g->mod->name), text(d, TAMIS_VERSION), text(d, t->triple),
     text(d, t->cpu), text(d, t->features ? t->features : ""),
     k64(g, e->info->arena_bytes), k64(g, e->info->stack_bytes),
-    k64(g, ARENA_ALIGN), k64(g, e->info->weight_bytes),
+    k64(g, ARENA_ALIGN), k64(g, e->nversions ? 0 : e->info->weight_bytes),
     k32(g, (int64_t)g->func->inputs.n), k32(g, (int64_t)g->func->outputs.n),
     inputs(d, g->func), outputs(d, g->func),
     extern_fn(d, entry_io_name(e, g->func), run), weights(d),
     k32(g, (int64_t)nsteps), k32(g, e->o->threads), step_table,
     extern_fn(d, symbol_name(e, "check_cpu", false), check),
     k64(g, g->state_bytes), reset(d), k32(g, (int64_t)nentries), k32(g, 0),
-    entry_table
+    entry_table, k32(g, e->nversions), k32(g, 0), versions(d)
   };
   Val init = structure(d, f, sizeof f / sizeof *f);
   Val v = LLVMAddGlobal(m, LLVMTypeOf(init), symbol_name(e, "model", true));
+  if (e->is_version) LLVMSetVisibility(v, LLVMHiddenVisibility);
   LLVMSetInitializer(v, init);
   LLVMSetGlobalConstant(v, true);
 }

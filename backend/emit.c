@@ -85,11 +85,11 @@ static LLVMModuleRef module_begin(Emission *e) {
   return m;
 }
 
-static int64_t aligned(int64_t n) {
+int64_t aligned(int64_t n) {
   return (n + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
 }
 
-static void gen_init(Emission *e, Module *m, const EmitOpts *o, Diags *d) {
+void emission_open(Emission *e, Module *m, const EmitOpts *o, Diags *d) {
   Gen *g = &e->g;
   LLVMContextRef c = LLVMContextCreate();
   g->c = c;
@@ -127,7 +127,7 @@ static void gen_init(Emission *e, Module *m, const EmitOpts *o, Diags *d) {
   g->m = module_begin(e);
 }
 
-static void gen_free(Emission *e) {
+void emission_close(Emission *e) {
   Gen *g = &e->g;
   LLVMDisposeBuilder(g->b);
   LLVMDisposeModule(g->m);
@@ -205,9 +205,6 @@ static int64_t object_code_bytes(LLVMMemoryBufferRef o) {
   return n;
 }
 
-/* For each call that nests: its return address, realignment, red zone. */
-enum { CALL_BYTES = 8 + 64 + 128 };
-
 /* What the steps of a function take, and those of functions they call, whose
  * own is known. */
 static int64_t steps_stack(const Emission *e, const FuncCode *c) {
@@ -229,7 +226,7 @@ static int64_t steps_stack(const Emission *e, const FuncCode *c) {
  * memory, and the loader's first call of one. */
 static int64_t stack_bytes(Emission *e) {
   /* PREFIX_run has a frame at least: that LLVM said so is certain. */
-  ensure(e->frame_run > 0);
+  ensure(e->frame_run > 0 || e->is_version);
   int64_t most = 0;
   for (size_t i = 0; i < e->funcs.n; i++) {
     FuncCode *c = &e->funcs.at[i];
@@ -250,8 +247,9 @@ static int64_t arena_bytes(const Gen *g) {
   return most;
 }
 
-static void code_build(Emission *e) {
+void code_build(Emission *e) {
   Gen *g = &e->g;
+  double t = seconds_now();
   e->info->arena_bytes = arena_bytes(g);
   e->info->state_bytes = g->state_bytes;
   steps_build(e);
@@ -261,6 +259,7 @@ static void code_build(Emission *e) {
   e->info->weight_bytes = (int64_t)g->blob.n;
   run_build(e);
   code_check(g->m);
+  time_report(e, "code as LLVM IR", &t);
 }
 
 /* ---- files ---------------------------------------------------------- */
@@ -292,7 +291,7 @@ bool output_made(Emission *e, const char *from, const char *to) {
 }
 
 /* All or none. */
-static bool outputs_finish(Emission *e, bool ok) {
+bool outputs_finish(Emission *e, bool ok) {
   if (ok) return outfiles_commit(e->outputs, e->noutputs, e->g.d);
   for (size_t i = 0; i < e->noutputs; i++) outfile_abort(&e->outputs[i]);
   return false;
@@ -381,12 +380,25 @@ static bool emit_text(Emission *e, LLVMMemoryBufferRef code, char *llvm) {
                      arena_printf(e->g.a, "%s.weights.o", out));
 }
 
-static bool emit_linked(Emission *e, LLVMMemoryBufferRef code) {
+bool objects_write(Emission *e, const char *code, const char *data) {
   double t = seconds_now();
-  e->info->code_bytes = object_code_bytes(code);
-  if (!buffer_write(e, code, temp_path(e, "code.o"))) return false;
-  if (!data_write(e, temp_path(e, "weights.o"))) return false;
+  code_check(e->g.m);
+  code_optimise(e);
+  time_report(e, "LLVM passes", &t);
+  LLVMMemoryBufferRef object = code_generate(e, e->g.m, LLVMObjectFile);
+  time_report(e, "LLVM code generation", &t);
+  e->info->code_bytes += object_code_bytes(object);
+  if (!e->nversions) e->info->stack_bytes = stack_bytes(e);
+  else e->info->stack_bytes += aligned(e->frame_run + CALL_BYTES);
+  if (!buffer_write(e, object, temp_path(e, code))) return false;
+  bool ok = data_write(e, temp_path(e, data));
   time_report(e, "weights", &t);
+  return ok;
+}
+
+bool emission_link(Emission *e) {
+  double t = seconds_now();
+  if (e->o->kind == EMIT_HEADER) return header_write(e, e->o->out);
   bool ok = header_beside(e) && artifact_link(e);
   time_report(e, "link", &t);
   return ok;
@@ -406,33 +418,27 @@ static char *llvm_text(Emission *e) {
   return text;
 }
 
-static bool emit_all(Emission *e) {
-  double t = seconds_now();
-  EmitKind kind = e->o->kind;
-  code_build(e);
-  time_report(e, "code as LLVM IR", &t);
+static bool emit_as_text(Emission *e) {
+  bool text = e->o->kind == EMIT_LLVM;
   code_optimise(e);
-  time_report(e, "LLVM passes", &t);
-  char *llvm = kind == EMIT_LLVM ? llvm_text(e) : NULL;
+  char *llvm = text ? llvm_text(e) : NULL;
   LLVMMemoryBufferRef code = code_generate(
-      e, e->g.m, kind == EMIT_ASM ? LLVMAssemblyFile : LLVMObjectFile);
-  time_report(e, "LLVM code generation", &t);
+      e, e->g.m, text ? LLVMObjectFile : LLVMAssemblyFile);
   e->info->stack_bytes = stack_bytes(e);
-  bool ok;
-  if (kind == EMIT_HEADER) {
-    LLVMDisposeMemoryBuffer(code);
-    ok = header_write(e, e->o->out);
-  } else if (kind == EMIT_ASM || kind == EMIT_LLVM) {
-    ok = emit_text(e, code, llvm);
-  } else {
-    ok = emit_linked(e, code);
-  }
+  bool ok = emit_text(e, code, llvm);
   LLVMDisposeMessage(llvm);
   return ok;
 }
 
+static bool emit_all(Emission *e) {
+  EmitKind kind = e->o->kind;
+  code_build(e);
+  if (kind == EMIT_ASM || kind == EMIT_LLVM) return emit_as_text(e);
+  return objects_write(e, "code.o", "weights.o") && emission_link(e);
+}
+
 /* Before the work: what shall be linked needs the programs for it. */
-static bool linker_find(Emission *e) {
+bool linker_find(Emission *e) {
   EmitKind kind = e->o->kind;
   const char *triple = e->g.t->triple;
   if (kind != EMIT_SO && kind != EMIT_OBJ && kind != EMIT_LIB) return true;
@@ -447,11 +453,11 @@ bool backend_emit(Module *m, const EmitOpts *o, EmitInfo *info, Diags *d) {
   Emission e = { .o = o, .info = info, .prefix = o->prefix };
   *info = (EmitInfo){ 0 };
   ensure(m->funcs.n > 0 && o->target);
-  gen_init(&e, m, o, d);
+  emission_open(&e, m, o, d);
   e.isa = target_isa(e.g.a, o->target);
   bool ok = linker_find(&e) && temp_make(&e) && emit_all(&e);
   ok = outputs_finish(&e, ok);
   temp_remove(&e);
-  gen_free(&e);
+  emission_close(&e);
   return ok;
 }

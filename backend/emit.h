@@ -96,17 +96,38 @@ typedef struct Emission {
   Gen g;
   const EmitOpts *o;
   EmitInfo *info;
-  const char *prefix;
+  const char *prefix;          /* of symbols; of a version with its CPU */
   const char *isa;             /* features of steps, as LLVM takes them */
   LLVMTargetMachineRef tm;
   Vec(Step) steps;
   Vec(FuncCode) funcs;         /* those that are called first */
   int64_t frame_run;           /* stack frames of all else, bytes */
   char *dir;                   /* of temporary files */
+  const Version *versions;     /* of this artifact; or one of them: NULL */
+  int nversions;               /* 0: it is whole */
+  bool is_version;
   Tools tools;                 /* that link, where something is linked */
   OutFile outputs[OUTPUTS_MAX];
   size_t noutputs;
 } Emission;
+
+/* emit.c: LLVM's side of an emission, and its end. */
+void emission_open(Emission *e, Module *m, const EmitOpts *o, Diags *d);
+void emission_close(Emission *e);
+/* The same file: all steps and what calls them, into e->g.m. */
+void code_build(Emission *e);
+/* The same file: e->g.m as object `code`, the descriptor and the weights as
+ * object `data`, both in e->dir; e->info->code_bytes and stack_bytes. */
+bool objects_write(Emission *e, const char *code, const char *data);
+int64_t aligned(int64_t n);   /* to ARENA_ALIGN */
+/* The same file: link what lies in e->dir, with the header beside it; or the
+ * header alone. */
+bool emission_link(Emission *e);
+/* Is there what links?  All outputs, or none. */
+bool linker_find(Emission *e);
+bool outputs_finish(Emission *e, bool ok);
+/* For each call that nests: its return address, realignment, red zone. */
+enum { CALL_BYTES = 8 + 64 + 128 };
 
 void steps_build(Emission *e);
 /* Call the steps of a function in order. */
@@ -134,6 +155,9 @@ bool step_cut(Emission *e, Step *s, int parts);
 /* For each entry PREFIX_run (of the model; with states PREFIX_step) or
  * PREFIX_FUNC, and what takes an array; PREFIX.check_cpu, PREFIX_reset. */
 void run_build(Emission *e);
+/* PREFIX_run and the like, on what takes an array; PREFIX_reset. */
+void run_wrap(Emission *e, const Func *f, Val run_io);
+void reset_build(Emission *e);
 /* "run", "step" or the function's name. */
 const char *entry_name(const Emission *e, const Func *f);
 /* The symbol PREFIX.run_io or PREFIX.io.FUNC. */
@@ -147,8 +171,19 @@ const char *symbol_name(Emission *e, const char *name, bool exported);
 
 /* ---- cpucheck.c ----------------------------------------------------- */
 
-/* `int PREFIX.check_cpu(void)`. */
-Val check_cpu_build(Emission *e);
+/* `int PREFIX.check_cpu(void)`: can the CPU run what is compiled for one of n
+ * targets? */
+Val check_cpu_build(Emission *e, const Target *const *t, int n);
+/* A function PREFIX.NAME of that type, which is the first of n whose features
+ * the CPU has, or `otherwise`; chosen when the artifact is loaded. */
+typedef struct CpuChoice { uint32_t mask; Val fn; } CpuChoice;
+Val cpu_pick(Emission *e, const char *name, LLVMTypeRef type,
+             const CpuChoice *choice, int n, Val otherwise);
+
+/* ---- versions.c ------------------------------------------------------ */
+
+/* PREFIX.CPU, what the symbols of version i begin with. */
+const char *version_prefix(Emission *e, int i);
 
 /* ---- descriptor.c, header.c ----------------------------------------- */
 
@@ -163,8 +198,11 @@ enum { ARENA_ALIGN = 64 };
 bool temp_make(Emission *e);
 void temp_remove(Emission *e);
 const char *temp_path(Emission *e, const char *name);
-/* Turn code.o and weights.o of e->dir into the artifact. */
+/* Turn code.o and weights.o of e->dir, and those of the versions, into the
+ * artifact. */
 bool artifact_link(Emission *e);
+/* "code.o"; of a version with its number. */
+const char *object_name(Emission *e, const char *what, int version);
 /* emit.c: a complete file is an output, named with the others. */
 bool output_made(Emission *e, const char *from, const char *to);
 

@@ -58,6 +58,19 @@ void temp_remove(Emission *e) {
 
 /* ---- artifacts ------------------------------------------------------ */
 
+const char *object_name(Emission *e, const char *what, int version) {
+  if (version < 0) return arena_printf(e->g.a, "%s.o", what);
+  return arena_printf(e->g.a, "%s-%d.o", what, version);
+}
+
+/* Code, descriptor and weights, those of the versions behind. */
+static void objects(Emission *e, Args *x) {
+  for (int i = -1; i < e->nversions; i++) {
+    arg(x, temp_path(e, object_name(e, "code", i)));
+    arg(x, temp_path(e, object_name(e, "weights", i)));
+  }
+}
+
 static bool link_shared(Emission *e, const char *to) {
   Args x = { .a = e->g.a };
   tool_args(&x, &e->tools, TOOL_CC);
@@ -68,8 +81,7 @@ static bool link_shared(Emission *e, const char *to) {
   arg(&x, "-Wl,--build-id=none,--hash-style=gnu");
   arg(&x, "-o");
   arg(&x, to);
-  arg(&x, temp_path(e, "code.o"));
-  arg(&x, temp_path(e, "weights.o"));
+  objects(e, &x);
   arg(&x, "-Wl,--as-needed");
   arg(&x, "-lm");
   return args_run(e, &x);
@@ -85,8 +97,7 @@ static bool link_object(Emission *e, const char *to) {
   arg(&x, "-Wl,--build-id=none");
   arg(&x, "-o");
   arg(&x, joined);
-  arg(&x, temp_path(e, "code.o"));
-  arg(&x, temp_path(e, "weights.o"));
+  objects(e, &x);
   if (!args_run(e, &x)) return false;
   tool_args(&y, &e->tools, TOOL_OBJCOPY);
   arg(&y, "--localize-hidden");

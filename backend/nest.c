@@ -108,6 +108,15 @@ static Val load_scalar(Gen *g, const NestArg *a, Val p) {
   return bit_of(g, a->elem, load_elem(g, a->elem, p, 0));
 }
 
+/* Every second one of 2n - 1 elements: nothing behind the last is read. */
+static Val load_pairs(Gen *g, const NestArg *a, Val p, int n) {
+  int lane[64];
+  Val low = load_lanes_of(g, a->elem, p, 0, n);
+  Val high = load_lanes_of(g, a->elem, p, (n - 1) * arg_size(a), n);
+  for (int i = 0; i < n; i++) lane[i] = 2 * i < n ? 2 * i : 2 * i + 1;
+  return bit_of(g, a->elem, vshuffle(g, low, high, lane, n));
+}
+
 /* n elements of an argument from p on, along a stride. */
 static Val load_run(Gen *g, const NestArg *a, Val p, int64_t stride, int n) {
   if (stride == 1)
@@ -118,6 +127,7 @@ static Val load_run(Gen *g, const NestArg *a, Val p, int64_t stride, int n) {
     Val v = load_lanes_of(g, a->elem, p, (1 - n) * arg_size(a), n);
     return bit_of(g, a->elem, vshuffle(g, v, v, lane, n));
   }
+  if (stride == 2 && n == g->t->lanes) return load_pairs(g, a, p, n);
   Val v = LLVMConstNull(elem_vec(g, a->elem));
   for (int i = 0; i < n; i++) {
     Val e = load_elem(g, a->elem, p, i * stride * arg_size(a));

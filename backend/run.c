@@ -89,7 +89,7 @@ static Val run_io_build(Emission *e, const FuncCode *c, Val check) {
 }
 
 /* int PREFIX_run(inputs, outputs, [weights,] [state,] [pool,] arena) */
-static void run_wrap(Emission *e, const Func *f, Val run_io) {
+void run_wrap(Emission *e, const Func *f, Val run_io) {
   Gen *g = &e->g;
   int n = io_slots(g, f);
   LLVMTypeRef *p = arena_array(g->a, LLVMTypeRef, (size_t)n + 1);
@@ -126,11 +126,12 @@ static void state_fill(Gen *g, const State *s, Val to) {
 }
 
 /* void PREFIX_reset(void *state) */
-static void reset_build(Emission *e) {
+void reset_build(Emission *e) {
   Gen *g = &e->g;
   Val fn = function_begin(e, symbol_name(e, "reset", true),
                           LLVMFunctionType(g->voidt, &g->ptr, 1, false));
   Val state = LLVMGetParam(fn, 0);
+  if (e->is_version) LLVMSetVisibility(fn, LLVMHiddenVisibility);
   If f;
   if_begin(g, &f, LLVMBuildNot(g->b, is_null(g, state), ""));
   LLVMBuildMemSet(g->b, state, LLVMConstInt(g->i8, 0, false),
@@ -151,11 +152,12 @@ void run_build(Emission *e) {
     LLVMSetAlignment(w, ARENA_ALIGN);
     g->weights = w;
   }
-  Val check = check_cpu_build(e);
+  Val check = check_cpu_build(e, &g->t, 1);
   for (size_t i = 0; i < e->funcs.n; i++) {
     const FuncCode *c = &e->funcs.at[i];
-    if (func_is_entry(g->mod, c->func))
-      run_wrap(e, c->func, run_io_build(e, c, check));
+    if (!func_is_entry(g->mod, c->func)) continue;
+    Val run_io = run_io_build(e, c, check);
+    if (!e->is_version) run_wrap(e, c->func, run_io);
   }
   if (g->mod->states.n) reset_build(e);
 }

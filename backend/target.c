@@ -309,6 +309,19 @@ const char *target_isa(Arena *a, const Target *t) {
   return mask_text(a, target_mask(t), 0);
 }
 
+/* Nothing beyond the baseline is used elsewhere. */
+static uint32_t used_mask(const Target *t) {
+  return strcmp(t->arch, "x86_64") == 0 ? target_mask(t) : 0;
+}
+
+bool target_covers(const Target *more, const Target *less) {
+  return !(used_mask(less) & ~used_mask(more));
+}
+
+int target_demands(const Target *t) {
+  return __builtin_popcount(used_mask(t));
+}
+
 const CpuFeature *target_feature(int i) {
   return i < FEATURE_COUNT ? &features[i] : NULL;
 }

@@ -4,7 +4,6 @@
  * Artifacts are called in turn.  Before a cold call every line of the object
  * as it is mapped, of its inputs, outputs, state and arena is flushed; x86-64
  * alone has an instruction for that which a program may use. */
-#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <link.h>
 #include <stdbool.h>

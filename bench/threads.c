@@ -5,7 +5,6 @@
  * a chain of multiply-adds and then each net, first on one thread and then
  * on N.  Rounds in which the chain is slow, because a neighbour has a core,
  * are dropped; the others give medians. */
-#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +41,9 @@ static double seconds(void) {
 typedef float Vec __attribute__((vector_size(4 * LANES)));
 static float sink[PROBE_PARTS];
 
+#if defined(__x86_64__) && !defined(__clang__)
+__attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#endif
 static void probe_part(void *arg, size_t i) {
   Vec v[CHAINS], a, b;
   (void)arg;

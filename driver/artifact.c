@@ -116,6 +116,7 @@ static bool load(Loaded *l, Diags *d, Arena *a, const char *path,
     return diag_error_at(d, EXIT_UNSUPPORTED, path,
                          "built for another kind of machine: take it there "
                          "to run it");
+  uint32_t fits = UINT32_MAX;
   const char *name = strchr(path, '/') ? path
                                        : arena_printf(a, "./%s", path);
   l->handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
@@ -128,6 +129,10 @@ static bool load(Loaded *l, Diags *d, Arena *a, const char *path,
                          "expected a descriptor of ABI %d, found %d",
                          TAMIS_ABI_VERSION,
                          l->model ? (int)l->model->abi : -1);
+  /* Of several versions the one that its calls would take. */
+  for (uint32_t i = l->model->n_versions; i-- > 0;)
+    if (l->model->versions[i]->check_cpu() == 0) fits = i;
+  if (fits < l->model->n_versions) l->model = l->model->versions[fits];
   if (!l->model->weights && l->model->weight_bytes)
     return diag_error_at(d, EXIT_USAGE, path,
                          "built with --external-weights: only a program "

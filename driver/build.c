@@ -52,7 +52,9 @@ static void print_deps(const Session *s, const char *out, FILE *f) {
 typedef struct Build {
   const Kind *kind;
   const char *out, *dep_path;   /* dep_path: NULL without dependencies */
-  OutFile report, deps;
+  OutFile report, deps, tuned;
+  const char *tuned_path;       /* --tune: where the choices go */
+  Tuning tuning;
 } Build;
 
 static const char *default_out(Session *s, const Kind *k) {
@@ -87,27 +89,37 @@ static bool build_outputs(Session *s, Build *b) {
   if (o->external_weights)
     output_add(s, &all, "--external-weights", o->external_weights);
   if (o->report) output_add(s, &all, "--report", o->report);
+  if (b->tuned_path) output_add(s, &all, "--tuned", b->tuned_path);
   if (b->dep_path) output_add(s, &all, "-MF", b->dep_path);
   return outputs_check(s, &all) &&
          (!o->report || outfile_open(&b->report, s->diags, o->report)) &&
+         (!b->tuned_path ||
+          outfile_open(&b->tuned, s->diags, b->tuned_path)) &&
          (!b->dep_path || outfile_open(&b->deps, s->diags, b->dep_path));
 }
 
-static bool emit(Session *s, Build *b) {
+/* v: the versions that s is the first of, or NULL. */
+static bool emit(Session *s, Versions *v, Build *b) {
   EmitInfo info = {0};
   const Options *o = s->o;
+  EmitKind kind = b->kind->kind;
   if (b->kind == &kinds[TAM]) {
     if (!dump_write(s->diags, s->module, b->out)) return false;
-  } else if (!session_emit(s, b->kind->kind, b->out, &info)) {
+  } else if (!(v ? versions_emit(v, kind, b->out, &info)
+                 : session_emit(s, kind, b->out, &info))) {
     return false;
   } else if (o->verbose) {
     fprintf(stderr, "tamis: %s: code %lld, weights %lld, arena %lld bytes\n",
             b->out, (long long)info.code_bytes, (long long)info.weight_bytes,
             (long long)info.arena_bytes);
   }
-  if (o->report) report_json(s, &info, b->report.f);
+  if (o->report)
+    report_json(s, v ? v->n : 1, v ? v->cpus : s->target.cpu, &info,
+                b->report.f);
   if (b->dep_path) print_deps(s, b->out, b->deps.f);
+  if (b->tuned_path) tuning_write(&b->tuning, b->tuned.f);
   bool ok = !o->report || outfile_commit(&b->report, s->diags);
+  ok = (!b->tuned_path || outfile_commit(&b->tuned, s->diags)) && ok;
   return (!b->dep_path || outfile_commit(&b->deps, s->diags)) && ok;
 }
 
@@ -117,31 +129,82 @@ static const Kind *kind_of(const char *name) {
   unreachable();
 }
 
-static bool build(Session *s) {
-  const Options *o = s->o;
-  Build b = {.kind = kind_of(o->emit ? o->emit : "so")};
-  if (o->prefix && !prefix_ok(o->prefix, s->diags)) return false;
+/* Options that contradict one another. */
+static bool options_fit(const Options *o, const Kind *kind, Diags *d) {
+  bool several = versions_wanted(o), asm_ = kind->kind == EMIT_ASM;
+  if (o->prefix && !prefix_ok(o->prefix, d)) return false;
   const char *of_code = o->report ? "--report"
                         : o->external_weights ? "--external-weights"
                         : o->prefix ? "--prefix"
                         : o->strip ? "--strip" : NULL;
-  if (of_code && b.kind == &kinds[TAM])
-    return diag_error_at(s->diags, EXIT_USAGE, of_code,
+  if (of_code && kind == &kinds[TAM])
+    return diag_error_at(d, EXIT_USAGE, of_code,
                          "contradicts --emit=tam, which makes no code");
-  if (o->report && !report_name_ok(s->diags, o->report)) return false;
-  if (!session_load(s)) return false;
+  if (several && (asm_ || kind->kind == EMIT_LLVM || kind == &kinds[TAM]))
+    return diag_error_at(d, EXIT_USAGE, "--cpu", "'%s' are several: expected "
+                         "one with --emit=%s", o->cpu, kind->name);
+  if (several && (o->tune || o->tuned))
+    return diag_error_at(d, EXIT_USAGE, o->tune ? "--tune" : "--tuned",
+                         "expected one CPU, found '%s'", o->cpu);
+  if (several && o->external_weights)
+    return diag_error_at(d, EXIT_USAGE, "--external-weights", "expected one "
+                         "CPU, found '%s': each version has weights of its "
+                         "own", o->cpu);
+  return !o->report || report_name_ok(d, o->report);
+}
+
+/* --tune or --tuned: what the layers of s shall take. */
+static bool tune(Session *s, Build *b) {
+  const Options *o = s->o;
+  const char *after = s->module->dump.after;
+  if (!o->tune && !o->tuned) return true;
+  if (after && strcmp(after, "parse") != 0 && strcmp(after, "recipe") != 0)
+    return diag_error_at(s->diags, EXIT_USAGE, o->tune ? "--tune" : "--tuned",
+                         "the dump %s comes behind pass %s: expected a "
+                         "model, or a dump behind recipe", o->file, after);
+  if (!(o->tune ? tuning_measure(&b->tuning, s)
+                : tuning_read(&b->tuning, s, o->tuned)))
+    return false;
+  s->choices = &b->tuning.choices;
+  return true;
+}
+
+static bool build(Session *s, Versions *v, const Kind *kind) {
+  const Options *o = s->o;
+  Build b = {.kind = kind};
   b.out = o->out ? o->out : default_out(s, b.kind);
   if (o->dep_file) b.dep_path = o->dep_file;
   else if (o->dep) b.dep_path = path_with_ext(s->arena, b.out, ".d");
-  bool ok = build_outputs(s, &b) && session_compile(s) && emit(s, &b);
+  if (o->tuned && !o->tune) vec_push(s->arena, &s->files, o->tuned);
+  if (o->tune)
+    b.tuned_path = o->tuned ? o->tuned
+                            : arena_printf(s->arena, "%s.tuned", b.out);
+  bool ok = build_outputs(s, &b) && tune(s, &b) &&
+            (v ? versions_compile(v) : session_compile(s)) &&
+            (!s->choices || tuning_taken(&b.tuning, s, o->tuned
+                                         ? o->tuned : "--tune")) &&
+            emit(s, v, &b);
+  tuning_free(&b.tuning);
+  outfile_abort(&b.tuned);
   outfile_abort(&b.report);
   outfile_abort(&b.deps);
   return ok;
 }
 
+static void build_versions(const Options *o, Diags *d, Arena *a,
+                           const Kind *kind) {
+  Versions *v = arena_new_of(a, Versions);
+  if (versions_load(v, o, d, a)) build(&v->at[0], v, kind);
+  versions_close(v);
+}
+
 int cmd_build(const Options *o, Diags *d, Arena *a) {
-  Session s;
-  if (session_open(&s, o, d, a)) build(&s);
+  const Kind *kind = kind_of(o->emit ? o->emit : "so");
+  Session s = {0};
+  if (!options_fit(o, kind, d)) return diags_exit_code(d);
+  if (versions_wanted(o)) build_versions(o, d, a, kind);
+  else if (session_open(&s, o, d, a) && session_load(&s))
+    build(&s, NULL, kind);
   session_close(&s);
   return diags_exit_code(d);
 }

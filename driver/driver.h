@@ -23,8 +23,8 @@ typedef struct Options {
   /* the target */
   const char *target, *cpu, *features, *opt, *sparsity, *code_budget;
   /* build */
-  const char *out, *emit, *prefix, *report, *external_weights, *dep_file;
-  bool dep, strip, verbose, time_report, roundtrip, threads;
+  const char *out, *emit, *prefix, *report, *tuned, *external_weights, *dep_file;
+  bool dep, strip, verbose, time_report, roundtrip, threads, tune;
   /* run, bench, check */
   Vec(Binding) in, outs, expect;
   const char *run_threads, *engine, *so, *rtol, *atol, *seed, *runs, *warmup,
@@ -64,6 +64,7 @@ typedef struct Session {
   bool (*after)(struct Session *, const char *pass, double seconds);
   void *after_ctx;
   const char *stop_after, *stop_before;
+  const Choices *choices;   /* of a tuned build, or NULL */
   bool keep_source;         /* session_compile makes `source` */
   Module *source;           /* as pass recipe left it; NULL behind a dump
                                of a later pass */
@@ -74,12 +75,46 @@ bool session_open(Session *s, const Options *o, Diags *d, Arena *a);
 bool session_load(Session *s);
 /* Run the pipeline on s->module. */
 bool session_compile(Session *s);
+/* Options of the backend for an artifact. */
+EmitOpts session_emit_opts(const Session *s, EmitKind kind, const char *out);
 /* Build an artifact of s->module, which is planned. */
 bool session_emit(Session *s, EmitKind kind, const char *out,
                   EmitInfo *info);
 void session_close(Session *s);
 /* The prefix of exported symbols: --prefix, else the model's name. */
 const char *session_prefix(const Session *s);
+
+/* ---- tune.c: --tune and --tuned ------------------------------------- */
+
+/* Choices for the layers of a model, from a file or from measuring; the
+ * strings and all else lie in the arena. */
+typedef struct Tuning { Choices choices; struct json_t *file; } Tuning;
+/* Read FILE of --tuned for the loaded session. */
+bool tuning_read(Tuning *t, Session *s, const char *path);
+/* Measure the candidates for each layer on this machine. */
+bool tuning_measure(Tuning *t, Session *s);
+void tuning_write(const Tuning *t, FILE *to);
+/* Did the compiled session take all choices?  An error at `path` if not. */
+bool tuning_taken(const Tuning *t, Session *s, const char *path);
+void tuning_free(Tuning *t);
+
+/* ---- versions.c: --cpu=A+B ------------------------------------------ */
+
+enum { VERSIONS_MOST = 8 };
+/* Does --cpu name several? */
+bool versions_wanted(const Options *o);
+/* A session for each CPU, the most demanding first, loaded; o is copied. */
+typedef struct Versions {
+  int n;
+  Session at[VERSIONS_MOST];
+  Options o[VERSIONS_MOST];
+  const char *cpus;         /* all names, in order: "a+b" */
+} Versions;
+bool versions_load(Versions *v, const Options *o, Diags *d, Arena *a);
+bool versions_compile(Versions *v);
+bool versions_emit(Versions *v, EmitKind kind, const char *out,
+                   EmitInfo *info);
+void versions_close(Versions *v);
 
 /* ---- outputs.c ------------------------------------------------------ */
 
@@ -149,7 +184,9 @@ const Binding *binding_find(const Binding *b, size_t nb, const char *name,
 
 bool report_name_ok(Diags *d, const char *path);   /* ends in .json */
 void report_table(Session *s, FILE *to);
-bool report_json(Session *s, const EmitInfo *info, FILE *to);
+/* `s` and the n - 1 behind it are the versions of one artifact for `cpu`. */
+bool report_json(Session *s, int n, const char *cpu, const EmitInfo *info,
+                 FILE *to);
 /* A JSON string of any bytes: those that are no UTF-8 are replaced. */
 struct json_t *json_text(const char *s);
 

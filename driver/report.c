@@ -12,6 +12,9 @@ typedef struct Row {
   int64_t weights, nonzeros;
   char pattern[24];
   Cost cost;
+  int count;               /* kernels that could compute it */
+  Alternative all[ALTERNATIVES_MOST];
+  double us, dense_us;     /* predicted */
 } Row;
 
 static const Param *weight_of(const Node *n) {
@@ -28,6 +31,15 @@ static Row row_of(Session *s, const Node *n) {
     if (!n->in[i] || n->in[i]->op != OP_PARAM) continue;
     r.weights += type_elems(&n->in[i]->param->type);
     r.nonzeros += param_nonzeros(s->module, n->in[i]->param);
+  }
+  Arena *scratch = arena_new();
+  r.count = n->kernel ? node_alternatives(scratch, s->module, &s->target, n,
+                                          r.all) : 0;
+  arena_free(scratch);
+  r.us = r.dense_us = node_us(s->module, &s->target, n);
+  for (int i = 0; i < r.count; i++) {
+    if (i == 0) r.dense_us = r.all[i].us;
+    if (r.all[i].taken) r.us = r.all[i].us;
   }
   const Param *w = weight_of(n);
   if (!w) return r;
@@ -84,6 +96,14 @@ static void row_print(const Row *r, FILE *to) {
           (long long)r->cost.macs, (long long)r->cost.nonzero_macs,
           (long long)r->cost.bytes, n->kernel ? n->kernel : "-",
           n->why ? n->why : "");
+  if (r->count) fprintf(to, "%-28s predicted us:", "");
+  for (int i = 0; i < r->count; i++)
+    fprintf(to, " %s %.3g%s", r->all[i].kernel, r->all[i].us,
+            r->all[i].taken ? " (taken)" : "");
+  for (int i = 0; i < r->count; i++)
+    if (r->all[i].why_not && strcmp(r->all[i].why_not, "slower") != 0)
+      fprintf(to, "; %s: %s", r->all[i].kernel, r->all[i].why_not);
+  if (r->count) fputc('\n', to);
 }
 
 void report_table(Session *s, FILE *to) {
@@ -140,19 +160,31 @@ static json_t *origins_json(const Node *n) {
   return j;
 }
 
+static json_t *alternatives_json(const Row *r) {
+  json_t *j = json_array();
+  for (int i = 0; i < r->count; i++)
+    json_array_append_new(j, json_pack(
+        "{s:s, s:f, s:b, s:s}", "kernel", r->all[i].kernel, "predicted_us",
+        r->all[i].us, "taken", r->all[i].taken, "why_not",
+        r->all[i].why_not ? r->all[i].why_not : ""));
+  return j;
+}
+
 static json_t *row_json(const Func *f, const Row *r) {
   return json_pack(
-    "{s:s, s:s, s:s, s:o, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:s, s:o}",
+    "{s:s, s:s, s:s, s:o, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:f, s:f, s:o, "
+    "s:s, s:o}",
     "name", r->name, "function", f->name, "op", op_info(r->n->op)->name,
     "shape", shape_json(&r->n->type), "weights", (json_int_t)r->weights, "nonzeros",
     (json_int_t)r->nonzeros, "pattern", r->pattern, "kernel",
     r->n->kernel ? r->n->kernel : "", "macs", (json_int_t)r->cost.macs,
     "nonzero_macs", (json_int_t)r->cost.nonzero_macs, "bytes",
-    (json_int_t)r->cost.bytes, "why", r->n->why ? r->n->why : "", "from",
+    (json_int_t)r->cost.bytes, "predicted_us", r->us, "dense_us",
+    r->dense_us, "alternatives", alternatives_json(r), "why", r->n->why ? r->n->why : "", "from",
     origins_json(r->n));
 }
 
-bool report_json(Session *s, const EmitInfo *info, FILE *to) {
+static json_t *layers_json(Session *s) {
   json_t *layers = json_array();
   for (size_t k = 0; k < s->module->funcs.n; k++) {
     const Func *f = s->module->funcs.at[k];
@@ -162,16 +194,26 @@ bool report_json(Session *s, const EmitInfo *info, FILE *to) {
       json_array_append_new(layers, row_json(f, &r));
     }
   }
+  return layers;
+}
+
+bool report_json(Session *s, int n, const char *cpu, const EmitInfo *info,
+                 FILE *to) {
   json_t *j = json_pack(
     "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "model", s->module->name,
-    "target", s->target.triple, "cpu", s->target.cpu, "arena_bytes",
+    "target", s->target.triple, "cpu", cpu, "arena_bytes",
     (json_int_t)info->arena_bytes, "stack_bytes",
     (json_int_t)info->stack_bytes, "state_bytes",
     (json_int_t)info->state_bytes, "code_bytes",
     (json_int_t)info->code_bytes, "weight_bytes",
-    (json_int_t)info->weight_bytes, "layers", layers);
+    (json_int_t)info->weight_bytes, "layers", layers_json(s));
   ensure(j);
-  bool ok = json_dumpf(j, to, JSON_INDENT(1)) == 0;
+  json_t *all = n > 1 ? json_array() : NULL;
+  for (int i = 0; i < n && all; i++)
+    json_array_append_new(all, json_pack(
+        "{s:s, s:o}", "cpu", s[i].target.cpu, "layers", layers_json(&s[i])));
+  if (all) json_object_set_new(j, "versions", all);
+  bool ok = json_dumpf(j, to, JSON_INDENT(1) | JSON_REAL_PRECISION(4)) == 0;
   fputc('\n', to);
   json_decref(j);
   return ok;

@@ -127,6 +127,10 @@ bool session_load(Session *s) {
   if (artifact_is(s->o->file))
     return diag_error_at(s->diags, EXIT_FILE, s->o->file,
                          "expected a .tam, found a built object");
+  if (versions_wanted(s->o))
+    return diag_error_at(s->diags, EXIT_USAGE, "--cpu", "expected one CPU, "
+                         "found '%s': several go into what 'tamis build' "
+                         "makes", s->o->cpu);
   s->module = tam_load(s->diags, s->o->file, &l);
   if (!s->module) return false;
   return dump_options(s) && set_budget(s) && set_target(s);
@@ -194,7 +198,7 @@ static bool after_pass(void *ctx, const char *pass, Module **m,
 
 bool session_compile(Session *s) {
   PipelineOpts p = {
-    .code_budget = s->module->dump.code_budget,
+    .code_budget = s->module->dump.code_budget, .choices = s->choices,
     .target = &s->target, .sparsity_off = s->sparsity_off, .opt = s->opt,
     .stop_after = s->stop_after, .stop_before = s->stop_before,
     .after = after_pass, .ctx = s,
@@ -208,15 +212,20 @@ const char *session_prefix(const Session *s) {
   return s->o->prefix ? s->o->prefix : s->module->name;
 }
 
-bool session_emit(Session *s, EmitKind kind, const char *out,
-                  EmitInfo *info) {
-  EmitOpts e = {
+EmitOpts session_emit_opts(const Session *s, EmitKind kind,
+                           const char *out) {
+  return (EmitOpts){
     .target = &s->target, .kind = kind, .out = out,
     .prefix = session_prefix(s), .opt = s->opt, .strip = s->o->strip,
     .external_weights = s->o->external_weights,
     .time_report = s->o->time_report, .verbose = s->o->verbose,
     .threads = s->o->threads || s->o->run_threads ? PARTS_MOST : 0,
   };
+}
+
+bool session_emit(Session *s, EmitKind kind, const char *out,
+                  EmitInfo *info) {
+  EmitOpts e = session_emit_opts(s, kind, out);
   progress(s, "generating code");
   bool ok = backend_emit(s->module, &e, info, s->diags);
   progress(s, NULL);

@@ -152,7 +152,7 @@ static bool stats(Session *s) {
   temporary_remove(obj);
   temporary_remove(header);
   temporary_remove(dir);
-  return ok && report_json(s, &info, stdout);
+  return ok && report_json(s, 1, s->target.cpu, &info, stdout);
 }
 
 /* One view at a time; -o takes a dump. */

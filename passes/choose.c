@@ -14,6 +14,7 @@
  *            over linear layers with 1 and 2 rows of x and with 4 to 128;
  *            Zen 5 with AVX-512, AVX2; blocks of 8 and 16 rows on a Xeon */
 #include <math.h>
+#include <string.h>
 
 #include "passes/passes.h"
 
@@ -33,6 +34,25 @@ static const double code_cost = 1.1;
  * times the mean; a table must win there too. */
 static const double margin = 0.8;
 
+/* Kinds of CPUs by their vectors: a clock under such code, for times in
+ * reports; how much code for patterns a whole net may have, half of what the
+ * last cache of such a machine holds for a core at least, where the code is
+ * for it at all. */
+static const Family families[] = {
+  {"x86_64", 16, 3.7, 4 << 20},
+  {"x86_64", 8, 3.7, 0},
+  {"x86_64", 4, 3.7, 0},
+  {"aarch64", 4, 2.6, 0},
+};
+
+const Family *family_of(const Target *t) {
+  for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+    if (strcmp(families[i].arch, t->arch) == 0 &&
+        families[i].lanes == t->lanes)
+      return &families[i];
+  unreachable();
+}
+
 const int block_heights[BLOCK_HEIGHTS] = {1, 2, 4, 8, 16};
 
 static int64_t ceil_div(int64_t a, int64_t b) {
@@ -41,7 +61,7 @@ static int64_t ceil_div(int64_t a, int64_t b) {
 
 /* Of a stored value of a linear layer: with x in rows, and with x in planes
  * of tokens, whose last vector may be part idle. */
-static double rows_cost(int64_t rows, int lanes, int height) {
+double rows_cost(int64_t rows, int lanes, int height) {
   return costs[rows <= 2 ? VECTOR : MATRIX][lanes >= 16][height];
 }
 
@@ -64,7 +84,9 @@ bool tokens_pay(int64_t rows, int lanes, int height) {
 static double value_cost(const Weight *w, int i) {
   if (w->op != OP_LINEAR)
     return map_cost(w->taps == 1 ? POINTWISE : SPATIAL, w->lanes, w->code, i);
-  double rows = rows_cost(w->rows, w->lanes, i);
+  /* Outputs in lanes take as many. */
+  bool full = i > 0 || w->outputs >= w->lanes;
+  double rows = rows_cost(w->rows, full ? w->lanes : 4, i);
   return w->rows ? fmin(rows, tokens_cost(w->rows, w->lanes, w->code, i))
                  : rows;
 }
@@ -73,8 +95,8 @@ static double value_cost(const Weight *w, int i) {
  * no faster than dense (bench/kernels --drawn=2:4 on a Xeon: 0.9 to 1.4 of
  * its time, code 0.5 to 0.8); with 8 they are where there are columns to sum,
  * outputs for each case of a run, and the result, which is written by tiles,
- * stays in the second cache: 0.5 to 0.75.  On rows of x, 0.3 to 0.8 of the time of dense, which reads twice
- * the weights, until there are so many that the permutations count. */
+ * stays in the second cache: 0.5 to 0.75.  On rows of x 0.3 to 0.8, since
+ * dense reads twice the weights, until permutations count. */
 static const double runs_map = 0.95;
 static double runs_rows(int64_t rows) { return rows <= 16 ? 1.4 : 1.8; }
 enum { RUNS_COLUMNS = 256, RUNS_OUTPUTS = 96, RUNS_RESULTS = 1 << 18 };
@@ -98,12 +120,19 @@ bool tokens_pay_runs(int64_t rows, int lanes, int64_t columns,
          runs_tokens(rows, lanes) < runs_rows(rows);
 }
 
-static double runs_cost(const Weight *w) {
-  int64_t outputs = w->columns ? w->all / w->columns : 0;
-  bool planes = runs_on_planes(w->lanes, w->columns, outputs, w->results);
+double runs_cost(const Weight *w) {
+  int64_t columns = w->outputs ? w->all / w->outputs : 0;
+  bool planes = runs_on_planes(w->lanes, columns, w->outputs, w->results);
   double rows = runs_rows(w->rows);
   if (w->op != OP_LINEAR) return planes ? runs_map : HUGE_VAL;
   return planes && w->rows ? fmin(rows, runs_tokens(w->rows, w->lanes)) : rows;
+}
+
+const Choice *choice_of(const Choices *c, const Node *n) {
+  for (size_t i = 0; c && i < c->n; i++)
+    if (!c->at[i].path || (n->path && !strcmp(c->at[i].path, n->path)))
+      return &c->at[i];
+  return NULL;
 }
 
 int format_choose(const Weight *w) {
@@ -218,9 +247,9 @@ double table_tile(const TableWork *w, int vregs, int tile[2]) {
 /* Bytes of instructions: a product, a column's load, what a row begins and
  * ends with.  Half cycles for one of them that comes from the second cache,
  * once for the vectors of a chunk, or from the third when it does not hold
- * them and the weights. */
+ * them and the weights, where the block before has asked for it. */
 static const double product_bytes = 7.2, column_bytes = 10, row_bytes = 22;
-static const double code_byte = 2 / 13.5, far_code_byte = 2 / 4.0;
+static const double code_byte = 2 / 13.5, far_code_byte = 2 / 5.0;
 static const double second_bytes = 768 << 10;
 /* bench/kernels --zeros=90, 70, 50 and 30, the layers of MobileNetV1,
  * ResNet-50 and the face detector: code against csr is 0.55 to 1.0 at 90,

@@ -8,6 +8,22 @@
 
 #include "ir/ir.h"
 
+/* In place of rows of a block: N of each 4 columns. */
+enum { RUNS = -1 };
+
+/* What a build was told to take for a layer, or (path NULL) for all: rows of
+ * the blocks of its weight's table, 1: single values, RUNS, 0: dense; code for
+ * the pattern; the register tile of a dense product, 0: as chosen. */
+typedef struct Choice {
+  const char *path;
+  int height;
+  bool code;
+  int tile[2];
+} Choice;
+typedef struct Choices { size_t n; const Choice *at; } Choices;
+/* choose.c: the choice for a node, or NULL. */
+const Choice *choice_of(const Choices *c, const Node *n);
+
 typedef struct PassCtx {
   Module *m;
   Diags *d;
@@ -16,6 +32,7 @@ typedef struct PassCtx {
   bool sparsity_off;     /* --sparsity=off */
   int opt;               /* -O level; 0 fuses nothing, 4 is -Os */
   int64_t code_budget;   /* as in PipelineOpts */
+  const Choices *choices;
 } PassCtx;
 
 #define PASS(name, what) bool pass_##name(PassCtx *);
@@ -35,6 +52,7 @@ typedef struct PipelineOpts {
   int opt;
   int64_t code_budget;       /* bytes of code for patterns; 0: as much as
                                 the target has, less than 0: none */
+  const Choices *choices;    /* or NULL */
   const char *stop_after;    /* NULL: run all */
   const char *stop_before;
   /* Called with "parse" first and after every pass that ran; false stops
@@ -90,6 +108,9 @@ void window_reach(const Node *n, int32_t halo[4]);
 /* The same file: does a convolution's kernel go over planes?  One that does
  * not wants plain weights. */
 bool conv_takes_planes(const Node *n);
+/* sparsify.c: rows of the blocks that a weight is packed in, RUNS, or 0: it
+ * stays dense; `rows` of x where n, which uses it, is a linear layer. */
+int weight_height(PassCtx *c, const Node *n, int64_t rows, Param *p);
 /* Does a linear layer's kernel go over planes of tokens? */
 bool linear_takes_tokens(const Node *n, int lanes);
 
@@ -165,27 +186,38 @@ bool node_per_axis(Module *m, const Node *n, const Type *t, int axis,
 /* Rows of the blocks that are tried; 1: single values. */
 enum { BLOCK_HEIGHTS = 5 };
 extern const int block_heights[BLOCK_HEIGHTS];
-/* In place of a height: N of each 4 columns. */
-enum { RUNS = -1 };
 /* A weight as the choice sees it: its op, taps a channel (kh*kw), rows of a
  * linear's x, lanes of the target; `all` values, `stored` in blocks of each
  * height that are not empty (-1: such blocks do not fit) and in runs of 4
- * columns (0: none); columns of the weight, values of the result. */
+ * columns (0: none); values of the result. */
 typedef struct Weight {
   Op op;
-  int64_t taps, rows;
+  int64_t taps, rows, outputs;
   int lanes;
-  bool code;     /* the target takes code for patterns */
-  int64_t all, stored[BLOCK_HEIGHTS], runs, columns, results;
+  bool code;     /* the target takes code for its pattern */
+  int64_t all, stored[BLOCK_HEIGHTS], runs, results;
 } Weight;
 /* Rows of a block of the fastest format, RUNS, or 0: dense. */
 int format_choose(const Weight *w);
+/* Constants of a kind of CPUs. */
+typedef struct Family {
+  const char *arch;
+  int lanes;
+  double ghz;
+  int64_t code_budget;     /* by default; 0: no code for patterns */
+} Family;
+const Family *family_of(const Target *t);
+/* A stored value of a linear layer on so many rows of x, in blocks of
+ * block_heights[height], against 1 of dense. */
+double rows_cost(int64_t rows, int lanes, int height);
 /* Whether planes of tokens are faster than rows for a linear layer with so
  * many rows of x and a weight in blocks of `height`; for one in runs, which
  * has so many columns and outputs. */
 bool tokens_pay(int64_t rows, int lanes, int height);
 bool tokens_pay_runs(int64_t rows, int lanes, int64_t columns,
                      int64_t outputs);
+/* A stored value in runs, against 1 of dense; HUGE_VAL: never. */
+double runs_cost(const Weight *w);
 /* The register tile for a dense product of rows x vectors, where a vector
  * of x takes `xloads` loads and shuffles (more than 1 where it is strided). */
 typedef struct TileWork { int64_t rows, vectors; int xloads; } TileWork;
@@ -220,10 +252,36 @@ int64_t code_size(const CodeWork *w);
  * the node has no such kernel.  *flat: its vectors are one line. */
 bool node_table(Arena *scratch, const Target *t, const Node *n,
                 TableWork *work, bool *flat);
+/* The same whatever the weight is, without its blocks. */
+bool node_shape_work(const Target *t, const Node *n, TableWork *work,
+                     bool *flat);
 /* patterns.c: tables of single values become code while the budget lasts,
  * and what is no faster than dense is dense again. */
 void patterns_select(PassCtx *c);
-/* Does the target take such code, and is there a budget? */
-bool patterns_taken(const PassCtx *c);
+/* Times are known to a tenth: what stays as it is has that advantage. */
+#define CODE_GAIN 0.9
+/* The code for a weight w on what the table would sum. */
+CodeWork pattern_work(const Target *t, const Node *n, const float *w,
+                      const TableWork *table);
+/* Most bytes of such code; 0 where the target takes none. */
+int64_t patterns_budget(const PassCtx *c);
+
+/* ---- weigh.c: for reports -------------------------------------------- */
+
+/* A kernel that could compute a layer, with the time that the model gives it,
+ * and why it was not taken. */
+typedef struct Alternative {
+  const char *kernel;
+  double us;
+  bool taken;
+  const char *why_not;     /* NULL: it was */
+} Alternative;
+enum { ALTERNATIVES_MOST = 7 };
+/* Those of a convolution or linear layer behind `select`, the dense one
+ * first; 0 for what has one kernel. */
+int node_alternatives(Arena *scratch, Module *m, const Target *t,
+                      const Node *n, Alternative out[ALTERNATIVES_MOST]);
+/* The time of any node by its products and bytes alone. */
+double node_us(Module *m, const Target *t, const Node *n);
 
 #endif

@@ -2,10 +2,10 @@
  * those that gain most for their bytes, while the budget lasts.  A table that
  * was only made for that and did not get its code is dense again.
  *
- * Code that falls out of the caches is slower than a table: one call after
- * it reads it at the pace of memory.  So the code of the whole module is
- * bounded, and layers whose vectors are many, which run each block of code
- * most often, come first.
+ * Code is more bytes than a table, and what falls out of the caches is read
+ * at the pace of memory.  So the code of the whole module is bounded, and
+ * layers whose vectors are many, which run each block of code most often,
+ * come first.
  * source     times and sizes: choose.c */
 #include <math.h>
 #include <stdlib.h>
@@ -30,8 +30,8 @@ static bool column_used(const float *w, int64_t rows, int64_t columns,
 }
 
 /* Rows are cut into panels as evenly as can be. */
-static CodeWork code_work(const Target *t, const Node *n, const float *w,
-                          const TableWork *table) {
+CodeWork pattern_work(const Target *t, const Node *n, const float *w,
+                      const TableWork *table) {
   int64_t columns = table->channels * table->taps, first = 0;
   int64_t panels = (table->units + CODE_ROWS - 1) / CODE_ROWS;
   CodeWork c = {.lanes = t->lanes, .rows = table->units};
@@ -61,7 +61,7 @@ static bool candidate(PassCtx *c, Node *n, Candidate *to) {
   ensure(w);
   /* Most taps read x over the end of a line. */
   if (table.taps > 1) table.xloads = 2;
-  CodeWork code = code_work(c->target, n, w, &table);
+  CodeWork code = pattern_work(c->target, n, w, &table);
   *to = (Candidate){.n = n, .dense = dense_time(&table)};
   to->table = table_tile(&table, c->target->vregs, tile);
   to->code = code_time(&code);
@@ -82,17 +82,10 @@ static int by_gain(const void *pa, const void *pb) {
   return a->order < b->order ? -1 : a->order > b->order;
 }
 
-/* By default half of the last cache that a core of such a machine has at
- * least. */
-static int64_t budget_of(const PassCtx *c) {
-  bool code = c->target->lanes == 16 && !strcmp(c->target->arch, "x86_64");
-  if (!code || c->opt == 0 || c->opt == 4) return 0;
-  int64_t own = c->code_budget;
-  return own > 0 ? own : own < 0 ? 0 : 4 << 20;
-}
-
-bool patterns_taken(const PassCtx *c) {
-  return budget_of(c) > 0;
+int64_t patterns_budget(const PassCtx *c) {
+  int64_t own = c->code_budget, most = family_of(c->target)->code_budget;
+  if (!most || c->opt == 0 || c->opt == 4) return 0;
+  return own > 0 ? own : own < 0 ? 0 : most;
 }
 
 /* How many nodes use a weight. */
@@ -107,15 +100,17 @@ static int weight_uses(const Module *m, const Param *p) {
   return uses;
 }
 
-/* Times are known to a tenth: what stays as it is has that advantage. */
 static void pattern_take(PassCtx *c, const Candidate *x, int64_t *left) {
   Node *n = x->n;
   Param *p = n->in[1]->param;
-  if (x->can && x->bytes <= *left && x->code < 0.9 * without(x)) {
+  const Choice *told = choice_of(c->choices, n);
+  if (told && !(told->code && x->can)) return;
+  if (told) *left = x->bytes > *left ? x->bytes : *left;
+  if (told || (x->can && x->bytes <= *left && x->code < CODE_GAIN * without(x))) {
     *left -= x->bytes;
     n->kernel = n->op == OP_LINEAR ? "linear_code" : "conv2d_code";
     n->tile[0] = n->tile[1] = 0;
-  } else if (x->table > 0.9 * x->dense && weight_uses(c->m, p) == 1) {
+  } else if (x->table > CODE_GAIN * x->dense && weight_uses(c->m, p) == 1) {
     sparse_unpack(c->m, p);
     node_select(c->scratch, c->target, n);
   }
@@ -123,7 +118,7 @@ static void pattern_take(PassCtx *c, const Candidate *x, int64_t *left) {
 
 void patterns_select(PassCtx *c) {
   Vec(Candidate) all = {0};
-  int64_t left = budget_of(c);
+  int64_t left = patterns_budget(c);
   for (size_t i = 0; left && i < c->m->funcs.n; i++)
     for (size_t k = 0; k < c->m->funcs.at[i]->nodes.n; k++) {
       Candidate x;

@@ -55,7 +55,8 @@ static int64_t *unit_blocks(Arena *a, const Param *p, int64_t units,
   return n;
 }
 
-static TableWork table_work(Arena *a, const Target *t, const Node *n,
+/* All of it but what depends on the weight's zeros. */
+static TableWork shape_work(const Target *t, const Node *n,
                             const Cover *cover, int height) {
   const Type *w = &n->in[1]->type;
   TableWork work = {.height = height};
@@ -72,6 +73,12 @@ static TableWork table_work(Arena *a, const Target *t, const Node *n,
     work.taps = w->dim[2] * w->dim[3];
     work.span = ((w->dim[2] - 1) * cover->pitch + w->dim[3] - 1) / t->lanes;
   }
+  return work;
+}
+
+static TableWork table_work(Arena *a, const Target *t, const Node *n,
+                            const Cover *cover, int height) {
+  TableWork work = shape_work(t, n, cover, height);
   work.blocks = unit_blocks(a, n->in[1]->param, work.units, work.height);
   return work;
 }
@@ -82,17 +89,26 @@ static Cover token_cover(const Target *t, const Node *n) {
   return (Cover){true, ceil_div(tokens, t->lanes), tokens, 1};
 }
 
-bool node_table(Arena *scratch, const Target *t, const Node *n,
-                TableWork *work, bool *flat) {
+bool node_shape_work(const Target *t, const Node *n, TableWork *work,
+                     bool *flat) {
   bool linear = n->op == OP_LINEAR;
-  const Sparse *s = n->nin > 1 ? n->in[1]->type.sparse : NULL;
-  if ((!linear && n->op != OP_CONV2D) || !s || s->n ||
+  if ((!linear && n->op != OP_CONV2D) ||
       !(linear ? linear_on_tokens(n) : conv_on_planes(n)))
     return false;
   Cover cover = linear ? token_cover(t, n) : plane_cover(t, n);
-  *work = table_work(scratch, t, n, &cover,
-                     sparse_height(s));
+  *work = shape_work(t, n, &cover, n->in[1]->type.sparse
+                                      ? sparse_height(n->in[1]->type.sparse)
+                                      : 1);
   *flat = cover.flat;
+  return true;
+}
+
+bool node_table(Arena *scratch, const Target *t, const Node *n,
+                TableWork *work, bool *flat) {
+  const Sparse *s = n->nin > 1 ? n->in[1]->type.sparse : NULL;
+  if (!s || s->n || !node_shape_work(t, n, work, flat)) return false;
+  work->blocks = unit_blocks(scratch, n->in[1]->param, work->units,
+                             work->height);
   return true;
 }
 
@@ -246,6 +262,18 @@ static bool is_lowered(const Node *n) {
   }
 }
 
+/* The tile of a dense product over planes that was asked for. */
+static void tile_told(PassCtx *c, Node *n) {
+  const Choice *told = choice_of(c->choices, n);
+  TableWork work;
+  bool flat;
+  if (!told || told->tile[0] < 1 || !strstr(n->kernel ? n->kernel : "",
+                                             "_dense") ||
+      !node_shape_work(c->target, n, &work, &flat))
+    return;
+  n->tile[0] = told->tile[0], n->tile[1] = told->tile[1];
+}
+
 static bool select_func(PassCtx *c, Func *f) {
   for (size_t k = 0; k < f->nodes.n; k++) {
     Node *n = f->nodes.at[k];
@@ -254,6 +282,7 @@ static bool select_func(PassCtx *c, Func *f) {
                         "it; the dump comes behind pass lower, which makes "
                         "others of it", op_info(n->op)->name);
     node_select(c->scratch, c->target, n);
+    tile_told(c, n);
   }
   return true;
 }

@@ -21,8 +21,8 @@ static bool weight_use(const Node *n, int k) {
 /* How a param is used; op is OP_COUNT where it is no weight. */
 typedef struct Use {
   Op op;
+  const Node *node;        /* one that uses it as a weight */
   int64_t rows;            /* of x, the most of all uses by linear */
-  int64_t results;         /* the most values of a use */
   bool plain;              /* a use wants plain values */
 } Use;
 
@@ -30,7 +30,7 @@ static void use_add(Use *u, const Node *n) {
   int64_t outputs = n->in[1]->type.dim[0];
   int64_t rows = outputs ? type_elems(&n->type) / outputs : 0;
   u->op = n->op;
-  if (type_elems(&n->type) > u->results) u->results = type_elems(&n->type);
+  u->node = n;
   if (n->op == OP_LINEAR && rows > u->rows) u->rows = rows;
 }
 
@@ -75,26 +75,50 @@ static int runs_of(const PassCtx *c, const Type *t, const float *v) {
   return n < 1 ? 1 : n < 3 ? n : 0;
 }
 
-static void weight_pack(PassCtx *c, const Use *u, Param *p) {
+/* Blocks of the height that was asked for, if the weight has zeros enough
+ * for a table of them at all. */
+static bool height_told(const PassCtx *c, const Node *n, const Weight *w,
+                        int *height) {
+  const Choice *told = choice_of(c->choices, n);
+  if (!told) return false;
+  *height = told->height;
+  if (told->height == 0) return true;
+  if (told->height == RUNS) return w->runs > 0;
+  for (int i = 0; i < BLOCK_HEIGHTS; i++)
+    if (block_heights[i] == told->height && w->stored[i] >= 0 &&
+        20 * w->stored[i] <= 19 * w->all)
+      return true;
+  return false;
+}
+
+int weight_height(PassCtx *c, const Node *n, int64_t rows, Param *p) {
   const float *v = param_values(c->m, p);
   const Type *t = &p->type;
-  if (!v || t->sparse || type_elems(t) <= 0 || !sparse_fits(t, 1, 1)) return;
-  Weight w = {.op = u->op, .taps = 1, .rows = u->rows};
+  if (!v || t->sparse || type_elems(t) <= 0 || !sparse_fits(t, 1, 1))
+    return 0;
+  Weight w = {.op = n->op, .taps = 1, .rows = rows};
   w.lanes = c->target->lanes;
-  w.code = patterns_taken(c);
   w.all = type_elems(t);
   for (int i = 2; i < t->rank; i++) w.taps *= t->dim[i];
   for (int i = 0; i < BLOCK_HEIGHTS; i++) {
     int h = block_heights[i];
     w.stored[i] = sparse_fits(t, h, 1) ? stored_values(t, v, h) : -1;
   }
-  int n = runs_of(c, t, v), height;
-  w.columns = w.all / t->dim[0];
-  w.results = u->results;
-  w.runs = w.all / RUN_COLUMNS * n;
-  height = format_choose(&w);
-  if (height == RUNS) runs_pack(c->m, p, n);
-  else if (height) sparse_pack(c->m, p, height, 1);
+  w.outputs = t->dim[0];
+  int64_t code = code_size(&(CodeWork){.products = w.stored[0]});
+  w.code = code < patterns_budget(c);
+  w.runs = w.all / RUN_COLUMNS * runs_of(c, t, v);
+  w.results = type_elems(&n->type);
+  int told;
+  return height_told(c, n, &w, &told) ? told : format_choose(&w);
+}
+
+static void weight_pack(PassCtx *c, const Use *u, Param *p) {
+  int height = weight_height(c, u->node, u->rows, p);
+  if (height == RUNS)
+    runs_pack(c->m, p, runs_of(c, &p->type, param_values(c->m, p)));
+  else if (height)
+    sparse_pack(c->m, p, height, 1);
 }
 
 bool pass_sparse(PassCtx *c) {

@@ -107,6 +107,11 @@ typedef struct tamis_model {
   void (*reset)(void *state); /* before the first call; NULL: no state */
   uint32_t n_entries, reserved_2;
   const tamis_entry *entries;
+  /* Compiled for several CPUs (cpu is "a+b"): a descriptor of each version,
+   * the most demanding first.  run calls the first whose check_cpu gives 0;
+   * steps and weights are those of a version. */
+  uint32_t n_versions, reserved_3;
+  const struct tamis_model *const *versions;
 } tamis_model;
 
 #ifdef __cplusplus

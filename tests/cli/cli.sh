@@ -22,7 +22,7 @@ for c in build run bench check show targets; do
   expect "help-$c" 0 '--diagnostics' "$TAMIS" $c --help
 done
 expect unknown-option 2 "did you mean '--recipe'" "$TAMIS" build --recpie=x m.tam
-expect later-option 2 "unknown option '--tune'" "$TAMIS" build --tune m.tam
+expect later-option 2 "unknown option '--const'" "$TAMIS" build --const=k=x.npy m.tam
 expect no-file 2 'no file given' "$TAMIS" build
 expect two-files 2 'expected one file' "$TAMIS" build m.tam free.tam
 expect missing-file 3 'nothere.tam' "$TAMIS" build nothere.tam
@@ -78,7 +78,7 @@ expect counter 0 '' "$TAMIS" build counted.tam -o counted.so
 expect recipe 0 '' "$TAMIS" build m.tam $R --recipe=half --report=r.json -o half.so
 expect report 0 '"pattern": ?"4x1"' cat r.json
 for key in model target cpu arena_bytes code_bytes weight_bytes layers name op \
-  shape weights nonzeros pattern kernel macs nonzero_macs bytes why; do
+  shape weights nonzeros pattern kernel macs nonzero_macs bytes predicted_us dense_us alternatives why; do
   expect "report-$key" 0 "\"$key\":" cat r.json
 done
 cat >why.tam <<'END'

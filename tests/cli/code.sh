@@ -62,6 +62,18 @@ v4="--target=x86_64-linux-gnu --cpu=x86-64-v4"
     expect "budget '$b'" 2 'expected a number of bytes' "$TAMIS" show $net \
       $v4 "--code-budget=$b"
   done
+  expect "what others take" 0 \
+    'conv2d_dense [0-9.]* .*conv2d_csr [0-9.]* conv2d_code [0-9.]* .taken' \
+    "$TAMIS" show $net $v4 --stats
+  expect "budget spent" 0 'conv2d_code: the code budget is spent' \
+    "$TAMIS" show $net $v4 --code-budget=1 \
+    --stats
+  expect "no such code" 0 'conv2d_code: needs AVX-512' "$TAMIS" show $net \
+    --target=x86_64-linux-gnu --cpu=x86-64-v3 --stats
+  expect "on rows" 0 'linear_dense [0-9.]* linear_perm [0-9.]* .taken' \
+    "$TAMIS" show $net $v4 --stats
+  expect "alternatives" 0 '"why_not": "slower"' "$TAMIS" show $net $v4 \
+    --stats --json
   expect "why" 0 'code for its pattern' "$TAMIS" show $net $v4 --stats
 
   for kind in obj asm llvm; do

@@ -1,0 +1,174 @@
+/* ours.c - artifacts of one layer, as `tamis build` makes them. */
+#include "bench/ours.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <link.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { PATH = 512 };
+
+static void name_of(const Maker *b, const Shape *s, const char *pattern,
+                    int zeros, bool off, const char *end, char path[PATH]) {
+  char tile[16];
+  snprintf(tile, sizeof tile, "%s", pattern);
+  if (strchr(tile, ':')) *strchr(tile, ':') = 'o';
+  snprintf(path, PATH, "%s/%s_%ld_%ld_%ld_%ld_k%ld_s%ld_g%ld_%s%d%s%s",
+           b->dir, s->op, s->c, s->h, s->w, s->o, s->k, s->stride, s->groups,
+           tile, zeros, off ? "_off" : "", end);
+}
+
+static bool net_write(const Shape *s, const char *path, const char *weights) {
+  FILE *f = fopen(path, "w");
+  if (!f) return false;
+  if (is_linear(s))
+    fprintf(f, "model l(x: f32[%ld,%ld]) -> y: f32[%ld,%ld] {\n"
+               "  y = x |> linear(%ld, bias=false) as layer;\n",
+            s->h, s->c, s->h, s->o, s->o);
+  else
+    fprintf(f, "model l(x: f32[1,%ld,%ld,%ld]) -> y: f32[1,%ld,%ld,%ld] {\n"
+               "  y = x |> conv(%ld, k=%ld, s=%ld, pad=%ld, groups=%ld)"
+               " as layer;\n",
+            s->c, s->h, s->w, s->o, out_size(s, s->h), out_size(s, s->w),
+            s->o, s->k, s->stride, s->k / 2, s->groups);
+  fprintf(f, "  weights \"%s\";\n}\n", strrchr(weights, '/') + 1);
+  return fclose(f) == 0;
+}
+
+static bool weights_write(const Shape *s, const float *w, const char *path) {
+  char head[256], dims[96];
+  long n = weight_count(s);
+  if (is_linear(s))
+    snprintf(dims, sizeof dims, "%ld,%ld", s->o, s->c);
+  else
+    snprintf(dims, sizeof dims, "%ld,%ld,%ld,%ld", s->o, s->c / s->groups,
+             s->k, s->k);
+  snprintf(head, sizeof head, "{\"layer.weight\":{\"dtype\":\"F32\","
+           "\"shape\":[%s],\"data_offsets\":[0,%ld]}}", dims, n * 4);
+  FILE *f = fopen(path, "wb");
+  if (!f) return false;
+  uint64_t size = strlen(head);
+  fwrite(&size, 8, 1, f);
+  fwrite(head, 1, size, f);
+  fwrite(w, 4, (size_t)n, f);
+  return fclose(f) == 0;
+}
+
+static bool tamis_run(const Maker *b, const char *net, const char *out,
+                      bool off) {
+  pid_t child = fork();
+  if (child == 0) {
+    execl(b->tamis, "tamis", "build", net, "-o", out,
+          off ? "--sparsity=off" : "--sparsity=auto", (char *)NULL);
+    _exit(127);
+  }
+  int status = 1;
+  while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {}
+  return child > 0 && status == 0;
+}
+
+bool ours_build(const Maker *b, const Shape *s, const char *pattern,
+                int zeros, bool off) {
+  char net[PATH], weights[PATH], header[PATH], out[PATH];
+  struct stat lib, compiler;
+  name_of(b, s, pattern, zeros, off, ".so", out);
+  if (stat(out, &lib) == 0 && stat(b->tamis, &compiler) == 0 &&
+      lib.st_mtime >= compiler.st_mtime)
+    return true;
+  name_of(b, s, pattern, zeros, off, ".tam", net);
+  name_of(b, s, pattern, zeros, off, ".safetensors", weights);
+  name_of(b, s, pattern, zeros, off, ".h", header);
+  float *w = weights_draw(s, pattern, zeros);
+  bool ok = net_write(s, net, weights) && weights_write(s, w, weights) &&
+            tamis_run(b, net, out, off);
+  free(w);
+  remove(net);
+  remove(weights);
+  remove(header);
+  return ok;
+}
+
+static void *room(uint64_t bytes) {
+  size_t n = ((size_t)bytes + 255) / 128 * 128;
+  return memset(aligned_alloc(128, n), 0, n);
+}
+
+static const tamis_step *layer_step(const tamis_model *m) {
+  for (uint32_t i = 0; i < m->n_steps; i++)
+    if (strcmp(m->steps[i].path, "layer") == 0) return &m->steps[i];
+  return NULL;
+}
+
+Ours *ours_open(const Maker *b, const Shape *s, const char *pattern,
+                int zeros, bool off, const float *x) {
+  char path[PATH];
+  name_of(b, s, pattern, zeros, off, ".so", path);
+  if (!ours_build(b, s, pattern, zeros, off)) return NULL;
+  Ours *l = calloc(1, sizeof *l);
+  l->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  l->m = l->handle ? dlsym(l->handle, "l_model") : NULL;
+  l->step = l->m && l->m->abi == TAMIS_ABI_VERSION ? layer_step(l->m) : NULL;
+  if (!l->step || l->m->check_cpu() != 0) {
+    if (l->handle) dlclose(l->handle);
+    free(l);
+    return NULL;
+  }
+  l->io[0] = room(l->m->inputs[0].bytes);
+  l->io[1] = room(l->m->outputs[0].bytes);
+  l->arena = room(l->m->arena_bytes);
+  memcpy(l->io[0], x, l->m->inputs[0].bytes);
+  l->m->run(l->io, l->arena);   /* x is where the step wants it */
+  return l;
+}
+
+void ours_run(void *job) {
+  Ours *l = job;
+  l->step->run(l->io, l->arena, l->m->weights);
+}
+
+void ours_result(void *job, float *y) {
+  Ours *l = job;
+  l->m->run(l->io, l->arena);
+  memcpy(y, l->io[1], l->m->outputs[0].bytes);
+}
+
+typedef struct Lines { const void *in; Flush *flush; } Lines;
+
+/* The segments of the object that has the descriptor. */
+static int on_object(struct dl_phdr_info *info, size_t size, void *ctx) {
+  Lines *l = ctx;
+  bool ours = false;
+  (void)size;
+  for (int pass = 0; pass < 2; pass++)
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+      const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+      uintptr_t at = info->dlpi_addr + p->p_vaddr, in = (uintptr_t)l->in;
+      if (p->p_type != PT_LOAD) continue;
+      if (pass == 0) ours |= in >= at && in < at + p->p_memsz;
+      else if (ours) l->flush((const void *)at, p->p_memsz);
+    }
+  return ours;
+}
+
+void ours_flush(void *job, Flush *flush) {
+  Ours *l = job;
+  Lines lines = {l->m, flush};
+  dl_iterate_phdr(on_object, &lines);
+  flush(l->io[0], l->m->inputs[0].bytes);
+  flush(l->io[1], l->m->outputs[0].bytes);
+  flush(l->arena, l->m->arena_bytes);
+}
+
+void ours_close(void *job) {
+  Ours *l = job;
+  dlclose(l->handle);
+  free(l->io[0]);
+  free(l->io[1]);
+  free(l->arena);
+  free(l);
+}

@@ -1,0 +1,127 @@
+#!/bin/sh
+# run.sh - the whole bench: layers and nets beside peers, the sweep of
+# densities, tables and pictures.
+#   bench/run.sh [BUILD_DIR [build] [layers] [nets] [sweep] [report]]
+# BUILD_DIR holds tamis and bench/layers (`make bench` makes both and calls
+# this).  Results are BUILD_DIR/bench/results.*; Python peers come from PyPI
+# into BUILD_DIR/bench/venv and venv-deepsparse.  A peer that is missing is
+# skipped and its reason reported.  MACHINE, if set, says in the report what
+# was measured on.
+set -eu
+src=$(cd "$(dirname "$0")/.." && pwd)
+build=$(cd "${1:-$src/build}" && pwd)
+[ $# -gt 0 ] && shift
+steps=${*:-build layers nets sweep report}
+out=$build/bench
+mkdir -p "$out/layer"
+# They choose other kernels than those for this CPU.
+unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE || :
+
+say() { echo "bench: $*" >&2; }
+
+# Samples are not shared with other programs where the system lets us.
+if chrt -f 1 true 2>/dev/null; then
+  alone='chrt -f 1'
+else
+  say 'no right to real-time priority: others may take the core away'
+  alone=
+fi
+
+packages() {
+  missing=
+  for p in libdnnl-dev libxnnpack-dev libopenblas-dev libxsmm-dev \
+    python3-venv; do
+    dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q ' installed' ||
+      missing="$missing $p"
+  done
+  command -v npm >/dev/null || missing="$missing npm"
+  [ -z "$missing" ] || say "for all peers: apt-get install$missing"
+}
+
+# Each package on its own, so that one without a wheel costs one peer.
+venvs() {
+  [ -x "$out/venv/bin/python" ] || python3 -m venv "$out/venv"
+  for p in numpy onnx onnxruntime openvino ai-edge-litert apache-tvm; do
+    "$out/venv/bin/pip" install -q --only-binary :all: "$p" 2>"$out/pip.log" ||
+      say "PyPI gives no $p: $(tail -n 1 "$out/pip.log")"
+  done
+  old=$out/venv-deepsparse
+  [ -x "$old/bin/python" ] || python3 -m venv "$old"
+  "$old/bin/pip" install -q --only-binary deepsparse,onnx,onnxruntime \
+    deepsparse 2>"$out/pip.log" || {
+    say "PyPI gives no deepsparse: $(tail -n 1 "$out/pip.log")"
+    rm -rf "$old"
+  }
+}
+
+# An OpenBLAS that is older than the CPU takes kernels of 2004.
+openblas_kernels() {
+  core=$(python3 -c 'import ctypes
+f = ctypes.CDLL("libopenblas.so.0").openblas_get_corename
+f.restype = ctypes.c_char_p
+print(f().decode())' 2>/dev/null) || return 0
+  if [ "$core" = Prescott ] && grep -q avx512vl /proc/cpuinfo; then
+    export OPENBLAS_CORETYPE=SkylakeX
+  fi
+}
+
+face() {
+  net=face_detection_full_range_sparse.tflite
+  package=@mediapipe/face_detection@0.4.1657300184
+  [ -s "$out/$net" ] && return
+  (cd "$out" && npm pack --silent "$package" >/dev/null &&
+    tar -xzOf mediapipe-face_detection-0.4.1657300184.tgz \
+      "package/$net" >"$net.new" && mv "$net.new" "$net") ||
+    say "npm does not give $package"
+}
+
+layers() {
+  $alone "$out/layers" --tamis="$build/tamis" --dir="$out/layer" "$@" \
+    "$src/bench/shapes.txt"
+}
+
+# Artifacts first, two at a time, so that nothing compiles between samples.
+artifacts() {
+  for part in 0/2 1/2; do
+    "$out/layers" --tamis="$build/tamis" --dir="$out/layer" "$@" \
+      --build=$part "$src/bench/shapes.txt" &
+  done
+  wait
+}
+
+for step in $steps; do
+  say "$step"
+  case $step in
+  build)
+    packages
+    sh "$src/bench/peers.sh" "$out/peers"
+    venvs
+    face
+    artifacts
+    artifacts --sweep
+    ;;
+  layers)
+    (
+      openblas_kernels
+      layers --peers="$out/peers" >"$out/layers.new"
+    )
+    mv "$out/layers.new" "$out/layers.jsonl"
+    ;;
+  nets)
+    $alone "$out/venv/bin/python" "$src/bench/nets.py" "$build" \
+      "$out/nets.json"
+    ;;
+  sweep)
+    layers --sweep --rounds=9 >"$out/sweep.new"
+    mv "$out/sweep.new" "$out/sweep.jsonl"
+    ;;
+  report)
+    python3 "$src/bench/report.py" ${MACHINE:+"--machine=$MACHINE"} "$out"
+    say "results.md, results.json, layers.svg and nets.svg are in $out"
+    ;;
+  *)
+    say "no such step: $step"
+    exit 2
+    ;;
+  esac
+done

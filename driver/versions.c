@@ -1,0 +1,93 @@
+/* versions.c - build --cpu=A+B: the model is compiled for each CPU. */
+#include "driver/driver.h"
+
+#include <string.h>
+
+bool versions_wanted(const Options *o) {
+  return o->cpu && strchr(o->cpu, '+');
+}
+
+static bool misses(Diags *d, const char *cpus) {
+  return diag_error_at(d, EXIT_USAGE, "--cpu", "expected 2 to %d names with "
+                       "a + between them, found '%s'", VERSIONS_MOST, cpus);
+}
+
+/* A copy of the options for each name. */
+static bool names_split(Versions *v, const Options *o, Diags *d, Arena *a) {
+  for (const char *p = o->cpu; p; p = *p ? p + 1 : NULL) {
+    size_t n = strcspn(p, "+");
+    if (n == 0 || v->n == VERSIONS_MOST) return misses(d, o->cpu);
+    v->o[v->n] = *o;
+    v->o[v->n++].cpu = arena_strndup(a, p, n);
+    p += n;
+    if (*p == '+' && !p[1]) return misses(d, o->cpu);
+  }
+  return true;
+}
+
+/* The most demanding first, others in the order of their names. */
+static void sort(Versions *v) {
+  for (int i = 1; i < v->n; i++)
+    for (int k = i; k > 0; k--) {
+      Session s = v->at[k];
+      if (target_demands(&s.target) <= target_demands(&v->at[k - 1].target))
+        break;
+      v->at[k] = v->at[k - 1];
+      v->at[k - 1] = s;
+    }
+}
+
+/* A version behind one that runs wherever it does would never be taken. */
+static bool all_reached(const Versions *v, Diags *d) {
+  for (int i = 0; i < v->n; i++)
+    for (int k = 0; k < i; k++) {
+      const Target *a = &v->at[k].target, *b = &v->at[i].target;
+      if (!target_covers(b, a)) continue;
+      return diag_error_at(d, EXIT_USAGE, "--cpu", "code for %s and for %s "
+                           "has the same instruction sets%s: expected names "
+                           "that differ in them", a->cpu, b->cpu,
+                           strcmp(a->arch, "x86_64") ? ", those of the "
+                           "architecture" : "");
+    }
+  return true;
+}
+
+bool versions_load(Versions *v, const Options *o, Diags *d, Arena *a) {
+  *v = (Versions){0};
+  if (!names_split(v, o, d, a)) return false;
+  int n = v->n;
+  for (v->n = 0; v->n < n; v->n++)
+    if (!session_open(&v->at[v->n], &v->o[v->n], d, a) ||
+        !session_load(&v->at[v->n])) {
+      v->n++;               /* to be closed */
+      return false;
+    }
+  sort(v);
+  v->cpus = v->at[0].target.cpu;
+  for (int i = 1; i < v->n; i++)
+    v->cpus = arena_printf(a, "%s+%s", v->cpus, v->at[i].target.cpu);
+  return all_reached(v, d);
+}
+
+bool versions_compile(Versions *v) {
+  for (int i = 0; i < v->n; i++)
+    if (!session_compile(&v->at[i])) return false;
+  return true;
+}
+
+bool versions_emit(Versions *v, EmitKind kind, const char *out,
+                   EmitInfo *info) {
+  Version all[VERSIONS_MOST];
+  /* What callers see is built for the least demanding one. */
+  Target least = v->at[v->n - 1].target;
+  EmitOpts o = session_emit_opts(&v->at[0], kind, out);
+  least.cpu = v->cpus;
+  o.target = &least;
+  for (int i = 0; i < v->n; i++)
+    all[i] = (Version){v->at[i].module, &v->at[i].target};
+  return backend_emit_versions(all, v->n, &o, info, v->at[0].diags);
+}
+
+void versions_close(Versions *v) {
+  for (int i = 0; i < v->n; i++) session_close(&v->at[i]);
+}

@@ -1,0 +1,100 @@
+#!/bin/sh
+# tune.sh - --tune writes what it chose, --tuned takes it: the same bytes; what
+# stands in such a file counts, and what does not fit is an error.
+. "$SRCDIR/tests/cli/lib.sh"
+cat >net.tam <<'EON'
+model net(x: f32[1,32,20,20], v: f32[1,100]) -> y: f32[1,48,20,20], w: f32[1,40] {
+  y = x |> conv(64, k=3, pad=1) as a |> relu |> conv(48, k=1) as b |> relu;
+  w = v |> linear(40) as c;
+}
+recipe p for net { prune a, b, c with sparsity=0.8; }
+EON
+net="net.tam --random-weights=1 --recipe=p"
+cpu=generic
+[ "$(uname -m)" = x86_64 ] && cpu=x86-64-v3
+# set KEY VALUE: edit.tuned, with it in the line of a layer or of the file.
+set_() {
+  sed "s|\"$1\": [^,]*|\"$1\": $2|" net.tuned >edit.tuned
+}
+# shellcheck disable=SC2086
+{
+  expect "tune" 0 '' "$TAMIS" build $net --tune -o one.so
+  for l in a b c; do
+    expect "layer $l" 0 "\"layer\": \"$l\"" cat one.so.tuned
+  done
+  cp one.so tuned.so
+  expect "what it chose" 0 '' "$TAMIS" build $net --tuned=one.so.tuned -o one.so
+  same "the same bytes" one.so tuned.so
+  expect "results" 0 'all within' "$TAMIS" check $net --so=one.so
+  absent "no folder stays" .tamis-*
+  expect "to a file" 0 '' "$TAMIS" build $net --cpu=$cpu --tune \
+    --tuned=net.tuned -o net.so --report=r.json
+  expect "why" 0 '"why": "tuned: ' cat r.json
+  absent "not beside it" net.so.tuned
+
+  # What the file says is taken.
+  for f in dense csr 2x1 4x1; do
+    set_ format "\"$f\""
+    case $f in
+    dense) want='conv2d_dense' ;; csr) want='conv2d_csr' ;;
+    *) want='conv2d_bsr' ;;
+    esac
+    expect "all $f" 0 '' "$TAMIS" build $net --cpu=$cpu --tuned=edit.tuned \
+      -o $f.so --report=$f.json
+    expect "kernels of $f" 0 "^2\$" grep -c "^   \"kernel\": \"$want\"" $f.json
+    expect "results of $f" 0 'all within' "$TAMIS" check $net --so=$f.so \
+      --cpu=$cpu
+  done
+  tr -d '\n' <net.tuned | sed 's/"tile": \[[^]]*\]/"tile": [5,2]/g
+    s/"format": "[^"]*"/"format": "dense"/g' >edit.tuned
+  expect "a tile" 0 '' "$TAMIS" build $net --cpu=$cpu --tuned=edit.tuned \
+    --emit=tam -o tile.tam
+  expect "is taken" 0 'conv2d_dense", tile=\[5,2\]' cat tile.tam
+  expect "its dump" 0 '' "$TAMIS" build tile.tam -o again.so
+
+  bad() {
+    name=$1 code=$2 pattern=$3
+    expect "$name" "$code" "$pattern" "$TAMIS" build $net --cpu=$cpu \
+      --tuned=edit.tuned -o no.so
+    absent "$name: no output" no.so
+  }
+  set_ cpu '"x86-64-v9"'
+  bad "another CPU" 2 "measured for cpu 'x86-64-v9', expected"
+  set_ model '"other"'
+  bad "another model" 2 "measured for model 'other'"
+  set_ layer '"nowhere"'
+  bad "another layer" 2 "no layer 'nowhere'"
+  set_ layer 7
+  bad "no name" 3 'its name as "layer"'
+  for f in '"3x3"' '"0x1"' '"x1"' '"4x1x"' '"sparse"' 4; do
+    set_ format "$f"
+    bad "format $f" 3 'expected "format" to be'
+  done
+  set_ format '"code"'
+  bad "code elsewhere" 2 'cannot take what was measured'
+  tr -d '\n' <net.tuned | sed 's/"tile": \[[^]]*\]/"tile": [99,99]/g' >edit.tuned
+  bad "a large tile" 3 '"tile" to be'
+  sed 's/"tuned": 1/"tuned": 2/' net.tuned >edit.tuned
+  bad "another kind" 3 'expected a file of --tune'
+  sed 's/"layers": \[/"layers": [,/' net.tuned >edit.tuned
+  bad "no JSON" 3 'edit.tuned: error: line [0-9]*, column'
+  printf '' >edit.tuned
+  bad "empty" 3 'edit.tuned: error: line 1'
+  rm edit.tuned
+  bad "no file" 3 'cannot read'
+  expect "itself" 2 'was read' "$TAMIS" build $net --cpu=$cpu --tuned=net.tuned \
+    -o net.tuned
+  "$TAMIS" show $net --cpu=$cpu --after=layout -o late.tam
+  expect "a late dump" 2 'comes behind pass layout' "$TAMIS" build late.tam \
+    --tuned=net.tuned -o no.so
+  other=aarch64-linux-gnu
+  [ "$(uname -m)" = aarch64 ] && other=x86_64-linux-gnu
+  expect "another machine" 4 'cannot run code for' "$TAMIS" build $net \
+    --target=$other --tune -o no.so
+  expect "several CPUs" 2 'expected one CPU' "$TAMIS" build $net --tune \
+    --cpu=x86-64-v2+x86-64-v3 -o no.so
+  expect "of build alone" 2 "unknown option '--tuned'" "$TAMIS" check $net \
+    --tuned=net.tuned
+  absent "nothing left" no.so.tuned
+}
+finish

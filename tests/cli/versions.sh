@@ -1,0 +1,119 @@
+#!/bin/sh
+# versions.sh - build --cpu=A+B: the version that a CPU runs is taken, by
+# callers of the header and of the descriptor; what is said of CPUs that do
+# not go together.
+. "$SRCDIR/tests/cli/lib.sh"
+CC=cc
+cat >net.tam <<'EON'
+func twice(x: f32[1,20]) -> y: f32[1,20] { y = x * 2; }
+model net(x: f32[1,16,12,12]) -> y: f32[1,20], n: f32[1,20] {
+  state seen: f32[1,20] = 1;
+  h = x |> conv(32, k=3, s=2, pad=1) as first |> relu |> conv(48, k=1) as second |> silu;
+  y = h |> mean([2,3]) |> linear(20) as head |> softmax(axis=-1);
+  n = twice(seen);
+  next seen = seen + y;
+}
+recipe sparse for net { prune second, head with sparsity=0.8; }
+EON
+cat >call.c <<'EOF'
+#include "net.h"
+#include <stdio.h>
+#include <stdlib.h>
+int main(void) {
+  static float x[16 * 12 * 12], y[20], n[20];
+  void *arena = aligned_alloc(NET_ALIGN, NET_ARENA_BYTES + NET_ALIGN);
+  void *state = aligned_alloc(NET_ALIGN, NET_STATE_BYTES);
+  for (int i = 0; i < 16 * 12 * 12; i++) x[i] = (float)(i % 7) - 3;
+  net_reset(state);
+  printf("%d", net_step(x, y, n, state, arena));
+  printf(" %d", net_step(NULL, y, n, state, arena));
+  printf(" %d", net_step(x, y, n, state, arena));
+  for (int i = 0; i < 20; i++) printf(" %.4f %.4f", y[i], n[i]);
+  puts("");
+  return 0;
+}
+EOF
+# Cross built, the object goes no further than the linker.
+[ "$(uname -m)" = x86_64 ] || T="--target=x86_64-linux-gnu"
+build() {
+  # shellcheck disable=SC2086
+  "$TAMIS" build net.tam --random-weights=3 --recipe=sparse ${T:-} "$@"
+}
+v3=x86-64-v3+x86-64-v2
+
+# Names that do not go together; nothing is written.
+expect "one name twice" 2 'same instruction sets' build --cpu=x86-64+x86-64
+expect "two names of one level" 2 'znver4 and for znver5 has the same' \
+  build --cpu=znver4+znver5
+expect "a name that is not known" 4 "x86-64-v9' is not known" \
+  build --cpu=x86-64-v3+x86-64-v9
+for c in +x86-64 x86-64+ x86-64++x86-64-v3 + \
+  x86-64+x86-64+x86-64+x86-64+x86-64+x86-64+x86-64+x86-64+x86-64; do
+  expect "names '$c'" 2 'expected 2 to 8 names' build "--cpu=$c"
+done
+for k in asm llvm tam; do
+  expect "--emit=$k" 2 'are several' build --cpu=$v3 --emit=$k
+done
+expect "weights outside" 2 'expected one CPU' build --cpu=$v3 \
+  --external-weights=w.bin
+for c in run bench check show; do
+  expect "$c" 2 'expected one CPU' "$TAMIS" $c net.tam --random-weights=3 \
+    --cpu=$v3
+done
+expect "AArch64" 2 'those of the architecture' "$TAMIS" build net.tam \
+  --random-weights=3 --target=aarch64-linux-gnu --cpu=generic+cortex-a72
+absent "no artifact" libnet.so
+absent "no header" net.h
+if [ "$(uname -m)" != x86_64 ]; then
+  finish
+  exit
+fi
+
+for cpu in x86-64-v2 x86-64-v3; do
+  build --cpu=$cpu --emit=lib -o libnet.a || exit 1
+  $CC -o one-$cpu call.c -I. libnet.a -lm || exit 1
+  qemu-x86_64 -cpu max ./one-$cpu >want-$cpu 2>qemu.txt
+done
+expect "two versions" 0 '' build --cpu=$v3 -o libnet.so --report=r.json
+expect "the report" 0 '"cpu": "x86-64-v3.x86-64-v2"' cat r.json
+expect "its versions" 0 '^2$' grep -c '^   "cpu": "x86-64-v[23]"' r.json
+expect "exported" 0 '^net_model net_reset net_step net_twice $' \
+  sh -c "nm -D --defined-only libnet.so | awk '{ print \$3 }' | sort |
+    tr '\\n' ' '"
+expect "symbols of a version" 0 'net.x86_64_v3.conv2d_[a-z]*.second' \
+  nm libnet.so
+cp libnet.so first.so
+expect "again, in another order" 0 '' build --cpu=x86-64-v2+x86-64-v3 \
+  -o libnet.so
+same "the same bytes" first.so libnet.so
+expect "by the descriptor" 0 'median' "$TAMIS" bench libnet.so --runs=2
+expect "layers" 0 'conv2d.*second' "$TAMIS" bench libnet.so --layers --runs=2
+expect "check --so" 0 'all within' "$TAMIS" check net.tam --random-weights=3 \
+  --recipe=sparse --cpu=x86-64-v3 --so=libnet.so --steps=2
+
+# as NAME PROGRAM CPU WANT: what it prints on a CPU.
+as() {
+  qemu-x86_64 -cpu "$3" "$2" >got.txt 2>qemu.txt
+  same "$1" got.txt "$4"
+}
+expect "a library" 0 '' build --cpu=$v3 --emit=lib -o libnet.a
+expect "dynamic" 0 '' $CC -Wall -Wextra -Werror -o dynamic call.c -I. \
+  ./first.so -lm
+expect "static" 0 '' $CC -static -o static call.c -I. libnet.a -lm
+for p in dynamic static; do
+  as "$p, v2" ./$p Nehalem want-x86-64-v2
+  as "$p, v3" ./$p Haswell want-x86-64-v3
+  # Without SSE4.2 neither runs: -4, or -1 for the NULL.
+  qemu-x86_64 -cpu qemu64 ./$p >neither.txt 2>qemu.txt
+  expect "$p, neither" 0 '^-4 -[14] -4 ' cat neither.txt
+done
+expect "neither, by the descriptor" 4 'this CPU lacks a feature' \
+  qemu-x86_64 -cpu qemu64 "$TAMIS" bench first.so
+expect "with threads" 0 '' build --cpu=$v3 --threads -o libnet.so
+expect "on two" 0 'median' "$TAMIS" bench libnet.so --threads=2 --runs=2
+expect "an object" 0 '' build --cpu=$v3 --emit=obj -o net.o
+expect "only what is exported" 0 '^net_model net_reset net_step net_twice $' \
+  sh -c "nm -g --defined-only net.o | awk '{ print \$3 }' | sort |
+    tr '\\n' ' '"
+expect "the header alone" 0 '' build --cpu=$v3 --emit=header -o net.h
+finish
