@@ -12,7 +12,7 @@
 #include "backend/linear.h"
 
 enum { RUN = RUN_COLUMNS, STEPS = 16, BITS = 2 };
-enum { ROWS_MOST = 4, CHAINS = 4 };
+enum { ROWS_MOST = 4, CHAINS = 4, COPY_MOST = 4096 };
 
 typedef struct Runs {
   int n;                     /* values of a run */
@@ -86,6 +86,8 @@ typedef struct Body {
   const Linear *l;
   const Runs *p;
   int rows, chains;
+  Val x;                     /* its rows, dense along K, xrow bytes apart */
+  int64_t xrow;
 } Body;
 
 static void runs_sum(Gen *g, const Body *b, int runs, Val columns, Val values,
@@ -135,7 +137,7 @@ static void group_emit(Gen *g, const Body *b, const Rows *rows, Val group,
   Val columns = addr_at(g, blob_ptr(g, p->columns), group, step * p->chunks);
   for (int i = 0; i < sums; i++) sum[i] = vzero(g);
   for (int r = 0; r < b->rows; r++)
-    x[r] = addrk(g, rows->x, 4 * r * l->xrow);
+    x[r] = addrk(g, b->x, r * b->xrow);
   Loop c;
   if (whole) {
     loop_begin(g, &c, k64(g, 0), k64(g, whole), 1, true, "chunk");
@@ -156,9 +158,25 @@ static void group_emit(Gen *g, const Body *b, const Rows *rows, Val group,
   group_store(g, b, rows, mul64(g, group, all), lanes, sum);
 }
 
+/* x with a stride along K, as it comes from a pooled map, is copied. */
+static void x_gather(Gen *g, Body *b, const Rows *rows) {
+  const Linear *l = b->l;
+  b->xrow = 4 * l->k;
+  b->x = stack_array(g, g->f32, l->k * rows->n);
+  Loop k;
+  loop_begin(g, &k, k64(g, 0), k64(g, l->k), 1, true, "copy");
+  Val from = addr_at(g, rows->x, k.iv, 4 * l->xk);
+  Val to = addr_at(g, b->x, k.iv, 4);
+  for (int r = 0; r < rows->n; r++)
+    store_f32(g, load_f32(g, from, 4 * r * l->xrow), to, r * b->xrow);
+  loop_end(g, &k);
+}
+
 static void rows_emit(Gen *g, const Linear *l, const void *ctx,
                       const Rows *rows) {
-  Body b = { l, ctx, rows->n, rows->n > 1 ? CHAINS / 2 : CHAINS };
+  Body b = { l, ctx, rows->n, rows->n > 1 ? CHAINS / 2 : CHAINS, rows->x,
+             4 * l->xrow };
+  if (l->xk != 1) x_gather(g, &b, rows);
   int64_t whole = l->m / g->t->lanes;
   int rest = (int)(l->m % g->t->lanes);
   if (whole) {
@@ -184,7 +202,8 @@ void emit_linear_nm(Gen *g, const Node *n) {
     return;
   }
   linear_init(n, &l, ROWS_MOST);
-  if (g->t->lanes < 8 || strcmp(g->t->arch, "x86_64") != 0 || l.xk != 1) {
+  if (g->t->lanes < 8 || strcmp(g->t->arch, "x86_64") != 0 ||
+      (l.xk != 1 && l.k > COPY_MOST)) {
     emit_linear_csr(g, n);
     return;
   }

@@ -105,9 +105,8 @@ bool node_shape_work(const Target *t, const Node *n, TableWork *work,
 
 bool node_table(Arena *scratch, const Target *t, const Node *n,
                 TableWork *work, bool *flat) {
-  if (n->nin < 2 || !n->in[1]->type.sparse ||
-      !node_shape_work(t, n, work, flat))
-    return false;
+  const Sparse *s = n->nin > 1 ? n->in[1]->type.sparse : NULL;
+  if (!s || s->n || !node_shape_work(t, n, work, flat)) return false;
   work->blocks = unit_blocks(scratch, n->in[1]->param, work->units,
                              work->height);
   return true;
@@ -117,6 +116,10 @@ bool node_table(Arena *scratch, const Target *t, const Node *n,
  * 4 of their rows, with more vectors to a tile. */
 static void table_select(Arena *a, const Target *t, Node *n,
                          const Cover *cover) {
+  if (n->in[1]->type.sparse->n) {
+    n->kernel = n->op == OP_LINEAR ? "linear_nm" : "conv2d_nm";
+    return;
+  }
   int height = sparse_height(n->in[1]->type.sparse), tile[2];
   double best = -1;
   n->kernel = n->op == OP_LINEAR ? height > 1 ? "linear_bsr" : "linear_csr"
@@ -162,6 +165,7 @@ static void select_linear(Arena *a, const Target *t, Node *n) {
   const Sparse *w = n->in[1]->type.sparse;
   bool tokens = linear_on_tokens(n);
   n->kernel = !w ? "linear_dense"
+                 : w->n ? "linear_nm"
                  : sparse_height(w) > 1 ? "linear_bsr"
                  : perm_takes(t, n) ? "linear_perm" : "linear_csr";
   if (!tokens || n->in[1]->op != OP_PARAM) return;

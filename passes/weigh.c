@@ -1,5 +1,6 @@
 /* weigh.c - what each kernel that could compute a layer would take, by the
  * model of choose.c: for reports. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,21 @@ static int64_t units_count(const Layer *l, int h, int64_t *blocks) {
 
 static Alternative make(const char *kernel, double us) {
   return (Alternative){ .kernel = kernel, .us = us };
+}
+
+/* N of each 4 columns, by the time of dense; 1 if it is one. */
+static int runs_make(const Layer *l, double dense_us, Alternative *out) {
+  const Type *t = &l->n->in[1]->type;
+  Weight w = {.op = l->n->op, .outputs = l->rows, .lanes = l->t->lanes};
+  w.all = l->rows * l->columns;
+  w.results = type_elems(&l->n->type);
+  w.rows = w.op == OP_LINEAR ? w.results / l->rows : 0;
+  int n = l->t->lanes >= 8 && runs_fit(t, 1) ? runs_most(l->w, w.all) : 0;
+  double cost = runs_cost(&w);
+  if (n < 1 || n > 2 || cost == HUGE_VAL) return 0;
+  *out = make(w.op == OP_LINEAR ? "linear_nm" : "conv2d_nm",
+              dense_us * cost * n / RUN_COLUMNS);
+  return 1;
 }
 
 /* ---- over planes ------------------------------------------------------ */
@@ -88,7 +104,7 @@ static int over_planes(const Layer *l, const TableWork *work, bool flat,
   out[n] = make(linear ? "linear_code" : "conv2d_code",
                 us_of(l, code_time(&code)));
   out[n++].why_not = code_cannot(l, flat);
-  return n;
+  return n + runs_make(l, out[0].us, out + n);
 }
 
 /* ---- over rows -------------------------------------------------------- */
@@ -117,7 +133,7 @@ static int over_rows(const Layer *l, Alternative *out) {
     else if (best.us < 0 || us < best.us) best.us = us;
   }
   if (best.us >= 0) out[n++] = best;
-  return n;
+  return n + runs_make(l, dense, out + n);
 }
 
 /* ---- all -------------------------------------------------------------- */
