@@ -58,6 +58,7 @@ typedef struct Session {
   int opt;                  /* 0..3, 4 = s */
   bool sparsity_off;
   Module *module;
+  const Source *text;       /* of the file, once it was read */
   Vec(const char *) files;  /* read, for dependency files */
   /* Set before session_compile: called with each pass as PipelineOpts.after
    * is; may be NULL. */

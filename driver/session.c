@@ -34,7 +34,8 @@ static LoadOpts load_opts(Session *s) {
     .ndims = o->dims.n, .dims = o->dims.at, .model = o->model,
     .recipe = o->recipe, .weights = o->weights,
     .random_weights = o->random_weights, .seed = o->random_seed,
-    .on_file = note_file, .on_file_ctx = s,
+    .on_file = note_file, .on_file_ctx = s, .source = &s->text,
+    .again = s->text != NULL,
   };
 }
 
