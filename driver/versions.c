@@ -37,6 +37,17 @@ static void sort(Versions *v) {
     }
 }
 
+/* `native` is one of the names. */
+static bool all_differ(const Versions *v, const char *given, Diags *d) {
+  for (int i = 0; i < v->n; i++)
+    for (int k = 0; k < i; k++)
+      if (strcmp(v->at[k].target.cpu, v->at[i].target.cpu) == 0)
+        return diag_error_at(d, EXIT_USAGE, "--cpu", "expected names that "
+                             "differ, found %s twice in '%s'",
+                             v->at[i].target.cpu, given);
+  return true;
+}
+
 /* A version behind one that runs wherever it does would never be taken. */
 static bool all_reached(const Versions *v, Diags *d) {
   for (int i = 0; i < v->n; i++)
@@ -52,13 +63,20 @@ static bool all_reached(const Versions *v, Diags *d) {
   return true;
 }
 
+/* The file is read once: it may be a pipe. */
+static bool version_load(Versions *v, int i, Diags *d, Arena *a) {
+  Session *s = &v->at[i];
+  if (!session_open(s, &v->o[i], d, a)) return false;
+  s->text = i ? v->at[0].text : NULL;
+  return session_load(s);
+}
+
 bool versions_load(Versions *v, const Options *o, Diags *d, Arena *a) {
   *v = (Versions){0};
   if (!names_split(v, o, d, a)) return false;
   int n = v->n;
   for (v->n = 0; v->n < n; v->n++)
-    if (!session_open(&v->at[v->n], &v->o[v->n], d, a) ||
-        !session_load(&v->at[v->n])) {
+    if (!version_load(v, v->n, d, a)) {
       v->n++;               /* to be closed */
       return false;
     }
@@ -66,7 +84,7 @@ bool versions_load(Versions *v, const Options *o, Diags *d, Arena *a) {
   v->cpus = v->at[0].target.cpu;
   for (int i = 1; i < v->n; i++)
     v->cpus = arena_printf(a, "%s+%s", v->cpus, v->at[i].target.cpu);
-  return all_reached(v, d);
+  return all_differ(v, o->cpu, d) && all_reached(v, d);
 }
 
 bool versions_compile(Versions *v) {

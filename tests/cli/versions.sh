@@ -33,6 +33,19 @@ int main(void) {
   return 0;
 }
 EOF
+# Weights with one tensor more: {"a.weight": [1,2], "b": [1]}.
+h='{"a.weight":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}'
+{
+  # shellcheck disable=SC2059
+  printf "\\$(printf %03o ${#h})\0\0\0\0\0\0\0%s" "$h"
+  printf '\0\0\0\0\0\0\0\0\0\0\0\0'
+} >more.safetensors
+cat >more.tam <<'EOM'
+model more(x: f32[1,2]) -> y: f32[1,1] {
+  y = x |> linear(1, bias=false) as a;
+  weights "more.safetensors";
+}
+EOM
 # Cross built, the object goes no further than the linker.
 [ "$(uname -m)" = x86_64 ] || T="--target=x86_64-linux-gnu"
 build() {
@@ -42,7 +55,7 @@ build() {
 v3=x86-64-v3+x86-64-v2
 
 # Names that do not go together; nothing is written.
-expect "one name twice" 2 'same instruction sets' build --cpu=x86-64+x86-64
+expect "one name twice" 2 'x86-64 twice' build --cpu=x86-64+x86-64
 expect "two names of one level" 2 'znver4 and for znver5 has the same' \
   build --cpu=znver4+znver5
 expect "a name that is not known" 4 "x86-64-v9' is not known" \
@@ -83,6 +96,13 @@ expect "exported" 0 '^net_model net_reset net_step net_twice $' \
 expect "symbols of a version" 0 'net.x86_64_v3.conv2d_[a-z]*.second' \
   nm libnet.so
 cp libnet.so first.so
+# The bytes tell the file's name.
+cp net.tam '<stdin>'
+expect "a file of that name" 0 '' "$TAMIS" build '<stdin>' \
+  --random-weights=3 --recipe=sparse --cpu=$v3 -o named.so
+expect "from standard input" 0 '' sh -c "'$TAMIS' build - --cpu=$v3 \
+  --random-weights=3 --recipe=sparse -o read.so <net.tam"
+same "the same bytes as of a file" named.so read.so
 expect "again, in another order" 0 '' build --cpu=x86-64-v2+x86-64-v3 \
   -o libnet.so
 same "the same bytes" first.so libnet.so
@@ -90,6 +110,13 @@ expect "by the descriptor" 0 'median' "$TAMIS" bench libnet.so --runs=2
 expect "layers" 0 'conv2d.*second' "$TAMIS" bench libnet.so --layers --runs=2
 expect "check --so" 0 'all within' "$TAMIS" check net.tam --random-weights=3 \
   --recipe=sparse --cpu=x86-64-v3 --so=libnet.so --steps=2
+
+expect "a warning" 0 '^1$' sh -c "'$TAMIS' build more.tam --cpu=$v3 \
+  -o more.so 2>&1 | grep -c 'not used'"
+# A CPU that lacks some of what its name stands for.
+expect "native is one of them" 2 'haswell twice' qemu-x86_64 \
+  -cpu Haswell,-bmi2 "$TAMIS" build net.tam --random-weights=3 \
+  --cpu=native+haswell
 
 # as NAME PROGRAM CPU WANT: what it prints on a CPU.
 as() {
