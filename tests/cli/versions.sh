@@ -67,8 +67,6 @@ done
 for k in asm llvm tam; do
   expect "--emit=$k" 2 'are several' build --cpu=$v3 --emit=$k
 done
-expect "weights outside" 2 'expected one CPU' build --cpu=$v3 \
-  --external-weights=w.bin
 for c in run bench check show; do
   expect "$c" 2 'expected one CPU' "$TAMIS" $c net.tam --random-weights=3 \
     --cpu=$v3
@@ -136,6 +134,24 @@ for p in dynamic static; do
 done
 expect "neither, by the descriptor" 4 'this CPU lacks a feature' \
   qemu-x86_64 -cpu qemu64 "$TAMIS" bench first.so
+# Weights of both in one file, and what they share but once.
+bytes() {
+  sed -n 's/^ "weight_bytes": \([0-9]*\),/\1/p' "$1"
+}
+for cpu in x86-64-v2 x86-64-v3; do
+  expect "report of $cpu" 0 '' build --cpu=$cpu -o one.so --report=$cpu.json
+done
+expect "shared weights" 0 '' [ "$(bytes r.json)" -lt \
+  $(($(bytes x86-64-v2.json) + $(bytes x86-64-v3.json) / 2)) ]
+expect "weights outside" 0 '' build --cpu=$v3 --emit=lib -o libnet.a \
+  --external-weights=w.bin
+expect "their size" 0 "NET_WEIGHT_BYTES $(wc -c <w.bin)u" cat net.h
+sed -e 's/int main.*/&\n  void *w = aligned_alloc(NET_ALIGN, (NET_WEIGHT_BYTES + 63) \/ 64 * 64);\n  FILE *f = fopen("w.bin", "rb");\n  if (!f || fread(w, 1, NET_WEIGHT_BYTES, f) != NET_WEIGHT_BYTES) return 9;/' \
+  -e 's/, state, arena/, w&/' call.c >mapped.c
+expect "a caller that maps them" 0 '' $CC -static -o mapped mapped.c -I. \
+  libnet.a -lm
+as "mapped, v2" ./mapped Nehalem want-x86-64-v2
+as "mapped, v3" ./mapped Haswell want-x86-64-v3
 expect "with threads" 0 '' build --cpu=$v3 --threads -o libnet.so
 expect "on two" 0 'median' "$TAMIS" bench libnet.so --threads=2 --runs=2
 expect "an object" 0 '' build --cpu=$v3 --emit=obj -o net.o
