@@ -106,6 +106,10 @@ static bool set_target(Session *s) {
   const char *triple = o->target ? o->target : i->target;
   const char *cpu = o->cpu ? o->cpu : i->cpu;
   const char *features = o->features ? o->features : i->features;
+  if (!cpu && s->like) {
+    cpu = s->like->cpu;
+    if (!features) features = s->like->features;
+  }
   if (!target_resolve(s->arena, s->diags, triple, cpu, features,
                       &s->target))
     return false;

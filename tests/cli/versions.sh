@@ -28,7 +28,7 @@ int main(void) {
   printf("%d", net_step(x, y, n, state, arena));
   printf(" %d", net_step(NULL, y, n, state, arena));
   printf(" %d", net_step(x, y, n, state, arena));
-  for (int i = 0; i < 20; i++) printf(" %.4f %.4f", y[i], n[i]);
+  for (int i = 0; i < 20; i++) printf(" %a %a", y[i], n[i]);
   puts("");
   return 0;
 }
@@ -71,7 +71,7 @@ for c in run bench check show; do
   expect "$c" 2 'expected one CPU' "$TAMIS" $c net.tam --random-weights=3 \
     --cpu=$v3
 done
-expect "AArch64" 2 'those of the architecture' "$TAMIS" build net.tam \
+expect "AArch64" 4 'is the same on all its CPUs' "$TAMIS" build net.tam \
   --random-weights=3 --target=aarch64-linux-gnu --cpu=generic+cortex-a72
 absent "no artifact" libnet.so
 absent "no header" net.h
@@ -85,6 +85,8 @@ for cpu in x86-64-v2 x86-64-v3; do
   $CC -o one-$cpu call.c -I. libnet.a -lm || exit 1
   qemu-x86_64 -cpu max ./one-$cpu >want-$cpu 2>qemu.txt
 done
+# To the last bit, each has results of its own.
+expect "versions differ" 1 'differ' cmp want-x86-64-v2 want-x86-64-v3
 expect "two versions" 0 '' build --cpu=$v3 -o libnet.so --report=r.json
 expect "the report" 0 '"cpu": "x86-64-v3.x86-64-v2"' cat r.json
 expect "its versions" 0 '^2$' grep -c '^   "cpu": "x86-64-v[23]"' r.json
@@ -143,6 +145,39 @@ for cpu in x86-64-v2 x86-64-v3; do
 done
 expect "shared weights" 0 '' [ "$(bytes r.json)" -lt \
   $(($(bytes x86-64-v2.json) + $(bytes x86-64-v3.json) / 2)) ]
+# Here: the most demanding of three.
+here=x86-64-v2
+grep -qw avx2 /proc/cpuinfo && here=x86-64-v3
+grep -qw avx512vl /proc/cpuinfo && here=x86-64-v4
+build --cpu=$here --emit=lib -o libnet.a || exit 1
+$CC -o one call.c -I. libnet.a -lm || exit 1
+./one >want-here
+expect "three versions" 0 '' build --cpu=x86-64-v4+$v3 --emit=lib -o libnet.a
+expect "static, three" 0 '' $CC -static -o three call.c -I. libnet.a -lm
+./three >got.txt
+same "three, here" got.txt want-here
+as "three, v3" ./three Haswell want-x86-64-v3
+as "three, v2" ./three Nehalem want-x86-64-v2
+
+# The plan of the version that runs is what check compares with.
+cat >plan.tam <<'EOP'
+model plan(x: f32[1,64,56,56]) -> y: f32[1,128,28,28] {
+  y = x |> conv(128, k=3, s=2, pad=1) as a |> relu;
+}
+recipe p for plan { prune a with sparsity=0.4; }
+EOP
+p="plan.tam --random-weights=1 --recipe=p"
+# shellcheck disable=SC2086
+{
+  expect "a plan" 0 '' "$TAMIS" build $p --cpu=$v3 -o plan.so
+  expect "check without CPU" 0 'all within' "$TAMIS" check $p --so=plan.so
+  expect "with the same CPUs" 0 'all within' "$TAMIS" check $p --so=plan.so \
+    --cpu=$v3
+  expect "with others" 2 'expected the CPUs of plan.so' "$TAMIS" check $p \
+    --so=plan.so --cpu=x86-64-v4+x86-64
+  expect "with one not known" 4 "v9' is not known" "$TAMIS" check $p \
+    --so=plan.so --cpu=x86-64-v3+x86-64-v9
+}
 expect "weights outside" 0 '' build --cpu=$v3 --emit=lib -o libnet.a \
   --external-weights=w.bin
 expect "their size" 0 "NET_WEIGHT_BYTES $(wc -c <w.bin)u" cat net.h
