@@ -79,6 +79,7 @@ static bool version_emit(Emission *e, int i) {
   emission_close(&own);
   all->arena_bytes = most(all->arena_bytes, info.arena_bytes);
   all->stack_bytes = most(all->stack_bytes, info.stack_bytes);
+  ensure(i == 0 || all->state_bytes == info.state_bytes);
   all->state_bytes = info.state_bytes;
   all->weight_bytes = info.weight_bytes;
   all->code_bytes += info.code_bytes;

@@ -145,6 +145,54 @@ for cpu in x86-64-v2 x86-64-v3; do
 done
 expect "shared weights" 0 '' [ "$(bytes r.json)" -lt \
   $(($(bytes x86-64-v2.json) + $(bytes x86-64-v3.json) / 2)) ]
+# By the descriptor alone: what is there, and the same results.
+cat >desc.c <<'EOF'
+#include "tamis.h"
+#include "net.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+int main(void) {
+  static float x[16 * 12 * 12], y[20], n[20], y2[20], n2[20], t[20];
+  const tamis_model *m = &net_model;
+  void *state = aligned_alloc(m->align, m->state_bytes);
+  void *arena = aligned_alloc(m->align, m->arena_bytes);
+  void *io[] = { x, y, n, state }, *tio[] = { y, t, state };
+  uint64_t most = 0;
+  for (int i = 0; i < 16 * 12 * 12; i++) x[i] = (float)(i % 7) - 3;
+  printf("abi %u, %s, steps %u, check %d:", m->abi, m->cpu, m->n_steps,
+         m->check_cpu());
+  for (uint32_t i = 0; i < m->n_versions; i++) {
+    const tamis_model *v = m->versions[i];
+    if (v->arena_bytes > most) most = v->arena_bytes;
+    printf(" %s %d %d", v->cpu, v->check_cpu(), v->n_steps > 0);
+    if (v->n_versions || v->size != m->size || v->weights != m->weights ||
+        v->state_bytes != m->state_bytes) return 1;
+  }
+  if (most != m->arena_bytes || most != NET_ARENA_BYTES) return 2;
+  m->reset(state);
+  int code = m->run(io, arena);
+  printf(": %d %d\n", code, m->entries[0].run(tio, arena));
+  if (code) return 0;
+  net_reset(state);
+  if (net_step(x, y2, n2, state, arena)) return 3;
+  if (memcmp(y, y2, sizeof y) || memcmp(n, n2, sizeof n)) return 4;
+  for (int i = 0; i < 20; i++)
+    if (t[i] != 2 * y[i]) return 5;
+  return 0;
+}
+EOF
+expect "a caller of the descriptor" 0 '' $CC -Wall -Wextra -Werror \
+  -static-pie -o desc desc.c -I. -I"$SRCDIR/runtime" libnet.a -lm
+d="abi 3, x86-64-v3.x86-64-v2, steps 0, check"
+q="qemu-x86_64 -cpu"
+expect "described, v3" 0 "$d 0: x86-64-v3 0 1 x86-64-v2 0 1: 0 0" \
+  $q Haswell ./desc
+expect "described, v2" 0 "$d 0: x86-64-v3 -4 1 x86-64-v2 0 1: 0 0" \
+  $q Nehalem ./desc
+expect "described, neither" 0 "$d -4: x86-64-v3 -4 1 x86-64-v2 -4 1: -4 -4" \
+  $q qemu64 ./desc
+
 # Here: the most demanding of three.
 here=x86-64-v2
 grep -qw avx2 /proc/cpuinfo && here=x86-64-v3
