@@ -25,7 +25,7 @@ typedef struct Sparse2d {
   bool heads_outer;     /* loop order */
 } Sparse2d;
 
-static int64_t pack_offsets(Gen *g, const Conv *cv) {
+int64_t conv_offsets(Gen *g, const Conv *cv) {
   int64_t taps = cv->kh * cv->kw, n = cv->cg * taps;
   if (taps == 1) return -1;
   uint32_t *t = arena_array(g->a, uint32_t, (size_t)n);
@@ -34,17 +34,16 @@ static int64_t pack_offsets(Gen *g, const Conv *cv) {
   return blob_add(g, t, (size_t)n * sizeof *t, 64);
 }
 
-/* Byte offset in x of a column. */
-static Val column_offset(Gen *g, const Sparse2d *d, Val col) {
-  if (d->offsets < 0) return mul64(g, col, 4 * d->cv->xs[1]);
-  Val at = addr_at(g, blob_ptr(g, d->offsets), col, 4);
+Val conv_offset(Gen *g, const Conv *cv, int64_t offsets, Val column) {
+  if (offsets < 0) return mul64(g, column, 4 * cv->xs[1]);
+  Val at = addr_at(g, blob_ptr(g, offsets), column, 4);
   return load_index(g, at, 0, 4);
 }
 
 /* acc += the block of a unit whose values lie at w. */
 static void emit_block(Gen *g, const Sparse2d *d, const Spots *s, int height,
                        Val column, Val w, Val *acc) {
-  Val x[TILE_MAX], off = column_offset(g, d, column);
+  Val x[TILE_MAX], off = conv_offset(g, d->cv, d->offsets, column);
   for (int j = 0; j < s->t; j++) x[j] = spot_load(g, d->cv, s, j, off);
   for (int i = 0; i < height; i++) {
     Val v = vsplat(g, load_f32(g, w, 4 * i));
@@ -221,7 +220,7 @@ void conv_emit_table(Gen *g, const Conv *cv, int height) {
   d.table = table_pack(g, operand_values(g, cv->w), cv->groups, cv->og,
                        cv->cg * cv->kh * cv->kw, height, units);
   if (halves) g->parts *= 2;
-  d.offsets = pack_offsets(g, cv);
+  d.offsets = conv_offsets(g, cv);
   /* Heads are cut by what they cost. */
   d.by_tile = !halves && (d.table.starts < 0 || d.table.heads < 2 ||
               d.vectors[0].count / d.tile > 2 * (g->parts + d.table.heads));
@@ -238,7 +237,7 @@ static void emit_sparse(Gen *g, const Node *n, int height) {
 void emit_conv2d_bsr(Gen *g, const Node *n) {
   const Sparse *s = n->in[1]->type.sparse;
   ensure(s);
-  emit_sparse(g, n, sparse_height(s));
+  emit_sparse(g, n, sparse_tile_height(s, n->tile[0]));
 }
 
 void emit_conv2d_csr(Gen *g, const Node *n) { emit_sparse(g, n, 1); }

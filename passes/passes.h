@@ -181,7 +181,7 @@ bool node_per_axis(Module *m, const Node *n, const Type *t, int axis,
 /* ---- choose.c: the format of a weight ------------------------------- */
 
 /* Rows of the blocks that are tried; 1: single values. */
-enum { BLOCK_HEIGHTS = 3 };
+enum { BLOCK_HEIGHTS = 5 };
 extern const int block_heights[BLOCK_HEIGHTS];
 /* A weight as the choice sees it: its op, taps a channel (kh*kw), rows of a
  * linear's x, lanes of the target; `all` values, `stored` in blocks of each
