@@ -11,7 +11,7 @@ typedef LLVMValueRef Val;
 
 /* Packed weights and tables of the whole artifact, in one read-only
  * section; kernels append and get the offset. */
-enum { BLOB_KNOWN = 1024 };
+enum { BLOB_KNOWN = 8192 };
 typedef struct Piece { size_t offset, size; } Piece;
 typedef struct Blob {
   uint8_t *at;

@@ -25,7 +25,7 @@ int64_t blob_append(Gen *g, const void *p, size_t size, int align) {
   return (int64_t)off;
 }
 
-/* Of the pieces that begin alike the latest is known. */
+/* Of the pieces that fall together the latest of the largest is known. */
 int64_t blob_add(Gen *g, const void *p, size_t size, int align) {
   Blob *b = &g->blob;
   uint64_t h = hash_mix(size ^ hash_bytes(p, size < 64 ? size : 64));
@@ -34,7 +34,7 @@ int64_t blob_add(Gen *g, const void *p, size_t size, int align) {
       !memcmp(b->at + old->offset, p, size))
     return (int64_t)old->offset;
   int64_t off = blob_append(g, p, size, align);
-  *old = (Piece){ (size_t)off, size };
+  if (size >= old->size) *old = (Piece){ (size_t)off, size };
   return off;
 }
 

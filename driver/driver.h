@@ -59,6 +59,9 @@ typedef struct Session {
   int opt;                  /* 0..3, 4 = s */
   bool sparsity_off;
   Module *module;
+  const Source *text;       /* of the file, once it was read */
+  const tamis_model *like;  /* an artifact whose CPU is taken where none is
+                               named, or NULL */
   Vec(const char *) files;  /* read, for dependency files */
   /* Set before session_compile: called with each pass as PipelineOpts.after
    * is; may be NULL. */
@@ -115,6 +118,9 @@ typedef struct Versions {
   const char *cpus;         /* all names, in order: "a+b" */
 } Versions;
 bool versions_load(Versions *v, const Options *o, Diags *d, Arena *a);
+/* Is one of the names that of the version m?  Errors in them go to d. */
+bool versions_have(const Options *o, const tamis_model *m, Diags *d,
+                   Arena *a);
 bool versions_compile(Versions *v);
 bool versions_emit(Versions *v, EmitKind kind, const char *out,
                    EmitInfo *info);

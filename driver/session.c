@@ -34,7 +34,8 @@ static LoadOpts load_opts(Session *s) {
     .ndims = o->dims.n, .dims = o->dims.at, .model = o->model,
     .recipe = o->recipe, .weights = o->weights,
     .random_weights = o->random_weights, .seed = o->random_seed,
-    .on_file = note_file, .on_file_ctx = s,
+    .on_file = note_file, .on_file_ctx = s, .source = &s->text,
+    .again = s->text != NULL,
   };
 }
 
@@ -122,6 +123,10 @@ static bool set_target(Session *s) {
   const char *triple = o->target ? o->target : i->target;
   const char *cpu = o->cpu ? o->cpu : i->cpu;
   const char *features = o->features ? o->features : i->features;
+  if (!cpu && s->like) {
+    cpu = s->like->cpu;
+    if (!features) features = s->like->features;
+  }
   if (!target_resolve(s->arena, s->diags, triple, cpu, features,
                       &s->target))
     return false;

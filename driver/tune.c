@@ -90,14 +90,19 @@ static bool candidate_build(Tune *t, int k) {
   o.threads = false;
   o.external_weights = NULL;
   o.strip = false;
-  bool ok = session_open(&s, &o, d, a) && session_load(&s);
+  bool ok = session_open(&s, &o, d, a);
+  s.text = t->s->text;
   if (k < CANDIDATES) s.choices = &all;
-  ok = ok && session_compile(&s);
-  if (ok) layers_note(t, &s, k);
+  ok = ok && session_load(&s) && session_compile(&s);
+  if (!ok) {
+    session_close(&s);
+    return false;
+  }
+  layers_note(t, &s, k);
   char *so = folder_file(a, t->dir, arena_printf(a, "lib%d.so", k));
   char *header = folder_file(a, t->dir, arena_printf(a, "%s.h",
                                                      session_prefix(&s)));
-  ok = ok && session_emit(&s, EMIT_SO, so, &info);
+  ok = session_emit(&s, EMIT_SO, so, &info);
   t->opened[k] = ok && artifact_open(&t->built[k], d, so);
   temporary_remove(so);
   temporary_remove(header);
