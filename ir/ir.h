@@ -350,6 +350,8 @@ void runs_pack(Module *m, Param *p, int n);
 int runs_column(const Param *p, int64_t i);
 bool runs_check(const Param *p, Text *why);
 void runs_expand(const Param *p, float *w);
+/* PARAM nodes carry their param's type. */
+void param_retype(Module *m, const Param *p);
 /* A fresh row-major buffer of the values of a packed param. */
 Buffer *sparse_expand(const Param *p);
 int64_t sparse_blocks(const Param *p);

@@ -59,7 +59,7 @@ void runs_pack(Module *m, Param *p, int n) {
   p->values = values;
   p->index = index;
   p->type.sparse = s;
-  param_retyped(m, p);
+  param_retype(m, p);
 }
 
 int runs_column(const Param *p, int64_t i) {

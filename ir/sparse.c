@@ -66,6 +66,13 @@ static uint32_t row_pack(const float *w, Matrix m, int64_t row,
   return count;
 }
 
+void param_retype(Module *m, const Param *p) {
+  for (size_t i = 0; i < m->funcs.n; i++) {
+    Node *n = func_param_node(m->funcs.at[i], p);
+    if (n) n->type = p->type;
+  }
+}
+
 bool sparse_fits(const Type *t, int br, int bc) {
   if (t->elem != F32 || t->rank < 2 || br < 1 || bc < 1) return false;
   if (type_elems(t) < 0) return false;
@@ -96,7 +103,7 @@ void sparse_pack(Module *m, Param *p, int br, int bc) {
   p->values = values;
   p->index = index;
   p->type.sparse = s;
-  param_retyped(m, p);
+  param_retype(m, p);
 }
 
 int64_t sparse_blocks(const Param *p) {
@@ -197,5 +204,5 @@ void sparse_unpack(Module *m, Param *p) {
   param_set_data(p, NULL);
   p->type.sparse = NULL;
   p->data = data;
-  param_retyped(m, p);
+  param_retype(m, p);
 }

@@ -59,7 +59,7 @@ static bool values_round(PassCtx *c, Param *p, const float *v, size_t n) {
   }
   param_set_data(p, to);
   p->type.stored = e;
-  param_retyped(c->m, p);
+  param_retype(c->m, p);
   return true;
 }
 

@@ -380,7 +380,7 @@ static void weight_narrow(Case *c, Node *w, Elem e) {
   elems_widen(e, words->data, n, v);
   buffer_unref(words);
   p->type.stored = e;
-  param_retyped(c->m, p);
+  param_retype(c->m, p);
 }
 
 /* The weight of a sparse kernel, with zeros in blocks or without order. */
