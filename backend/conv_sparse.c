@@ -3,12 +3,17 @@
  *
  * A tile is T vectors of pixels times the rows of one head: for bsr rows of
  * blocks that share a column, for csr single rows, several of them in step.
- * Tiles are the outer loop; inside, the whole table is read once a tile: for
- * each block its column gives the offset of T vectors of x, each used for as
- * many multiply-adds as the block has values.  A column of a k x k kernel is
- * (channel, ky, kx); a small table maps it to its offset, for 1x1 it is a
- * product. */
+ * Tiles are the outer loop (but see heads_outer); inside, the whole table is
+ * read once a tile: for each block its column gives the offset of T vectors
+ * of x, each used for as many multiply-adds as the block has values.  A
+ * column of a k x k kernel is (channel, ky, kx); a small table maps it to its
+ * offset, for 1x1 it is a product. */
 #include "backend/tiles.h"
+
+/* With so many times as many planes of y as of x, and y beyond a cache of so
+ * many bytes, it is written plane by plane, though each head reads x again:
+ * a little of each plane in turn costs more. */
+enum { MANY_TIMES = 4, CACHE_BYTES = 2 << 20 };
 
 typedef struct Sparse2d {
   const Conv *cv;
@@ -17,9 +22,10 @@ typedef struct Sparse2d {
   int tile, nvectors;
   Vectors vectors[VECTORS_MOST];
   bool by_tile;         /* tiles are shared, else heads */
+  bool heads_outer;     /* loop order */
 } Sparse2d;
 
-static int64_t pack_offsets(Gen *g, const Conv *cv) {
+int64_t conv_offsets(Gen *g, const Conv *cv) {
   int64_t taps = cv->kh * cv->kw, n = cv->cg * taps;
   if (taps == 1) return -1;
   uint32_t *t = arena_array(g->a, uint32_t, (size_t)n);
@@ -28,17 +34,16 @@ static int64_t pack_offsets(Gen *g, const Conv *cv) {
   return blob_add(g, t, (size_t)n * sizeof *t, 64);
 }
 
-/* Byte offset in x of a column. */
-static Val column_offset(Gen *g, const Sparse2d *d, Val col) {
-  if (d->offsets < 0) return mul64(g, col, 4 * d->cv->xs[1]);
-  Val at = addr_at(g, blob_ptr(g, d->offsets), col, 4);
+Val conv_offset(Gen *g, const Conv *cv, int64_t offsets, Val column) {
+  if (offsets < 0) return mul64(g, column, 4 * cv->xs[1]);
+  Val at = addr_at(g, blob_ptr(g, offsets), column, 4);
   return load_index(g, at, 0, 4);
 }
 
 /* acc += the block of a unit whose values lie at w. */
 static void emit_block(Gen *g, const Sparse2d *d, const Spots *s, int height,
                        Val column, Val w, Val *acc) {
-  Val x[TILE_MAX], off = column_offset(g, d, column);
+  Val x[TILE_MAX], off = conv_offset(g, d->cv, d->offsets, column);
   for (int j = 0; j < s->t; j++) x[j] = spot_load(g, d->cv, s, j, off);
   for (int i = 0; i < height; i++) {
     Val v = vsplat(g, load_f32(g, w, 4 * i));
@@ -50,28 +55,42 @@ static void emit_block(Gen *g, const Sparse2d *d, const Spots *s, int height,
 /* A tile at hand: where it lies, and its group's first row. */
 typedef struct Tile { const Sparse2d *d; const Spots *s; Val first; } Tile;
 
-/* The units of one head: sum their blocks, finish and store. */
-static void emit_head(Gen *g, const void *ctx, int units, int height,
-                      Cursor *c) {
-  const Tile *tile = ctx;
-  const Sparse2d *d = tile->d;
-  const Spots *s = tile->s;
+/* A head: how many blocks its units have, and their rows. */
+typedef struct Head {
+  int units, height;
+  Val count, row[TABLE_ROWS_MAX];
+} Head;
+
+static Head head_read(Gen *g, const Sparse2d *d, int units, int height,
+                      Val first, Cursor *c) {
+  Head h = { .units = units, .height = height };
+  Val unit[TABLE_ROWS_MAX];
+  h.count = table_head(g, &d->table, c, units, unit);
+  for (int i = 0; i < units * height; i++) {
+    Val row = add64(g, unit[i / height], k64(g, i % height));
+    h.row[i] = add64(g, first, row);
+  }
+  return h;
+}
+
+/* Sum the blocks of a head for a tile, finish and store; the cursor goes on
+ * to the next head's. */
+static void head_sum(Gen *g, const Sparse2d *d, const Spots *s,
+                     const Head *h, Cursor *c) {
   const Conv *cv = d->cv;
+  int units = h->units, height = h->height;
   int rows = units * height, each = height * s->t;
-  Val unit[TABLE_ROWS_MAX], row[TABLE_ROWS_MAX], acc[LOOP_CARRY_MAX];
-  Val count = table_head(g, &d->table, c, units, unit);
+  Val acc[LOOP_CARRY_MAX];
   for (int i = 0; i < rows; i++) {
-    row[i] = add64(g, unit[i / height], k64(g, i % height));
-    row[i] = add64(g, tile->first, row[i]);
     Val v = vzero(g);
     if (cv->b) {
-      Val at = addr_at(g, value_ptr(g, cv->b), row[i], 4);
+      Val at = addr_at(g, value_ptr(g, cv->b), h->row[i], 4);
       v = vsplat(g, load_f32(g, at, 0));
     }
     for (int j = 0; j < s->t; j++) acc[i * s->t + j] = v;
   }
   Loop l;
-  loop_begin(g, &l, k64(g, 0), count, 1, false, "block");
+  loop_begin(g, &l, k64(g, 0), h->count, 1, false, "block");
   loop_carry(g, &l, &c->value);
   loop_carry(g, &l, &c->index);
   for (int i = 0; i < rows * s->t; i++) loop_carry(g, &l, &acc[i]);
@@ -84,7 +103,14 @@ static void emit_head(Gen *g, const void *ctx, int units, int height,
   loop_end(g, &l);
   for (int i = 0; i < rows; i++)
     for (int j = 0; j < s->t; j++)
-      spot_store(g, cv, s, j, acc[i * s->t + j], row[i]);
+      spot_store(g, cv, s, j, acc[i * s->t + j], h->row[i]);
+}
+
+static void emit_head(Gen *g, const void *ctx, int units, int height,
+                      Cursor *c) {
+  const Tile *tile = ctx;
+  Head h = head_read(g, tile->d, units, height, tile->first, c);
+  head_sum(g, tile->d, tile->s, &h, c);
 }
 
 /* All rows of group q at one tile. */
@@ -111,8 +137,46 @@ static void emit_tile(Gen *g, const Sparse2d *d, const Spots *s) {
   loop_end(g, &l);
 }
 
+/* An image, whose tiles a head goes through. */
+typedef struct Sheet { const Sparse2d *d; Val x, y, r; } Sheet;
+
+/* Vectors [from, to) of v in tiles of t, for the head whose blocks begin at
+ * the cursor. */
+static void head_tiles(Gen *g, const Sheet *sheet, const Vectors *v,
+                       const Head *h, Cursor c, int64_t from, int64_t to,
+                       int t) {
+  if (from == to) return;
+  Loop l;
+  Spots s;
+  loop_begin(g, &l, k64(g, from), k64(g, to), t, true, "tile");
+  conv_spots(g, sheet->d->cv, v, l.iv, t, sheet->x, sheet->y, sheet->r, &s);
+  head_sum(g, sheet->d, &s, h, &c);
+  loop_end(g, &l);
+}
+
+static void emit_sheet(Gen *g, const void *ctx, int units, int height,
+                       Cursor *c) {
+  const Sheet *sheet = ctx;
+  const Sparse2d *d = sheet->d;
+  Head h = head_read(g, d, units, height, k64(g, 0), c);
+  for (int i = 0; i < d->nvectors; i++) {
+    const Vectors *v = &d->vectors[i];
+    int64_t whole = v->count / d->tile * d->tile;
+    head_tiles(g, sheet, v, &h, *c, 0, whole, d->tile);
+    head_tiles(g, sheet, v, &h, *c, whole, v->count, (int)(v->count - whole));
+  }
+  c->value = addr_at(g, c->value, h.count, 4 * units * height);
+  c->index = addr_at(g, c->index, h.count, units * d->table.ibytes);
+}
+
 static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
   const Sparse2d *d = ctx;
+  if (d->heads_outer) {
+    Sheet sheet = { d, x, y, r };
+    Cursor c = table_begin(g, &d->table);
+    table_walk(g, &d->table, &c, emit_sheet, &sheet);
+    return;
+  }
   for (int i = 0; i < d->nvectors; i++) {
     const Vectors *v = &d->vectors[i];
     int t = half_tile(v, d->tile);
@@ -147,13 +211,16 @@ void conv_emit_table(Gen *g, const Conv *cv, int height) {
   Sparse2d d = { .cv = cv };
   int units = n->tile[0] > height ? n->tile[0] / height : 1;
   d.tile = n->tile[1] > 0 ? n->tile[1] : 2;
-  d.nvectors = conv_halves(g, cv, d.tile, d.vectors);
-  bool halves = d.vectors[0].half >= 0;
+  d.heads_outer = cv->groups == 1 && cv->o >= MANY_TIMES * cv->c &&
+                  4 * cv->o * cv->ys[1] > CACHE_BYTES;
+  d.nvectors = d.heads_outer ? conv_vectors(g, cv, d.vectors)
+                             : conv_halves(g, cv, d.tile, d.vectors);
+  bool halves = !d.heads_outer && d.vectors[0].half >= 0;
   if (halves) g->parts /= 2;
   d.table = table_pack(g, operand_values(g, cv->w), cv->groups, cv->og,
                        cv->cg * cv->kh * cv->kw, height, units);
   if (halves) g->parts *= 2;
-  d.offsets = pack_offsets(g, cv);
+  d.offsets = conv_offsets(g, cv);
   /* Heads are cut by what they cost. */
   d.by_tile = !halves && (d.table.starts < 0 || d.table.heads < 2 ||
               d.vectors[0].count / d.tile > 2 * (g->parts + d.table.heads));
@@ -170,7 +237,7 @@ static void emit_sparse(Gen *g, const Node *n, int height) {
 void emit_conv2d_bsr(Gen *g, const Node *n) {
   const Sparse *s = n->in[1]->type.sparse;
   ensure(s);
-  emit_sparse(g, n, sparse_height(s));
+  emit_sparse(g, n, sparse_tile_height(s, n->tile[0]));
 }
 
 void emit_conv2d_csr(Gen *g, const Node *n) { emit_sparse(g, n, 1); }

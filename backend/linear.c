@@ -5,8 +5,9 @@
  * packed per panel as [K][T*V], so that a k reads T vectors and R broadcast
  * values of x.  With few accumulators (R = 1: a matrix-vector product)
  * several k are summed side by side to hide the latency of the adds.
- * Sparse: one row of blocks at a time for R rows of x; a block of 4 outputs
- * is one vector of 4 lanes, again several blocks side by side.  With many
+ * Sparse: one row of blocks at a time for R rows of x; a block of 4, 8 or 16
+ * outputs is one vector of as many lanes (LLVM makes several of it where the
+ * target's are shorter), again several blocks side by side.  With many
  * rows x and y lie as planes of tokens (layout_tokens), and the kernel is
  * that of a 1x1 convolution. */
 #include "backend/linear.h"
@@ -252,18 +253,20 @@ void emit_linear_dense(Gen *g, const Node *n) {
 
 /* ---- sparse ---------------------------------------------------------- */
 
-/* acc += the block at the cursor for each row of x. */
-static void sparse_step(Gen *g, const Linear *l, const Table *t, int r,
+/* acc[block] += the next n blocks for each row of x. */
+static void sparse_step(Gen *g, const Linear *l, const Table *t, int r, int n,
                         const Rows *rows, Cursor *c, Val *acc) {
-  Val col;
-  table_columns(g, t, c, 1, &col);
-  Val x = addr_at(g, rows->x, col, 4 * l->xk);
-  Val w = load_n(g, c->value, 0, r);
-  for (int i = 0; i < rows->n; i++) {
-    Val s = splat_n(g, load_f32(g, x, 4 * i * l->xrow), r);
-    acc[i] = fma_(g, w, s, acc[i]);
+  Val column[CHAINS];
+  table_columns(g, t, c, n, column);
+  for (int k = 0; k < n; k++, acc += rows->n) {
+    Val x = addr_at(g, rows->x, column[k], 4 * l->xk);
+    Val w = load_n(g, c->value, 4 * k * r, r);
+    for (int i = 0; i < rows->n; i++) {
+      Val s = splat_n(g, load_f32(g, x, 4 * i * l->xrow), r);
+      acc[i] = fma_(g, w, s, acc[i]);
+    }
   }
-  table_next(g, t, c, 1, r);
+  table_next(g, t, c, n, r);
 }
 
 /* The first r lanes of a whole vector, as the epilogue takes it. */
@@ -274,17 +277,28 @@ static Val widen(Gen *g, Val v, int r) {
   return vshuffle(g, v, zero_n(g, r), lane, lanes);
 }
 
+/* Lanes [from, from + r) of v, which has `all`, as the epilogue takes them. */
+static Val piece(Gen *g, Val v, int all, int from, int r) {
+  int lane[64];
+  if (r == all) return widen(g, v, r);
+  for (int i = 0; i < r; i++) lane[i] = from + i;
+  return vshuffle(g, v, v, lane, r);
+}
+
 static void sparse_store(Gen *g, const Linear *l, const Rows *rows, Val out,
                          int r, const Val *acc) {
-  for (int i = 0; i < rows->n; i++) {
-    Val rv = NULL, y = addr(g, rows->y, out), v = widen(g, acc[i], r);
+  int part = r < g->t->lanes ? r : g->t->lanes;
+  for (int k = 0; k < rows->n * (r / part); k++) {
+    int i = k / (r / part), from = k % (r / part) * part;
+    Val rv = NULL, y = addr(g, rows->y, out);
+    Val v = piece(g, acc[i], r, from, part);
     if (rows->r) {
-      rv = load_n(g, addr(g, rows->r, out), 4 * i * l->rrow, r);
-      rv = widen(g, rv, r);
+      rv = load_n(g, addr(g, rows->r, out), 4 * (i * l->rrow + from), part);
+      rv = widen(g, rv, part);
     }
     v = epilogue(g, l->n, v, rv);
     if (r == 1) store_f32(g, v, y, 4 * i * l->yrow);
-    else store_lanes(g, v, y, 4 * i * l->yrow, r);
+    else store_lanes(g, v, y, 4 * (i * l->yrow + from), part);
   }
 }
 
@@ -295,12 +309,23 @@ typedef struct SparseCtx {
   const Rows *rows;
 } SparseCtx;
 
+/* Vectors of the target in a block of r outputs. */
+static int vectors_in(const Gen *g, int r) {
+  return (r + g->t->lanes - 1) / g->t->lanes;
+}
+
+/* Blocks side by side, whose sums hide the latency of the adds. */
+static int chains_of(const Gen *g, int rows, int r) {
+  int sums = rows * vectors_in(g, r);
+  return sums < 4 ? 4 : sums < 8 ? 2 : 1;
+}
+
 /* One block row of r outputs. */
 static void sparse_row(Gen *g, const void *ctx, int units, int r,
                        Cursor *c) {
   const SparseCtx *s = ctx;
   const Linear *l = s->l;
-  int n = s->rows->n, chains = n >= 4 ? 1 : 4;
+  int n = s->rows->n, chains = chains_of(g, n, r);
   Val row, acc[LOOP_CARRY_MAX];
   Val count = table_head(g, s->t, c, units, &row);
   Val out = mul64(g, row, 4);
@@ -319,8 +344,7 @@ static void sparse_row(Gen *g, const void *ctx, int units, int r,
     loop_carry(g, &k, &c->value);
     loop_carry(g, &k, &c->index);
     for (int i = 0; i < n * chains; i++) loop_carry(g, &k, &acc[i]);
-    for (int i = 0; i < step; i++)
-      sparse_step(g, l, s->t, r, s->rows, c, acc + i * n);
+    sparse_step(g, l, s->t, r, step, s->rows, c, acc);
     loop_end(g, &k);
   }
   for (int i = n; i < n * chains; i++)
@@ -335,6 +359,13 @@ static void sparse_rows(Gen *g, const Linear *l, const void *ctx,
   table_walk(g, s.t, &c, sparse_row, &s);
 }
 
+/* Rows of x whose sums for a block are in registers. */
+static int rows_most(const Gen *g, int r) {
+  bool many = g->t->vregs >= 32;
+  int rows = (many ? 24 : 8) / vectors_in(g, r);
+  return many && rows > 12 ? 12 : rows;
+}
+
 static void emit_sparse(Gen *g, const Node *n, int r) {
   Linear l = { 0 };
   int64_t plane;
@@ -344,8 +375,7 @@ static void emit_sparse(Gen *g, const Node *n, int r) {
     conv_emit_table(g, &cv, r);
     return;
   }
-  int rows = g->t->vregs >= 32 ? 12 : 8;
-  linear_init(n, &l, n->tile[0] > 0 ? n->tile[0] : rows);
+  linear_init(n, &l, n->tile[0] > 0 ? n->tile[0] : rows_most(g, r));
   Table t = table_pack(g, operand_values(g, l.w), 1, l.m, l.k, r, 1);
   l.by_rows = t.starts < 0 || l.rows / l.block > t.heads;
   linear_rows(g, &l, sparse_rows, &t);
@@ -354,7 +384,10 @@ static void emit_sparse(Gen *g, const Node *n, int r) {
 void emit_linear_bsr(Gen *g, const Node *n) {
   const Sparse *s = n->in[1]->type.sparse;
   ensure(s);
-  emit_sparse(g, n, sparse_height(s));
+  int64_t plane;
+  bool tokens = type_is_tokens(&n->type, &plane);
+  emit_sparse(g, n, tokens ? sparse_tile_height(s, n->tile[0])
+                           : sparse_height(s));
 }
 
 void emit_linear_csr(Gen *g, const Node *n) { emit_sparse(g, n, 1); }

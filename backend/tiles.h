@@ -24,6 +24,11 @@ void conv_init_tokens(const Gen *g, const Node *n, Conv *cv);
 /* Byte offset of tap number i (row-major over ky, kx) from tap 0. */
 int64_t conv_tap(const Conv *cv, int64_t i);
 
+/* Where the columns of the weight's matrix lie in x: a blob of u32 byte
+ * offsets, or -1 where a product gives them; that of one column. */
+int64_t conv_offsets(Gen *g, const Conv *cv);
+Val conv_offset(Gen *g, const Conv *cv, int64_t offsets, Val column);
+
 /* Equal vectors of the output plane: `count` of them with `lanes` elements
  * each.  Where they lie: vector v at v*lanes*4 bytes, or by a table. */
 typedef struct Vectors {
@@ -87,6 +92,8 @@ void conv_images(Gen *g, const Conv *cv, ImageBody *body, void *ctx);
 /* The convolution, dense; by a table of blocks of `height` rows. */
 void conv_emit_dense(Gen *g, const Conv *cv);
 void conv_emit_table(Gen *g, const Conv *cv, int height);
+/* The same where each 4 columns of a weight have n nonzeros at most. */
+void conv_emit_runs(Gen *g, const Conv *cv);
 /* The same as code for the pattern. */
 void conv_emit_code(Gen *g, const Conv *cv);
 

@@ -2,7 +2,8 @@
  *
  *   make bench/kernels
  *   bench/kernels [--cpu=C] [--net=N] [--kernel=K] [--zeros=90] [--block=4]
- *                 [--drawn=R] [--tile=RxT] [--rounds=15] [--asm=FILE] SHAPES
+ *                 [--drawn=R|N:M] [--tile=RxT] [--form=rows] [--rounds=15]
+ *                 [--asm=FILE] SHAPES
  *
  * Each layer is built by the IR's interface with the layouts that the layout
  * pass gives (planes, one pitch for x and y), compiled in process and run in
@@ -10,7 +11,9 @@
  * and what follows from the median.  The peak is what the dense kernel gets
  * from L1, measured first; sparse kernels count the products of nonzeros.
  * Zeros fall on the blocks of bsr, or with --drawn=1 on single values, which
- * are then stored in such blocks.  `dense x` is how much faster than the
+ * are then stored in such blocks, or N values of each M columns.  --form=rows leaves linear layers on rows
+ * where planes of tokens are thought to be faster, --form=tokens the other
+ * way.  `dense x` is how much faster than the
  * dense kernel of the same layer. */
 #include <math.h>
 #include <stdlib.h>
@@ -21,8 +24,8 @@
 #include "tests/run/kernel_jit.h"
 
 typedef struct Options {
-  const char *cpu, *net, *kernel, *assembly, *shapes;
-  int zeros, block, drawn, rounds, tile[2];
+  const char *cpu, *net, *kernel, *assembly, *shapes, *form;
+  int zeros, block, drawn, of, rounds, tile[2];
 } Options;
 
 typedef struct Shape {
@@ -61,8 +64,20 @@ static double draw(void) {
 
 /* ---- layers ---------------------------------------------------------- */
 
-static Node *weights(Layer *l, Type t, int zeros, int block) {
+/* Keep `n` of each `of` columns. */
+static void runs_draw(float *v, int64_t count, int n, int of) {
+  for (int64_t i = 0; i + of <= count; i += of)
+    for (int left = of; left > n; left--) {
+      int64_t k = (int64_t)(draw() * of);
+      while (v[i + k] == 0) k = (k + 1) % of;
+      v[i + k] = 0;
+    }
+}
+
+static Node *weights(Layer *l, Type t, int zeros, int block, int of) {
   int64_t n = type_elems(&t), cols = n / t.dim[0], stored = 0;
+  int few = block;
+  if (of) zeros = 0, block = 1;
   Buffer *b = buffer_new((size_t)n * 4);
   float *v = (float *)(void *)b->data;
   for (int64_t i = 0; i < t.dim[0]; i += block)
@@ -73,11 +88,13 @@ static Node *weights(Layer *l, Type t, int zeros, int block) {
         stored++;
       }
     }
+  if (of) runs_draw(v, n, few, of), stored = n * few / of;
   l->flops = 2.0 * (double)stored;
   return func_param(l->m, l->f, module_add_param(l->m, "w", t, b));
 }
 
-static void conv_build(Layer *l, const Target *t, int zeros, int block) {
+static void conv_build(Layer *l, const Target *t, int zeros, int block,
+                       int of) {
   const Shape *s = &l->s;
   int64_t p = s->k / 2, o = s->stride > 1 ? 0 : p;
   int32_t hx[4] = { (int32_t)p, (int32_t)p, (int32_t)p, (int32_t)p };
@@ -85,7 +102,7 @@ static void conv_build(Layer *l, const Target *t, int zeros, int block) {
   Node *x = func_input(l->m, l->f, "x", type_make(F32, 4, (int64_t[]){
       1, s->c, s->h, s->w }));
   Node *w = weights(l, type_make(F32, 4, (int64_t[]){
-      s->o, s->c / s->groups, s->k, s->k }), zeros, block);
+      s->o, s->c / s->groups, s->k, s->k }), zeros, block, of);
   Type bt = type_make(F32, 1, &s->o);
   Node *b = func_param(l->m, l->f,
                        module_add_param(l->m, "b", bt,
@@ -103,12 +120,12 @@ static void conv_build(Layer *l, const Target *t, int zeros, int block) {
   l->flops *= (double)(l->y->type.dim[2] * l->y->type.dim[3]);
 }
 
-static void linear_build(Layer *l, int zeros, int block) {
+static void linear_build(Layer *l, int zeros, int block, int of) {
   const Shape *s = &l->s;
   Node *x = func_input(l->m, l->f, "x",
                        type_make(F32, 2, (int64_t[]){ s->h, s->c }));
   Node *w = weights(l, type_make(F32, 2, (int64_t[]){ s->o, s->c }), zeros,
-                    block);
+                    block, of);
   l->y = func_add(l->m, l->f, OP_LINEAR, (Node *[]){ x, w, NULL, NULL }, 4);
   Diags *d = diags_new();
   ensure(node_infer(l->m, l->y, d));
@@ -119,24 +136,30 @@ static void linear_build(Layer *l, int zeros, int block) {
 static void layer_build(Layer *l, const Target *t, const Options *o) {
   bool code = strstr(l->kernel, "code") != NULL;
   bool perm = strstr(l->kernel, "perm") != NULL;
-  bool sparse = strstr(l->kernel, "sr") || code || perm;
+  bool runs = strstr(l->kernel, "nm") != NULL;
+  bool sparse = strstr(l->kernel, "sr") || code || perm || runs;
   int block = strstr(l->kernel, "bsr") ? o->block : 1;
-  int drawn = o->drawn ? o->drawn : block;
+  int drawn = o->drawn && sparse ? o->drawn : block;
+  int of = sparse ? o->of : 0;
   l->m = module_new("bench");
   l->f = func_new(l->m, "main");
   if (strcmp(l->s.op, "conv") == 0)
-    conv_build(l, t, sparse ? o->zeros : 0, drawn);
+    conv_build(l, t, sparse ? o->zeros : 0, drawn, of);
   else
-    linear_build(l, sparse ? o->zeros : 0, drawn);
+    linear_build(l, sparse ? o->zeros : 0, drawn, of);
   func_output(l->m, l->f, "y", l->y);
-  if (sparse) sparse_pack(l->m, l->y->in[1]->param, block, 1);
-  if (l->y->op == OP_LINEAR && (code || (!perm && linear_takes_tokens(l->y, t->lanes))))
+  if (runs) runs_pack(l->m, l->y->in[1]->param, o->drawn);
+  else if (sparse) sparse_pack(l->m, l->y->in[1]->param, block, 1);
+  bool tokens = o->form ? strcmp(o->form, "tokens") == 0
+                        : linear_takes_tokens(l->y, t->lanes);
+  if (l->y->op == OP_LINEAR && sparse && (code || (!perm && tokens)))
     for (int i = 0; i < 2; i++) {
       Node *n = i ? l->y : l->y->in[0];
       n->type.layout = layout_tokens(l->m->arena, &n->type, t->lanes);
     }
   node_select(l->m->arena, t, l->y);
   l->y->kernel = l->kernel;
+  if (runs) l->y->tile[0] = l->y->tile[1] = 0;
   if (o->tile[1]) l->y->tile[0] = o->tile[0], l->y->tile[1] = o->tile[1];
   Node *x = l->y->in[0];
   size_t xb = (size_t)type_bytes(&x->type) + 256;
@@ -155,12 +178,14 @@ static void layer_build(Layer *l, const Target *t, const Options *o) {
 /* Two tables of kernels: what a layer can take. */
 static int kernels_of(const Shape *s, const char *const **out) {
   static const char *const conv[] = { "conv2d_dense", "conv2d_bsr",
-                                      "conv2d_csr", "conv2d_code" };
+                                      "conv2d_csr", "conv2d_code",
+                                      "conv2d_nm" };
   static const char *const depth[] = { "conv2d_depthwise" };
   static const char *const lin[] = { "linear_dense", "linear_bsr",
-                                     "linear_csr", "linear_code", "linear_perm" };
+                                     "linear_csr", "linear_code", "linear_perm",
+                                     "linear_nm" };
   *out = strcmp(s->op, "linear") == 0 ? lin : s->groups > 1 ? depth : conv;
-  return *out == depth ? 1 : *out == lin ? 5 : 4;
+  return *out == depth ? 1 : *out == lin ? 6 : 5;
 }
 
 /* ---- timing ---------------------------------------------------------- */
@@ -251,7 +276,9 @@ static bool options_read(Options *o, int argc, char **argv) {
     else if ((v = option(argv[i], "--kernel="))) o->kernel = v;
     else if ((v = option(argv[i], "--zeros="))) o->zeros = atoi(v);
     else if ((v = option(argv[i], "--block="))) o->block = atoi(v);
-    else if ((v = option(argv[i], "--drawn="))) o->drawn = atoi(v);
+    else if ((v = option(argv[i], "--drawn="))) 
+      sscanf(v, "%d:%d", &o->drawn, &o->of);
+    else if ((v = option(argv[i], "--form="))) o->form = v;
     else if ((v = option(argv[i], "--rounds="))) o->rounds = atoi(v);
     else if ((v = option(argv[i], "--asm="))) o->assembly = v;
     else if ((v = option(argv[i], "--tile=")))
@@ -293,6 +320,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < count && n < LAYERS_MAX; i++) {
       if (o.kernel && !strstr(kernel[i], o.kernel)) continue;
       if (strstr(kernel[i], "bsr") && s.o % o.block) continue;
+      if (strstr(kernel[i], "nm") && o.of != RUN_COLUMNS) continue;
       layers[n] = (Layer){ .s = s, .kernel = kernel[i] };
       layer_build(&layers[n++], &t, &o);
     }

@@ -46,6 +46,8 @@ static Row row_of(Session *s, const Node *n) {
   const Sparse *sp = w->type.sparse;
   if (!sp)
     snprintf(r.pattern, sizeof r.pattern, "dense");
+  else if (sp->n)
+    snprintf(r.pattern, sizeof r.pattern, "%d:%d", sp->n, RUN_COLUMNS);
   else if (sp->br * sp->bc == 1)
     snprintf(r.pattern, sizeof r.pattern, "unstructured");
   else

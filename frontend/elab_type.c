@@ -75,7 +75,14 @@ static bool enc_sparse(Elab *e, const Enc *c, Encs *out) {
     out->s.bc = (int)c->value->j;
     return true;
   }
-  elab_error(e, c->name.span, "expected 'csr' or 'bsr RxC'");
+  if (!strcmp(c->name.s, "nm") && c->value &&
+      c->value->kind == EXPR_RATIO && c->value->i >= 1 &&
+      c->value->i < RUN_COLUMNS && c->value->j == RUN_COLUMNS) {
+    out->s.n = (int)c->value->i;
+    return true;
+  }
+  elab_error(e, c->name.span, "expected 'csr', 'bsr RxC' or 'nm N:%d', N "
+             "from 1 to %d", RUN_COLUMNS, RUN_COLUMNS - 1);
   return false;
 }
 
@@ -123,17 +130,17 @@ static bool enc_layout(Elab *e, const Enc *c, Encs *out) {
 
 static bool enc_read(Elab *e, const Enc *c, Encs *out, Type *t) {
   static const char *const names[] = {
-    "csr", "bsr", "nnz", "index", "scale", "zero", "axis", "layout",
+    "csr", "bsr", "nm", "nnz", "index", "scale", "zero", "axis", "layout",
     "origin", "size", "halo", "at"
   };
-  enum { CSR, BSR, NNZ, INDEX, SCALE, ZERO, AXIS, LAYOUT, ORIGIN, SIZE,
+  enum { CSR, BSR, NM, NNZ, INDEX, SCALE, ZERO, AXIS, LAYOUT, ORIGIN, SIZE,
          HALO, AT, COUNT };
   int64_t v;
   int k = 0;
   while (k < COUNT && strcmp(c->name.s, names[k]))
     k++;
   switch (k) {
-  case CSR: case BSR: return enc_sparse(e, c, out);
+  case CSR: case BSR: case NM: return enc_sparse(e, c, out);
   case NNZ: return enc_int(e, c, 0, INT64_MAX, &out->s.nnz);
   case INDEX: return enc_index(e, c, &out->s.index);
   case SCALE: out->quant = true; return enc_scale(e, c, &out->q.scale);
@@ -162,6 +169,15 @@ static bool sparse_divides(Elab *e, const TypeExpr *t, const Type *type,
                            const Sparse *s) {
   int64_t rows = type->rank ? type->dim[0] : 1;
   int64_t cols = rows ? type_elems(type) / rows : 0, block;
+  if (s->n) {
+    if (runs_fit(type, s->n) &&
+        s->nnz == type_elems(type) / RUN_COLUMNS * s->n)
+      return true;
+    elab_error(e, t->span, "nm %d:%d with nnz=%lld does not fit a matrix of "
+               "%lld x %lld", s->n, RUN_COLUMNS, (long long)s->nnz,
+               (long long)rows, (long long)cols);
+    return false;
+  }
   bool ok = type->rank >= 2 && rows % s->br == 0 && cols % s->bc == 0 &&
             !__builtin_mul_overflow((int64_t)s->br, s->bc, &block) &&
             s->nnz % block == 0 && s->nnz <= type_elems(type);

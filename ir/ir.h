@@ -64,12 +64,17 @@ typedef struct Layout {
  * (nblocks * br * bc elements, block by block, column-major in the block),
  * and index: per block row a count (u32 little endian, rows/br of them),
  * then the block columns of each block row ascending, as `index` elements
- * (u8 U8, u16 I16, u32 I32: stored unsigned).  nnz counts stored values. */
+ * (u8 U8, u16 I16, u32 I32: stored unsigned).  nnz counts stored values.
+ * With n > 0 instead `n` values of each run of 4 columns (br, bc are 1),
+ * run by run, zeros among them where a run has fewer; index then has the
+ * columns within their runs, ascending, 2 bits each, the lowest first. */
 typedef struct Sparse {
   int br, bc;
   int64_t nnz;
   Elem index;
+  int n;
 } Sparse;
+enum { RUN_COLUMNS = 4 };
 
 /* scale*(q-zero); per channel along axis when axis >= 0. */
 typedef struct Quant { double scale; int64_t zero; int axis; } Quant;
@@ -323,12 +328,25 @@ int64_t param_bytes(const Param *p);
 bool sparse_fits(const Type *t, int br, int bc);
 void sparse_pack(Module *m, Param *p, int br, int bc);
 void sparse_unpack(Module *m, Param *p);
+/* runs.c: the same for n values of each 4 columns.  The most nonzeros that a
+ * run of w [all / 4][4] has. */
+bool runs_fit(const Type *t, int n);
+int runs_most(const float *w, int64_t all);
+void runs_pack(Module *m, Param *p, int n);
+/* Column, in its run, of stored value number i. */
+int runs_column(const Param *p, int64_t i);
+bool runs_check(const Param *p, Text *why);
+void runs_expand(const Param *p, float *w);
+/* PARAM nodes carry their param's type. */
+void param_retype(Module *m, const Param *p);
 /* A fresh row-major buffer of the values of a packed param. */
 Buffer *sparse_expand(const Param *p);
 int64_t sparse_blocks(const Param *p);
-/* Rows that kernels take as one block: the most, up to 4, that divide the
- * rows of a stored block.  1 where a stored block is a single row. */
+/* Rows that kernels can take as one block: 16, 8, 4, 3 or 2, the most that
+ * divide the rows of a stored block; else 1.  In tiles of so many rows the
+ * most that divide these as well; 0: the kernel has no tile. */
 int sparse_height(const Sparse *s);
+int sparse_tile_height(const Sparse *s, int rows);
 /* Blocks in a block row; block column (absolute) of block number `block`. */
 uint32_t sparse_row_count(const Param *p, int64_t block_row);
 uint32_t sparse_col(const Param *p, int64_t block);

@@ -66,8 +66,7 @@ static uint32_t row_pack(const float *w, Matrix m, int64_t row,
   return count;
 }
 
-/* PARAM nodes carry their param's type. */
-static void nodes_retype(Module *m, const Param *p) {
+void param_retype(Module *m, const Param *p) {
   for (size_t i = 0; i < m->funcs.n; i++) {
     Node *n = func_param_node(m->funcs.at[i], p);
     if (n) n->type = p->type;
@@ -87,7 +86,7 @@ void sparse_pack(Module *m, Param *p, int br, int bc) {
   ensure(w);
   Matrix mat = matrix_of(&p->type);
   Sparse *s = arena_new_of(m->arena, Sparse);
-  *s = (Sparse){br, bc, 0, index_elem(mat.cols / bc)};
+  *s = (Sparse){br, bc, 0, index_elem(mat.cols / bc), 0};
   int64_t n = blocks_count(w, mat, br, bc), b = 0;
   s->nnz = n * br * bc;
   size_t heads = (size_t)(mat.rows / br) * 4;
@@ -104,7 +103,7 @@ void sparse_pack(Module *m, Param *p, int br, int bc) {
   p->values = values;
   p->index = index;
   p->type.sparse = s;
-  nodes_retype(m, p);
+  param_retype(m, p);
 }
 
 int64_t sparse_blocks(const Param *p) {
@@ -112,13 +111,22 @@ int64_t sparse_blocks(const Param *p) {
   return s->nnz / ((int64_t)s->br * s->bc);
 }
 
+int sparse_tile_height(const Sparse *s, int rows) {
+  static const int heights[] = {16, 8, 4, 3, 2, 1};
+  const int *h = heights;
+  /* Without a tile none of more than 4 rows, which few registers hold. */
+  if (!rows) rows = 12;
+  while (s->br % *h || rows % *h) h++;
+  return *h;
+}
+
 int sparse_height(const Sparse *s) {
-  int h = 4;
-  while (s->br % h) h--;
-  return h;
+  return sparse_tile_height(s, 48);
 }
 
 uint32_t sparse_row_count(const Param *p, int64_t block_row) {
+  const Sparse *s = p->type.sparse;
+  if (s->n) return (uint32_t)(s->nnz / p->type.dim[0]);
   return index_get(p->index->data, I32, block_row);
 }
 
@@ -131,6 +139,7 @@ uint32_t sparse_col(const Param *p, int64_t block) {
 
 bool sparse_check(const Param *p, Text *why) {
   const Sparse *s = p->type.sparse;
+  if (s->n) return runs_check(p, why);
   if (!sparse_fits(&p->type, s->br, s->bc) ||
       (s->index != U8 && s->index != I16 && s->index != I32)) {
     text_puts(why, "sparse format does not fit the type");
@@ -171,6 +180,10 @@ Buffer *sparse_expand(const Param *p) {
   Matrix m = matrix_of(&p->type);
   Buffer *out = buffer_new((size_t)(m.rows * m.cols) * sizeof(float));
   float *w = (float *)(void *)out->data;
+  if (s->n) {
+    runs_expand(p, w);
+    return out;
+  }
   const float *v = (const float *)(const void *)p->values->data;
   int64_t b = 0;
   for (int64_t i = 0; i < m.rows; i += s->br) {
@@ -191,5 +204,5 @@ void sparse_unpack(Module *m, Param *p) {
   param_set_data(p, NULL);
   p->type.sparse = NULL;
   p->data = data;
-  nodes_retype(m, p);
+  param_retype(m, p);
 }

@@ -50,7 +50,7 @@ bool type_same_shape(const Type *a, const Type *b) {
 static bool sparse_equal(const Sparse *a, const Sparse *b) {
   if (!a || !b) return a == b;
   return a->br == b->br && a->bc == b->bc && a->nnz == b->nnz &&
-         a->index == b->index;
+         a->index == b->index && a->n == b->n;
 }
 
 static bool quant_equal(const Quant *a, const Quant *b) {
@@ -102,6 +102,11 @@ static void shape_print(Text *out, const Type *t) {
 }
 
 static void sparse_print(Text *out, const Sparse *s) {
+  if (s->n) {
+    text_printf(out, "nm %d:%d, nnz=%lld", s->n, RUN_COLUMNS,
+                (long long)s->nnz);
+    return;
+  }
   if (s->br == 1 && s->bc == 1)
     text_puts(out, "csr");
   else

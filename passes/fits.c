@@ -67,6 +67,25 @@ static bool tile_fits(const Node *n, int height, Text *why) {
   return false;
 }
 
+/* A panel of many rows, whose sums are in memory. */
+static bool nm_fits(const Node *n, Text *why) {
+  int rows = n->tile[0], vectors = n->tile[1];
+  if (rows == 0 && vectors == 0) return true;
+  if (rows > 0 && rows <= 256 && vectors > 0 && vectors <= 4) return true;
+  text_printf(why, "expected tile=[rows,vectors] of up to 256 rows and 4 "
+              "vectors, found [%d,%d]", rows, vectors);
+  return false;
+}
+
+/* Rows that a tile of a table of blocks goes up in: those of whole blocks or
+ * of a part of each.  A tile of rows of x goes up by one. */
+static int block_step(const Node *n) {
+  const Sparse *s = n->in[1]->type.sparse;
+  if (n->op == OP_LINEAR && !linear_on_tokens(n)) return 1;
+  int h = sparse_tile_height(s, n->tile[0]), most = sparse_height(s);
+  return h > 1 ? h : most % 4 == 0 ? 4 : most;
+}
+
 /* The weight of a convolution or linear: _bsr wants blocks of some height,
  * what packs nothing wants it plain. */
 static bool weight_fits(const Node *n, Text *why) {
@@ -75,8 +94,13 @@ static bool weight_fits(const Node *n, Text *why) {
   const char *suffix = strchr(n->kernel, '_') + 1;
   if (strcmp(suffix, "bsr") == 0) {
     if (!s || sparse_height(s) == 1)
-      return misfit(why, "expected a weight in blocks of 2 to 4 rows");
-    return tile_fits(n, sparse_height(s), why);
+      return misfit(why, "expected a weight in blocks of 2 to 16 rows");
+    return tile_fits(n, block_step(n), why);
+  }
+  if (strcmp(suffix, "nm") == 0) {
+    if (!s || !s->n)
+      return misfit(why, "expected a weight of N values in each 4 columns");
+    return nm_fits(n, why);
   }
   bool code = strcmp(suffix, "code") == 0;
   if ((code || strcmp(suffix, "csr") == 0) && w->op != OP_PARAM)

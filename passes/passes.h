@@ -181,16 +181,16 @@ bool node_per_axis(Module *m, const Node *n, const Type *t, int axis,
 /* ---- choose.c: the format of a weight ------------------------------- */
 
 /* Rows of the blocks that are tried; 1: single values. */
-enum { BLOCK_HEIGHTS = 3 };
+enum { BLOCK_HEIGHTS = 5 };
 extern const int block_heights[BLOCK_HEIGHTS];
 /* A weight as the choice sees it: its op, taps a channel (kh*kw), rows of a
  * linear's x, lanes of the target; `all` values, `stored` in blocks of each
  * height that are not empty (-1: such blocks do not fit). */
 typedef struct Weight {
   Op op;
-  int64_t taps, rows;
+  int64_t taps, rows, outputs;
   int lanes;
-  bool code;     /* the target takes code for patterns */
+  bool code;     /* the target takes code for its pattern */
   int64_t all, stored[BLOCK_HEIGHTS];
 } Weight;
 /* Rows of a block of the fastest format, 0: dense. */
@@ -254,8 +254,8 @@ void patterns_select(PassCtx *c);
 /* The code for a weight w on what the table would sum. */
 CodeWork pattern_work(const Target *t, const Node *n, const float *w,
                       const TableWork *table);
-/* Does the target take such code, and is there a budget? */
-bool patterns_taken(const PassCtx *c);
+/* Most bytes of such code; 0 where the target takes none. */
+int64_t patterns_budget(const PassCtx *c);
 
 /* ---- weigh.c: for reports -------------------------------------------- */
 

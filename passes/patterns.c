@@ -82,14 +82,10 @@ static int by_gain(const void *pa, const void *pb) {
   return a->order < b->order ? -1 : a->order > b->order;
 }
 
-static int64_t budget_of(const PassCtx *c) {
+int64_t patterns_budget(const PassCtx *c) {
   int64_t own = c->code_budget, most = family_of(c->target)->code_budget;
   if (!most || c->opt == 0 || c->opt == 4) return 0;
   return own > 0 ? own : own < 0 ? 0 : most;
-}
-
-bool patterns_taken(const PassCtx *c) {
-  return budget_of(c) > 0;
 }
 
 /* How many nodes use a weight. */
@@ -122,7 +118,7 @@ static void pattern_take(PassCtx *c, const Candidate *x, int64_t *left) {
 
 void patterns_select(PassCtx *c) {
   Vec(Candidate) all = {0};
-  int64_t left = budget_of(c);
+  int64_t left = patterns_budget(c);
   for (size_t i = 0; left && i < c->m->funcs.n; i++)
     for (size_t k = 0; k < c->m->funcs.at[i]->nodes.n; k++) {
       Candidate x;

@@ -57,9 +57,9 @@ static int64_t *unit_blocks(Arena *a, const Param *p, int64_t units,
 
 /* All of it but what depends on the weight's zeros. */
 static TableWork shape_work(const Target *t, const Node *n,
-                            const Cover *cover) {
+                            const Cover *cover, int height) {
   const Type *w = &n->in[1]->type;
-  TableWork work = {.height = w->sparse ? sparse_height(w->sparse) : 1};
+  TableWork work = {.height = height};
   work.lanes = t->lanes;
   work.xloads = cover->xloads;
   /* Vectors that lie apart take an address each. */
@@ -77,8 +77,8 @@ static TableWork shape_work(const Target *t, const Node *n,
 }
 
 static TableWork table_work(Arena *a, const Target *t, const Node *n,
-                            const Cover *cover) {
-  TableWork work = shape_work(t, n, cover);
+                            const Cover *cover, int height) {
+  TableWork work = shape_work(t, n, cover, height);
   work.blocks = unit_blocks(a, n->in[1]->param, work.units, work.height);
   return work;
 }
@@ -96,7 +96,9 @@ bool node_shape_work(const Target *t, const Node *n, TableWork *work,
       !(linear ? linear_on_tokens(n) : conv_on_planes(n)))
     return false;
   Cover cover = linear ? token_cover(t, n) : plane_cover(t, n);
-  *work = shape_work(t, n, &cover);
+  *work = shape_work(t, n, &cover, n->in[1]->type.sparse
+                                      ? sparse_height(n->in[1]->type.sparse)
+                                      : 1);
   *flat = cover.flat;
   return true;
 }
@@ -111,14 +113,21 @@ bool node_table(Arena *scratch, const Target *t, const Node *n,
   return true;
 }
 
-/* The kernel and tile of a sparse weight. */
+/* The kernel and tile of a sparse weight.  High blocks may be summed by 8 or
+ * 4 of their rows, with more vectors to a tile. */
 static void table_select(Arena *a, const Target *t, Node *n,
                          const Cover *cover) {
-  bool blocks = sparse_height(n->in[1]->type.sparse) > 1;
-  TableWork work = table_work(a, t, n, cover);
-  n->kernel = n->op == OP_LINEAR ? blocks ? "linear_bsr" : "linear_csr"
-                                 : blocks ? "conv2d_bsr" : "conv2d_csr";
-  table_tile(&work, t->vregs, n->tile);
+  int height = sparse_height(n->in[1]->type.sparse), tile[2];
+  double best = -1;
+  n->kernel = n->op == OP_LINEAR ? height > 1 ? "linear_bsr" : "linear_csr"
+                                 : height > 1 ? "conv2d_bsr" : "conv2d_csr";
+  for (int h = height; h == height || h >= 4; h /= 2) {
+    TableWork work = table_work(a, t, n, cover, h);
+    double time = table_tile(&work, t->vregs, tile);
+    if (time < 0 || (best >= 0 && time >= best)) continue;
+    best = time;
+    memcpy(n->tile, tile, sizeof tile);
+  }
 }
 
 static void select_conv(Arena *a, const Target *t, Node *n) {
@@ -295,6 +304,10 @@ static const char *density_text(Module *m, const Node *n) {
   if (!s)
     return arena_printf(m->arena, "density %.1f %%: dense is faster", part);
   double kept = all ? 100.0 * (double)s->nnz / (double)all : 0;
+  if (s->n)
+    return arena_printf(m->arena, "%d:%d: %s", s->n, RUN_COLUMNS,
+                        strstr(n->kernel, "_nm") ? "a few of each run"
+                                                 : "table of single values");
   if (s->br == 1 && s->bc == 1)
     return arena_printf(m->arena, "density %.1f %%: %s", kept,
                         strstr(n->kernel, "_code") ? "code for its pattern"

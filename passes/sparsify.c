@@ -87,13 +87,15 @@ int weight_height(PassCtx *c, const Node *n, int64_t rows, Param *p) {
     return 0;
   Weight w = {.op = n->op, .taps = 1, .rows = rows};
   w.lanes = c->target->lanes;
-  w.code = patterns_taken(c);
   w.all = type_elems(t);
   for (int i = 2; i < t->rank; i++) w.taps *= t->dim[i];
   for (int i = 0; i < BLOCK_HEIGHTS; i++) {
     int h = block_heights[i];
     w.stored[i] = sparse_fits(t, h, 1) ? stored_values(t, v, h) : -1;
   }
+  w.outputs = t->dim[0];
+  int64_t code = code_size(&(CodeWork){.products = w.stored[0]});
+  w.code = code < patterns_budget(c);
   int told = height_told(c, n, &w);
   return told >= 0 ? told : format_choose(&w);
 }

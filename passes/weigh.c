@@ -78,7 +78,7 @@ static int over_planes(const Layer *l, const TableWork *work, bool flat,
   for (int i = 1; i < BLOCK_HEIGHTS; i++) {
     if (l->rows % block_heights[i]) continue;
     double us = table_us(l, *work, block_heights[i]);
-    if (best.us < 0 || us < best.us) best.us = us;
+    if (us >= 0 && (best.us < 0 || us < best.us)) best.us = us;
   }
   if (best.us >= 0) out[n++] = best;
   out[n++] = make(linear ? "linear_csr" : "conv2d_csr",

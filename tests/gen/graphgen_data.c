@@ -4,7 +4,7 @@
 
 #include "tests/gen/graphgen.h"
 
-typedef enum { SCATTERED, BLOCKS, ROWS, PATTERNS } Pattern;
+typedef enum { SCATTERED, BLOCKS, RUNS, ROWS, PATTERNS } Pattern;
 
 /* Draws in [0,1) from a stream of the seed and a name. */
 typedef struct Stream {
@@ -26,11 +26,25 @@ static double value_of(Stream *s, bool ints, char role, double reach) {
   return u * reach;
 }
 
-/* Which elements of a [rows, cols] matrix stay. */
+/* One or two of each four columns, or fewer. */
+static bool run_kept(const char *name, uint64_t seed, int64_t row,
+                     int64_t col, int64_t cols) {
+  int n = 1 + (random_unit(name, ~seed, 2) < 0.5), before = 0;
+  uint64_t first = (uint64_t)(row * cols + col / 4 * 4) + 100;
+  double own = random_unit(name, ~seed, first + (uint64_t)(col % 4));
+  for (uint64_t i = 0; i < 4; i++)
+    before += random_unit(name, ~seed, first + i) < own;
+  return before < n && own < 0.9;
+}
+
+/* Which elements of a [rows, cols] matrix stay; blocks are of 4, 8 or 16
+ * rows. */
 static bool kept(const char *name, uint64_t seed, Pattern p, double density,
                  int64_t row, int64_t col, int64_t cols) {
   if (density >= 1) return true;
-  int64_t unit = p == ROWS ? row : p == BLOCKS ? row / 4 * cols + col
+  int64_t height = 4 << (int)(3 * random_unit(name, ~seed, 2));
+  if (p == RUNS) return run_kept(name, seed, row, col, cols);
+  int64_t unit = p == ROWS ? row : p == BLOCKS ? row / height * cols + col
                                                : row * cols + col;
   return random_unit(name, ~seed, (uint64_t)unit + 100) < density;
 }

@@ -333,7 +333,14 @@ static int density_pick(void) {
 static void tile_pick(Node *n, const char *kernel, const Target *t) {
   int most = t->vregs >= 32 ? 28 : 12;
   const Sparse *s = n->in[1]->type.sparse;
-  int h = s ? sparse_height(s) : 1, widest = s ? most / h : 4;
+  int h = s ? sparse_height(s) : 1;
+  if (s && s->n) {
+    n->tile[0] = (int)pick(0, 40), n->tile[1] = n->tile[0] ? (int)pick(1, 4) : 0;
+    return;
+  }
+  while (h > 4 && chance(50)) h /= 2;
+  while (h > most) h /= 2;
+  int widest = s ? most / h : 4;
   n->tile[1] = (int)pick(1, widest > 16 ? 16 : widest);
   n->tile[0] = h * (int)pick(1, most / (h * n->tile[1]));
   if (strstr(kernel, "linear") && s && !n->type.layout)
@@ -343,8 +350,23 @@ static void tile_pick(Node *n, const char *kernel, const Target *t) {
 
 /* Rows of a block of this kernel's weights. */
 static int block_pick(const char *kernel) {
-  static const int rows[] = { 2, 2, 4, 4, 3, 8 };
-  return strstr(kernel, "bsr") ? rows[pick(0, 5)] : 1;
+  static const int rows[] = { 2, 2, 4, 4, 3, 8, 8, 16, 16, 24 };
+  return strstr(kernel, "bsr") ? rows[pick(0, 9)] : 1;
+}
+
+/* Pack 1 to 3 values of each run of 4, of those that are there. */
+static void runs_keep(Case *c, Param *p) {
+  int n = (int)pick(1, 3);
+  float *v = (float *)(void *)p->data->data;
+  for (int64_t i = 0; i < type_elems(&p->type); i += RUN_COLUMNS)
+    for (int left = RUN_COLUMNS; left > n; left--) {
+      int64_t k = pick(0, RUN_COLUMNS - 1);
+      while (isnan(v[i + k])) k = (k + 1) % RUN_COLUMNS;
+      v[i + k] = NAN;
+    }
+  for (int64_t i = 0; i < type_elems(&p->type); i++)
+    if (isnan(v[i])) v[i] = 0;
+  runs_pack(c->m, p, n);
 }
 
 /* The weight of a sparse kernel, with zeros in blocks or without order. */
@@ -352,7 +374,8 @@ static Node *weight_node(Case *c, Type t, int block) {
   bool sparse = strstr(c->kernel, "sr") || strstr(c->kernel, "code") ||
                 strstr(c->kernel, "perm");
   Node *w = param_node(c, "w", t, density_pick(), chance(70) ? block : 1);
-  if (sparse) sparse_pack(c->m, w->param, block, 1);
+  if (strstr(c->kernel, "nm")) runs_keep(c, w->param);
+  else if (sparse) sparse_pack(c->m, w->param, block, 1);
   return w;
 }
 
@@ -363,6 +386,7 @@ static void conv_case(const char *kernel, const Target *t) {
   shape_pick(&s, kernel);
   int block = block_pick(kernel);
   while (s.o % block) s.o += s.groups;
+  if (strstr(kernel, "nm")) s.groups = 1, s.c = (s.c + 3) / 4 * 4;
   c.whole = chance(40);
   c.f = func_new(c.m, "main");
   c.x = func_input(c.m, c.f, "x", type_make(F32, 4, (int64_t[]){
@@ -457,6 +481,7 @@ static void linear_case(const char *kernel, const Target *t) {
   int block = block_pick(kernel);
   m += (block - m % block) % block;
   c.k = chance(50) ? pick(1, 20) : pick(1, 200);
+  if (strstr(kernel, "nm")) c.k = (c.k + 3) / 4 * 4;
   if (rank == 2) dim[0] = dim[1];
   dim[rank - 1] = c.k;
   c.x = func_input(c.m, c.f, "x", type_make(F32, rank, dim));
@@ -551,6 +576,12 @@ static void test_code(void **state) {
   run_cases(linear_case, "linear_code", 40);
 }
 
+static void test_nm(void **state) {
+  (void)state;
+  run_cases(conv_case, "conv2d_nm", 60);
+  run_cases(linear_case, "linear_nm", 60);
+}
+
 static void test_csr(void **state) {
   (void)state;
   run_cases(conv_case, "conv2d_csr", 60);
@@ -604,7 +635,7 @@ int main(void) {
     cmocka_unit_test(test_dense), cmocka_unit_test(test_depthwise),
     cmocka_unit_test(test_bsr), cmocka_unit_test(test_csr),
     cmocka_unit_test(test_code), cmocka_unit_test(test_perm),
-    cmocka_unit_test(test_infinity), cmocka_unit_test(test_linear),
+    cmocka_unit_test(test_nm), cmocka_unit_test(test_infinity), cmocka_unit_test(test_linear),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

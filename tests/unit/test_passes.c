@@ -309,7 +309,8 @@ static void table_tiles_fit(void **state) {
   (void)state;
   int64_t blocks[32];
   for (int i = 0; i < 4000; i++) {
-    int height = 1 << i % 3, regs = i % 2 ? 32 : 16, t[2] = {0, 0};
+    int height = 1 << i % 5, regs = i % 2 ? 32 : 16, t[2] = {0, 0};
+    if (height == 16 && regs == 16) height = 8;
     TableWork w = {height, 8, 1 + 2 * (i % 7 == 0), 16, i % 4, 1 + i % 31,
                    1 + i % 1000, 1 + i % 5 * 4, 1 + i % 61, i % 9, blocks};
     for (int k = 0; k < 32; k++)
@@ -345,12 +346,20 @@ static void table_tiles_near(void **state) {
 
 /* A weight of 1000 values, so many of them in blocks of 1, 2 and 4 rows. */
 static int format_of(Op op, int64_t one, int64_t two, int64_t four) {
-  Weight w = {op, 1, 1, 8, false, 1000, {one, two, four}};
+  Weight w = {op, 1, 1, 8, false, 1000, {one, two, four, -1, -1}};
   return format_choose(&w);
 }
 
 static int format_of_rows(int64_t rows, int64_t stored) {
-  Weight w = {OP_LINEAR, 1, rows, 8, false, 1000, {stored, stored, stored}};
+  Weight w = {OP_LINEAR, 1, rows, 8, false, 1000,
+              {stored, stored, stored, -1, -1}};
+  return format_choose(&w);
+}
+
+/* So many values in blocks of 4, 8 and 16 rows. */
+static int format_of_high(Op op, int64_t four, int64_t eight,
+                          int64_t sixteen) {
+  Weight w = {op, 1, 1, 16, false, 1000, {-1, -1, four, eight, sixteen}};
   return format_choose(&w);
 }
 
@@ -369,8 +378,15 @@ static void formats_by_density(void **state) {
   assert_int_equal(format_of_rows(1, 250), 4);
   assert_int_equal(format_of_rows(128, 250), 4);
   assert_int_equal(format_of_rows(128, 800), 0);
+  /* Of equal ones the highest; on one row of x those that pad a little. */
+  assert_int_equal(format_of_high(OP_CONV2D, 100, 100, 100), 16);
+  assert_int_equal(format_of_high(OP_CONV2D, 100, 100, 101), 8);
+  assert_int_equal(format_of_high(OP_CONV2D, 100, 120, 200), 4);
+  assert_int_equal(format_of_high(OP_LINEAR, 100, 150, 200), 16);
+  assert_int_equal(format_of_high(OP_LINEAR, 100, 180, 400), 8);
+  assert_int_equal(format_of_high(OP_LINEAR, 100, 300, 600), 4);
   /* Single values pay sooner where they may become code. */
-  Weight w = {OP_CONV2D, 1, 0, 16, false, 1000, {600, -1, -1}};
+  Weight w = {OP_CONV2D, 1, 0, 16, false, 1000, {600, -1, -1, -1, -1}};
   assert_int_equal(format_choose(&w), 0);
   w.code = true;
   assert_int_equal(format_choose(&w), 1);
