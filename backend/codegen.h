@@ -11,7 +11,7 @@ typedef LLVMValueRef Val;
 
 /* Packed weights and tables of the whole artifact, in one read-only
  * section; kernels append and get the offset. */
-enum { BLOB_KNOWN = 1024 };
+enum { BLOB_KNOWN = 8192 };
 typedef struct Piece { size_t offset, size; } Piece;
 typedef struct Blob {
   uint8_t *at;
@@ -178,6 +178,19 @@ int parts_level(const Gen *g, const int64_t *count, int n);
  * the last: those of part p are [bound[p], bound[p + 1]). */
 void parts_cut(const Gen *g, const int64_t *cost, int64_t n, int64_t rest,
                int64_t *bound);
+
+/* ---- weight.c: weights of any type they are stored as ------------------ */
+
+/* Values of a constant operand, row-major. */
+const float *operand_values(Gen *g, const Node *param);
+/* Put n of them into the blob as elements of e; their offset. */
+int64_t blob_weights(Gen *g, Elem e, const float *v, size_t n, int align);
+/* A weight stored as e, as f32; n of them, as a vector (1: a scalar). */
+Val load_weight(Gen *g, Elem e, Val p, int64_t off);
+Val load_weights(Gen *g, Elem e, Val p, int64_t off, int n);
+/* n of them to a slot on the stack, from where a load spreads each of them
+ * over a vector, which is cheaper than from a lane. */
+void store_weights(Gen *g, Elem e, Val p, int n, Val slot);
 
 /* ---- operand.c: where values lie ------------------------------------ */
 

@@ -4,12 +4,16 @@
  * A register tile of R output channels x T vectors of pixels; weights are
  * packed per panel of R rows as [tap][channel][R], so that the inner loop
  * over channels reads R broadcast weights and T vectors of x for R*T
- * multiply-adds.  Strided convolutions read x by shuffles. */
+ * multiply-adds.  Strided convolutions read x by shuffles.
+ *
+ * Weights stored in 16 bits become f32 on the stack, for some channels at a
+ * time, so that the inner loop stays what it is. */
 #include "backend/tiles.h"
 
 /* From so many planes of y on, writing a little of each in turn costs more
  * than reading x again from a cache of so many bytes.  A tile of an x near
  * the size of L1 stays there while the weights go by. */
+enum { CHUNK = 32 };   /* channels whose weights become f32 at once */
 enum { MANY_PLANES = 32, CACHE_BYTES = 2 << 20, NEAR_BYTES = 64 << 10 };
 
 typedef struct Dense {
@@ -20,6 +24,8 @@ typedef struct Dense {
   int64_t taps;         /* blob offset of the u32 tap offsets */
   int nvectors;
   Vectors vectors[VECTORS_MOST];
+  Elem elem;            /* of the weights */
+  Val wide;             /* those of CHUNK channels as f32, else NULL */
   bool panel_outer;     /* loop order */
   bool by_panel;        /* which of the two is shared */
 } Dense;
@@ -36,7 +42,8 @@ static int64_t pack_weights(Gen *g, const Dense *d) {
   const Conv *cv = d->cv;
   const float *w = operand_values(g, cv->w);
   int64_t taps = cv->kh * cv->kw, k = cv->cg * taps, at = 0, first;
-  float *out = arena_array(g->a, float, (size_t)(cv->o * k));
+  int64_t room = d->wide ? g->t->lanes : 0;   /* vectors are read whole */
+  float *out = arena_array(g->a, float, (size_t)(cv->o * k + room));
   for (int64_t q = 0; q < cv->groups; q++)
     for (int64_t p = 0; p < d->panels.n[0] + d->panels.n[1]; p++) {
       int rows = panel_rows(&d->panels, p, &first);
@@ -45,7 +52,7 @@ static int64_t pack_weights(Gen *g, const Dense *d) {
           for (int r = 0; r < rows; r++)
             out[at++] = w[(q * cv->og + first + r) * k + c * taps + tap];
     }
-  return blob_add(g, out, (size_t)at * sizeof *out, 64);
+  return blob_weights(g, d->elem, out, (size_t)(at + room), 64);
 }
 
 static int64_t pack_taps(Gen *g, const Conv *cv) {
@@ -55,13 +62,12 @@ static int64_t pack_taps(Gen *g, const Conv *cv) {
   return blob_add(g, t, (size_t)n * sizeof *t, 64);
 }
 
-/* acc += the products over a group's channels at one tap; *w advances. */
-static void sum_channels(Gen *g, const Dense *d, const Spots *s, Val off,
-                         int rows, Val *w, Val *acc) {
-  int64_t plane = 4 * d->cv->xs[1];
+/* acc += the products over channels, whose planes begin at byte `off` and
+ * take so many bytes; *w, of f32, advances. */
+static void sum_planes(Gen *g, const Dense *d, const Spots *s, Val off,
+                       Val bytes, int rows, Val *w, Val *acc) {
   Loop l;
-  loop_begin(g, &l, k64(g, 0), k64(g, d->cv->cg * plane), plane,
-             d->cv->cg > 0, "c");
+  loop_begin(g, &l, k64(g, 0), bytes, 4 * d->cv->xs[1], d->cv->cg > 0, "c");
   loop_carry(g, &l, w);
   for (int i = 0; i < rows * s->t; i++) loop_carry(g, &l, &acc[i]);
   Val x[TILE_MAX], at = add64(g, off, l.iv);
@@ -72,6 +78,41 @@ static void sum_channels(Gen *g, const Dense *d, const Spots *s, Val off,
       acc[r * s->t + i] = fma_(g, v, x[i], acc[r * s->t + i]);
   }
   *w = addrk(g, *w, 4 * rows);
+  loop_end(g, &l);
+}
+
+/* n weights (a Val) at w as f32 to d->wide; whole vectors of them. */
+static void widen(Gen *g, const Dense *d, Val w, Val n) {
+  Loop l;
+  loop_begin(g, &l, k64(g, 0), n, g->t->lanes, true, "widen");
+  Val from = addr_at(g, w, l.iv, (int64_t)elem_size(d->elem));
+  store_vec(g, load_weights(g, d->elem, from, 0, g->t->lanes),
+            addr_at(g, d->wide, l.iv, 4), 0, 4);
+  loop_end(g, &l);
+}
+
+/* acc += the products over a group's channels at one tap; *w advances. */
+static void sum_channels(Gen *g, const Dense *d, const Spots *s, Val off,
+                         int rows, Val *w, Val *acc) {
+  int64_t plane = 4 * d->cv->xs[1], cg = d->cv->cg;
+  Loop l;
+  if (!d->wide || !cg) {
+    sum_planes(g, d, s, off, k64(g, cg * plane), rows, w, acc);
+    return;
+  }
+  loop_begin(g, &l, k64(g, 0), k64(g, cg), CHUNK, true, "chunk");
+  loop_carry(g, &l, w);
+  for (int i = 0; i < rows * s->t; i++) loop_carry(g, &l, &acc[i]);
+  Val n = k64(g, CHUNK), wide = d->wide;
+  if (cg % CHUNK) {
+    Val left = LLVMBuildSub(g->b, k64(g, cg), l.iv, "");
+    Val last = LLVMBuildICmp(g->b, LLVMIntSLT, left, n, "");
+    n = LLVMBuildSelect(g->b, last, left, n, "");
+  }
+  widen(g, d, *w, mul64(g, n, rows));
+  sum_planes(g, d, s, add64(g, off, mul64(g, l.iv, plane)),
+             mul64(g, n, plane), rows, &wide, acc);
+  *w = addr_at(g, *w, n, (int64_t)elem_size(d->elem) * rows);
   loop_end(g, &l);
 }
 
@@ -124,7 +165,8 @@ static void run_begin(Gen *g, const Dense *d, const Run *run,
 static void emit_panels(Gen *g, const Dense *d, const Run *run,
                         const Image *im, const Spots *s, Val q) {
   const Conv *cv = d->cv;
-  int64_t k = 4 * cv->cg * cv->kh * cv->kw, done = 0;
+  int64_t done = 0;
+  int64_t k = (int64_t)elem_size(d->elem) * cv->cg * cv->kh * cv->kw;
   Val group = addr_at(g, blob_ptr(g, d->weights), q, cv->og * k);
   Val off = mul64(g, q, 4 * cv->cg * cv->xs[1]);
   for (int z = 0; z < 2; z++) {
@@ -183,17 +225,20 @@ static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
 
 void conv_emit_dense(Gen *g, const Conv *cv) {
   const Node *n = cv->n;
-  Dense d = { .cv = cv };
+  Dense d = { .cv = cv, .elem = type_stored(&cv->w->type) };
   int rows = n->tile[0] > 0 ? n->tile[0] : 4;
   d.tile = n->tile[1] > 0 ? n->tile[1] : 2;
   d.panels = panels_cut(cv->og, rows);
+  if (d.elem != F32)
+    d.wide = stack_array(g, g->f32, CHUNK * d.panels.size[0] + g->t->lanes);
   d.weights = pack_weights(g, &d);
   if (cv->kh * cv->kw > 1) d.taps = pack_taps(g, cv);
   d.nvectors = conv_halves(g, cv, d.tile, d.vectors);
   /* With panels outside, y is written plane by plane and the weights are
    * read once; with tiles outside, x is read once. */
   int64_t xbytes = 4 * cv->c * cv->xs[1];
-  int64_t wbytes = 4 * cv->o * cv->cg * cv->kh * cv->kw;
+  int64_t wbytes = (int64_t)elem_size(d.elem) * cv->o * cv->cg * cv->kh *
+                   cv->kw;
   d.panel_outer = xbytes > NEAR_BYTES &&
                   (wbytes > xbytes ||
                    (cv->og >= MANY_PLANES && xbytes <= CACHE_BYTES));

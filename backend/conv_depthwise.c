@@ -27,6 +27,8 @@ typedef struct Depth {
   bool in_registers;      /* the weights */
   int64_t taps;           /* blob offset of u32 tap offsets */
   int64_t gap;            /* pad columns of y to zero behind each row */
+  Elem elem;              /* of the weights */
+  int64_t wbytes;
 } Depth;
 
 enum { TAPS_UNROLLED = 25, BAND_MAX = 8, PLANE_BYTES = 32 << 10 };
@@ -116,6 +118,11 @@ static Val load_x(Gen *g, const Depth *d, const Cols *co, Val p,
   return v;
 }
 
+/* The weight of a tap in all lanes; w are those of the channel. */
+static Val weight_splat(Gen *g, const Depth *d, Val w, int64_t tap) {
+  return vsplat(g, load_weight(g, d->elem, w, d->wbytes * tap));
+}
+
 /* Products of a band, taps unrolled: x points at its first tap. */
 static void sum_unrolled(Gen *g, const Depth *d, const Cols *co,
                          const Channel *ch, Val x, int band, Val *acc) {
@@ -131,7 +138,7 @@ static void sum_unrolled(Gen *g, const Depth *d, const Cols *co,
         if (!v)
           v = load_x(g, d, co, x, 4 * (row * cv->xs[2] + kx * cv->dx));
         Val w = d->in_registers ? ch->tap[tap]
-                                : vsplat(g, load_f32(g, ch->w, 4 * tap));
+                                : weight_splat(g, d, ch->w, tap);
         acc[r] = fma_(g, w, v, acc[r]);
       }
     }
@@ -141,12 +148,12 @@ static void sum_unrolled(Gen *g, const Depth *d, const Cols *co,
 static void sum_looped(Gen *g, const Depth *d, const Cols *co,
                        const Channel *ch, Val x, Val *acc) {
   Loop l;
-  loop_begin(g, &l, k64(g, 0), k64(g, 4 * d->cv->kh * d->cv->kw), 4, true,
+  loop_begin(g, &l, k64(g, 0), k64(g, d->cv->kh * d->cv->kw), 1, true,
              "tap");
   loop_carry(g, &l, acc);
-  Val off = load_index(g, addr(g, blob_ptr(g, d->taps), l.iv), 0, 4);
+  Val off = load_index(g, addr_at(g, blob_ptr(g, d->taps), l.iv, 4), 0, 4);
   Val v = load_x(g, d, co, addr(g, x, off), 0);
-  Val w = vsplat(g, load_f32(g, addr(g, ch->w, l.iv), 0));
+  Val w = weight_splat(g, d, addr_at(g, ch->w, l.iv, d->wbytes), 0);
   *acc = fma_(g, w, v, *acc);
   loop_end(g, &l);
 }
@@ -204,7 +211,7 @@ static void emit_channel(Gen *g, const Depth *d, Channel *ch, int half) {
   int64_t taps = d->cv->kh * d->cv->kw;
   if (d->in_registers)
     for (int64_t i = 0; i < taps; i++)
-      ch->tap[i] = vsplat(g, load_f32(g, ch->w, 4 * i));
+      ch->tap[i] = weight_splat(g, d, ch->w, i);
   int64_t bands = d->rows / d->band, rest = d->rows % d->band;
   int64_t first = half > 0 ? bands / 2 : 0;
   int64_t end = half == 0 ? bands / 2 : bands;
@@ -227,7 +234,7 @@ static void emit_channels(Gen *g, const Depth *d, int half, Val x, Val y,
   ch.x = addr_at(g, x, l.iv, 4 * cv->xs[1]);
   ch.y = addr_at(g, y, l.iv, 4 * cv->ys[1]);
   if (r) ch.r = addr_at(g, r, l.iv, 4 * cv->rs[1]);
-  ch.w = addr_at(g, w, l.iv, 4 * cv->kh * cv->kw);
+  ch.w = addr_at(g, w, l.iv, d->wbytes * cv->kh * cv->kw);
   if (b) ch.bias = vsplat(g, load_f32(g, addr_at(g, b, l.iv, 4), 0));
   emit_channel(g, d, &ch, half);
   loop_end(g, &l);
@@ -251,7 +258,8 @@ void emit_conv2d_depthwise(Gen *g, const Node *n) {
   Conv cv;
   conv_init(g, n, &cv);
   ensure(cv.groups == cv.c && cv.c == cv.o);
-  Depth d = { .cv = &cv };
+  Depth d = { .cv = &cv, .elem = type_stored(&cv.w->type) };
+  d.wbytes = (int64_t)elem_size(d.elem);
   plan_cols(g, &cv, &d);
   plan_band(g, &d);
   conv_clear_rows(g, &cv);

@@ -26,6 +26,8 @@ typedef struct Runs2d {
                                         [panel][run][case], u16 */
   int64_t offsets;                   /* of columns, u32; -1: a product does */
   Val sums;
+  Elem elem;                         /* of values */
+  Val slot;                          /* where a row's become f32; or NULL */
 } Runs2d;
 
 /* ---- packing --------------------------------------------------------- */
@@ -91,7 +93,7 @@ static void weight_pack(Gen *g, Runs2d *d) {
       run_pack(d, &to, first, panel_rows(&d->panels, p), run);
     first += panel_rows(&d->panels, p);
   }
-  d->values = blob_add(g, values, nvalues * sizeof *values, 64);
+  d->values = blob_weights(g, d->elem, values, nvalues, 64);
   d->rows = blob_add(g, rows, nrows, 16);
   d->counts = blob_add(g, counts, ncounts * sizeof *counts, 16);
   d->offsets = conv_offsets(g, cv);
@@ -115,14 +117,15 @@ static void case_emit(Gen *g, const Runs2d *d, int t, Val count, const Val *x,
   loop_carry(g, &l, &at->value);
   loop_carry(g, &l, &at->row);
   Val to = sum_ptr(g, d, load_index(g, at->row, 0, 1)), w[RUN];
-  for (int k = 0; k < d->n; k++)
-    w[k] = vsplat(g, load_f32(g, at->value, 4 * k));
+  Val from = d->slot ? d->slot : at->value;
+  if (d->slot) store_weights(g, d->elem, at->value, d->n, d->slot);
+  for (int k = 0; k < d->n; k++) w[k] = vsplat(g, load_f32(g, from, 4 * k));
   for (int j = 0; j < t; j++) {
     Val sum = load_vec(g, to, j * step, (int)step);
     for (int k = 0; k < d->n; k++) sum = fma_(g, w[k], x[k * t + j], sum);
     store_vec(g, sum, to, j * step, (int)step);
   }
-  at->value = addrk(g, at->value, 4 * d->n);
+  at->value = addrk(g, at->value, (int64_t)elem_size(d->elem) * d->n);
   at->row = addrk(g, at->row, 1);
   loop_end(g, &l);
 }
@@ -227,6 +230,8 @@ void conv_emit_runs(Gen *g, const Conv *cv) {
   int most = SUM_BYTES / (4 * g->t->lanes * d.tile);
   if (cv->n->tile[0] > 0) most = cv->n->tile[0];
   d.panels = panels_cut(cv->o, most < PANEL_MOST ? most : PANEL_MOST);
+  d.elem = type_stored(&cv->w->type);
+  if (d.elem != F32) d.slot = stack_array(g, g->f32, RUN);
   cases_find(&d);
   weight_pack(g, &d);
   d.sums = stack_array(g, g->vec, (int64_t)d.panels.size[0] * d.tile);

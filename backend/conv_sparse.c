@@ -21,6 +21,7 @@ typedef struct Sparse2d {
   int64_t offsets;      /* blob offset of u32 column offsets, or -1 */
   int tile, nvectors;
   Vectors vectors[VECTORS_MOST];
+  Val slot;             /* where the values of a step become f32; or NULL */
   bool by_tile;         /* tiles are shared, else heads */
   bool heads_outer;     /* loop order */
 } Sparse2d;
@@ -40,7 +41,7 @@ Val conv_offset(Gen *g, const Conv *cv, int64_t offsets, Val column) {
   return load_index(g, at, 0, 4);
 }
 
-/* acc += the block of a unit whose values lie at w. */
+/* acc += the block of a unit whose values, f32, lie at w. */
 static void emit_block(Gen *g, const Sparse2d *d, const Spots *s, int height,
                        Val column, Val w, Val *acc) {
   Val x[TILE_MAX], off = conv_offset(g, d->cv, d->offsets, column);
@@ -95,9 +96,11 @@ static void head_sum(Gen *g, const Sparse2d *d, const Spots *s,
   loop_carry(g, &l, &c->index);
   for (int i = 0; i < rows * s->t; i++) loop_carry(g, &l, &acc[i]);
   Val column[TABLE_ROWS_MAX];
+  Val w = c->value;
   table_columns(g, &d->table, c, units, column);
+  if (d->slot) store_weights(g, d->table.elem, w, rows, d->slot), w = d->slot;
   for (int i = 0; i < units; i++)
-    emit_block(g, d, s, height, column[i], addrk(g, c->value, 4 * i * height),
+    emit_block(g, d, s, height, column[i], addrk(g, w, 4 * i * height),
                acc + i * each);
   table_next(g, &d->table, c, units, height);
   loop_end(g, &l);
@@ -165,7 +168,8 @@ static void emit_sheet(Gen *g, const void *ctx, int units, int height,
     head_tiles(g, sheet, v, &h, *c, 0, whole, d->tile);
     head_tiles(g, sheet, v, &h, *c, whole, v->count, (int)(v->count - whole));
   }
-  c->value = addr_at(g, c->value, h.count, 4 * units * height);
+  c->value = addr_at(g, c->value, h.count,
+                     d->table.vbytes * units * height);
   c->index = addr_at(g, c->index, h.count, units * d->table.ibytes);
 }
 
@@ -217,9 +221,11 @@ void conv_emit_table(Gen *g, const Conv *cv, int height) {
                              : conv_halves(g, cv, d.tile, d.vectors);
   bool halves = !d.heads_outer && d.vectors[0].half >= 0;
   if (halves) g->parts /= 2;
-  d.table = table_pack(g, operand_values(g, cv->w), cv->groups, cv->og,
+  d.table = table_pack(g, cv->w, cv->groups, cv->og,
                        cv->cg * cv->kh * cv->kw, height, units);
   if (halves) g->parts *= 2;
+  if (d.table.elem != F32)
+    d.slot = stack_array(g, g->f32, TABLE_ROWS_MAX);
   d.offsets = conv_offsets(g, cv);
   /* Heads are cut by what they cost. */
   d.by_tile = !halves && (d.table.starts < 0 || d.table.heads < 2 ||

@@ -169,9 +169,8 @@ static Val reset(Desc *d) {
 }
 
 static Val weights(Desc *d) {
-  if (d->e->o->external_weights || d->e->nversions) return LLVMConstNull(d->g->ptr);
-  Val w = LLVMAddGlobal(d->m, d->g->i8,
-                        symbol_name(d->e, "weights", true));
+  if (d->e->o->external_weights) return LLVMConstNull(d->g->ptr);
+  Val w = LLVMAddGlobal(d->m, d->g->i8, weights_name(d->e));
   LLVMSetVisibility(w, LLVMHiddenVisibility);
   return w;
 }
@@ -192,7 +191,7 @@ void descriptor_build(Emission *e, LLVMModuleRef m) {
     text(d, g->mod->name), text(d, TAMIS_VERSION), text(d, t->triple),
     text(d, t->cpu), text(d, t->features ? t->features : ""),
     k64(g, e->info->arena_bytes), k64(g, e->info->stack_bytes),
-    k64(g, ARENA_ALIGN), k64(g, e->nversions ? 0 : e->info->weight_bytes),
+    k64(g, ARENA_ALIGN), k64(g, e->info->weight_bytes),
     k32(g, (int64_t)g->func->inputs.n), k32(g, (int64_t)g->func->outputs.n),
     inputs(d, g->func), outputs(d, g->func),
     extern_fn(d, entry_io_name(e, g->func), run), weights(d),

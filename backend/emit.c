@@ -311,7 +311,7 @@ static bool blob_write(Emission *e, const char *external) {
 /* The assembler maps the file: nothing of LLVM copies it more than once. */
 static void weights_include(Emission *e, LLVMModuleRef m, const char *file,
                             size_t size) {
-  const char *w = symbol_name(e, "weights", true);
+  const char *w = weights_name(e);
   Text t = { 0 };
   /* Large data lie behind all else, out of the way of short references. */
   bool large = is_x86(e->g.t) && size > (size_t)1 << 30;
@@ -326,15 +326,15 @@ static void weights_include(Emission *e, LLVMModuleRef m, const char *file,
   text_free(&t);
 }
 
-/* weights.o: descriptor and weights. */
+/* weights.o: descriptor and weights, which a version leaves to the whole. */
 static bool data_write(Emission *e, const char *to) {
   LLVMModuleRef m = module_begin(e);
   size_t size = e->g.blob.n;
   const char *external = e->o->external_weights;
   descriptor_build(e, m);
   code_check(m);
-  bool ok = blob_write(e, external);
-  if (ok && !external)
+  bool ok = e->is_version || blob_write(e, external);
+  if (ok && !external && !e->is_version)
     weights_include(e, m, temp_path(e, "weights.bin"), size);
   /* Straight into the file: a buffer would be one more copy. */
   char *why = NULL;

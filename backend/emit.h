@@ -168,6 +168,8 @@ void attrs_step(Emission *e, Val fn);
 void attr_text(Gen *g, Val fn, const char *name, const char *value);
 /* PREFIX.NAME, or with `exported` PREFIX_NAME. */
 const char *symbol_name(Emission *e, const char *name, bool exported);
+/* The symbol of the weights, those of all versions. */
+const char *weights_name(Emission *e);
 
 /* ---- cpucheck.c ----------------------------------------------------- */
 

@@ -87,6 +87,7 @@ typedef struct Panel {
   int64_t first, count;  /* first output; how many panels */
   int t, last;           /* vectors; lanes of the last one */
   int64_t weights;       /* blob offset of the first panel */
+  Elem elem;             /* of weights */
 } Panel;
 
 static int64_t panel_width(const Gen *g, const Panel *p) {
@@ -103,7 +104,7 @@ static void panel_pack(Gen *g, const Linear *l, Panel *p) {
     for (int64_t k = 0; k < l->k; k++)
       for (int64_t j = 0; j < width; j++)
         out[at++] = w[(p->first + i * width + j) * l->k + k];
-  p->weights = blob_add(g, out, n * sizeof *out, 64);
+  p->weights = blob_weights(g, p->elem, out, n, 64);
 }
 
 /* acc[chain] += row k of the panel at w times x[k] of each row. */
@@ -111,8 +112,9 @@ static void dense_step(Gen *g, const Linear *l, const Panel *p,
                        const Rows *rows, Val x, int64_t k, Val w,
                        int64_t woff, Val *acc) {
   Val v[TILE_MAX];
+  int64_t bytes = (int64_t)elem_size(p->elem) * g->t->lanes;
   for (int i = 0; i < p->t; i++)
-    v[i] = load_vec(g, w, woff + 4 * i * g->t->lanes, 4);
+    v[i] = load_weights(g, p->elem, w, woff + i * bytes, g->t->lanes);
   for (int r = 0; r < rows->n; r++) {
     Val s = vsplat(g, load_f32(g, x, 4 * (r * l->xrow + k * l->xk)));
     for (int i = 0; i < p->t; i++)
@@ -140,7 +142,7 @@ static void dense_store(Gen *g, const Linear *l, const Panel *p,
 static void dense_tile(Gen *g, const Linear *l, const Panel *p,
                        const Rows *rows, Val w, Val out) {
   int n = rows->n * p->t, chains = CHAINS / n > 1 ? CHAINS / n : 1;
-  int64_t width = 4 * panel_width(g, p);
+  int64_t width = (int64_t)elem_size(p->elem) * panel_width(g, p);
   if (chains > l->k) chains = 1;
   ensure(n * chains + 2 <= LOOP_CARRY_MAX && p->t <= TILE_MAX);
   Val acc[LOOP_CARRY_MAX], x = rows->x;
@@ -178,6 +180,7 @@ static void dense_rows(Gen *g, const Linear *l, const void *ctx,
 }
 
 static void emit_panels(Gen *g, const Linear *l, Panel *p) {
+  p->elem = type_stored(&l->w->type);
   panel_pack(g, l, p);
   int64_t width = panel_width(g, p);
   Loop loop;
@@ -186,7 +189,8 @@ static void emit_panels(Gen *g, const Linear *l, Panel *p) {
   else
     loop_share(g, &loop, 0, p->count, 1, "panel");
   DenseCtx d = { p, NULL, NULL };
-  d.w = addr_at(g, blob_ptr(g, p->weights), loop.iv, 4 * width * l->k);
+  d.w = addr_at(g, blob_ptr(g, p->weights), loop.iv,
+                (int64_t)elem_size(p->elem) * width * l->k);
   d.out = add64(g, mul64(g, loop.iv, width), k64(g, p->first));
   linear_rows(g, l, dense_rows, &d);
   loop_end(g, &loop);
@@ -241,13 +245,13 @@ void emit_linear_dense(Gen *g, const Node *n) {
   l.by_rows = parts_level(g, (int64_t[]){ full / tile, l.rows / l.block },
                           2) == 1;
   if (full >= tile) {
-    Panel p = { 0, full / tile, tile, lanes, 0 };
+    Panel p = { 0, full / tile, tile, lanes, 0, F32 };
     emit_panels(g, &l, &p);
   }
   if (full % tile == 0 && !rest) return;
   Panel p = { full / tile * tile * lanes, 1,
               (int)(full % tile) + (rest > 0),
-              rest ? (int)rest : lanes, 0 };
+              rest ? (int)rest : lanes, 0, F32 };
   emit_panels(g, &l, &p);
 }
 
@@ -260,7 +264,7 @@ static void sparse_step(Gen *g, const Linear *l, const Table *t, int r, int n,
   table_columns(g, t, c, n, column);
   for (int k = 0; k < n; k++, acc += rows->n) {
     Val x = addr_at(g, rows->x, column[k], 4 * l->xk);
-    Val w = load_n(g, c->value, 4 * k * r, r);
+    Val w = load_weights(g, t->elem, c->value, t->vbytes * k * r, r);
     for (int i = 0; i < rows->n; i++) {
       Val s = splat_n(g, load_f32(g, x, 4 * i * l->xrow), r);
       acc[i] = fma_(g, w, s, acc[i]);
@@ -376,7 +380,7 @@ static void emit_sparse(Gen *g, const Node *n, int r) {
     return;
   }
   linear_init(n, &l, n->tile[0] > 0 ? n->tile[0] : rows_most(g, r));
-  Table t = table_pack(g, operand_values(g, l.w), 1, l.m, l.k, r, 1);
+  Table t = table_pack(g, l.w, 1, l.m, l.k, r, 1);
   l.by_rows = t.starts < 0 || l.rows / l.block > t.heads;
   linear_rows(g, &l, sparse_rows, &t);
 }

@@ -12,12 +12,14 @@
 #include "backend/linear.h"
 
 enum { RUN = RUN_COLUMNS, STEPS = 16, BITS = 2 };
-enum { ROWS_MOST = 4, CHAINS = 4 };
+enum { ROWS_MOST = 4, CHAINS = 4, COPY_MOST = 4096 };
 
 typedef struct Runs {
   int n;                     /* values of a run */
   int64_t groups, chunks;    /* a chunk: runs of up to STEPS values */
   int64_t values, columns;   /* blob offsets */
+  Elem elem;                 /* of values, and the bytes of a step of them */
+  int64_t step;
 } Runs;
 
 /* ---- packing --------------------------------------------------------- */
@@ -51,7 +53,9 @@ static Runs runs_lay(Gen *g, const Linear *l) {
   uint32_t *columns = arena_array(g->a, uint32_t, words);
   for (int64_t i = 0; i < l->m; i++)
     lane_pack(l, &p, lanes, i, values, columns);
-  p.values = blob_add(g, values, n * sizeof *values, 64);
+  p.elem = type_stored(&l->w->type);
+  p.step = (int64_t)elem_size(p.elem) * lanes;
+  p.values = blob_weights(g, p.elem, values, n, 64);
   p.columns = blob_add(g, columns, words * sizeof *columns, 64);
   return p;
 }
@@ -82,6 +86,8 @@ typedef struct Body {
   const Linear *l;
   const Runs *p;
   int rows, chains;
+  Val x;                     /* its rows, dense along K, xrow bytes apart */
+  int64_t xrow;
 } Body;
 
 static void runs_sum(Gen *g, const Body *b, int runs, Val columns, Val values,
@@ -94,7 +100,7 @@ static void runs_sum(Gen *g, const Body *b, int runs, Val columns, Val values,
     for (int r = 0; r < b->rows; r++) run[r] = run_load(g, x[r], 4 * RUN * i);
     for (int k = i * b->p->n; k < (i + 1) * b->p->n; k++) {
       Val index = LLVMBuildLShr(g->b, word, const_like(g, word, BITS * k), "");
-      Val w = load_vec(g, values, 4 * (int64_t)k * lanes, 4 * lanes);
+      Val w = load_weights(g, b->p->elem, values, k * b->p->step, lanes);
       Val *to = sum + k % b->chains * b->rows;
       for (int r = 0; r < b->rows; r++)
         to[r] = fma_(g, w, permute4(g, run[r], index), to[r]);
@@ -127,11 +133,11 @@ static void group_emit(Gen *g, const Body *b, const Rows *rows, Val group,
   int64_t whole = l->k / RUN / runs, step = 4 * (int64_t)all;
   Val sum[ROWS_MOST * CHAINS], x[ROWS_MOST];
   Val values = addr_at(g, blob_ptr(g, p->values), group,
-                       step * (l->k / RUN) * p->n);
+                       p->step * (l->k / RUN) * p->n);
   Val columns = addr_at(g, blob_ptr(g, p->columns), group, step * p->chunks);
   for (int i = 0; i < sums; i++) sum[i] = vzero(g);
   for (int r = 0; r < b->rows; r++)
-    x[r] = addrk(g, rows->x, 4 * r * l->xrow);
+    x[r] = addrk(g, b->x, r * b->xrow);
   Loop c;
   if (whole) {
     loop_begin(g, &c, k64(g, 0), k64(g, whole), 1, true, "chunk");
@@ -140,7 +146,7 @@ static void group_emit(Gen *g, const Body *b, const Rows *rows, Val group,
     for (int r = 0; r < b->rows; r++)
       at[r] = addr_at(g, x[r], c.iv, 4 * RUN * runs);
     runs_sum(g, b, runs, addr_at(g, columns, c.iv, step),
-             addr_at(g, values, c.iv, step * runs * p->n), at, sum);
+             addr_at(g, values, c.iv, p->step * runs * p->n), at, sum);
     loop_end(g, &c);
   }
   int rest = (int)(l->k / RUN % runs);
@@ -148,13 +154,29 @@ static void group_emit(Gen *g, const Body *b, const Rows *rows, Val group,
     x[r] = addrk(g, x[r], whole * 4 * RUN * runs);
   if (rest)
     runs_sum(g, b, rest, addrk(g, columns, whole * step),
-             addrk(g, values, whole * step * runs * p->n), x, sum);
+             addrk(g, values, whole * p->step * runs * p->n), x, sum);
   group_store(g, b, rows, mul64(g, group, all), lanes, sum);
+}
+
+/* x with a stride along K, as it comes from a pooled map, is copied. */
+static void x_gather(Gen *g, Body *b, const Rows *rows) {
+  const Linear *l = b->l;
+  b->xrow = 4 * l->k;
+  b->x = stack_array(g, g->f32, l->k * rows->n);
+  Loop k;
+  loop_begin(g, &k, k64(g, 0), k64(g, l->k), 1, true, "copy");
+  Val from = addr_at(g, rows->x, k.iv, 4 * l->xk);
+  Val to = addr_at(g, b->x, k.iv, 4);
+  for (int r = 0; r < rows->n; r++)
+    store_f32(g, load_f32(g, from, 4 * r * l->xrow), to, r * b->xrow);
+  loop_end(g, &k);
 }
 
 static void rows_emit(Gen *g, const Linear *l, const void *ctx,
                       const Rows *rows) {
-  Body b = { l, ctx, rows->n, rows->n > 1 ? CHAINS / 2 : CHAINS };
+  Body b = { l, ctx, rows->n, rows->n > 1 ? CHAINS / 2 : CHAINS, rows->x,
+             4 * l->xrow };
+  if (l->xk != 1) x_gather(g, &b, rows);
   int64_t whole = l->m / g->t->lanes;
   int rest = (int)(l->m % g->t->lanes);
   if (whole) {
@@ -180,7 +202,8 @@ void emit_linear_nm(Gen *g, const Node *n) {
     return;
   }
   linear_init(n, &l, ROWS_MOST);
-  if (g->t->lanes < 8 || strcmp(g->t->arch, "x86_64") != 0 || l.xk != 1) {
+  if (g->t->lanes < 8 || strcmp(g->t->arch, "x86_64") != 0 ||
+      (l.xk != 1 && l.k > COPY_MOST)) {
     emit_linear_csr(g, n);
     return;
   }

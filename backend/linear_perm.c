@@ -21,6 +21,7 @@ typedef struct Perm {
   int64_t counts;          /* pairs of steps, a byte [groups][chunks] */
   int64_t outputs, bias;   /* [groups][LANES], as they are sorted */
   int64_t starts;          /* of parts: u32 group, steps; -1: none */
+  Elem elem;               /* of values */
 } Perm;
 
 /* ---- packing --------------------------------------------------------- */
@@ -163,7 +164,8 @@ static Perm perm_pack(Gen *g, const Linear *l) {
     group_pack(&to, rows + q * LANES, group_rows(l, q), c * CHUNK,
                counts[i] * UNROLL);
   }
-  p.values = blob_add(g, to.values, n * sizeof(float), 64);
+  p.elem = type_stored(&l->w->type);
+  p.values = blob_weights(g, p.elem, to.values, n, 64);
   p.index = blob_add(g, to.index, n, 16);
   p.counts = blob_add(g, counts, cells, 16);
   outputs_pack(g, &p, l, rows);
@@ -226,6 +228,7 @@ typedef struct Body {
 static void chunk_sum(Gen *g, const Body *b, Val count, Val from,
                       int64_t width, At *at, Val *sum) {
   Val x[ROWS_MOST * PARTS];
+  int bytes = (int)elem_size(b->p->elem) * LANES;   /* of weights, a step */
   Loop l;
   for (int r = 0; r < b->n; r++)
     chunk_load(g, b->row[r], from, width, x + r * PARTS);
@@ -235,12 +238,12 @@ static void chunk_sum(Gen *g, const Body *b, Val count, Val from,
   for (int i = 0; i < UNROLL * b->n; i++) loop_carry(g, &l, &sum[i]);
   for (int i = 0; i < UNROLL; i++) {
     Val index = step_index(g, at, i);
-    Val w = load_vec(g, at->value, 4 * i * LANES, 64);
+    Val w = load_weights(g, b->p->elem, at->value, i * bytes, LANES);
     for (int r = 0; r < b->n; r++)
       sum[UNROLL * r + i] = step_sum(g, index, w, x + r * PARTS,
                                      sum[UNROLL * r + i]);
   }
-  at->value = addrk(g, at->value, 4 * UNROLL * LANES);
+  at->value = addrk(g, at->value, UNROLL * bytes);
   at->index = addrk(g, at->index, UNROLL * LANES);
   loop_end(g, &l);
 }
@@ -300,7 +303,8 @@ static void group_emit(Gen *g, const Body *b, const Rows *rows, Val group,
 static void groups_share(Gen *g, Loop *l, const Perm *p, At *at) {
   Val start = addr_at(g, blob_ptr(g, p->starts), g->part, 8);
   Val steps = load_index(g, start, 4, 4);
-  at->value = addr_at(g, at->value, steps, 4 * LANES);
+  at->value = addr_at(g, at->value, steps,
+                      (int64_t)elem_size(p->elem) * LANES);
   at->index = addr_at(g, at->index, steps, LANES);
   loop_range(g, l, load_index(g, start, 0, 4), load_index(g, start, 8, 4), 1,
              "group");

@@ -25,7 +25,7 @@ int64_t blob_append(Gen *g, const void *p, size_t size, int align) {
   return (int64_t)off;
 }
 
-/* Of the pieces that begin alike the latest is known. */
+/* Of the pieces that fall together the latest of the largest is known. */
 int64_t blob_add(Gen *g, const void *p, size_t size, int align) {
   Blob *b = &g->blob;
   uint64_t h = hash_mix(size ^ hash_bytes(p, size < 64 ? size : 64));
@@ -34,22 +34,26 @@ int64_t blob_add(Gen *g, const void *p, size_t size, int align) {
       !memcmp(b->at + old->offset, p, size))
     return (int64_t)old->offset;
   int64_t off = blob_append(g, p, size, align);
-  *old = (Piece){ (size_t)off, size };
+  if (size >= old->size) *old = (Piece){ (size_t)off, size };
   return off;
 }
 
 Val blob_ptr(Gen *g, int64_t offset) { return addrk(g, g->weights, offset); }
 
-/* Offset of a dense param's values, which are put there once. */
+/* Offset of a dense param's values, which are put there once, as they are
+ * stored. */
 static int64_t param_offset(Gen *g, const Param *p) {
   size_t i = p->order;
   ensure(i < g->mod->params.n && g->mod->params.at[i] == p);
   if (g->param_at[i] >= 0) return g->param_at[i];
   ensure(!p->type.sparse);
-  const void *v = p->type.elem == F32 ? param_values(g->mod, p)
-                                      : param_data(p);
+  bool real = p->type.elem == F32;
+  const void *v = real ? param_values(g->mod, p) : param_data(p);
   ensure(v);
-  g->param_at[i] = blob_add(g, v, (size_t)type_bytes(&p->type), 64);
+  g->param_at[i] =
+    real ? blob_weights(g, type_stored(&p->type), v,
+                        (size_t)type_elems(&p->type), 64)
+         : blob_add(g, v, (size_t)type_bytes(&p->type), 64);
   return g->param_at[i];
 }
 

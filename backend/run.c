@@ -145,8 +145,8 @@ void reset_build(Emission *e) {
 void run_build(Emission *e) {
   Gen *g = &e->g;
   if (!e->o->external_weights) {
-    const char *name = symbol_name(e, "weights", true);
-    Val w = LLVMAddGlobal(g->m, LLVMArrayType2(g->i8, g->blob.n), name);
+    Val w = LLVMAddGlobal(g->m, LLVMArrayType2(g->i8, g->blob.n),
+                          weights_name(e));
     LLVMSetVisibility(w, LLVMHiddenVisibility);
     LLVMSetGlobalConstant(w, true);
     LLVMSetAlignment(w, ARENA_ALIGN);

@@ -49,6 +49,10 @@ void attrs_step(Emission *e, Val fn) {
 
 /* ---- names ---------------------------------------------------------- */
 
+const char *weights_name(Emission *e) {
+  return arena_printf(e->g.a, "%s_weights", e->o->prefix);
+}
+
 const char *symbol_name(Emission *e, const char *name, bool exported) {
   return arena_printf(e->g.a, "%s%c%s", e->prefix, exported ? '_' : '.', name);
 }

@@ -119,7 +119,7 @@ static int64_t starts_pack(Gen *g, const Table *t, const Unit *u) {
     for (; (int64_t)i < bound[p]; i++)
       blocks += t->units * (cost[i] - HEAD_COST);
     at[START_HEAD] = (uint32_t)i;
-    at[START_VALUE] = (uint32_t)(4 * blocks * t->height);
+    at[START_VALUE] = (uint32_t)(t->vbytes * blocks * t->height);
     at[START_INDEX] = (uint32_t)(blocks * t->ibytes);
     at[START_HEADS] = (uint32_t)(i * (size_t)((1 + t->units) * t->hbytes));
   }
@@ -127,14 +127,17 @@ static int64_t starts_pack(Gen *g, const Table *t, const Unit *u) {
   return blob_add(g, at, (parts + 1) * START_COUNT * sizeof *at, 16);
 }
 
-Table table_pack(Gen *g, const float *w, int64_t groups, int64_t rows,
+Table table_pack(Gen *g, const Node *weight, int64_t groups, int64_t rows,
                  int64_t cols, int height, int units) {
   ensure(height * units <= TABLE_ROWS_MAX);
+  const float *w = operand_values(g, weight);
   int64_t all = rows / height, blocks = 0;
   Table t = { .height = height, .units = units, .starts = -1 };
   t.heads = all / units;
   t.left = (int)(all % units);
   t.low = (int)(rows % height);
+  t.elem = type_stored(&weight->type);
+  t.vbytes = (int)elem_size(t.elem);
   t.ibytes = cols <= 256 ? 1 : cols <= 65536 ? 2 : 4;
   t.hbytes = cols < 65536 && rows < 65536 ? 2 : 4;
   Unit *u = arena_array(g->a, Unit, (size_t)(groups * (all + 1)));
@@ -151,8 +154,8 @@ Table table_pack(Gen *g, const float *w, int64_t groups, int64_t rows,
     p.w = w + q * rows * cols;
     pack_group(&p, &t, u + q * (all + 1));
   }
-  size_t vsize = (size_t)p.nvalues * sizeof(float);
-  t.values = blob_add(g, p.values, vsize, 64);
+  size_t vsize = (size_t)p.nvalues * (size_t)t.vbytes;
+  t.values = blob_weights(g, t.elem, p.values, (size_t)p.nvalues, 64);
   t.index = blob_add(g, p.index, (size_t)(p.nindex * t.ibytes), 16);
   t.head = blob_add(g, p.heads, (size_t)(p.nheads * t.hbytes), 16);
   if (g->parts > 1 && groups == 1 && vsize < UINT32_MAX)
@@ -198,7 +201,7 @@ void table_columns(Gen *g, const Table *t, const Cursor *c, int units,
 }
 
 void table_next(Gen *g, const Table *t, Cursor *c, int units, int height) {
-  c->value = addrk(g, c->value, 4 * units * height);
+  c->value = addrk(g, c->value, t->vbytes * units * height);
   c->index = addrk(g, c->index, units * t->ibytes);
 }
 

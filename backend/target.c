@@ -249,10 +249,11 @@ static const CpuRow *host_cpu(const char *arch, uint32_t mask) {
 
 static void vector_shape(Target *t, uint32_t mask) {
   if (strcmp(t->arch, "aarch64") == 0) {
-    t->lanes = 4, t->vregs = 32, t->fma = true;
+    t->lanes = 4, t->vregs = 32, t->fma = t->f16 = true;
     return;
   }
   t->fma = mask & HAS(FMA);
+  t->f16 = mask & HAS(F16C);
   /* 512-bit code of ours also needs masks of single registers (VL, DQ). */
   if ((mask & LEVEL_4) == LEVEL_4) t->lanes = 16, t->vregs = 32;
   else if (mask & HAS(AVX2) && t->fma) t->lanes = 8, t->vregs = 16;

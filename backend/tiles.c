@@ -11,13 +11,6 @@
 
 static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 
-const float *operand_values(Gen *g, const Node *param) {
-  ensure(param->op == OP_PARAM);
-  const float *v = param_values(g->mod, param->param);
-  ensure(v != NULL);
-  return v;
-}
-
 /* First and last element a buffer may be read at, from element 0. */
 static void bounds(const Node *n, int64_t *lo, int64_t *hi) {
   const Layout *l = n->type.layout;

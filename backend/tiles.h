@@ -115,9 +115,11 @@ typedef struct Table {
   int64_t values, index, head;     /* blob offsets */
   int64_t starts;                  /* of parts: u32 [parts + 1][4]; or -1 */
   int ibytes, hbytes;
+  Elem elem;                       /* of values */
+  int vbytes;
 } Table;
-/* w is [groups * rows][cols]. */
-Table table_pack(Gen *g, const float *w, int64_t groups, int64_t rows,
+/* The values of w are [groups * rows][cols]. */
+Table table_pack(Gen *g, const Node *w, int64_t groups, int64_t rows,
                  int64_t cols, int height, int units);
 
 /* Where the reading of a table has got to. */
@@ -138,8 +140,5 @@ typedef void TableBody(Gen *g, const void *ctx, int units, int height,
                        Cursor *c);
 void table_walk(Gen *g, const Table *t, Cursor *c, TableBody *body,
                 const void *ctx);
-
-/* Values of a constant operand, row-major. */
-const float *operand_values(Gen *g, const Node *param);
 
 #endif

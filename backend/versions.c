@@ -55,7 +55,13 @@ static void dispatch_build(Emission *e) {
 
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* Version i as two objects in the folder of e. */
+static void blob_move(Blob *to, Blob *from) {
+  *to = *from;
+  *from = (Blob){ 0 };
+}
+
+/* Version i as two objects in the folder of e.  Its weights go behind those
+ * of the versions before it; what is the same lies there once. */
 static bool version_emit(Emission *e, int i) {
   const Version *v = &e->versions[i];
   EmitOpts o = *e->o;
@@ -65,14 +71,17 @@ static bool version_emit(Emission *e, int i) {
                    .prefix = version_prefix(e, i), .is_version = true };
   emission_open(&own, v->m, &o, e->g.d);
   own.isa = target_isa(own.g.a, v->target);
+  blob_move(&own.g.blob, &e->g.blob);
   code_build(&own);
   bool ok = objects_write(&own, object_name(e, "code", i),
                           object_name(e, "weights", i));
+  blob_move(&e->g.blob, &own.g.blob);
   emission_close(&own);
   all->arena_bytes = most(all->arena_bytes, info.arena_bytes);
   all->stack_bytes = most(all->stack_bytes, info.stack_bytes);
+  ensure(i == 0 || all->state_bytes == info.state_bytes);
   all->state_bytes = info.state_bytes;
-  all->weight_bytes += info.weight_bytes;
+  all->weight_bytes = info.weight_bytes;
   all->code_bytes += info.code_bytes;
   return ok;
 }
@@ -89,7 +98,7 @@ bool backend_emit_versions(const Version *v, int n, const EmitOpts *o,
   Emission e = { .o = o, .info = info, .prefix = o->prefix, .versions = v,
                  .nversions = n };
   *info = (EmitInfo){ 0 };
-  ensure(n > 1 && o->target && !o->external_weights);
+  ensure(n > 1 && o->target);
   emission_open(&e, v[n - 1].m, o, d);
   bool ok = linker_find(&e) && temp_make(&e) && versions_emit(&e);
   ok = outputs_finish(&e, ok);

@@ -16,6 +16,8 @@ typedef struct Win {
   int64_t N, C, H, W, O, OH, OW;
   int64_t kh, kw, sh, sw, dh, dw, top, left, groups;
   int64_t xs[MAX_RANK], ys[MAX_RANK], ws[MAX_RANK], rs[MAX_RANK];
+  Elem welem;        /* of the weights, and its bytes */
+  int64_t wbytes;
   int64_t wgroup;    /* from the weights of a group to the next, on top */
   bool apart;        /* vectors of results go to places ys[3] apart */
   int share;         /* which of the loops n, o, oh parts share */
@@ -130,8 +132,9 @@ static Val cell_plane(Gen *g, const Win *v, const Cell *c, Val x, Val w,
   Val p = addr_at(g, line, col, 4 * v->xs[3]);
   Val k = NULL;
   if (w) {
-    Val at = addr_in(g, w, ly.iv, 4 * v->ws[2], lx.iv, 4 * v->ws[3]);
-    k = load_f32(g, at, 0);
+    Val at = addr_in(g, w, ly.iv, v->wbytes * v->ws[2], lx.iv,
+                     v->wbytes * v->ws[3]);
+    k = load_weight(g, v->welem, at, 0);
     if (c->lanes) k = vsplat(g, k);
   }
   acc = tap(g, v, load_apart(g, p, v->sw * v->xs[3], c->lanes), k, acc);
@@ -181,7 +184,7 @@ static Val cell_conv(Gen *g, const Win *v, const Cell *c) {
   loop_begin(g, &l, k64(g, 0), k64(g, count), 1, count > 0, "c");
   loop_carry(g, &l, &acc);
   Val x = addr_at(g, c->x, l.iv, 4 * v->xs[1]);
-  acc = cell_plane(g, v, c, x, addr_at(g, c->w, l.iv, 4 * v->ws[1]),
+  acc = cell_plane(g, v, c, x, addr_at(g, c->w, l.iv, v->wbytes * v->ws[1]),
                    tap_conv, acc);
   loop_end(g, &l);
   return acc;
@@ -267,7 +270,8 @@ static Cell planes_at(Gen *g, const Win *v, Val i, Val o) {
     int64_t each = v->O / v->groups;
     Val group = each == 1 ? o : LLVMBuildUDiv(g->b, o, k64(g, each), "");
     ch = mul64(g, group, v->C / v->groups);
-    c.w = addr_in(g, v->wp, o, 4 * v->ws[0], group, 4 * v->wgroup);
+    c.w = addr_in(g, v->wp, o, v->wbytes * v->ws[0], group,
+                  v->wbytes * v->wgroup);
     if (v->bias) c.bias = load_f32(g, addr_at(g, v->bp, o, 4), 0);
   }
   c.x = addr_in(g, v->xp, i, 4 * v->xs[0], ch, 4 * v->xs[1]);
@@ -309,6 +313,8 @@ static void win_operands(Gen *g, const Node *n, Win *v) {
   pair(n, "dilation", &v->dh, &v->dw);
   value_strides(v->w, v->ws);
   v->wp = value_ptr(g, v->w);
+  v->welem = type_stored(&v->w->type);
+  v->wbytes = (int64_t)elem_size(v->welem);
   if (v->bias) v->bp = value_ptr(g, v->bias);
   if (v->r) value_strides(v->r, v->rs), v->rp = value_ptr(g, v->r);
 }
@@ -350,7 +356,7 @@ static void phase_build(Gen *g, const Win *whole, int64_t ry, int64_t rx) {
   if (ry >= v.OH || rx >= v.OW) return;
   v.yp = addrk(g, v.yp, 4 * (ry * v.ys[2] + rx * v.ys[3]));
   if (v.r) v.rp = addrk(g, v.rp, 4 * (ry * v.rs[2] + rx * v.rs[3]));
-  v.wp = addrk(g, v.wp, 4 * (y.last * v.ws[2] + x.last * v.ws[3]));
+  v.wp = addrk(g, v.wp, v.wbytes * (y.last * v.ws[2] + x.last * v.ws[3]));
   v.OH = (v.OH - ry + v.sh - 1) / v.sh, v.OW = (v.OW - rx + v.sw - 1) / v.sw;
   v.ys[2] *= v.sh, v.ys[3] *= v.sw;
   v.rs[2] *= v.sh, v.rs[3] *= v.sw;

@@ -146,10 +146,6 @@ static bool options_fit(const Options *o, const Kind *kind, Diags *d) {
   if (several && (o->tune || o->tuned))
     return diag_error_at(d, EXIT_USAGE, o->tune ? "--tune" : "--tuned",
                          "expected one CPU, found '%s'", o->cpu);
-  if (several && o->external_weights)
-    return diag_error_at(d, EXIT_USAGE, "--external-weights", "expected one "
-                         "CPU, found '%s': each version has weights of its "
-                         "own", o->cpu);
   return !o->report || report_name_ok(d, o->report);
 }
 

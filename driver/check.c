@@ -269,6 +269,22 @@ static bool check_reference(Calls *c, const Options *o, Diags *d, Arena *a,
   return true;
 }
 
+/* --so: the model is planned as the version that runs here was. */
+static bool open_built(const Options *o, Diags *d, Arena *a, Loaded *l,
+                       Session *s) {
+  Options *own = arena_new_of(a, Options);
+  *own = *o;
+  if (!artifact_open(l, d, o->so)) return false;
+  if (versions_wanted(o)) {
+    if (!versions_have(o, l->model, d, a)) return false;
+    own->cpu = NULL;
+  }
+  if (!session_open(s, own, d, a)) return false;
+  s->like = l->model;
+  s->keep_source = true;
+  return session_load(s) && session_compile(s) && artifact_threads(l, d, o);
+}
+
 static bool check(const Options *o, Diags *d, Arena *a, Loaded *l,
                   Session *s, bool *same) {
   Tolerance tol = {1e-3, 0};
@@ -287,11 +303,7 @@ static bool check(const Options *o, Diags *d, Arena *a, Loaded *l,
                          "--expect, or the model with --so=%s", o->file,
                          o->file);
   if (o->so) {
-    if (!session_open(s, o, d, a) || !session_load(s)) return false;
-    s->keep_source = true;
-    if (!session_compile(s) || !artifact_open(l, d, o->so) ||
-        !artifact_threads(l, d, o))
-      return false;
+    if (!open_built(o, d, a, l, s)) return false;
   } else if (!artifact_of(l, s, o, d, a, !o->expect.n)) {
     return false;
   }

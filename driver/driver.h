@@ -21,7 +21,8 @@ typedef struct Options {
   bool random_weights;
   uint64_t random_seed;
   /* the target */
-  const char *target, *cpu, *features, *opt, *sparsity, *code_budget;
+  const char *target, *cpu, *features, *opt, *sparsity, *code_budget,
+             *weight_type;
   /* build */
   const char *out, *emit, *prefix, *report, *tuned, *external_weights, *dep_file;
   bool dep, strip, verbose, time_report, roundtrip, threads, tune;
@@ -58,6 +59,9 @@ typedef struct Session {
   int opt;                  /* 0..3, 4 = s */
   bool sparsity_off;
   Module *module;
+  const Source *text;       /* of the file, once it was read */
+  const tamis_model *like;  /* an artifact whose CPU is taken where none is
+                               named, or NULL */
   Vec(const char *) files;  /* read, for dependency files */
   /* Set before session_compile: called with each pass as PipelineOpts.after
    * is; may be NULL. */
@@ -66,8 +70,8 @@ typedef struct Session {
   const char *stop_after, *stop_before;
   const Choices *choices;   /* of a tuned build, or NULL */
   bool keep_source;         /* session_compile makes `source` */
-  Module *source;           /* as pass recipe left it; NULL behind a dump
-                               of a later pass */
+  Module *source;           /* as that pass left it; NULL behind a
+                               dump of a later pass */
 } Session;
 
 bool session_open(Session *s, const Options *o, Diags *d, Arena *a);
@@ -75,6 +79,9 @@ bool session_open(Session *s, const Options *o, Diags *d, Arena *a);
 bool session_load(Session *s);
 /* Run the pipeline on s->module. */
 bool session_compile(Session *s);
+/* The pass behind which the module, loaded, is what a reference computes:
+ * recipe, or narrow where weights are rounded. */
+const char *session_source_pass(const Session *s);
 /* Options of the backend for an artifact. */
 EmitOpts session_emit_opts(const Session *s, EmitKind kind, const char *out);
 /* Build an artifact of s->module, which is planned. */
@@ -111,6 +118,9 @@ typedef struct Versions {
   const char *cpus;         /* all names, in order: "a+b" */
 } Versions;
 bool versions_load(Versions *v, const Options *o, Diags *d, Arena *a);
+/* Is one of the names that of the version m?  Errors in them go to d. */
+bool versions_have(const Options *o, const tamis_model *m, Diags *d,
+                   Arena *a);
 bool versions_compile(Versions *v);
 bool versions_emit(Versions *v, EmitKind kind, const char *out,
                    EmitInfo *info);

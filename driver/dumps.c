@@ -13,20 +13,39 @@ static Type buffer_type(Elem e, size_t bytes) {
   return type_make(e, 1, &n);
 }
 
+/* Takes the reference to the data; values of a param that is stored in 16
+ * bits are so in the file as well. */
+static void tensor_add(Arena *a, Tensors *to, const char *name, Type t,
+                       Elem stored, Buffer *data) {
+  WeightTensor w = {name, t, data};
+  if (stored != t.elem) {
+    w.data = weights_round(&w, stored);
+    w.type.elem = stored;
+    buffer_unref(data);
+  }
+  vec_push(a, to, w);
+}
+
 /* The tensors that stand for a param in a file: itself, or its packed
  * values and index under `name`. */
 static void param_tensors(Arena *a, Tensors *to, const Param *p,
                           const char *name) {
+  Elem stored = type_stored(&p->type);
   if (!p->type.sparse) {
     if (!p->data) return;
     Type t = type_make(p->type.elem, p->type.rank, p->type.dim);
-    vec_push(a, to, ((WeightTensor){name, t, p->data}));
+    tensor_add(a, to, name, t, stored, buffer_ref(p->data));
     return;
   }
-  vec_push(a, to, ((WeightTensor){arena_printf(a, "%s.values", name),
-                   buffer_type(p->type.elem, p->values->size), p->values}));
-  vec_push(a, to, ((WeightTensor){arena_printf(a, "%s.index", name),
-                   buffer_type(U8, p->index->size), p->index}));
+  tensor_add(a, to, arena_printf(a, "%s.values", name),
+             buffer_type(p->type.elem, p->values->size), stored,
+             buffer_ref(p->values));
+  tensor_add(a, to, arena_printf(a, "%s.index", name),
+             buffer_type(U8, p->index->size), U8, buffer_ref(p->index));
+}
+
+static void tensors_free(Tensors *t) {
+  for (size_t i = 0; i < t->n; i++) buffer_unref(t->at[i].data);
 }
 
 bool dump_has_weights(const char *path) {
@@ -49,6 +68,7 @@ bool dump_write(Diags *d, Module *m, const char *path) {
   if (ok && weights) safetensors_put(file[0].f, all.at, all.n);
   if (ok) ok = outfiles_commit(file, 2, d);
   else outfile_abort(&file[1]);
+  tensors_free(&all);
   arena_free(a);
   return ok;
 }
@@ -151,5 +171,6 @@ bool dumpdir_finish(DumpDir *dd, Diags *d) {
     buffer_unref(dd->stored.at[i].values);
     buffer_unref(dd->stored.at[i].index);
   }
+  tensors_free(&dd->tensors);
   return ok;
 }

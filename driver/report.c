@@ -160,6 +160,14 @@ static json_t *origins_json(const Node *n) {
   return j;
 }
 
+/* How the weight of a node is stored; NULL where it has none. */
+static const char *weight_type(const Node *n) {
+  for (int i = 0; i < n->nin; i++)
+    if (n->in[i] && n->in[i]->op == OP_PARAM && node_reads_weight(n, i))
+      return elem_name(type_stored(&n->in[i]->type));
+  return NULL;
+}
+
 static json_t *alternatives_json(const Row *r) {
   json_t *j = json_array();
   for (int i = 0; i < r->count; i++)
@@ -172,11 +180,12 @@ static json_t *alternatives_json(const Row *r) {
 
 static json_t *row_json(const Func *f, const Row *r) {
   return json_pack(
-    "{s:s, s:s, s:s, s:o, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:f, s:f, s:o, "
+    "{s:s, s:s, s:s, s:o, s:I, s:I, s:s, s:s*, s:s, s:I, s:I, s:I, s:f, s:f, s:o, "
     "s:s, s:o}",
     "name", r->name, "function", f->name, "op", op_info(r->n->op)->name,
     "shape", shape_json(&r->n->type), "weights", (json_int_t)r->weights, "nonzeros",
-    (json_int_t)r->nonzeros, "pattern", r->pattern, "kernel",
+    (json_int_t)r->nonzeros, "pattern", r->pattern, "weight_type",
+    weight_type(r->n), "kernel",
     r->n->kernel ? r->n->kernel : "", "macs", (json_int_t)r->cost.macs,
     "nonzero_macs", (json_int_t)r->cost.nonzero_macs, "bytes",
     (json_int_t)r->cost.bytes, "predicted_us", r->us, "dense_us",

@@ -147,7 +147,7 @@ static bool run_reference(const Options *o, Diags *d, Arena *a) {
                          "reference: expected a model, found the built %s",
                          o->file);
   bool ok = session_open(&s, o, d, a) && session_load(&s);
-  s.stop_after = "recipe";
+  if (ok) s.stop_after = session_source_pass(&s);
   ok = ok && session_compile(&s);
   if (ok) {
     Func *f = s.module->funcs.at[0];

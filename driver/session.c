@@ -34,7 +34,8 @@ static LoadOpts load_opts(Session *s) {
     .ndims = o->dims.n, .dims = o->dims.at, .model = o->model,
     .recipe = o->recipe, .weights = o->weights,
     .random_weights = o->random_weights, .seed = o->random_seed,
-    .on_file = note_file, .on_file_ctx = s,
+    .on_file = note_file, .on_file_ctx = s, .source = &s->text,
+    .again = s->text != NULL,
   };
 }
 
@@ -85,6 +86,23 @@ static bool set_budget(Session *s) {
   return true;
 }
 
+/* --weight-type, likewise: behind pass narrow it cannot be chosen. */
+static bool set_weight_type(Session *s) {
+  const char *given = s->o->weight_type;
+  DumpInfo *i = &s->module->dump;
+  const PassInfo *last = i->after ? pass_find(i->after) : NULL;
+  if (!given) return true;
+  if (!i->weight_type && last && last >= pass_find("narrow"))
+    return diag_error_at(s->diags, EXIT_USAGE, "--weight-type",
+                         "'%s' contradicts the dump %s, which comes behind "
+                         "pass narrow with weights of f32", given,
+                         s->o->file);
+  if (i->weight_type)
+    return contradicts(s, "--weight-type", given, "weight_type",
+                       elem_name(i->weight_type));
+  return elem_parse(given, &i->weight_type);
+}
+
 /* What the user chose stands in every dump, so that building it needs no
  * option again; what was left open stands there once a pass has used it. */
 static void record_choices(Session *s) {
@@ -105,6 +123,10 @@ static bool set_target(Session *s) {
   const char *triple = o->target ? o->target : i->target;
   const char *cpu = o->cpu ? o->cpu : i->cpu;
   const char *features = o->features ? o->features : i->features;
+  if (!cpu && s->like) {
+    cpu = s->like->cpu;
+    if (!features) features = s->like->features;
+  }
   if (!target_resolve(s->arena, s->diags, triple, cpu, features,
                       &s->target))
     return false;
@@ -133,7 +155,8 @@ bool session_load(Session *s) {
                          "makes", s->o->cpu);
   s->module = tam_load(s->diags, s->o->file, &l);
   if (!s->module) return false;
-  return dump_options(s) && set_budget(s) && set_target(s);
+  return dump_options(s) && set_budget(s) && set_weight_type(s) &&
+         set_target(s);
 }
 
 /* A copy of a module through its text, which t takes; NULL after an error. */
@@ -175,6 +198,10 @@ static void progress(const Session *s, const char *what) {
   }
 }
 
+const char *session_source_pass(const Session *s) {
+  return s->module->dump.weight_type ? "narrow" : "recipe";
+}
+
 static bool after_pass(void *ctx, const char *pass, Module **m,
                        double seconds) {
   Session *s = ctx;
@@ -183,7 +210,7 @@ static bool after_pass(void *ctx, const char *pass, Module **m,
   if (s->o->time_report)
     fprintf(stderr, "%-10s %8.3f ms\n", pass, seconds * 1e3);
   if (s->after && !s->after(s, pass, seconds)) return false;
-  if (s->keep_source && strcmp(pass, "recipe") == 0) {
+  if (s->keep_source && strcmp(pass, session_source_pass(s)) == 0) {
     Text t = {0};
     s->source = module_copy(s, *m, &t);
     text_free(&t);
@@ -199,6 +226,7 @@ static bool after_pass(void *ctx, const char *pass, Module **m,
 bool session_compile(Session *s) {
   PipelineOpts p = {
     .code_budget = s->module->dump.code_budget, .choices = s->choices,
+    .weight_type = s->module->dump.weight_type,
     .target = &s->target, .sparsity_off = s->sparsity_off, .opt = s->opt,
     .stop_after = s->stop_after, .stop_before = s->stop_before,
     .after = after_pass, .ctx = s,

@@ -72,7 +72,7 @@ static void layers_note(Tune *t, Session *s, int k) {
       if (!l) continue;
       const Sparse *w = n->in[1]->type.sparse;
       l->kernel[k] = arena_strdup(t->s->arena, n->kernel);
-      l->height[k] = w ? w->br : 0;
+      l->height[k] = !w ? 0 : w->n ? RUNS : w->br;
       memcpy(l->tile[k], n->tile, sizeof l->tile[k]);
       l->nonzeros = param_nonzeros(s->module, n->in[1]->param);
     }
@@ -90,14 +90,19 @@ static bool candidate_build(Tune *t, int k) {
   o.threads = false;
   o.external_weights = NULL;
   o.strip = false;
-  bool ok = session_open(&s, &o, d, a) && session_load(&s);
+  bool ok = session_open(&s, &o, d, a);
+  s.text = t->s->text;
   if (k < CANDIDATES) s.choices = &all;
-  ok = ok && session_compile(&s);
-  if (ok) layers_note(t, &s, k);
+  ok = ok && session_load(&s) && session_compile(&s);
+  if (!ok) {
+    session_close(&s);
+    return false;
+  }
+  layers_note(t, &s, k);
   char *so = folder_file(a, t->dir, arena_printf(a, "lib%d.so", k));
   char *header = folder_file(a, t->dir, arena_printf(a, "%s.h",
                                                      session_prefix(&s)));
-  ok = ok && session_emit(&s, EMIT_SO, so, &info);
+  ok = session_emit(&s, EMIT_SO, so, &info);
   t->opened[k] = ok && artifact_open(&t->built[k], d, so);
   temporary_remove(so);
   temporary_remove(header);
@@ -188,6 +193,7 @@ static const char *format_name(const Layer *l, int k) {
   if (strstr(l->kernel[k], "_code")) return "code";
   if (l->height[k] == 0) return "dense";
   if (l->height[k] == 1) return "csr";
+  if (l->height[k] == RUNS) return "nm";
   snprintf(name, sizeof name, "%dx1", l->height[k]);
   return name;
 }
@@ -224,11 +230,12 @@ static bool misfit(Diags *d, const char *path, const char *layer,
                        what);
 }
 
-/* "dense", "csr", "code" or "Rx1". */
+/* "dense", "csr", "code", "nm" or "Rx1". */
 static bool format_read(const char *s, Choice *c) {
   int end = 0;
   c->code = strcmp(s, "code") == 0;
   c->height = c->code || strcmp(s, "csr") == 0;
+  if (strcmp(s, "nm") == 0) c->height = RUNS;
   if (c->height || strcmp(s, "dense") == 0) return true;
   return sscanf(s, "%2dx1%n", &c->height, &end) == 1 && !s[end] &&
          c->height > 1;

@@ -37,6 +37,17 @@ static void sort(Versions *v) {
     }
 }
 
+/* `native` is one of the names. */
+static bool all_differ(const Versions *v, const char *given, Diags *d) {
+  for (int i = 0; i < v->n; i++)
+    for (int k = 0; k < i; k++)
+      if (strcmp(v->at[k].target.cpu, v->at[i].target.cpu) == 0)
+        return diag_error_at(d, EXIT_USAGE, "--cpu", "expected names that "
+                             "differ, found %s twice in '%s'",
+                             v->at[i].target.cpu, given);
+  return true;
+}
+
 /* A version behind one that runs wherever it does would never be taken. */
 static bool all_reached(const Versions *v, Diags *d) {
   for (int i = 0; i < v->n; i++)
@@ -44,12 +55,27 @@ static bool all_reached(const Versions *v, Diags *d) {
       const Target *a = &v->at[k].target, *b = &v->at[i].target;
       if (!target_covers(b, a)) continue;
       return diag_error_at(d, EXIT_USAGE, "--cpu", "code for %s and for %s "
-                           "has the same instruction sets%s: expected names "
-                           "that differ in them", a->cpu, b->cpu,
-                           strcmp(a->arch, "x86_64") ? ", those of the "
-                           "architecture" : "");
+                           "has the same instruction sets: expected names "
+                           "that differ in them", a->cpu, b->cpu);
     }
   return true;
+}
+
+/* Elsewhere code uses what all CPUs of the architecture have. */
+static bool arch_has_several(const Versions *v, const char *given, Diags *d) {
+  const Target *t = &v->at[0].target;
+  return strcmp(t->arch, "x86_64") == 0 ||
+         diag_error_at(d, EXIT_UNSUPPORTED, "--cpu", "code for %s is the same "
+                       "on all its CPUs: expected one, found '%s'",
+                       t->triple, given);
+}
+
+/* The file is read once: it may be a pipe. */
+static bool version_load(Versions *v, int i, Diags *d, Arena *a) {
+  Session *s = &v->at[i];
+  if (!session_open(s, &v->o[i], d, a)) return false;
+  s->text = i ? v->at[0].text : NULL;
+  return session_load(s);
 }
 
 bool versions_load(Versions *v, const Options *o, Diags *d, Arena *a) {
@@ -57,8 +83,7 @@ bool versions_load(Versions *v, const Options *o, Diags *d, Arena *a) {
   if (!names_split(v, o, d, a)) return false;
   int n = v->n;
   for (v->n = 0; v->n < n; v->n++)
-    if (!session_open(&v->at[v->n], &v->o[v->n], d, a) ||
-        !session_load(&v->at[v->n])) {
+    if (!version_load(v, v->n, d, a)) {
       v->n++;               /* to be closed */
       return false;
     }
@@ -66,7 +91,26 @@ bool versions_load(Versions *v, const Options *o, Diags *d, Arena *a) {
   v->cpus = v->at[0].target.cpu;
   for (int i = 1; i < v->n; i++)
     v->cpus = arena_printf(a, "%s+%s", v->cpus, v->at[i].target.cpu);
-  return all_reached(v, d);
+  return all_differ(v, o->cpu, d) && arch_has_several(v, o->cpu, d) &&
+         all_reached(v, d);
+}
+
+bool versions_have(const Options *o, const tamis_model *m, Diags *d,
+                   Arena *a) {
+  Versions *v = arena_new_of(a, Versions);
+  Target t;
+  bool found = false;
+  if (!names_split(v, o, d, a)) return false;
+  for (int i = 0; i < v->n; i++) {
+    if (!target_resolve(a, d, o->target, v->o[i].cpu, o->features, &t))
+      return false;
+    found |= !strcmp(t.cpu, m->cpu) && !strcmp(t.features, m->features);
+  }
+  return found ||
+         diag_error_at(d, EXIT_USAGE, "--cpu", "expected the CPUs of %s, "
+                       "found '%s': what runs here was built for %s%s%s",
+                       o->so, o->cpu, m->cpu, *m->features ? " " : "",
+                       m->features);
 }
 
 bool versions_compile(Versions *v) {

@@ -24,15 +24,24 @@ static bool dump_number(Elab *e, const Arg *arg, int64_t hi, int64_t *out) {
   return false;
 }
 
+static bool dump_elem(Elab *e, const Arg *arg, Elem *out) {
+  const Expr *x = arg->value;
+  if (x->kind == EXPR_STR && elem_parse(x->s, out) &&
+      (*out == F16 || *out == BF16))
+    return true;
+  elab_error(e, arg->span, "expected %s=\"f16\" or \"bf16\"", arg->name.s);
+  return false;
+}
+
 static bool dump_arg(Elab *e, const Arg *arg, DumpInfo *d) {
   static const char *const names[] = {
     "after", "target", "cpu", "features", "sparsity", "opt", "arena",
-    "code_budget"
+    "code_budget", "weight_type"
   };
   const char **const words[] = {
     &d->after, &d->target, &d->cpu, &d->features, &d->sparsity
   };
-  enum { WORDS = 5, OPT = 5, ARENA = 6, COUNT = 8 };
+  enum { WORDS = 5, OPT = 5, ARENA = 6, WEIGHT_TYPE = 8, COUNT = 9 };
   int64_t v;
   int k = 0;
   while (k < COUNT && strcmp(names[k], arg->name.s))
@@ -46,6 +55,8 @@ static bool dump_arg(Elab *e, const Arg *arg, DumpInfo *d) {
                near ? "'?" : "");
     return false;
   }
+  if (k == WEIGHT_TYPE)
+    return dump_elem(e, arg, &d->weight_type);
   if (!dump_number(e, arg, k == OPT ? 4 : INT64_MAX / 2, &v))
     return false;
   if (k == OPT)

@@ -97,6 +97,16 @@ static bool enc_index(Elab *e, const Enc *c, Elem *out) {
   return false;
 }
 
+static bool enc_stored(Elab *e, const Enc *c, Elem *out) {
+  const Expr *x = c->value;
+  if (x && x->kind == EXPR_ELEM && (x->elem == F16 || x->elem == BF16)) {
+    *out = x->elem;
+    return true;
+  }
+  elab_error(e, c->name.span, "expected stored=f16 or bf16");
+  return false;
+}
+
 static bool enc_scale(Elab *e, const Enc *c, double *out) {
   Value v = {.kind = VAL_NONE};
   if (c->value)
@@ -131,10 +141,10 @@ static bool enc_layout(Elab *e, const Enc *c, Encs *out) {
 static bool enc_read(Elab *e, const Enc *c, Encs *out, Type *t) {
   static const char *const names[] = {
     "csr", "bsr", "nm", "nnz", "index", "scale", "zero", "axis", "layout",
-    "origin", "size", "halo", "at"
+    "origin", "size", "halo", "at", "stored"
   };
   enum { CSR, BSR, NM, NNZ, INDEX, SCALE, ZERO, AXIS, LAYOUT, ORIGIN, SIZE,
-         HALO, AT, COUNT };
+         HALO, AT, STORED, COUNT };
   int64_t v;
   int k = 0;
   while (k < COUNT && strcmp(c->name.s, names[k]))
@@ -155,6 +165,7 @@ static bool enc_read(Elab *e, const Enc *c, Encs *out, Type *t) {
   case SIZE: return enc_int(e, c, 0, INT64_MAX, &out->size);
   case HALO: return enc_halo(e, c, out->halo);
   case AT: return enc_int(e, c, 0, INT64_MAX, &t->at);
+  case STORED: return enc_stored(e, c, &t->stored);
   default: break;
   }
   const char *near = nearest_name(c->name.s, names, COUNT);

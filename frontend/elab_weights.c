@@ -346,7 +346,7 @@ static void unused_warn(const Loader *l, const Opened *f) {
     if (!f->used[i] && !is_counter(f->w->tensors.at[i].name) &&
         n++ < SHOWN)
       text_printf(&t, "%s'%s'", n > 1 ? ", " : "", f->w->tensors.at[i].name);
-  if (n > 0)
+  if (n > 0 && !l->e->o->again)
     diag_warning(l->e->d, f->at, "%zu tensor%s of %s not used: %s%s", n,
                  n == 1 ? "" : "s", f->path, t.s, n > SHOWN ? ", ..." : "");
   text_free(&t);

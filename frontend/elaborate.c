@@ -289,9 +289,13 @@ static Module *load_source(Diags *d, const char *path, const Source *src,
 }
 
 Module *tam_load(Diags *d, const char *path, const LoadOpts *o) {
-  const Source *src = model_source(d, path);
+  const Source *src = o->source ? *o->source : NULL;
+  if (!src)
+    src = model_source(d, path);
   if (!src)
     return NULL;
+  if (o->source)
+    *o->source = src;
   if (o->on_file)
     o->on_file(o->on_file_ctx, path);
   return load_source(d, path, src, o);

@@ -87,6 +87,11 @@ typedef struct LoadOpts {
   /* Files read, for dependency files; may be NULL. */
   void (*on_file)(void *ctx, const char *path);
   void *on_file_ctx;
+  /* In: the file's text as another load left it here, or NULL; out: the text
+   * (standard input can be read but once).  It lives as long as the Diags.
+   * Warnings were given by that load. */
+  const Source **source;
+  bool again;
 } LoadOpts;
 
 /* Parse and elaborate a .tam text into a module with weights and verified

@@ -185,6 +185,28 @@ void elems_widen(Elem e, const void *from, size_t n, float *to) {
   }
 }
 
+void elems_narrow(Elem e, const float *from, size_t n, void *to) {
+  ensure(e == F16 || e == BF16);
+  for (size_t i = 0; i < n; i++) elem_store(e, to, i, (double)from[i]);
+}
+
+/* Is v a half, or a NaN that one may stand for?  The normal ones, most of
+ * all, have a mantissa of 10 bits. */
+static bool half_exact(float v) {
+  uint32_t bits = bits_of_float(v), size = bits & 0x7fffffff;
+  if (size >= 0x38800000 && size < 0x47800000) return !(bits & 0x1fff);
+  return isnan(v) || half_to_float(half_of((double)v)) == v;
+}
+
+size_t elems_exact(Elem e, const float *v, size_t n) {
+  ensure(e == F16 || e == BF16);
+  size_t i = 0;
+  while (i < n && (e == F16 ? half_exact(v[i])
+                            : isnan(v[i]) || !(bits_of_float(v[i]) & 0xffff)))
+    i++;
+  return i;
+}
+
 /* ---- tensors of the evaluator ---------------------------------------- */
 
 Tensor tensor_new(Arena *a, const Type *t) {

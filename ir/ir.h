@@ -31,6 +31,10 @@ double elem_load(Elem e, const void *at, size_t i);
 void elem_store(Elem e, void *at, size_t i, double v);
 /* n elements as f32. */
 void elems_widen(Elem e, const void *from, size_t n, float *to);
+/* n elements of f32 as elem_store rounds them to f16 or bf16; how many of
+ * them, from the first on, are that already. */
+void elems_narrow(Elem e, const float *from, size_t n, void *to);
+size_t elems_exact(Elem e, const float *v, size_t n);
 /* elem_load and elem_store for integers, which wrap; not for elements that are floats. */
 int64_t elem_load_int(Elem e, const void *at, size_t i);
 void elem_store_int(Elem e, void *at, size_t i, int64_t v);
@@ -88,6 +92,8 @@ typedef struct Type {
   const Layout *layout;
   const Sparse *sparse;
   const Quant *quant;
+  Elem stored;  /* of an f32 param: F16 or BF16, which hold its values and
+                   are what the artifact has; 0: it has them as they are */
   int64_t at;   /* byte offset in the arena, -1: none */
 } Type;
 
@@ -98,6 +104,8 @@ bool type_equal(const Type *a, const Type *b);  /* encodings included */
 int64_t type_elems(const Type *t);
 /* Bytes the value takes in memory, layout (its size) included. */
 int64_t type_bytes(const Type *t);
+/* The type of its elements in the artifact. */
+Elem type_stored(const Type *t);
 /* Row-major without gaps, whatever the layout. */
 int64_t type_rows_bytes(const Type *t);
 void type_print(Text *out, const Type *t);  /* "f32[1,8] <...>" */
@@ -271,6 +279,7 @@ typedef struct DumpInfo {
   int opt;              /* -O level, 4 = s, -1: not said */
   const char *sparsity; /* "auto" or "off" */
   int64_t code_budget;  /* bytes of code for patterns; 0: not said, -1: none */
+  Elem weight_type;     /* F16 or BF16; 0: weights are stored as f32 */
   int64_t arena_bytes;  /* known after plan, else 0 */
 } DumpInfo;
 
@@ -319,7 +328,11 @@ void param_set_data(Param *p, Buffer *data);   /* takes the reference */
  * shared; false when there is none.  For a module that was printed and read
  * back. */
 bool param_provide(void *module, Param *p);
-/* Bytes of the stored weights: dense data, or values and index. */
+/* Whether p's values are those of the type it is to be stored as; else text
+ * in why. */
+bool param_stored_check(const Param *p, Text *why);
+/* Bytes of the weights as they are stored: dense data, or values and
+ * index. */
 int64_t param_bytes(const Param *p);
 
 /* sparse.c.  Whether an f32 type divides into br x bc blocks; pack a param
@@ -502,6 +515,7 @@ typedef struct Target {
   int lanes;             /* f32 lanes of a vector: 16, 8, 4 */
   int vregs;             /* vector registers: 32, 16 */
   bool fma;
+  bool f16;              /* instructions that make f32 of f16 */
 } Target;
 
 /* ---- kernel.c ------------------------------------------------------- */
@@ -514,6 +528,8 @@ bool node_is_alias(const Node *n);
 /* Whether the kernel reads element i of operand k, and no later one at i or
  * before, when it writes element i of the result, which lies as it does. */
 bool node_reads_in_step(const Node *n, int k);
+/* Does n read operand k as a weight, which may be stored in 16 bits? */
+bool node_reads_weight(const Node *n, int k);
 /* The largest tile that kernels have registers and tables for. */
 enum { TILE_ROWS_MOST = 32, TILE_VECTORS_MOST = 16, TILE_SUMS_MOST = 60 };
 /* Rows that code for a pattern sums at once. */

@@ -24,6 +24,11 @@ bool node_is_alias(const Node *n) {
   return n->kernel && strcmp(n->kernel, "alias") == 0;
 }
 
+bool node_reads_weight(const Node *n, int k) {
+  return k == 1 && (n->op == OP_CONV2D || n->op == OP_LINEAR ||
+                    n->op == OP_CONV2D_TRANSPOSE);
+}
+
 static bool op_reads_in_step(const Node *n, int k) {
   uint32_t flags = op_info(n->op)->flags;
   if (flags & (FLAG_UNARY | FLAG_BINARY)) return true;

@@ -64,13 +64,31 @@ void param_set_data(Param *p, Buffer *data) {
 }
 
 int64_t param_bytes(const Param *p) {
-  if (p->type.sparse) {
-    int64_t n = 0;
-    if (p->values) n += (int64_t)p->values->size;
-    if (p->index) n += (int64_t)p->index->size;
-    return n;
+  int64_t n = 0, narrow = 1;
+  if (p->type.stored)
+    narrow = elem_bits(p->type.elem) / elem_bits(p->type.stored);
+  if (!p->type.sparse) return type_bytes(&p->type) / narrow;
+  if (p->values) n += (int64_t)p->values->size / narrow;
+  if (p->index) n += (int64_t)p->index->size;
+  return n;
+}
+
+bool param_stored_check(const Param *p, Text *why) {
+  const Type *t = &p->type;
+  const Buffer *b = t->sparse ? p->values : p->data;
+  const char *name = elem_name(t->stored);
+  if (t->elem != F32 || (t->stored != F16 && t->stored != BF16)) {
+    text_printf(why, "elements of %s cannot be stored as %s",
+                elem_name(t->elem), name);
+    return false;
   }
-  return type_bytes(&p->type);
+  if (!b) return true;
+  const float *v = (const float *)(const void *)b->data;
+  size_t n = b->size / sizeof *v, i = elems_exact(t->stored, v, n);
+  if (i == n) return true;
+  text_printf(why, "value %zu is %.9g, which %s does not hold", i,
+              (double)v[i], name);
+  return false;
 }
 
 static Buffer *data_widen(const Param *p, size_t n) {

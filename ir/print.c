@@ -182,6 +182,8 @@ static void dump_print(Text *out, const DumpInfo *d) {
     text_puts(out, ", sparsity=");
     text_quote(out, d->sparsity);
   }
+  if (d->weight_type)
+    text_printf(out, ", weight_type=\"%s\"", elem_name(d->weight_type));
   if (d->code_budget)
     text_printf(out, ", code_budget=%lld",
                 d->code_budget < 0 ? 0 : (long long)d->code_budget);

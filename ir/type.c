@@ -63,8 +63,11 @@ bool type_equal(const Type *a, const Type *b) {
   return a->elem == b->elem && type_same_shape(a, b) &&
          layout_equal(a->layout, b->layout) &&
          sparse_equal(a->sparse, b->sparse) &&
-         quant_equal(a->quant, b->quant) && a->at == b->at;
+         quant_equal(a->quant, b->quant) && a->stored == b->stored &&
+         a->at == b->at;
 }
+
+Elem type_stored(const Type *t) { return t->stored ? t->stored : t->elem; }
 
 int64_t type_elems(const Type *t) {
   int64_t n = 1;
@@ -145,6 +148,10 @@ void type_print(Text *out, const Type *t) {
   if (t->quant) {
     text_puts(out, sep);
     quant_print(out, t->quant);
+    sep = ", ";
+  }
+  if (t->stored) {
+    text_printf(out, "%sstored=%s", sep, elem_name(t->stored));
     sep = ", ";
   }
   if (t->layout) {

@@ -54,6 +54,9 @@ static bool operands_verify(Check *c) {
       return fault(c, "operand %d stands behind its user", i);
     if (is_workspace(c, x) && n->op != OP_ITEM)
       return fault(c, "operand %d is a workspace, which items alone read", i);
+    if (x->type.stored && !node_reads_weight(n, i))
+      return fault(c, "operand %d is stored as %s, which weights alone are",
+                   i, elem_name(x->type.stored));
   }
   return true;
 }
@@ -122,6 +125,9 @@ static bool encoding_verify(Check *c) {
     return fault(c, "the value or its offset is larger than any memory");
   if (t->sparse && c->n->op != OP_PARAM)
     return fault(c, "a sparse encoding on a value that is no param");
+  if (t->stored && c->n->op != OP_PARAM)
+    return fault(c, "stored=%s on a value that is no param",
+                 elem_name(t->stored));
   if (t->at < -1)
     return fault(c, "arena offset %lld", (long long)t->at);
   if (t->at >= 0 && c->m->dump.arena_bytes > 0 &&
@@ -181,6 +187,9 @@ static bool output_verify(Check *c, size_t i) {
     return fault(c, "output %s is a workspace", o->name);
   if (o->node->type.layout)
     return fault(c, "output %s has a layout", o->name);
+  if (o->node->type.stored)
+    return fault(c, "output %s is a param stored as %s", o->name,
+                 elem_name(o->node->type.stored));
   if (!o->name || !name_is_valid(o->name))
     return fault(c, "output %zu has no valid name", i);
   return true;
@@ -304,6 +313,9 @@ static bool next_verify(Check *c, const Next *x) {
                  x->state->path);
   if (is_workspace(c, x->node))
     return fault(c, "next of %s is a workspace", x->state->path);
+  if (x->node->type.stored)
+    return fault(c, "next of %s is a param stored as %s", x->state->path,
+                 elem_name(x->node->type.stored));
   if (x->node->type.elem != x->state->type.elem ||
       !type_same_shape(&x->node->type, &x->state->type))
     return fault(c, "next of %s has another type", x->state->path);
@@ -378,6 +390,15 @@ static bool func_verify(Check *c) {
   return c->m->dump.arena_bytes == 0 || arena_verify(f, c->why);
 }
 
+/* A type to be stored as that holds the values. */
+static bool stored_verify(Check *c, const Param *p) {
+  Text why = {0};
+  bool ok = !p->type.stored || param_stored_check(p, &why);
+  if (!ok) fault(c, "param %s: %s", p->path, why.s);
+  text_free(&why);
+  return ok;
+}
+
 static bool param_verify(Check *c, const Param *p) {
   int64_t n = type_elems(&p->type);
   if (!path_is_valid(p->path))
@@ -389,9 +410,10 @@ static bool param_verify(Check *c, const Param *p) {
     size_t want = (size_t)n * elem_size(p->type.elem);
     if (p->values || p->index)
       return fault(c, "dense param %s has packed values", p->path);
-    if (!p->data || p->data->size == want) return true;
-    return fault(c, "param %s has %zu bytes of data, expected %zu", p->path,
-                 p->data->size, want);
+    if (p->data && p->data->size != want)
+      return fault(c, "param %s has %zu bytes of data, expected %zu", p->path,
+                   p->data->size, want);
+    return stored_verify(c, p);
   }
   if (p->data) return fault(c, "packed param %s has dense data", p->path);
   if (!p->values != !p->index)
@@ -400,7 +422,7 @@ static bool param_verify(Check *c, const Param *p) {
   bool ok = !p->values || sparse_check(p, &why);
   if (!ok) fault(c, "param %s: %s", p->path, why.s);
   text_free(&why);
-  return ok;
+  return ok && stored_verify(c, p);
 }
 
 /* Each path stands once, states' included, and module_param finds it. */

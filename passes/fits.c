@@ -105,6 +105,8 @@ static bool weight_fits(const Node *n, Text *why) {
   bool code = strcmp(suffix, "code") == 0;
   if ((code || strcmp(suffix, "csr") == 0) && w->op != OP_PARAM)
     return misfit(why, "expected a param as weight");
+  if (code && w->type.stored)
+    return misfit(why, "expected a weight stored as f32");
   if (code && n->op == OP_LINEAR && !linear_on_tokens(n))
     return misfit(why, "expected planes of tokens");
   if (strcmp(suffix, "perm") == 0 && (w->op != OP_PARAM || n->type.layout))

@@ -8,8 +8,11 @@
 
 #include "ir/ir.h"
 
+/* In place of rows of a block: N of each 4 columns. */
+enum { RUNS = -1 };
+
 /* What a build was told to take for a layer, or (path NULL) for all: rows of
- * the blocks of its weight's table, 1: single values, 0: dense; as code for
+ * the blocks of its weight's table, 1: single values, RUNS, 0: dense; code for
  * the pattern; the register tile of a dense product, 0: as chosen. */
 typedef struct Choice {
   const char *path;
@@ -29,6 +32,7 @@ typedef struct PassCtx {
   bool sparsity_off;     /* --sparsity=off */
   int opt;               /* -O level; 0 fuses nothing, 4 is -Os */
   int64_t code_budget;   /* as in PipelineOpts */
+  Elem weight_type;      /* likewise */
   const Choices *choices;
 } PassCtx;
 
@@ -49,6 +53,7 @@ typedef struct PipelineOpts {
   int opt;
   int64_t code_budget;       /* bytes of code for patterns; 0: as much as
                                 the target has, less than 0: none */
+  Elem weight_type;          /* weights are stored so: F16, BF16; 0: f32 */
   const Choices *choices;    /* or NULL */
   const char *stop_after;    /* NULL: run all */
   const char *stop_before;
@@ -105,8 +110,8 @@ void window_reach(const Node *n, int32_t halo[4]);
 /* The same file: does a convolution's kernel go over planes?  One that does
  * not wants plain weights. */
 bool conv_takes_planes(const Node *n);
-/* sparsify.c: rows of the blocks that a weight is packed in, 0: it stays
- * dense; `rows` of x where n, which uses it, is a linear layer. */
+/* sparsify.c: rows of the blocks that a weight is packed in, RUNS, or 0: it
+ * stays dense; `rows` of x where n, which uses it, is a linear layer. */
 int weight_height(PassCtx *c, const Node *n, int64_t rows, Param *p);
 /* Does a linear layer's kernel go over planes of tokens? */
 bool linear_takes_tokens(const Node *n, int lanes);
@@ -185,15 +190,16 @@ enum { BLOCK_HEIGHTS = 5 };
 extern const int block_heights[BLOCK_HEIGHTS];
 /* A weight as the choice sees it: its op, taps a channel (kh*kw), rows of a
  * linear's x, lanes of the target; `all` values, `stored` in blocks of each
- * height that are not empty (-1: such blocks do not fit). */
+ * height that are not empty (-1: such blocks do not fit) and in runs of 4
+ * columns (0: none); values of the result. */
 typedef struct Weight {
   Op op;
   int64_t taps, rows, outputs;
   int lanes;
   bool code;     /* the target takes code for its pattern */
-  int64_t all, stored[BLOCK_HEIGHTS];
+  int64_t all, stored[BLOCK_HEIGHTS], runs, results;
 } Weight;
-/* Rows of a block of the fastest format, 0: dense. */
+/* Rows of a block of the fastest format, RUNS, or 0: dense. */
 int format_choose(const Weight *w);
 /* Constants of a kind of CPUs (choose.c says what they mean). */
 typedef struct Family {
@@ -209,8 +215,13 @@ const Family *family_of(const Target *t);
  * block_heights[height], against 1 of dense. */
 double rows_cost(int64_t rows, int lanes, int height);
 /* Whether planes of tokens are faster than rows for a linear layer with so
- * many rows of x and a weight in blocks of `height`. */
+ * many rows of x and a weight in blocks of `height`; for one in runs, which
+ * has so many columns and outputs. */
 bool tokens_pay(int64_t rows, int lanes, int height);
+bool tokens_pay_runs(int64_t rows, int lanes, int64_t columns,
+                     int64_t outputs);
+/* A stored value in runs, against 1 of dense; HUGE_VAL: never. */
+double runs_cost(const Weight *w);
 /* The register tile for a dense product of rows x vectors, where a vector
  * of x takes `xloads` loads and shuffles (more than 1 where it is strided). */
 typedef struct TileWork { int64_t rows, vectors; int xloads; } TileWork;
@@ -271,7 +282,7 @@ typedef struct Alternative {
   bool taken;
   const char *why_not;     /* NULL: it was */
 } Alternative;
-enum { ALTERNATIVES_MOST = 6 };
+enum { ALTERNATIVES_MOST = 7 };
 /* Those of a convolution or linear layer behind `select`, the dense one
  * first; 0 for what has one kernel. */
 int node_alternatives(Arena *scratch, Module *m, const Target *t,

@@ -6,6 +6,7 @@
  * at the pace of memory.  So the code of the whole module is bounded, and
  * layers whose vectors are many, which run each block of code most often,
  * come first.
+ * Code takes its weights as f32.
  * source     times and sizes: choose.c */
 #include <math.h>
 #include <stdlib.h>
@@ -58,6 +59,7 @@ static bool candidate(PassCtx *c, Node *n, Candidate *to) {
   const Node *b = node_in(n, 2);
   if (!node_table(c->scratch, c->target, n, &table, &flat)) return false;
   if (table.height > 1 || !table.units) return false;
+  if (n->in[1]->type.stored) return false;
   const float *w = param_values(c->m, n->in[1]->param);
   ensure(w);
   /* Most taps read x over the end of a line. */

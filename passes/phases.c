@@ -167,17 +167,20 @@ static Node *weight(const Phases *p, const Axis axis[2]) {
   int64_t dim[4] = {o, axis_phases(y) * nx * c, h, wd};
   Type t = type_make(F32, 4, dim);
   Buffer *b = buffer_new((size_t)type_elems(&t) * sizeof(float));
-  float *to = (float *)(void *)b->data;
-  memset(to, 0, b->size);
+  float *v = (float *)(void *)b->data;
+  memset(v, 0, b->size);
   for (int64_t i = 0; i < o * c * y->k * x->k; i++) {
     int64_t tx = i % x->k, ty = i / x->k % y->k, ay, ax;
     int64_t in = i / (x->k * y->k) % c, row = i / (x->k * y->k) / c;
     int64_t part = phase_number(y, tap_phase(y, ty, &ay)) * nx +
                    phase_number(x, tap_phase(x, tx, &ax));
     int64_t at = (row * dim[1] + part * c + in) * h + ay - y->lo;
-    to[at * wd + ax - x->lo] = w[i];
+    v[at * wd + ax - x->lo] = w[i];
   }
-  return func_derive(p->c->m, p->f, old, false, t, b);
+  Elem stored = old->type.stored;
+  Node *to = func_derive(p->c->m, p->f, old, false, t, b);
+  to->param->type.stored = to->type.stored = stored;
+  return to;
 }
 
 static void rewrite(const Phases *p, const Axis axis[2]) {

@@ -33,6 +33,7 @@ static double seconds_now(void) {
 static void dump_fill(DumpInfo *d, const PassInfo *p, const PipelineOpts *o,
                       Arena *a) {
   if (strcmp(p->name, "bnfold") == 0) d->opt = o->opt;
+  if (strcmp(p->name, "narrow") == 0) d->weight_type = o->weight_type;
   if (strcmp(p->name, "phases") != 0) return;
   d->sparsity = o->sparsity_off ? "off" : "auto";
   d->target = arena_strdup(a, o->target->triple);
@@ -89,7 +90,8 @@ static bool pass_run(Module *m, const PassInfo *p, const PipelineOpts *o,
   PassCtx c = {
     .m = m, .d = d, .scratch = arena_new(), .target = o->target,
     .sparsity_off = o->sparsity_off, .opt = o->opt,
-    .code_budget = o->code_budget, .choices = o->choices,
+    .code_budget = o->code_budget, .weight_type = o->weight_type,
+    .choices = o->choices,
   };
   dump_fill(&m->dump, p, o, m->arena);
   bool ok = p->run(&c) && diags_errors(d) == 0;

@@ -76,8 +76,10 @@ bool conv_takes_planes(const Node *n) {
 bool linear_takes_tokens(const Node *n, int lanes) {
   const Sparse *s = n->in[1]->type.sparse;
   if (!s || n->type.rank < 2 || type_elems(&n->type) == 0) return false;
-  return tokens_pay(type_elems(&n->type) / n->type.dim[n->type.rank - 1],
-                    lanes, sparse_height(s));
+  const int64_t *w = n->in[1]->type.dim;
+  int64_t rows = type_elems(&n->type) / w[0];
+  if (s->n) return tokens_pay_runs(rows, lanes, w[1], w[0]);
+  return tokens_pay(rows, lanes, sparse_height(s));
 }
 
 /* ---- what is wanted ------------------------------------------------- */

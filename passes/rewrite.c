@@ -35,6 +35,7 @@ Node *func_values(Module *m, Func *f, const char *wish, Type t, Buffer *data) {
   t.layout = NULL;
   t.sparse = NULL;
   t.quant = NULL;
+  t.stored = 0;
   t.at = -1;
   Param *p = module_add_param(m, module_fresh_path(m, wish), t, data);
   return func_param(m, f, p);
@@ -78,6 +79,7 @@ Node *func_derive(Module *m, Func *f, Node *from, bool once, Type t,
   t.layout = NULL;
   t.sparse = NULL;
   t.quant = NULL;
+  t.stored = 0;
   t.at = -1;
   param_set_data(from->param, data);
   from->param->type = from->type = t;

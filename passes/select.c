@@ -105,9 +105,8 @@ bool node_shape_work(const Target *t, const Node *n, TableWork *work,
 
 bool node_table(Arena *scratch, const Target *t, const Node *n,
                 TableWork *work, bool *flat) {
-  if (n->nin < 2 || !n->in[1]->type.sparse ||
-      !node_shape_work(t, n, work, flat))
-    return false;
+  const Sparse *s = n->nin > 1 ? n->in[1]->type.sparse : NULL;
+  if (!s || s->n || !node_shape_work(t, n, work, flat)) return false;
   work->blocks = unit_blocks(scratch, n->in[1]->param, work->units,
                              work->height);
   return true;
@@ -117,6 +116,10 @@ bool node_table(Arena *scratch, const Target *t, const Node *n,
  * 4 of their rows, with more vectors to a tile. */
 static void table_select(Arena *a, const Target *t, Node *n,
                          const Cover *cover) {
+  if (n->in[1]->type.sparse->n) {
+    n->kernel = n->op == OP_LINEAR ? "linear_nm" : "conv2d_nm";
+    return;
+  }
   int height = sparse_height(n->in[1]->type.sparse), tile[2];
   double best = -1;
   n->kernel = n->op == OP_LINEAR ? height > 1 ? "linear_bsr" : "linear_csr"
@@ -162,6 +165,7 @@ static void select_linear(Arena *a, const Target *t, Node *n) {
   const Sparse *w = n->in[1]->type.sparse;
   bool tokens = linear_on_tokens(n);
   n->kernel = !w ? "linear_dense"
+                 : w->n ? "linear_nm"
                  : sparse_height(w) > 1 ? "linear_bsr"
                  : perm_takes(t, n) ? "linear_perm" : "linear_csr";
   if (!tokens || n->in[1]->op != OP_PARAM) return;
@@ -316,6 +320,19 @@ static const char *density_text(Module *m, const Node *n) {
                       s->br, s->bc, kept);
 }
 
+/* Why a weight that --weight-type is for is stored as f32, or that it is
+ * not. */
+static const char *stored_why(const Module *m, const Node *n) {
+  if (!m->dump.weight_type || !node_in(n, 1) || n->in[1]->op != OP_PARAM ||
+      !node_reads_weight(n, 1))
+    return NULL;
+  const Param *p = n->in[1]->param;
+  if (p->type.stored == F16) return "stored as f16";
+  if (p->type.stored == BF16) return "stored as bf16";
+  return p->trainable ? "f32: it is trained"
+                      : "f32: something else reads it, too";
+}
+
 static const char *node_why(Module *m, const Node *n) {
   if (n->op == OP_CALL) return attr_str(n, "callee");
   if (n->op == OP_SCAN)
@@ -339,6 +356,10 @@ void module_why(Module *m) {
     for (size_t k = 0; k < f->nodes.n; k++) {
       Node *n = f->nodes.at[k];
       n->why = n->kernel ? node_why(m, n) : NULL;
+      const char *stored = n->kernel ? stored_why(m, n) : NULL;
+      if (stored && n->why)
+        stored = arena_printf(m->arena, "%s; %s", n->why, stored);
+      if (stored) n->why = stored;
     }
   }
 }

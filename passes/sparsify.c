@@ -67,17 +67,28 @@ static int64_t stored_values(const Type *t, const float *w, int h) {
   return n;
 }
 
+/* How many values of each 4 columns there are at most; 0: too many to gain
+ * by it, or the target has no kernel for that. */
+static int runs_of(const PassCtx *c, const Type *t, const float *v) {
+  if (c->target->lanes < 8 || !runs_fit(t, 1)) return 0;
+  int n = runs_most(v, type_elems(t));
+  return n < 1 ? 1 : n < 3 ? n : 0;
+}
+
 /* Blocks of the height that was asked for, if the weight has zeros enough
- * for a table of them at all; -1: no choice. */
-static int height_told(const PassCtx *c, const Node *n, const Weight *w) {
+ * for a table of them at all. */
+static bool height_told(const PassCtx *c, const Node *n, const Weight *w,
+                        int *height) {
   const Choice *told = choice_of(c->choices, n);
-  if (!told) return -1;
-  if (told->height == 0) return 0;
+  if (!told) return false;
+  *height = told->height;
+  if (told->height == 0) return true;
+  if (told->height == RUNS) return w->runs > 0;
   for (int i = 0; i < BLOCK_HEIGHTS; i++)
     if (block_heights[i] == told->height && w->stored[i] >= 0 &&
         20 * w->stored[i] <= 19 * w->all)
-      return told->height;
-  return -1;
+      return true;
+  return false;
 }
 
 int weight_height(PassCtx *c, const Node *n, int64_t rows, Param *p) {
@@ -95,14 +106,19 @@ int weight_height(PassCtx *c, const Node *n, int64_t rows, Param *p) {
   }
   w.outputs = t->dim[0];
   int64_t code = code_size(&(CodeWork){.products = w.stored[0]});
-  w.code = code < patterns_budget(c);
-  int told = height_told(c, n, &w);
-  return told >= 0 ? told : format_choose(&w);
+  w.code = !t->stored && code < patterns_budget(c);
+  w.runs = w.all / RUN_COLUMNS * runs_of(c, t, v);
+  w.results = type_elems(&n->type);
+  int told;
+  return height_told(c, n, &w, &told) ? told : format_choose(&w);
 }
 
 static void weight_pack(PassCtx *c, const Use *u, Param *p) {
   int height = weight_height(c, u->node, u->rows, p);
-  if (height) sparse_pack(c->m, p, height, 1);
+  if (height == RUNS)
+    runs_pack(c->m, p, runs_of(c, &p->type, param_values(c->m, p)));
+  else if (height)
+    sparse_pack(c->m, p, height, 1);
 }
 
 bool pass_sparse(PassCtx *c) {

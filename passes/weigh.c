@@ -1,5 +1,6 @@
 /* weigh.c - what each kernel that could compute a layer would take, by the
  * model of choose.c: for reports. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,6 +45,21 @@ static Alternative make(const char *kernel, double us) {
   return (Alternative){ .kernel = kernel, .us = us };
 }
 
+/* N of each 4 columns, by the time of dense; 1 if it is one. */
+static int runs_make(const Layer *l, double dense_us, Alternative *out) {
+  const Type *t = &l->n->in[1]->type;
+  Weight w = {.op = l->n->op, .outputs = l->rows, .lanes = l->t->lanes};
+  w.all = l->rows * l->columns;
+  w.results = type_elems(&l->n->type);
+  w.rows = w.op == OP_LINEAR ? w.results / l->rows : 0;
+  int n = l->t->lanes >= 8 && runs_fit(t, 1) ? runs_most(l->w, w.all) : 0;
+  double cost = runs_cost(&w);
+  if (n < 1 || n > 2 || cost == HUGE_VAL) return 0;
+  *out = make(w.op == OP_LINEAR ? "linear_nm" : "conv2d_nm",
+              dense_us * cost * n / RUN_COLUMNS);
+  return 1;
+}
+
 /* ---- over planes ------------------------------------------------------ */
 
 static double table_us(const Layer *l, TableWork work, int h) {
@@ -60,6 +76,7 @@ static const char *code_cannot(const Layer *l, bool flat) {
   const Node *b = node_in(l->n, 2);
   if (l->t->lanes != 16 || strcmp(l->t->arch, "x86_64") != 0)
     return "needs AVX-512";
+  if (l->n->in[1]->type.stored) return "it reads weights of f32";
   if (!flat) return "pixels lie on no single line of vectors";
   if (b && b->op != OP_PARAM) return "the bias is computed";
   return NULL;
@@ -87,7 +104,7 @@ static int over_planes(const Layer *l, const TableWork *work, bool flat,
   out[n] = make(linear ? "linear_code" : "conv2d_code",
                 us_of(l, code_time(&code)));
   out[n++].why_not = code_cannot(l, flat);
-  return n;
+  return n + runs_make(l, out[0].us, out + n);
 }
 
 /* ---- over rows -------------------------------------------------------- */
@@ -96,7 +113,9 @@ static int over_rows(const Layer *l, Alternative *out) {
   int64_t x = type_elems(&l->n->type) / l->rows;
   double all = (double)(l->rows * l->columns);
   /* A product, or the weights as they stream in. */
-  double half = 1.05 * (double)x * all / l->t->lanes, stream = 8 * all / 27;
+  double bytes = (double)elem_size(type_stored(&l->n->in[1]->type));
+  double half = 1.05 * (double)x * all / l->t->lanes;
+  double stream = 2 * bytes * all / 27;
   double dense = us_of(l, half > stream ? half : stream);
   bool perm = l->t->lanes == 16 && strcmp(l->t->arch, "x86_64") == 0 &&
               strcmp(l->n->kernel, "linear_csr") != 0;
@@ -114,7 +133,7 @@ static int over_rows(const Layer *l, Alternative *out) {
     else if (best.us < 0 || us < best.us) best.us = us;
   }
   if (best.us >= 0) out[n++] = best;
-  return n;
+  return n + runs_make(l, dense, out + n);
 }
 
 /* ---- all -------------------------------------------------------------- */

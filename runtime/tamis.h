@@ -109,7 +109,7 @@ typedef struct tamis_model {
   const tamis_entry *entries;
   /* Compiled for several CPUs (cpu is "a+b"): a descriptor of each version,
    * the most demanding first.  run calls the first whose check_cpu gives 0;
-   * steps and weights are those of a version. */
+   * steps are those of a version.  All share the weights. */
   uint32_t n_versions, reserved_3;
   const struct tamis_model *const *versions;
 } tamis_model;

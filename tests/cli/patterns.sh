@@ -46,10 +46,70 @@ for f in map tok row few; do
   done
 done
 
+# N of each 4: on rows; on planes with 8 lanes, where there is much to sum.
+net big 'x: f32[1,256,11,11]) -> y: f32[1,16,11,11]' \
+  'y = x |> conv(256) as a |> relu |> conv(16, k=3, pad=1) as b;'
+net toks 'x: f32[1,128,256]) -> y: f32[1,128,48]' \
+  'y = x |> linear(256) as a |> relu |> linear(48) as b;'
+net pool 'x: f32[1,64,9,9]) -> y: f32[1,50]' \
+  'y = x |> mean([2,3]) |> linear(50) as a;'
+for p in 1:4 2:4; do
+  r=n$(echo $p | tr : _)
+  for cpu in x86-64-v4 x86-64-v3; do
+    for f in row few pool; do
+      expect "$f $p, $cpu" 0 "<nm $p," show $f "$r" --cpu=$cpu
+      expect "$f $p, $cpu: its kernel" 0 'linear_nm"' show $f "$r" --cpu=$cpu
+    done
+  done
+  expect "big $p" 0 'conv2d_nm"' show big "$r" --cpu=x86-64-v3
+  expect "toks $p" 0 'layout.*linear_nm"' show toks "$r" --cpu=x86-64-v3
+  expect "big $p as code" 0 'conv2d_code"' show big "$r" --cpu=x86-64-v4
+  expect "big $p without AVX" 1 '' \
+    sh -c '"$@" | grep "<nm"' sh "$TAMIS" show big.tam --random-weights=1 \
+    --recipe="$r" --target=x86_64-linux-gnu --cpu=x86-64-v2
+done
+expect "why" 0 '2:4: a few of each run' "$TAMIS" show row.tam --stats \
+  --random-weights=1 --recipe=n2_4 --target=x86_64-linux-gnu --cpu=x86-64-v3
+# 3 of 4 gain nothing.
+echo 'recipe n3_4 for row { prune ** with pattern=3:4; }' >>row.tam
+expect "3:4" 0 'dense is faster' "$TAMIS" show row.tam --stats \
+  --random-weights=1 --recipe=n3_4 --target=x86_64-linux-gnu --cpu=x86-64-v3
+
+# A dump holds it; what is wrong there is said.
+"$TAMIS" show row.tam --random-weights=1 --recipe=n2_4 -o row-dump.tam \
+  --target=x86_64-linux-gnu --cpu=x86-64-v3 --after=layout
+expect "a dump" 0 'linear_nm"' "$TAMIS" show row-dump.tam --after=select
+wrong() {   # NAME PATTERN SED
+  sed "$3" row-dump.tam >wrong.tam
+  ln -sf row-dump.safetensors wrong.safetensors
+  expect "$1" 1 "$2" "$TAMIS" show wrong.tam --after=select
+}
+wrong "nm 4:4" "wrong.tam:[0-9]+:[0-9]+: error: expected 'csr', 'bsr RxC' or" \
+  's/nm 2:4/nm 4:4/'
+wrong "nm 2:8" "or 'nm N:4', N from 1 to 3" 's/nm 2:4/nm 2:8/'
+wrong "nm 2x4" "or 'nm N:4', N from 1 to 3" 's/nm 2:4/nm 2x4/'
+wrong "nm 1:4" 'nm 1:4 with nnz=18720 does not fit a matrix of 144 x 260' \
+  's/nm 2:4/nm 1:4/'
+# Kernels take what they are made for.
+"$TAMIS" show big.tam --random-weights=1 --recipe=n2_4 -o big-dump.tam \
+  --target=x86_64-linux-gnu --cpu=x86-64-v3 --after=select
+swap() {   # NAME PATTERN SED
+  sed "$3" big-dump.tam >wrong.tam
+  ln -sf big-dump.safetensors wrong.safetensors
+  expect "$1" 1 "$2" "$TAMIS" build wrong.tam -o wrong.so
+}
+swap "runs as blocks" 'expected a weight in blocks of 2 to 16 rows' \
+  's/kernel="conv2d_nm"/kernel="conv2d_bsr"/'
+swap "dense as runs" 'expected a weight of N values in each 4 columns' \
+  's/kernel="conv2d_dense"/kernel="conv2d_nm"/'
+swap "a tile too large" 'up to 256 rows and 4 vectors, found .300,2.' \
+  's/kernel="conv2d_nm"/kernel="conv2d_nm", tile=[300,2]/'
+
 cpus="native"
 grep -q avx2 /proc/cpuinfo 2>/dev/null && cpus="native x86-64-v3 x86-64-v2"
-for f in map tok row few; do
+for f in map tok row few big toks pool; do
   for r in b8x1 b16x1 n1_4 n2_4; do
+    case "$f $r" in "pool b"*) continue ;; esac
     net="$f.tam --random-weights=1 --recipe=$r"
     # shellcheck disable=SC2086
     for cpu in $cpus; do

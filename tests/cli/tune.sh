@@ -27,6 +27,8 @@ set_() {
   same "the same bytes" one.so tuned.so
   expect "results" 0 'all within' "$TAMIS" check $net --so=one.so
   absent "no folder stays" .tamis-*
+  expect "from standard input" 0 '' sh -c \
+    "'$TAMIS' build - --random-weights=1 --recipe=p --tune -o in.so <net.tam"
   expect "to a file" 0 '' "$TAMIS" build $net --cpu=$cpu --tune \
     --tuned=net.tuned -o net.so --report=r.json
   expect "why" 0 '"why": "tuned: ' cat r.json

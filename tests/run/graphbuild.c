@@ -62,15 +62,25 @@ typedef struct Builder {
   const char *dir;
 } Builder;
 
-/* Most models as users build them; some without optimisation, some with
- * zeros compiled as dense weights, some with all their steps in parts. */
-static void variant(uint64_t seed, PipelineOpts *p, EmitOpts *e) {
+Variant graph_variant(const GraphOpts *o, uint64_t seed) {
   uint64_t r = hash_mix(seed ^ 0x5eed) % 10;
-  p->opt = r == 0 ? 0 : r == 1 ? 3 : 2;
-  p->sparsity_off = r == 2;
+  uint64_t w = hash_mix(seed ^ 0x16b175) % 8;
+  Variant v = {.opt = r == 0 ? 0 : r == 1 ? 3 : 2, .sparsity_off = r == 2};
+  v.weight_type = o->weight_type ? o->weight_type
+                  : w == 0 ? F16 : w == 1 ? BF16 : 0;
+  return v;
+}
+
+/* Some have all their steps in parts. */
+static void options_set(const GraphOpts *o, uint64_t seed, PipelineOpts *p,
+                        EmitOpts *e) {
+  uint64_t r = hash_mix(seed ^ 0x5eed) % 10;
+  Variant v = graph_variant(o, seed);
+  p->opt = e->opt = v.opt;
+  p->sparsity_off = v.sparsity_off;
+  p->weight_type = v.weight_type;
   e->threads = r < 6 ? 0 : (int)(2 + seed % 6);
   e->cut_all = true;
-  e->opt = p->opt;
 }
 
 static bool compile(Builder *b, uint64_t seed, bool trip, const char *out) {
@@ -87,7 +97,7 @@ static bool compile(Builder *b, uint64_t seed, bool trip, const char *out) {
                     .ctx = &(Trip){b->d, trip}};
   EmitOpts e = {.target = &b->target, .kind = EMIT_OBJ, .out = out,
                 .prefix = name};
-  variant(seed, &p, &e);
+  options_set(b->o, seed, &p, &e);
   progress(seed, "in the passes");
   if (ok) {
     ok = pipeline_run(&m, &p, b->d);

@@ -1,9 +1,10 @@
 /* graphcheck.c - one built random model on its inputs, against the reference
- * evaluator on the model as it was read. */
+ * evaluator on the model as it was read, or with its weights rounded. */
 #include <math.h>
 #include <string.h>
 
 #include "frontend/frontend.h"
+#include "passes/passes.h"
 #include "tests/gen/graphgen.h"
 #include "tests/run/errorbound.h"
 #include "tests/run/remote.h"
@@ -257,6 +258,17 @@ static bool entry_check(Check *c, Func *f, int entry,
   return ok;
 }
 
+/* Weights are rounded when they are final. */
+static Module *weights_narrow(const GraphOpts *o, uint64_t seed, Module *m,
+                              Diags *d) {
+  Target none = {.triple = "", .cpu = "", .arch = ""};
+  Variant v = graph_variant(o, seed);
+  PipelineOpts p = {.target = &none, .opt = v.opt, .stop_after = "narrow",
+                    .weight_type = v.weight_type};
+  if (p.weight_type) ensure(pipeline_run(&m, &p, d));
+  return m;
+}
+
 bool graph_check(const GraphOpts *o, uint64_t seed,
                  const tamis_model *model, Remote *remote, GraphStats *s) {
   Arena *a = arena_new();
@@ -266,6 +278,7 @@ bool graph_check(const GraphOpts *o, uint64_t seed,
   LoadOpts lo = {.provide = graph_provide, .provide_ctx = &seed};
   Module *m = tam_load_text(d, "reference", text.s, text.n, &lo);
   ensure(m);
+  m = weights_narrow(o, seed, m, d);
   Check c = {o, seed, s, graph_integral(seed), a, d, m};
   bool ok = true;
   int entry = 0;

@@ -25,6 +25,30 @@ echo 'model same(x: f32[1,3,224,224]) -> y: f32[1,3,224,224] { y = x; }' \
   --cpu=generic --prefix=net -o "$out/libnet.so"
 $runner "$out/libnet.so" net_model "$out/x.npy" "$m/expect.npy" 1
 
+# Weights of 16 bits, dense and sparse, against the reference, on a part of
+# the picture.
+cat >"$out/narrow.tam" <<'EOF'
+model narrow(x: f32[1,3,224,224]) -> y: f32[1,30] {
+  y = x |> slice(axis=2, start=90, stop=107) |> slice(axis=3, start=90, stop=107)
+    |> conv(20, k=3, pad=1) as a |> relu
+    |> conv(20, k=3, groups=20) as b |> conv_transpose(8, k=3, s=2) as c
+    |> conv(36, k=3) as d |> mean([2,3]) |> linear(30) as e;
+}
+recipe dense for narrow { }
+recipe blocks for narrow { prune a, d with pattern=4x1, sparsity=0.85; }
+recipe single for narrow { prune ** with sparsity=0.85; }
+EOF
+for type in f16 bf16; do
+  for recipe in dense blocks single; do
+    set -- "$out/narrow.tam" --random-weights=1 --weight-type=$type \
+      --recipe=$recipe
+    "$TAMIS" run "$@" --engine=reference --in x="$out/x.npy" \
+      --out y="$out/y.npy"
+    "$TAMIS" build "$@" --target=$arm --cpu=generic -o "$out/libnarrow.so"
+    $runner "$out/libnarrow.so" narrow_model "$out/x.npy" "$out/y.npy" 1
+  done
+done
+
 # layer CASE X-TYPE Y-TYPE CALL: y of a layer with PyTorch's weights.
 layer() {
   w=$SRCDIR/tests/oracle/layers/$1.safetensors

@@ -1,7 +1,8 @@
 /* random_graphs.c - random models, compiled and run, against the reference
  * evaluator:
  *   random_graphs [--seed=S] [--count=N] [--batch=B] [--cpu=NAME]
- *                 [--target=TRIPLE --runner=COMMAND] [--jobs=J] [--keep] [-v]
+ *                 [--target=TRIPLE --runner=COMMAND] [--jobs=J]
+ *                 [--weight-type=TYPE] [--keep] [-v]
  * checks the models of seeds S .. S+N-1 (tests/gen).  Each goes through all
  * passes with a round trip through text behind every one; a batch of them
  * is linked into one shared object.  Integral models must agree bit for
@@ -17,8 +18,8 @@
 
 static void usage(const char *found) {
   fprintf(stderr, "random_graphs: expected --seed=S, --count=N, --batch=B, "
-          "--cpu=NAME, --target=TRIPLE, --runner=COMMAND, --jobs=J, --keep "
-          "or -v, found %s\n", found);
+          "--cpu=NAME, --target=TRIPLE, --runner=COMMAND, --jobs=J, "
+          "--weight-type=f16 or bf16, --keep or -v, found %s\n", found);
   exit(EXIT_USAGE);
 }
 
@@ -42,6 +43,8 @@ static void options_read(GraphOpts *o, int argc, char **argv) {
     if (strncmp(arg, "--cpu=", 6) == 0) o->cpu = arg + 6;
     else if (strncmp(arg, "--target=", 9) == 0) o->target = arg + 9;
     else if (strncmp(arg, "--runner=", 9) == 0) o->runner = arg + 9;
+    else if (strcmp(arg, "--weight-type=f16") == 0) o->weight_type = F16;
+    else if (strcmp(arg, "--weight-type=bf16") == 0) o->weight_type = BF16;
     else if (strcmp(arg, "--keep") == 0) o->keep = true;
     else if (strcmp(arg, "-v") == 0) o->verbose = true;
     else usage(arg);

@@ -9,6 +9,7 @@ typedef struct GraphOpts {
   uint64_t seed, count, batch, jobs;
   const char *cpu;     /* NULL: native, or the target's baseline */
   const char *target, *runner;    /* NULL: this machine, in this process */
+  Elem weight_type;    /* of all models; 0: drawn */
   bool keep, verbose;
 } GraphOpts;
 
@@ -25,6 +26,15 @@ void progress(uint64_t seed, const char *what);
  * symbols begin g<seed>_; run and compare each.  False when one fails. */
 bool batch_check(const GraphOpts *o, uint64_t seed, uint64_t n,
                  GraphStats *s);
+
+/* graphbuild.c: most models as users build them; some without optimisation,
+ * some with zeros compiled as dense weights, some with weights of 16 bits. */
+typedef struct Variant {
+  int opt;
+  bool sparsity_off;
+  Elem weight_type;
+} Variant;
+Variant graph_variant(const GraphOpts *o, uint64_t seed);
 
 /* A runner on another machine (remote.h). */
 typedef struct Remote Remote;

@@ -3,7 +3,7 @@
  * layouts and tiles: |y - r| <= (8 + 2 sqrt k) eps sum|a||b|, and equal bit
  * for bit on small integers.  Values end at guard pages, what lies between
  * them and their halo is NaN; halos are checked to be zero afterwards.
- * Some are in parts, as for threads.
+ * Some are in parts, as for threads; some weights are stored in 16 bits.
  * KERNEL_CASES=N runs N cases a kernel and CPU, KERNEL_SEED=I only case I,
  * KERNEL_VERBOSE=1 names each before it runs. */
 #include <setjmp.h>
@@ -369,6 +369,20 @@ static void runs_keep(Case *c, Param *p) {
   runs_pack(c->m, p, n);
 }
 
+/* Round the weight to what it is stored as. */
+static void weight_narrow(Case *c, Node *w, Elem e) {
+  Param *p = w->param;
+  Buffer *b = p->type.sparse ? p->values : p->data;
+  size_t n = b->size / sizeof(float);
+  float *v = (float *)(void *)b->data;
+  Buffer *words = buffer_new(n * 2);
+  elems_narrow(e, v, n, words->data);
+  elems_widen(e, words->data, n, v);
+  buffer_unref(words);
+  p->type.stored = e;
+  param_retype(c->m, p);
+}
+
 /* The weight of a sparse kernel, with zeros in blocks or without order. */
 static Node *weight_node(Case *c, Type t, int block) {
   bool sparse = strstr(c->kernel, "sr") || strstr(c->kernel, "code") ||
@@ -376,6 +390,8 @@ static Node *weight_node(Case *c, Type t, int block) {
   Node *w = param_node(c, "w", t, density_pick(), chance(70) ? block : 1);
   if (strstr(c->kernel, "nm")) runs_keep(c, w->param);
   else if (sparse) sparse_pack(c->m, w->param, block, 1);
+  if (chance(35) && !strstr(c->kernel, "code"))
+    weight_narrow(c, w, chance(50) ? F16 : BF16);
   return w;
 }
 

@@ -88,6 +88,67 @@ static void test_values(void **state) {
   assert_true(param_values(x->m, p)[0] == -1.0f);
 }
 
+static float rounded(Elem e, float v) {
+  uint16_t word;
+  float w;
+  elems_narrow(e, &v, 1, &word);
+  elems_widen(e, &word, 1, &w);
+  assert_int_equal(elems_exact(e, &w, 1), 1);
+  assert_int_equal(elems_exact(e, &v, 1), v == w || isnan(v));
+  return w;
+}
+
+/* Nearest, ties to even, subnormals and both ends. */
+static void test_narrow(void **state) {
+  (void)state;
+  static const struct { Elem e; float v, want; } known[] = {
+    {F16, 0.1f, 0x1.998p-4f}, {F16, 1 + 0x1p-11f, 1},
+    {F16, 1 + 0x3p-11f, 1 + 0x1p-9f}, {F16, 1 + 0x1.002p-11f, 1 + 0x1p-10f},
+    {F16, 0x1p-14f, 0x1p-14f}, {F16, 0x1.ffap-15f, 0x1.ff8p-15f},
+    {F16, 0x1.ffcp-15f, 0x1p-14f}, {F16, 0x1p-24f, 0x1p-24f},
+    {F16, 0x1p-25f, 0}, {F16, -0x1.8p-24f, -0x1p-23f},
+    {F16, 0x1.000002p-25f, 0x1p-24f}, {F16, -0x1p-30f, -0.0f},
+    {F16, 65504, 65504}, {F16, 65519, 65504}, {F16, -65520, -INFINITY},
+    {F16, 1e-45f, 0}, {F16, INFINITY, INFINITY},
+    {BF16, 0.1f, 0x1.9ap-4f}, {BF16, 1 + 0x1p-8f, 1},
+    {BF16, 1 + 0x3p-8f, 1 + 0x1p-6f}, {BF16, -0x1.010002p0f, -0x1.02p0f},
+    {BF16, 0x1p-133f, 0x1p-133f}, {BF16, 0x1p-134f, 0},
+    {BF16, 0x1.8p-133f, 0x1p-132f}, {BF16, 0x1.fep127f, 0x1.fep127f},
+    {BF16, 0x1.fefffep127f, 0x1.fep127f}, {BF16, 0x1.ffp127f, INFINITY},
+  };
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    float w = rounded(known[i].e, known[i].v);
+    if (w != known[i].want || signbit(w) != signbit(known[i].want))
+      fail_msg("%s of %a: expected %a, found %a", elem_name(known[i].e),
+               (double)known[i].v, (double)known[i].want, (double)w);
+  }
+  assert_true(isnan(rounded(F16, NAN)) && isnan(rounded(BF16, NAN)));
+}
+
+static void test_stored(void **state) {
+  Fix *x = *state;
+  const float v[] = {1, 0, 0.5f, 0, 0, 0, 0, 257};
+  Node *n = param(x, "s", DIMS(2, 4), v);
+  Param *p = n->param;
+  Text why = {0};
+  assert_int_equal(param_bytes(p), 32);
+  p->type.stored = F16;
+  assert_int_equal(param_bytes(p), 16);
+  assert_true(param_stored_check(p, &why));
+  sparse_pack(x->m, p, 1, 1);
+  assert_int_equal(n->type.stored, F16);
+  assert_int_equal(param_bytes(p), 2 * 3 + 2 * 4 + 3);
+  p->type.stored = BF16;
+  assert_false(param_stored_check(p, &why));
+  assert_string_equal(why.s, "value 2 is 257, which bf16 does not hold");
+  text_free(&why);
+  p->type.stored = I16;
+  assert_false(param_stored_check(p, &why));
+  assert_string_equal(why.s, "elements of f32 cannot be stored as i16");
+  text_free(&why);
+  p->type.stored = 0;
+}
+
 static void test_random(void **state) {
   Fix *x = *state;
   /* Worked out by another implementation of splitmix64 and FNV-1a. */
@@ -134,8 +195,8 @@ static void test_cost(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    FIXED(test_sparse), FIXED(test_values), FIXED(test_random),
-    FIXED(test_cost),
+    FIXED(test_sparse), FIXED(test_values), FIXED(test_narrow),
+    FIXED(test_stored), FIXED(test_random), FIXED(test_cost),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -371,20 +371,21 @@ static void table_tiles_near(void **state) {
 
 /* A weight of 1000 values, so many of them in blocks of 1, 2 and 4 rows. */
 static int format_of(Op op, int64_t one, int64_t two, int64_t four) {
-  Weight w = {op, 1, 1, 8, false, 1000, {one, two, four, -1, -1}};
+  Weight w = {op, 1, 1, 8, 8, false, 1000, {one, two, four, -1, -1}, 0, 0};
   return format_choose(&w);
 }
 
 static int format_of_rows(int64_t rows, int64_t stored) {
-  Weight w = {OP_LINEAR, 1, rows, 8, false, 1000,
-              {stored, stored, stored, -1, -1}};
+  Weight w = {OP_LINEAR, 1, rows, 8, 8, false, 1000,
+              {stored, stored, stored, -1, -1}, 0, 0};
   return format_choose(&w);
 }
 
 /* So many values in blocks of 4, 8 and 16 rows. */
 static int format_of_high(Op op, int64_t four, int64_t eight,
                           int64_t sixteen) {
-  Weight w = {op, 1, 1, 16, false, 1000, {-1, -1, four, eight, sixteen}};
+  Weight w = {op, 1, 1, 16, 16, false, 1000,
+              {-1, -1, four, eight, sixteen}, 0, 0};
   return format_choose(&w);
 }
 
@@ -410,8 +411,25 @@ static void formats_by_density(void **state) {
   assert_int_equal(format_of_high(OP_LINEAR, 100, 150, 200), 16);
   assert_int_equal(format_of_high(OP_LINEAR, 100, 180, 400), 8);
   assert_int_equal(format_of_high(OP_LINEAR, 100, 300, 600), 4);
+  /* A few of each run: on rows; with 8 lanes on maps that are not too large,
+   * with columns to sum. */
+  Weight r = {OP_LINEAR, 1, 1, 10, 16, false, 1000, {500, -1, -1, -1, -1},
+              500, 10};
+  assert_int_equal(format_choose(&r), RUNS);
+  r.rows = 64;
+  assert_int_equal(format_choose(&r), 0);
+  r.op = OP_CONV2D;
+  assert_int_equal(format_choose(&r), 0);
+  r = (Weight){OP_CONV2D, 1, 0, 100, 8, false, 40000,
+               {20000, -1, -1, -1, -1}, 20000, 1000};
+  assert_int_equal(format_choose(&r), RUNS);
+  r.results = 1 << 20;
+  assert_int_equal(format_choose(&r), 1);
+  r.results = 1000, r.outputs = 40;
+  assert_int_equal(format_choose(&r), 1);
   /* Single values pay sooner where they may become code. */
-  Weight w = {OP_CONV2D, 1, 0, 16, false, 1000, {600, -1, -1, -1, -1}};
+  Weight w = {OP_CONV2D, 1, 0, 16, 16, false, 1000, {600, -1, -1, -1, -1},
+              0, 0};
   assert_int_equal(format_choose(&w), 0);
   w.code = true;
   assert_int_equal(format_choose(&w), 1);
