@@ -275,7 +275,7 @@ static double predicted(const Layer *l, const Target *t) {
   Alternative all[ALTERNATIVES_MOST];
   Arena *scratch = arena_new();
   double us = node_us(l->m, t, l->y);
-  int n = node_alternatives(scratch, l->m, t, l->y, all);
+  int n = node_alternatives(scratch, l->m, t, NULL, l->y, all);
   for (int i = 0; i < n; i++)
     if (all[i].taken) us = all[i].us;
   arena_free(scratch);

@@ -33,8 +33,8 @@ static Row row_of(Session *s, const Node *n) {
     r.nonzeros += param_nonzeros(s->module, n->in[i]->param);
   }
   Arena *scratch = arena_new();
-  r.count = n->kernel ? node_alternatives(scratch, s->module, &s->target, n,
-                                          r.all) : 0;
+  r.count = n->kernel ? node_alternatives(scratch, s->module, &s->target,
+                                          s->choices, n, r.all) : 0;
   arena_free(scratch);
   r.us = r.dense_us = node_us(s->module, &s->target, n);
   for (int i = 0; i < r.count; i++) {

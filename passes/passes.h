@@ -284,9 +284,14 @@ typedef struct Alternative {
 } Alternative;
 enum { ALTERNATIVES_MOST = 7 };
 /* Those of a convolution or linear layer behind `select`, the dense one
- * first; 0 for what has one kernel. */
+ * first; 0 for what has one kernel.  `told`: what the build was told, or
+ * NULL. */
 int node_alternatives(Arena *scratch, Module *m, const Target *t,
-                      const Node *n, Alternative out[ALTERNATIVES_MOST]);
+                      const Choices *told, const Node *n,
+                      Alternative out[ALTERNATIVES_MOST]);
+/* Bytes that a node's code for its pattern takes of the budget; 0: it has
+ * none. */
+int64_t node_code_bytes(Module *m, const Target *t, const Node *n);
 /* The time of any node by its products and bytes alone. */
 double node_us(Module *m, const Target *t, const Node *n);
 
