@@ -317,6 +317,8 @@ static void families_by_name(void **state) {
   assert_ptr_not_equal(any, zen);
   assert_ptr_equal(family("x86_64", "znver", 16), any);
   assert_ptr_equal(family("x86_64", "graniterapids-d", 16),
+                   family("x86_64", "sapphirerapids", 16));
+  assert_ptr_equal(family("x86_64", "icelake-server", 16),
                    family("x86_64", "skylake-avx512", 16));
   assert_ptr_not_equal(family("x86_64", "skylake-avx512", 16), any);
   assert_ptr_equal(family("x86_64", "znver5", 8),
