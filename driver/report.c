@@ -131,7 +131,7 @@ void report_table(Session *s, FILE *to) {
           (long long)m->dump.arena_bytes);
 }
 
-static json_t *shape_json(const Type *t) {
+json_t *json_shape(const Type *t) {
   json_t *j = json_array();
   for (int i = 0; i < t->rank; i++)
     json_array_append_new(j, json_integer(t->dim[i]));
@@ -183,7 +183,7 @@ static json_t *row_json(const Func *f, const Row *r) {
     "{s:s, s:s, s:s, s:o, s:I, s:I, s:s, s:s*, s:s, s:I, s:I, s:I, s:f, s:f, s:o, "
     "s:s, s:o}",
     "name", r->name, "function", f->name, "op", op_info(r->n->op)->name,
-    "shape", shape_json(&r->n->type), "weights", (json_int_t)r->weights, "nonzeros",
+    "shape", json_shape(&r->n->type), "weights", (json_int_t)r->weights, "nonzeros",
     (json_int_t)r->nonzeros, "pattern", r->pattern, "weight_type",
     weight_type(r->n), "kernel",
     r->n->kernel ? r->n->kernel : "", "macs", (json_int_t)r->cost.macs,
