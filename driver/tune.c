@@ -1,7 +1,10 @@
 /* tune.c - --tune: the model is compiled several times, each time with one
  * kind of kernel wherever it can be taken, and all are run in turn, step by
  * step; each layer takes the kind that was fastest for it, code for patterns
- * within its budget.  tuned.c writes and reads what was chosen. */
+ * within its budget.  What was chosen is then compiled as a whole and run in
+ * turn with what the model takes: neighbours change layouts, and the least of
+ * many times is often luck.  A layer that is slower there takes what the model
+ * does.  tuned.c writes and reads what was chosen. */
 #include "driver/driver.h"
 
 #include <jansson.h>
@@ -9,7 +12,12 @@
 #include <string.h>
 #include <time.h>
 
-enum { MODEL = 0, CANDIDATES = 14, ROUNDS = 15, LAYERS_MOST = 4096 };
+enum { MODEL = 0, CANDIDATES = 14, LAYERS_MOST = 4096 };
+/* What was chosen, and the model's measured again beside it. */
+enum { CHOSEN = CANDIDATES, AGAIN, SLOTS };
+/* Rounds take half a second, within these. */
+enum { ROUNDS_LEAST = 15, ROUNDS_MOST = 400, ROUNDS_US = 500000 };
+enum { ATTEMPTS = 3 };
 
 /* A kind of kernel, for all layers at once; the first is what the cost model
  * takes.  Tiles of dense products are those that are best by turns: three for
@@ -38,15 +46,18 @@ typedef struct Layer {
   Type shape;
   int64_t nonzeros, code_bytes;    /* of its code, where it is taken */
   bool measured;                   /* it is a step of its own */
-  Taken of[CANDIDATES];
+  Taken of[SLOTS];
   int plain, code, best;           /* the fastest; code -1: there is none */
 } Layer;
 
 typedef struct Tune {
   Session *s;
   Vec(Layer) layers;
-  Loaded built[CANDIDATES];
-  bool opened[CANDIDATES];
+  Loaded built[SLOTS];
+  bool opened[SLOTS];
+  double whole[SLOTS];             /* all steps, the least in us */
+  int64_t budget;                  /* for code */
+  Tuning *chosen;
   char *dir;
 } Tune;
 
@@ -118,32 +129,6 @@ static bool candidate_emit(Tune *t, Session *s, int k) {
   return t->opened[k];
 }
 
-static bool candidate_build(Tune *t, int k) {
-  Session s;
-  Options o = *t->s->o;
-  Choices all = {1, &wide[k]};
-  o.threads = o.strip = o.verbose = o.time_report = false;
-  o.external_weights = NULL;
-  o.progress = "off";
-  bool ok = session_open(&s, &o, t->s->diags, t->s->arena);
-  s.text = t->s->text;
-  if (k != MODEL) s.choices = &all;
-  ok = ok && session_load(&s) && session_compile(&s);
-  if (ok) layers_note(t, &s, k);
-  if (ok && (layers_new(t, k) || k == MODEL)) ok = candidate_emit(t, &s, k);
-  session_close(&s);
-  return ok;
-}
-
-/* Registers and the kind of code rule some out. */
-static bool candidate_fits(const Session *s, int k) {
-  const Choice *c = &wide[k];
-  int sums = c->tile[0] * c->tile[1], vregs = s->target.vregs;
-  if (c->code && !family_of(&s->target)->code_budget) return false;
-  if (c->height != 0 && s->sparsity_off) return false;
-  return !sums || (sums + c->tile[1] + 1 <= vregs && 2 * sums > vregs);
-}
-
 static bool inputs_draw(Tune *t, int k) {
   Options none = {0};
   uint64_t seed = 1;
@@ -157,13 +142,47 @@ static bool inputs_draw(Tune *t, int k) {
   return true;
 }
 
+/* The choices of candidate k; NULL: the model's. */
+static const Choices *choices_for(const Tune *t, int k, Choices *all) {
+  if (k == MODEL) return NULL;
+  if (k == CHOSEN) return &t->chosen->choices;
+  *all = (Choices){1, &wide[k]};
+  return all;
+}
+
+static bool candidate_build(Tune *t, int k) {
+  Session s;
+  Options o = *t->s->o;
+  Choices all;
+  o.threads = o.strip = o.verbose = o.time_report = false;
+  o.external_weights = NULL;
+  o.progress = "off";
+  bool ok = session_open(&s, &o, t->s->diags, t->s->arena);
+  s.text = t->s->text;
+  s.choices = choices_for(t, k, &all);
+  ok = ok && session_load(&s) && session_compile(&s);
+  if (ok) layers_note(t, &s, k);
+  if (ok && (k == MODEL || k == CHOSEN || layers_new(t, k)))
+    ok = candidate_emit(t, &s, k);
+  session_close(&s);
+  return ok && (!t->opened[k] || inputs_draw(t, k));
+}
+
+/* Registers and the kind of code rule some out. */
+static bool candidate_fits(const Session *s, int k) {
+  const Choice *c = &wide[k];
+  int sums = c->tile[0] * c->tile[1], vregs = s->target.vregs;
+  if (c->code && !family_of(&s->target)->code_budget) return false;
+  if (c->height != 0 && s->sparsity_off) return false;
+  return !sums || (sums + c->tile[1] + 1 <= vregs && 2 * sums > vregs);
+}
+
 static bool candidates_build(Tune *t) {
   for (int k = 0; k < CANDIDATES; k++) {
     if (!candidate_fits(t->s, k)) continue;
     session_progress(t->s, arena_printf(t->s->arena, "tune: kernels %d of %d",
                                         k + 1, CANDIDATES));
-    if (!candidate_build(t, k) || (t->opened[k] && !inputs_draw(t, k)))
-      return false;
+    if (!candidate_build(t, k)) return false;
   }
   return true;
 }
@@ -177,36 +196,52 @@ static double now_us(void) {
 }
 
 /* The steps of a layer are its kernel and the copies made for it. */
-static void times_add(Tune *t, int k, double *sum) {
+static double times_add(Tune *t, int k, double *sum) {
   const Loaded *l = &t->built[k];
   const tamis_model *m = l->model;
+  double whole = 0;
   m->run(l->io, l->arena);
   for (uint32_t i = 0; i < m->n_steps; i++) {
     double from = now_us();
     m->steps[i].run(l->io, l->arena, m->weights);
     double us = now_us() - from;
     Layer *x = layer_find(t, m->steps[i].path);
+    whole += us;
     if (!x) continue;
     x->measured = true;
     sum[x - t->layers.at] += us;
   }
+  return whole;
 }
 
-static void measure(Tune *t) {
-  double *sum = arena_array(t->s->arena, double, t->layers.n + 1);
-  for (int r = 0; r < ROUNDS; r++) {
-    session_progress(t->s, arena_printf(t->s->arena, "tune: round %d of %d",
-                                        r + 1, ROUNDS));
-    for (int k = 0; k < CANDIDATES; k++) {
-      if (!t->opened[k]) continue;
-      memset(sum, 0, t->layers.n * sizeof *sum);
-      times_add(t, k, sum);
-      for (size_t i = 0; i < t->layers.n; i++) {
-        double *us = &t->layers.at[i].of[k].us;
-        if (r == 0 || sum[i] < *us) *us = sum[i];
-      }
-    }
+/* A round of artifact k; its times go to `slot`. */
+static void round_run(Tune *t, int k, int slot, bool first, double *sum) {
+  memset(sum, 0, t->layers.n * sizeof *sum);
+  double whole = times_add(t, k, sum);
+  if (first || whole < t->whole[slot]) t->whole[slot] = whole;
+  for (size_t i = 0; i < t->layers.n; i++) {
+    double *us = &t->layers.at[i].of[slot].us;
+    if (first || sum[i] < *us) *us = sum[i];
   }
+}
+
+/* The n artifacts in turn; the times of which[i] go to slot[i]. */
+static void measure(Tune *t, const int *which, const int *slot, int n) {
+  double *sum = arena_array(t->s->arena, double, t->layers.n + 1);
+  double begin = now_us();
+  for (int r = 0; r < ROUNDS_MOST; r++) {
+    if (r >= ROUNDS_LEAST && now_us() - begin > ROUNDS_US) break;
+    session_progress(t->s, arena_printf(t->s->arena, "tune: round %d",
+                                        r + 1));
+    for (int i = 0; i < n; i++) round_run(t, which[i], slot[i], r == 0, sum);
+  }
+}
+
+static void candidates_measure(Tune *t) {
+  int which[CANDIDATES], n = 0;
+  for (int k = 0; k < CANDIDATES; k++)
+    if (t->opened[k]) which[n++] = k;
+  measure(t, which, which, n);
 }
 
 /* ---- choosing -------------------------------------------------------- */
@@ -242,7 +277,7 @@ static int by_gain(const void *pa, const void *pb) {
 }
 
 /* As pass select does: code where it saves most, while the budget lasts. */
-static void layers_choose(Tune *t, int64_t budget) {
+static void layers_choose(Tune *t) {
   size_t n = t->layers.n;
   Layer **order = arena_array(t->s->arena, Layer *, n + 1);
   for (size_t i = 0; i < n; i++) {
@@ -254,9 +289,9 @@ static void layers_choose(Tune *t, int64_t budget) {
   qsort(order, n, sizeof *order, by_gain);
   for (size_t i = 0; i < n; i++) {
     Layer *l = order[i];
-    bool take = code_gain(l) > 0 && l->code_bytes <= budget;
+    bool take = code_gain(l) > 0 && l->code_bytes <= t->budget;
     l->best = take ? l->code : l->plain;
-    if (take) budget -= l->code_bytes;
+    if (take) t->budget -= l->code_bytes;
   }
 }
 
@@ -288,26 +323,80 @@ static json_t *layers_json(const Tune *t) {
   return layers;
 }
 
+/* ---- all together ---------------------------------------------------- */
+
+static bool is_code(const Layer *l, int k) {
+  return strcmp(l->of[k].format, "code") == 0;
+}
+
+/* A layer takes what the model does, if the budget has room for it. */
+static bool layer_revert(Tune *t, Layer *l) {
+  int64_t more = (is_code(l, MODEL) ? l->code_bytes : 0) -
+                 (is_code(l, l->best) ? l->code_bytes : 0);
+  if (l->best == MODEL || !l->of[MODEL].kernel || more > t->budget)
+    return false;
+  t->budget -= more;
+  l->best = MODEL;
+  return true;
+}
+
+/* Revert what is slower among the others, or all; was there any? */
+static bool layers_revert(Tune *t, bool all) {
+  bool any = false;
+  for (size_t i = 0; i < t->layers.n; i++) {
+    Layer *l = &t->layers.at[i];
+    if (all || l->of[CHOSEN].us > l->of[AGAIN].us)
+      any |= layer_revert(t, l);
+  }
+  return any;
+}
+
+static bool chosen_make(Tune *t) {
+  tuning_free(t->chosen);
+  *t->chosen = (Tuning){0};
+  return tuning_make(t->chosen, t->s, layers_json(t));
+}
+
+/* Build and measure what was chosen until nothing in it is slower than what
+ * the model takes; if the whole still is, take that. */
+static bool chosen_check(Tune *t) {
+  const int which[] = {MODEL, CHOSEN}, slot[] = {AGAIN, CHOSEN};
+  bool slower = true;
+  for (int i = 0; i < ATTEMPTS && slower; i++) {
+    bool ok = chosen_make(t) && candidate_build(t, CHOSEN);
+    if (ok) measure(t, which, slot, 2);
+    if (t->opened[CHOSEN]) artifact_close(&t->built[CHOSEN]);
+    t->opened[CHOSEN] = false;
+    if (!ok) return false;
+    slower = layers_revert(t, false);
+  }
+  if (t->whole[CHOSEN] > t->whole[AGAIN]) layers_revert(t, true);
+  return chosen_make(t);
+}
+
 /* ---- the whole ------------------------------------------------------- */
 
+static bool tune_run(Tune *t) {
+  t->dir = folder_temporary(t->s->arena, t->s->diags);
+  if (!t->dir || !candidates_build(t)) return false;
+  candidates_measure(t);
+  layers_choose(t);
+  return chosen_check(t);
+}
+
 bool tuning_measure(Tuning *t, Session *s) {
-  Tune all = {.s = s};
-  int64_t budget = s->module->dump.code_budget;
-  if (budget == 0) budget = family_of(&s->target)->code_budget;
+  Tune all = {.s = s, .chosen = t};
+  all.budget = s->module->dump.code_budget;
+  if (all.budget == 0) all.budget = family_of(&s->target)->code_budget;
   *t = (Tuning){0};
   if (!target_is_host(s->target.triple))
     return diag_error_at(s->diags, EXIT_UNSUPPORTED, "--tune", "measures on "
                          "this machine, which cannot run code for %s",
                          s->target.triple);
-  all.dir = folder_temporary(s->arena, s->diags);
-  bool ok = all.dir && candidates_build(&all);
-  if (ok) {
-    measure(&all);
-    layers_choose(&all, budget);
-  }
+  bool ok = tune_run(&all);
   session_progress(s, NULL);
-  for (int k = 0; k < CANDIDATES; k++)
+  for (int k = 0; k < SLOTS; k++)
     if (all.opened[k]) artifact_close(&all.built[k]);
   if (all.dir) temporary_remove(all.dir);
-  return ok && tuning_make(t, s, layers_json(&all));
+  return ok;
 }
