@@ -17,9 +17,9 @@
 #include "tests/unit/capture.h"
 
 static const Target targets[] = {
-  {"x86_64-linux-gnu", "x86-64-v3", "", "x86_64", 8, 16, true},
-  {"x86_64-linux-gnu", "x86-64-v4", "", "x86_64", 16, 32, true},
-  {"aarch64-linux-gnu", "generic", "", "aarch64", 4, 32, true},
+  {"x86_64-linux-gnu", "x86-64-v3", "", "x86_64", 8, 16, true, true},
+  {"x86_64-linux-gnu", "x86-64-v4", "", "x86_64", 16, 32, true, true},
+  {"aarch64-linux-gnu", "generic", "", "aarch64", 4, 32, true, true},
 };
 
 /* ---- a run of the plan ---------------------------------------------- */
