@@ -92,6 +92,8 @@ static void buffers(Loaded *l) {
   l->io = calloc(n + 3, sizeof *l->io);
   l->arena = aligned_alloc(64, padded(m->arena_bytes));
   ensure(l->io && l->arena);
+  /* What is not cleared may hold subnormals, which slow arithmetic down. */
+  memset(l->arena, 0, padded(m->arena_bytes));
   for (size_t i = 0; i < n; i++) {
     const tamis_tensor *t = i < m->n_inputs ? &m->inputs[i]
                                             : &m->outputs[i - m->n_inputs];

@@ -73,10 +73,11 @@ static int64_t axis_phases(const Axis *a) {
 enum { PRODUCTS_LEAST = 16 };
 
 static bool phases_pay(PassCtx *c, const Node *n, Axis axis[2]) {
-  const Node *w = n->in[1];
   if (n->op != OP_CONV2D || attr_int(n, "groups") != 1 ||
-      w->op != OP_PARAM || !conv_takes_planes(n) ||
-      type_elems(&w->type) <= 0 || type_elems(&n->type) <= 0)
+      n->in[1]->op != OP_PARAM || !conv_takes_planes(n))
+    return false;
+  const Node *w = n->in[1];
+  if (type_elems(&w->type) <= 0 || type_elems(&n->type) <= 0)
     return false;
   int64_t strides = 1, taps = 1;
   for (int i = 0; i < 2; i++) {

@@ -103,7 +103,7 @@ static void test_print_types(void **state) {
   assert_string_equal(s.s, "f32[1,64,28,28] <layout=\"n,c:880,h:29,w\", "
                       "origin=32, size=56416, halo=[1,1,1,1], at=4096>");
   text_free(&s);
-  Sparse sp = {4, 1, 308, U8};
+  Sparse sp = {.br = 4, .bc = 1, .nnz = 308, .index = U8};
   Quant q = {0.5, -3, 1};
   t = type_make(I8, 2, (const int64_t[]){8, 77});
   t.sparse = &sp;
@@ -112,7 +112,7 @@ static void test_print_types(void **state) {
   assert_string_equal(s.s, "i8[8,77] <bsr 4x1, nnz=308, index=u8, scale=0.5, "
                       "zero=-3, axis=1>");
   text_free(&s);
-  sp = (Sparse){1, 1, 0, I16};
+  sp = (Sparse){.br = 1, .bc = 1, .index = I16};
   t.quant = NULL;
   type_print(&s, &t);
   assert_string_equal(s.s, "i8[8,77] <csr, nnz=0, index=i16>");

@@ -13,7 +13,7 @@
 #include "passes/passes.h"
 
 static const Target target = {
-  "x86_64-linux-gnu", "x86-64-v3", "", "x86_64", 8, 16, true
+  "x86_64-linux-gnu", "x86-64-v3", "", "x86_64", 8, 16, true, true
 };
 
 /* a.weight [4,4]: 1 -2 3 -4 ... -16; b.weight [4,4]: 0.5 times that. */

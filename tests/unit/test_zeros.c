@@ -15,7 +15,7 @@
 #include "tests/gen/graphgen.h"
 
 static const Target target = {
-  "x86_64-linux-gnu", "x86-64-v3", "", "x86_64", 8, 16, true
+  "x86_64-linux-gnu", "x86-64-v3", "", "x86_64", 8, 16, true, true
 };
 
 /* ---- weights --------------------------------------------------------- */
