@@ -406,6 +406,9 @@ int main(int argc, char **argv) {
     for (int i = 0; i < count && n < LAYERS_MAX; i++) {
       if (o.kernel && !strstr(kernel[i], o.kernel)) continue;
       if (strstr(kernel[i], "bsr") && s.o % o.block) continue;
+      if (t.lanes != 16 && (strstr(kernel[i], "code") ||
+                            strstr(kernel[i], "perm")))
+        continue;
       if (strstr(kernel[i], "nm") && o.of != RUN_COLUMNS) continue;
       layers[n] = (Layer){ .s = s, .kernel = kernel[i] };
       layer_build(&layers[n++], &t, &o);
