@@ -303,6 +303,26 @@ void conv_spots(Gen *g, const Conv *cv, const Vectors *vs, Val v, int t,
   }
 }
 
+void conv_tiles(Gen *g, const Conv *cv, const Vectors *v, int t, bool share,
+                const Image *im, TileBody *body, const void *ctx) {
+  int64_t whole = v->count / t * t;
+  Spots s;
+  if (whole) {
+    Loop l;
+    loop_either(g, &l, share, 0, whole, t, "tile");
+    conv_spots(g, cv, v, l.iv, t, im->x, im->y, im->r, &s);
+    body(g, ctx, &s);
+    loop_end(g, &l);
+  }
+  if (whole == v->count) return;
+  Once last;
+  once_either(g, &last, share);
+  conv_spots(g, cv, v, k64(g, whole), (int)(v->count - whole), im->x, im->y,
+             im->r, &s);
+  body(g, ctx, &s);
+  once_end(g, &last);
+}
+
 Val spot_load(Gen *g, const Conv *cv, const Spots *s, int i, Val off) {
   Val p = addr(g, s->x[i], off);
   if (!s->v->exact) return load_stride(g, p, 0, (int)cv->sx, s->v->lanes);
