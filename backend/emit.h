@@ -116,16 +116,18 @@ void emission_open(Emission *e, Module *m, const EmitOpts *o, Diags *d);
 void emission_close(Emission *e);
 /* The same file: all steps and what calls them, into e->g.m. */
 void code_build(Emission *e);
-/* The same file: e->g.m as object `code`, the descriptor and the weights as
- * object `data`, both in e->dir; e->info->code_bytes and stack_bytes. */
+/* The same file: e->info->code_bytes and stack_bytes; and, unless a header is
+ * all that is asked for, e->g.m as object `code`, the descriptor and the
+ * weights as object `data`, both in e->dir. */
 bool objects_write(Emission *e, const char *code, const char *data);
 int64_t aligned(int64_t n);   /* to ARENA_ALIGN */
 /* The same file: link what lies in e->dir, with the header beside it; or the
  * header alone. */
 bool emission_link(Emission *e);
-/* Is there what links?  All outputs, or none. */
-bool linker_find(Emission *e);
-bool outputs_finish(Emission *e, bool ok);
+/* The same file: all of an emission but the work between its two ends; all
+ * outputs, or none. */
+bool emission_run(Emission *e, Module *m, const EmitOpts *o, EmitInfo *info,
+                  Diags *d, bool (*work)(Emission *));
 /* For each call that nests: its return address, realignment, red zone. */
 enum { CALL_BYTES = 8 + 64 + 128 };
 
