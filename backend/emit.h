@@ -88,8 +88,8 @@ typedef struct FuncCode {
   int64_t stack;         /* of its steps and what they call */
 } FuncCode;
 
-/* The artifact, its header, weights beside it. */
-enum { OUTPUTS_MAX = 3 };
+/* The artifact, its header, its descriptor, weights beside it. */
+enum { OUTPUTS_MAX = 4 };
 
 /* Everything about one emission. */
 typedef struct Emission {
