@@ -20,6 +20,9 @@ typedef struct Spot {
 Spot value_spot(Gen *g, const Node *n);
 Spot state_spot(const Gen *g, const State *s);
 Val spot_ptr(Gen *g, Spot s);
+/* Pointer i of an array of them. */
+Val slot_load(Gen *g, Val array, int i);
+void slot_store(Gen *g, Val array, int i, Val p);
 /* Index of element 0,0,... in its buffer. */
 int64_t value_origin(const Node *n);
 
@@ -157,6 +160,10 @@ bool step_cut(Emission *e, Step *s, int parts);
 /* For each entry PREFIX_run (of the model; with states PREFIX_step) or
  * PREFIX_FUNC, and what takes an array; PREFIX.check_cpu, PREFIX_reset. */
 void run_build(Emission *e);
+/* Begin a function that any CPU of the architecture can run, hidden unless
+ * exported; it becomes g->fn. */
+Val function_begin(Emission *e, const char *name, LLVMTypeRef type,
+                   bool exported);
 /* PREFIX_run and the like, on what takes an array; PREFIX_reset. */
 void run_wrap(Emission *e, const Func *f, Val run_io);
 void reset_build(Emission *e);
