@@ -9,8 +9,6 @@
 
 #include <string.h>
 
-static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
-
 /* First and last element a buffer may be read at, from element 0. */
 static void bounds(const Node *n, int64_t *lo, int64_t *hi) {
   const Layout *l = n->type.layout;
@@ -253,6 +251,9 @@ void clear_run(Gen *g, Val plane, int64_t from, int64_t to) {
                (int)(n % lanes));
 }
 
+/* The pads of the rows themselves are the masked lanes of the line.  What is
+ * cleared here is the plane's own and not a pixel's of the next, which
+ * another part may have written. */
 void conv_clear_rows(Gen *g, const Conv *cv) {
   if (!has_halo(cv->n)) return;
   const int32_t *halo = cv->n->type.layout->halo;
@@ -263,7 +264,7 @@ void conv_clear_rows(Gen *g, const Conv *cv) {
   loop_share(g, &plane, 0, cv->o, 1, "plane");
   Val p = addr_at(g, at, plane.iv, 4 * cv->ys[1]);
   clear_run(g, p, -halo[0] * pitch - halo[2], 0);
-  clear_run(g, p, line, line + max64(halo[1] * pitch + halo[3], 0));
+  clear_run(g, p, line, line + halo[1] * pitch);
   loop_end(g, &plane);
   loop_end(g, &image);
 }
