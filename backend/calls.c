@@ -10,13 +10,12 @@ typedef struct Call {
 } Call;
 
 static void slot_set(Gen *g, const Call *c, size_t i, Val p) {
-  LLVMBuildStore(g->b, p, addrk(g, c->io, (int64_t)(i * sizeof(void *))));
+  slot_store(g, c->io, (int)i, p);
 }
 
 /* What slot `own` of this function has goes into slot `to` of the other. */
 static void slot_pass(Gen *g, const Call *c, int own, int to) {
-  Val at = addrk(g, g->io, own * (int64_t)sizeof(void *));
-  slot_set(g, c, (size_t)to, LLVMBuildLoad2(g->b, g->ptr, at, ""));
+  slot_store(g, c->io, to, slot_load(g, g->io, own));
 }
 
 static Call call_begin(Gen *g, const Node *n) {

@@ -155,17 +155,22 @@ void if_end(Gen *g, If *f);
  * part of the step takes its own; inside another one all of them. */
 void loop_share(Gen *g, Loop *l, int64_t lo, int64_t hi, int64_t step,
                 const char *name);
+/* The same, or where it shall not be shared a plain loop. */
+void loop_either(Gen *g, Loop *l, bool share, int64_t lo, int64_t hi,
+                 int64_t step, const char *name);
 /* A shared loop whose bounds are those of g->part; where the step is cut. */
 void loop_range(Gen *g, Loop *l, Val lo, Val hi, int64_t step,
                 const char *name);
-/* What stands between is done by one part, the last one or that number:
+/* What stands between is done by one part, the last one or that number (or,
+ * where that is not wanted, as if this were not there):
  *   Once o; once_begin(g, &o); ... once_end(g, &o); */
 typedef struct Once { bool cut; If only; } Once;
 void once_begin(Gen *g, Once *o);
+void once_either(Gen *g, Once *o, bool wanted);
 void part_begin(Gen *g, Once *o, int64_t part);
 void once_end(Gen *g, Once *o);
-/* What stands between is for the first half of the parts or the second, which
- * are all the parts there are in it.  A half takes one half of a plane in
+/* What stands between is for the first half of the parts (0) or the second,
+ * which are all the parts there are in it, or for all (-1).  A half takes one half of a plane in
  * every kernel, so that what a thread reads is mostly what it wrote:
  *   Half h; half_begin(g, &h, 0); ... half_end(g, &h); */
 typedef struct Half { bool cut; If only; int parts; Val part; } Half;

@@ -13,8 +13,8 @@
 /* From so many planes of y on, writing a little of each in turn costs more
  * than reading x again from a cache of so many bytes.  A tile of an x near
  * the size of L1 stays there while the weights go by. */
-enum { CHUNK = 32 };   /* channels whose weights become f32 at once */
 enum { MANY_PLANES = 32, CACHE_BYTES = 2 << 20, NEAR_BYTES = 64 << 10 };
+enum { CHUNK = 32 };   /* channels whose weights become f32 at once */
 
 typedef struct Dense {
   const Conv *cv;
@@ -144,19 +144,13 @@ static void emit_tile(Gen *g, const Dense *d, const Spots *s, int rows,
       spot_store(g, cv, s, i, acc[r * s->t + i], add64(g, row, k64(g, r)));
 }
 
-/* Addresses of the image at hand. */
-typedef struct Image { Val x, y, r; } Image;
-
 /* The loop over the tiles of t vectors [first, first + n*t). */
 typedef struct Run { const Vectors *v; int64_t first, n; int t; } Run;
 
 static void run_begin(Gen *g, const Dense *d, const Run *run,
                       const Image *im, Loop *l, Spots *s) {
-  int64_t end = run->first + run->n * run->t;
-  if (d->by_panel)
-    loop_begin(g, l, k64(g, run->first), k64(g, end), run->t, true, "tile");
-  else
-    loop_share(g, l, run->first, end, run->t, "tile");
+  loop_either(g, l, !d->by_panel, run->first, run->first + run->n * run->t,
+              run->t, "tile");
   conv_spots(g, d->cv, run->v, l->iv, run->t, im->x, im->y, im->r, s);
 }
 
@@ -174,10 +168,7 @@ static void emit_panels(Gen *g, const Dense *d, const Run *run,
     if (!d->panels.n[z]) continue;
     Loop p, tile;
     Spots own;
-    if (d->by_panel)
-      loop_share(g, &p, 0, d->panels.n[z], 1, "panel");
-    else
-      loop_begin(g, &p, k64(g, 0), k64(g, d->panels.n[z]), 1, true, "panel");
+    loop_either(g, &p, d->by_panel, 0, d->panels.n[z], 1, "panel");
     Val row = add64(g, mul64(g, p.iv, rows), k64(g, done));
     Val w = addr_at(g, group, row, k);
     row = add64(g, row, mul64(g, q, cv->og));
@@ -210,7 +201,7 @@ static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
     int64_t n = v->count / t, rest = v->count % t;
     Run runs[] = { { v, 0, n, t }, { v, n * t, 1, (int)rest } };
     Half half;
-    if (v->half >= 0) half_begin(g, &half, v->half);
+    half_begin(g, &half, v->half);
     for (int j = 0; j < 2; j++) {
       if (!runs[j].n || !runs[j].t) continue;
       Loop tile;
@@ -219,7 +210,7 @@ static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
       emit_groups(g, d, &runs[j], &im, d->panel_outer ? NULL : &s);
       if (!d->panel_outer) loop_end(g, &tile);
     }
-    if (v->half >= 0) half_end(g, &half);
+    half_end(g, &half);
   }
 }
 
@@ -242,8 +233,10 @@ void conv_emit_dense(Gen *g, const Conv *cv) {
   d.panel_outer = xbytes > NEAR_BYTES &&
                   (wbytes > xbytes ||
                    (cv->og >= MANY_PLANES && xbytes <= CACHE_BYTES));
-  d.by_panel = d.vectors[0].half >= 0 || (cv->groups == 1 && parts_level(g, (int64_t[]){
-    d.vectors[0].count / d.tile, d.panels.n[0] + d.panels.n[1] }, 2) == 1);
+  int64_t turns[] = { d.vectors[0].count / d.tile,
+                      d.panels.n[0] + d.panels.n[1] };
+  d.by_panel = d.vectors[0].half >= 0 ||
+               (cv->groups == 1 && parts_level(g, turns, 2) == 1);
   conv_clear(g, cv);
   conv_images(g, cv, emit_image, &d);
 }

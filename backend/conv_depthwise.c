@@ -242,12 +242,9 @@ static void emit_channels(Gen *g, const Depth *d, int half, Val x, Val y,
 
 static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
   const Depth *d = ctx;
+  bool halves = has_halves(g) && d->rows / d->band >= 2;
   Half half;
-  if (!has_halves(g) || d->rows / d->band < 2) {
-    emit_channels(g, d, -1, x, y, r);
-    return;
-  }
-  for (int i = 0; i < 2; i++) {
+  for (int i = halves ? 0 : -1; i < (halves ? 2 : 0); i++) {
     half_begin(g, &half, i);
     emit_channels(g, d, i, x, y, r);
     half_end(g, &half);

@@ -179,7 +179,8 @@ static void panel_emit(Gen *g, const Runs2d *d, const Spots *s, Val first,
   panel_sums(g, d, s, first, rows, false);
 }
 
-static void emit_tile(Gen *g, const Runs2d *d, const Spots *s) {
+static void emit_tile(Gen *g, const void *ctx, const Spots *s) {
+  const Runs2d *d = ctx;
   At at = { blob_ptr(g, d->values), blob_ptr(g, d->rows) };
   Val counts = blob_ptr(g, d->counts);
   int64_t first = 0;
@@ -201,27 +202,11 @@ static void emit_tile(Gen *g, const Runs2d *d, const Spots *s) {
 
 static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
   const Runs2d *d = ctx;
+  Image im = { x, y, r };
   Vectors v[2];
   int n = conv_vectors(g, d->cv, v);
-  for (int i = 0; i < n; i++) {
-    int64_t whole = v[i].count / d->tile * d->tile;
-    int rest = (int)(v[i].count - whole);
-    Spots s;
-    if (whole) {
-      Loop l;
-      loop_share(g, &l, 0, whole, d->tile, "tile");
-      conv_spots(g, d->cv, &v[i], l.iv, d->tile, x, y, r, &s);
-      emit_tile(g, d, &s);
-      loop_end(g, &l);
-    }
-    if (rest) {
-      Once one;
-      once_begin(g, &one);
-      conv_spots(g, d->cv, &v[i], k64(g, whole), rest, x, y, r, &s);
-      emit_tile(g, d, &s);
-      once_end(g, &one);
-    }
-  }
+  for (int i = 0; i < n; i++)
+    conv_tiles(g, d->cv, &v[i], d->tile, true, &im, emit_tile, d);
 }
 
 void conv_emit_runs(Gen *g, const Conv *cv) {

@@ -127,7 +127,8 @@ static void emit_group(Gen *g, const Sparse2d *d, const Spots *s, Val q,
   table_walk(g, &d->table, c, emit_head, &tile);
 }
 
-static void emit_tile(Gen *g, const Sparse2d *d, const Spots *s) {
+static void emit_tile(Gen *g, const void *ctx, const Spots *s) {
+  const Sparse2d *d = ctx;
   Cursor c = table_begin(g, &d->table);
   if (d->cv->groups == 1) {
     emit_group(g, d, s, k64(g, 0), &c);
@@ -141,20 +142,15 @@ static void emit_tile(Gen *g, const Sparse2d *d, const Spots *s) {
 }
 
 /* An image, whose tiles a head goes through. */
-typedef struct Sheet { const Sparse2d *d; Val x, y, r; } Sheet;
+typedef struct Sheet { const Sparse2d *d; Image im; } Sheet;
 
-/* Vectors [from, to) of v in tiles of t, for the head whose blocks begin at
- * the cursor. */
-static void head_tiles(Gen *g, const Sheet *sheet, const Vectors *v,
-                       const Head *h, Cursor c, int64_t from, int64_t to,
-                       int t) {
-  if (from == to) return;
-  Loop l;
-  Spots s;
-  loop_begin(g, &l, k64(g, from), k64(g, to), t, true, "tile");
-  conv_spots(g, sheet->d->cv, v, l.iv, t, sheet->x, sheet->y, sheet->r, &s);
-  head_sum(g, sheet->d, &s, h, &c);
-  loop_end(g, &l);
+/* A head on the way through an image, and where its blocks begin. */
+typedef struct Pass { const Sparse2d *d; const Head *h; Cursor c; } Pass;
+
+static void emit_pass(Gen *g, const void *ctx, const Spots *s) {
+  const Pass *p = ctx;
+  Cursor c = p->c;
+  head_sum(g, p->d, s, p->h, &c);
 }
 
 static void emit_sheet(Gen *g, const void *ctx, int units, int height,
@@ -162,12 +158,10 @@ static void emit_sheet(Gen *g, const void *ctx, int units, int height,
   const Sheet *sheet = ctx;
   const Sparse2d *d = sheet->d;
   Head h = head_read(g, d, units, height, k64(g, 0), c);
-  for (int i = 0; i < d->nvectors; i++) {
-    const Vectors *v = &d->vectors[i];
-    int64_t whole = v->count / d->tile * d->tile;
-    head_tiles(g, sheet, v, &h, *c, 0, whole, d->tile);
-    head_tiles(g, sheet, v, &h, *c, whole, v->count, (int)(v->count - whole));
-  }
+  Pass pass = { d, &h, *c };
+  for (int i = 0; i < d->nvectors; i++)
+    conv_tiles(g, d->cv, &d->vectors[i], d->tile, false, &sheet->im,
+               emit_pass, &pass);
   c->value = addr_at(g, c->value, h.count,
                      d->table.vbytes * units * height);
   c->index = addr_at(g, c->index, h.count, units * d->table.ibytes);
@@ -175,38 +169,20 @@ static void emit_sheet(Gen *g, const void *ctx, int units, int height,
 
 static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
   const Sparse2d *d = ctx;
+  Image im = { x, y, r };
   if (d->heads_outer) {
-    Sheet sheet = { d, x, y, r };
+    Sheet sheet = { d, im };
     Cursor c = table_begin(g, &d->table);
     table_walk(g, &d->table, &c, emit_sheet, &sheet);
     return;
   }
   for (int i = 0; i < d->nvectors; i++) {
     const Vectors *v = &d->vectors[i];
-    int t = half_tile(v, d->tile);
-    int64_t whole = v->count / t * t;
-    int rest = (int)(v->count - whole);
-    Spots s;
     Half half;
-    if (v->half >= 0) half_begin(g, &half, v->half);
-    if (whole) {
-      Loop l;
-      if (d->by_tile)
-        loop_share(g, &l, 0, whole, t, "tile");
-      else
-        loop_begin(g, &l, k64(g, 0), k64(g, whole), t, true, "tile");
-      conv_spots(g, d->cv, v, l.iv, t, x, y, r, &s);
-      emit_tile(g, d, &s);
-      loop_end(g, &l);
-    }
-    if (rest) {
-      Once one;
-      if (d->by_tile) once_begin(g, &one);
-      conv_spots(g, d->cv, v, k64(g, whole), rest, x, y, r, &s);
-      emit_tile(g, d, &s);
-      if (d->by_tile) once_end(g, &one);
-    }
-    if (v->half >= 0) half_end(g, &half);
+    half_begin(g, &half, v->half);
+    conv_tiles(g, d->cv, v, half_tile(v, d->tile), d->by_tile, &im,
+               emit_tile, d);
+    half_end(g, &half);
   }
 }
 

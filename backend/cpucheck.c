@@ -12,19 +12,13 @@
 #include "backend/target.h"
 #include "runtime/tamis.h"
 
-static Val fn_begin(Emission *e, const char *name, LLVMTypeRef type) {
-  Gen *g = &e->g;
-  Val fn = LLVMAddFunction(g->m, symbol_name(e, name, false), type);
-  LLVMSetVisibility(fn, LLVMHiddenVisibility);
-  attrs_baseline(e, fn);
-  g->fn = fn;
-  LLVMPositionBuilderAtEnd(g->b, LLVMAppendBasicBlockInContext(g->c, fn, ""));
-  return fn;
+static Val hidden_begin(Emission *e, const char *name, LLVMTypeRef type) {
+  return function_begin(e, symbol_name(e, name, false), type, false);
 }
 
 static Val fn_constant(Emission *e, const char *name, LLVMTypeRef type,
                        int value) {
-  Val fn = fn_begin(e, name, type);
+  Val fn = hidden_begin(e, name, type);
   LLVMBuildRet(e->g.b, k32(&e->g, value));
   return fn;
 }
@@ -120,8 +114,8 @@ static void return_if_runs(Gen *g, uint32_t mask, Val good) {
 Val cpu_pick(Emission *e, const char *name, LLVMTypeRef type,
              const CpuChoice *choice, int n, Val otherwise) {
   Gen *g = &e->g;
-  Val fn = fn_begin(e, arena_printf(g->a, "%s_resolve", name),
-                    LLVMFunctionType(g->ptr, NULL, 0, false));
+  Val fn = hidden_begin(e, arena_printf(g->a, "%s_resolve", name),
+                        LLVMFunctionType(g->ptr, NULL, 0, false));
   for (int i = 0; i < n; i++) return_if_runs(g, choice[i].mask, choice[i].fn);
   LLVMBuildRet(g->b, otherwise);
   const char *symbol = symbol_name(e, name, false);
@@ -130,22 +124,17 @@ Val cpu_pick(Emission *e, const char *name, LLVMTypeRef type,
   return pick;
 }
 
-/* Features that code for t may use beyond the baseline. */
-static uint32_t mask_of(const Target *t) {
-  return strcmp(t->arch, "x86_64") == 0 ? target_mask(t) : 0;
-}
-
 Val check_cpu_build(Emission *e, const Target *const *t, int n) {
   Gen *g = &e->g;
   LLVMTypeRef type = LLVMFunctionType(g->i32, NULL, 0, false);
   CpuChoice *any = arena_array(g->a, CpuChoice, (size_t)n);
   for (int i = 0; i < n; i++)
-    if (!mask_of(t[i])) return fn_constant(e, "check_cpu", type, TAMIS_OK);
+    if (!target_mask(t[i])) return fn_constant(e, "check_cpu", type, TAMIS_OK);
   Val good = fn_constant(e, "cpu_good", type, TAMIS_OK);
   Val bad = fn_constant(e, "cpu_lacks", type, TAMIS_ERR_CPU);
-  for (int i = 0; i < n; i++) any[i] = (CpuChoice){ mask_of(t[i]), good };
+  for (int i = 0; i < n; i++) any[i] = (CpuChoice){ target_mask(t[i]), good };
   Val choice = cpu_pick(e, "cpu", type, any, n, bad);
-  Val fn = fn_begin(e, "check_cpu", type);
+  Val fn = hidden_begin(e, "check_cpu", type);
   LLVMBuildRet(g->b, LLVMBuildCall2(g->b, type, choice, NULL, 0, ""));
   return fn;
 }

@@ -169,21 +169,29 @@ static void code_check(LLVMModuleRef m) {
   LLVMDisposeMessage(why);
 }
 
-static void code_optimise(Emission *e) {
-  const char *pipeline = pass_pipeline(e->o->opt);
-  if (!pipeline) return;
+static void passes_run(Emission *e, const char *pipeline) {
   LLVMPassBuilderOptionsRef o = LLVMCreatePassBuilderOptions();
   LLVMErrorRef err = LLVMRunPasses(e->g.m, pipeline, e->tm, o);
   LLVMDisposePassBuilderOptions(o);
   if (err) internal_error(__FILE__, __LINE__, "%s", LLVMGetErrorMessage(err));
 }
 
-static LLVMMemoryBufferRef code_generate(Emission *e, LLVMModuleRef m,
+static void code_optimise(Emission *e) {
+  const char *pipeline = pass_pipeline(e->o->opt);
+  double t = seconds_now();
+  code_check(e->g.m);
+  if (pipeline) passes_run(e, pipeline);
+  time_report(e, "LLVM passes", &t);
+}
+
+static LLVMMemoryBufferRef code_generate(Emission *e,
                                          LLVMCodeGenFileType type) {
   char *why = NULL;
   LLVMMemoryBufferRef out;
-  if (LLVMTargetMachineEmitToMemoryBuffer(e->tm, m, type, &why, &out))
+  double t = seconds_now();
+  if (LLVMTargetMachineEmitToMemoryBuffer(e->tm, e->g.m, type, &why, &out))
     internal_error(__FILE__, __LINE__, "LLVM: %s", why);
+  time_report(e, "LLVM code generation", &t);
   return out;
 }
 
@@ -250,6 +258,7 @@ static int64_t arena_bytes(const Gen *g) {
 void code_build(Emission *e) {
   Gen *g = &e->g;
   double t = seconds_now();
+  e->isa = target_isa(g->a, g->t);
   e->info->arena_bytes = arena_bytes(g);
   e->info->state_bytes = g->state_bytes;
   steps_build(e);
@@ -258,7 +267,6 @@ void code_build(Emission *e) {
   blob_append(g, slack, sizeof slack, 4);
   e->info->weight_bytes = (int64_t)g->blob.n;
   run_build(e);
-  code_check(g->m);
   time_report(e, "code as LLVM IR", &t);
 }
 
@@ -291,7 +299,7 @@ bool output_made(Emission *e, const char *from, const char *to) {
 }
 
 /* All or none. */
-bool outputs_finish(Emission *e, bool ok) {
+static bool outputs_finish(Emission *e, bool ok) {
   if (ok) return outfiles_commit(e->outputs, e->noutputs, e->g.d);
   for (size_t i = 0; i < e->noutputs; i++) outfile_abort(&e->outputs[i]);
   return false;
@@ -381,15 +389,16 @@ static bool emit_text(Emission *e, LLVMMemoryBufferRef code, char *llvm) {
 }
 
 bool objects_write(Emission *e, const char *code, const char *data) {
-  double t = seconds_now();
-  code_check(e->g.m);
   code_optimise(e);
-  time_report(e, "LLVM passes", &t);
-  LLVMMemoryBufferRef object = code_generate(e, e->g.m, LLVMObjectFile);
-  time_report(e, "LLVM code generation", &t);
+  LLVMMemoryBufferRef object = code_generate(e, LLVMObjectFile);
   e->info->code_bytes += object_code_bytes(object);
   if (!e->nversions) e->info->stack_bytes = stack_bytes(e);
   else e->info->stack_bytes += aligned(e->frame_run + CALL_BYTES);
+  if (e->o->kind == EMIT_HEADER) {   /* it names sizes, nothing else */
+    LLVMDisposeMemoryBuffer(object);
+    return true;
+  }
+  double t = seconds_now();
   if (!buffer_write(e, object, temp_path(e, code))) return false;
   bool ok = data_write(e, temp_path(e, data));
   time_report(e, "weights", &t);
@@ -423,14 +432,14 @@ static bool emit_as_text(Emission *e) {
   code_optimise(e);
   char *llvm = text ? llvm_text(e) : NULL;
   LLVMMemoryBufferRef code = code_generate(
-      e, e->g.m, text ? LLVMObjectFile : LLVMAssemblyFile);
+      e, text ? LLVMObjectFile : LLVMAssemblyFile);
   e->info->stack_bytes = stack_bytes(e);
   bool ok = emit_text(e, code, llvm);
   LLVMDisposeMessage(llvm);
   return ok;
 }
 
-static bool emit_all(Emission *e) {
+static bool whole_emit(Emission *e) {
   EmitKind kind = e->o->kind;
   code_build(e);
   if (kind == EMIT_ASM || kind == EMIT_LLVM) return emit_as_text(e);
@@ -438,7 +447,7 @@ static bool emit_all(Emission *e) {
 }
 
 /* Before the work: what shall be linked needs the programs for it. */
-bool linker_find(Emission *e) {
+static bool linker_find(Emission *e) {
   EmitKind kind = e->o->kind;
   const char *triple = e->g.t->triple;
   if (kind != EMIT_SO && kind != EMIT_OBJ && kind != EMIT_LIB) return true;
@@ -449,15 +458,22 @@ bool linker_find(Emission *e) {
                        e->tools.missing, target_packages(triple));
 }
 
-bool backend_emit(Module *m, const EmitOpts *o, EmitInfo *info, Diags *d) {
-  Emission e = { .o = o, .info = info, .prefix = o->prefix };
+bool emission_run(Emission *e, Module *m, const EmitOpts *o, EmitInfo *info,
+                  Diags *d, bool (*work)(Emission *)) {
+  e->o = o;
+  e->info = info;
+  e->prefix = o->prefix;
   *info = (EmitInfo){ 0 };
   ensure(m->funcs.n > 0 && o->target);
-  emission_open(&e, m, o, d);
-  e.isa = target_isa(e.g.a, o->target);
-  bool ok = linker_find(&e) && temp_make(&e) && emit_all(&e);
-  ok = outputs_finish(&e, ok);
-  temp_remove(&e);
-  emission_close(&e);
+  emission_open(e, m, o, d);
+  bool ok = linker_find(e) && temp_make(e) && work(e);
+  ok = outputs_finish(e, ok);
+  temp_remove(e);
+  emission_close(e);
   return ok;
+}
+
+bool backend_emit(Module *m, const EmitOpts *o, EmitInfo *info, Diags *d) {
+  Emission e = { 0 };
+  return emission_run(&e, m, o, info, d, whole_emit);
 }

@@ -20,6 +20,9 @@ typedef struct Spot {
 Spot value_spot(Gen *g, const Node *n);
 Spot state_spot(const Gen *g, const State *s);
 Val spot_ptr(Gen *g, Spot s);
+/* Pointer i of an array of them. */
+Val slot_load(Gen *g, Val array, int i);
+void slot_store(Gen *g, Val array, int i, Val p);
 /* Index of element 0,0,... in its buffer. */
 int64_t value_origin(const Node *n);
 
@@ -88,8 +91,8 @@ typedef struct FuncCode {
   int64_t stack;         /* of its steps and what they call */
 } FuncCode;
 
-/* The artifact, its header, weights beside it. */
-enum { OUTPUTS_MAX = 3 };
+/* The artifact, its header, its descriptor, weights beside it. */
+enum { OUTPUTS_MAX = 4 };
 
 /* Everything about one emission. */
 typedef struct Emission {
@@ -116,16 +119,18 @@ void emission_open(Emission *e, Module *m, const EmitOpts *o, Diags *d);
 void emission_close(Emission *e);
 /* The same file: all steps and what calls them, into e->g.m. */
 void code_build(Emission *e);
-/* The same file: e->g.m as object `code`, the descriptor and the weights as
- * object `data`, both in e->dir; e->info->code_bytes and stack_bytes. */
+/* The same file: e->info->code_bytes and stack_bytes; and, unless a header is
+ * all that is asked for, e->g.m as object `code`, the descriptor and the
+ * weights as object `data`, both in e->dir. */
 bool objects_write(Emission *e, const char *code, const char *data);
 int64_t aligned(int64_t n);   /* to ARENA_ALIGN */
 /* The same file: link what lies in e->dir, with the header beside it; or the
  * header alone. */
 bool emission_link(Emission *e);
-/* Is there what links?  All outputs, or none. */
-bool linker_find(Emission *e);
-bool outputs_finish(Emission *e, bool ok);
+/* The same file: all of an emission but the work between its two ends; all
+ * outputs, or none. */
+bool emission_run(Emission *e, Module *m, const EmitOpts *o, EmitInfo *info,
+                  Diags *d, bool (*work)(Emission *));
 /* For each call that nests: its return address, realignment, red zone. */
 enum { CALL_BYTES = 8 + 64 + 128 };
 
@@ -155,6 +160,10 @@ bool step_cut(Emission *e, Step *s, int parts);
 /* For each entry PREFIX_run (of the model; with states PREFIX_step) or
  * PREFIX_FUNC, and what takes an array; PREFIX.check_cpu, PREFIX_reset. */
 void run_build(Emission *e);
+/* Begin a function that any CPU of the architecture can run, hidden unless
+ * exported; it becomes g->fn. */
+Val function_begin(Emission *e, const char *name, LLVMTypeRef type,
+                   bool exported);
 /* PREFIX_run and the like, on what takes an array; PREFIX_reset. */
 void run_wrap(Emission *e, const Func *f, Val run_io);
 void reset_build(Emission *e);

@@ -54,28 +54,25 @@ void linear_rows(Gen *g, const Linear *l, RowsBody *body, const void *ctx) {
   Once last;
   if (whole > l->block) {
     Loop rows;
-    if (l->by_rows)
-      loop_share(g, &rows, 0, whole, l->block, "rows");
-    else
-      loop_begin(g, &rows, k64(g, 0), k64(g, whole), l->block, true, "rows");
+    loop_either(g, &rows, l->by_rows, 0, whole, l->block, "rows");
     at.x = addr_at(g, x, rows.iv, 4 * l->xrow);
     at.y = addr_at(g, y, rows.iv, 4 * l->yrow);
     if (r) at.r = addr_at(g, r, rows.iv, 4 * l->rrow);
     body(g, l, ctx, &at);
     loop_end(g, &rows);
   } else {
-    if (l->by_rows) once_begin(g, &last);
+    once_either(g, &last, l->by_rows);
     body(g, l, ctx, &at);
-    if (l->by_rows) once_end(g, &last);
+    once_end(g, &last);
   }
   if (whole == l->rows) return;
-  if (l->by_rows) once_begin(g, &last);
+  once_either(g, &last, l->by_rows);
   at.x = addrk(g, x, whole * 4 * l->xrow);
   at.y = addrk(g, y, whole * 4 * l->yrow);
   if (r) at.r = addrk(g, r, whole * 4 * l->rrow);
   at.n = (int)(l->rows - whole);
   body(g, l, ctx, &at);
-  if (l->by_rows) once_end(g, &last);
+  once_end(g, &last);
 }
 
 /* ---- dense ----------------------------------------------------------- */
@@ -184,10 +181,7 @@ static void emit_panels(Gen *g, const Linear *l, Panel *p) {
   panel_pack(g, l, p);
   int64_t width = panel_width(g, p);
   Loop loop;
-  if (l->by_rows)
-    loop_begin(g, &loop, k64(g, 0), k64(g, p->count), 1, true, "panel");
-  else
-    loop_share(g, &loop, 0, p->count, 1, "panel");
+  loop_either(g, &loop, !l->by_rows, 0, p->count, 1, "panel");
   DenseCtx d = { p, NULL, NULL };
   d.w = addr_at(g, blob_ptr(g, p->weights), loop.iv,
                 (int64_t)elem_size(p->elem) * width * l->k);

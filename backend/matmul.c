@@ -120,20 +120,17 @@ static void each_block(Gen *g, const Mat *t, const At *at, const Block *b,
   int64_t whole = b->total / b->size * b->size;
   if (whole) {
     Loop l;
-    if (b->share)
-      loop_share(g, &l, 0, whole, b->size, "block");
-    else
-      loop_begin(g, &l, k64(g, 0), k64(g, whole), b->size, true, "block");
+    loop_either(g, &l, b->share, 0, whole, b->size, "block");
     At in = at_moved(g, at, b, l.iv);
     body(g, t, &in, b->size, ctx);
     loop_end(g, &l);
   }
   if (whole == b->total) return;
   Once last;
-  if (b->share) once_begin(g, &last);
+  once_either(g, &last, b->share);
   At in = at_moved(g, at, b, k64(g, whole));
   body(g, t, &in, (int)(b->total - whole), ctx);
-  if (b->share) once_end(g, &last);
+  once_end(g, &last);
 }
 
 /* ---- vectors of columns ---------------------------------------------- */
@@ -281,10 +278,7 @@ static void emit_batch(Gen *g, const Mat *t, bool dots, int axis, At at) {
   Block b = { t->batch[axis].dim, 4 * t->batch[axis].a,
               4 * t->batch[axis].b, 4 * t->batch[axis].y, 1,
               t->share == axis };
-  if (b.share)
-    loop_share(g, &l, 0, b.total, 1, "batch");
-  else
-    loop_begin(g, &l, k64(g, 0), k64(g, b.total), 1, true, "batch");
+  loop_either(g, &l, b.share, 0, b.total, 1, "batch");
   emit_batch(g, t, dots, axis + 1, at_moved(g, &at, &b, l.iv));
   loop_end(g, &l);
 }

@@ -154,13 +154,6 @@ static int nest_share(const Gen *g, const Nest *t, int across) {
   return parts_level(g, count, t->rank);
 }
 
-/* The loop over [from, to) of an axis. */
-static void axis_begin(Gen *g, Loop *l, bool share, int64_t from, int64_t to,
-                       int64_t step, const char *name) {
-  if (share) loop_share(g, l, from, to, step, name);
-  else loop_begin(g, l, k64(g, from), k64(g, to), step, true, name);
-}
-
 static Val arg_at(Gen *g, const NestArg *a, Val base, Val i, int axis) {
   return addr_at(g, base, i, a->stride[axis] * arg_size(a));
 }
@@ -197,7 +190,7 @@ static void walk_each(Gen *g, const Walk *w, int axis, const Val *base,
   const Nest *t = w->nest;
   Val p[NEST_ARGS];
   Loop l;
-  axis_begin(g, &l, axis == w->share, from, to, 1, "i");
+  loop_either(g, &l, axis == w->share, from, to, 1, "i");
   for (int k = 0; k < t->nargs; k++)
     p[k] = t->arg[k].scalar ? base[k]
                             : arg_at(g, &t->arg[k], base[k], l.iv, axis);
@@ -225,7 +218,7 @@ static void walk_vectors(Gen *g, const Walk *w, const Val *p) {
       fixed[k] = vsplat(g, load_scalar(g, &t->arg[k], p[k]));
   if (full > lanes) {
     Loop l;
-    axis_begin(g, &l, axis == w->share, 0, full, lanes, "v");
+    loop_either(g, &l, axis == w->share, 0, full, lanes, "v");
     walk_run(g, w, p, fixed, l.iv, lanes);
     loop_end(g, &l);
   }
@@ -357,8 +350,8 @@ static void tiles_walk(Gen *g, const Tiles *s, int axis, const Val *base) {
   bool side = axis == s->across || axis == t->rank - 1;
   Val p[NEST_ARGS];
   Loop l;
-  axis_begin(g, &l, axis == s->w->share, 0, t->dim[axis],
-             side ? g->t->lanes : 1, "tile");
+  loop_either(g, &l, axis == s->w->share, 0, t->dim[axis],
+              side ? g->t->lanes : 1, "tile");
   for (int k = 0; k < t->nargs; k++)
     p[k] = t->arg[k].scalar ? base[k]
                             : arg_at(g, &t->arg[k], base[k], l.iv, axis);
@@ -446,7 +439,7 @@ static void lines_walk(Gen *g, const Lines *w, int axis, Val *base) {
   bool across = axis == t->rank - 1 && lines_dense(w, axis);
   int64_t step = across ? g->t->lanes : 1, full = t->dim[axis] / step * step;
   if (full) {
-    axis_begin(g, &l, axis == w->share, 0, full, step, "line");
+    loop_either(g, &l, axis == w->share, 0, full, step, "line");
     lines_at(g, w, axis, base, l.iv, p);
     if (across) w->line(g, w->ctx, p, (int)step);
     else lines_walk(g, w, axis + 1, p);

@@ -130,16 +130,25 @@ Spot value_spot(Gen *g, const Node *n) {
   return value_spot(g, u);
 }
 
+static Val slot_ptr(Gen *g, Val array, int i) {
+  return addrk(g, array, i * (int64_t)sizeof(void *));
+}
+
+Val slot_load(Gen *g, Val array, int i) {
+  return LLVMBuildLoad2(g->b, g->ptr, slot_ptr(g, array, i), "");
+}
+
+void slot_store(Gen *g, Val array, int i, Val p) {
+  LLVMBuildStore(g->b, p, slot_ptr(g, array, i));
+}
+
 Val spot_ptr(Gen *g, Spot p) {
   switch (p.kind) {
     case SPOT_ARENA: return addrk(g, g->arena, p.offset);
     case SPOT_WEIGHTS: return blob_ptr(g, p.offset);
     case SPOT_IO: break;
   }
-  Val at = addrk(g, g->io, p.io * (int64_t)sizeof(void *));
-  Val v = LLVMBuildLoad2(g->b, g->ptr, at, "");
-  LLVMSetAlignment(v, sizeof(void *));
-  return addrk(g, v, p.offset);
+  return addrk(g, slot_load(g, g->io, p.io), p.offset);
 }
 
 Val buffer_ptr(Gen *g, const Node *n) { return spot_ptr(g, value_spot(g, n)); }

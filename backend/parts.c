@@ -40,6 +40,12 @@ void loop_share(Gen *g, Loop *l, int64_t lo, int64_t hi, int64_t step,
   loop_range(g, l, from, to, step, name);
 }
 
+void loop_either(Gen *g, Loop *l, bool share, int64_t lo, int64_t hi,
+                 int64_t step, const char *name) {
+  if (share) loop_share(g, l, lo, hi, step, name);
+  else loop_begin(g, l, k64(g, lo), k64(g, hi), step, true, name);
+}
+
 void loop_range(Gen *g, Loop *l, Val lo, Val hi, int64_t step,
                 const char *name) {
   ensure(is_cut(g));
@@ -47,18 +53,23 @@ void loop_range(Gen *g, Loop *l, Val lo, Val hi, int64_t step,
   l->shared = g->in_part = g->divided = true;
 }
 
-void part_begin(Gen *g, Once *o, int64_t part) {
-  o->cut = is_cut(g);
+static void part_if(Gen *g, Once *o, bool wanted, int64_t part) {
+  o->cut = wanted && is_cut(g);
   if (!o->cut) return;
   if_begin(g, &o->only,
            LLVMBuildICmp(g->b, LLVMIntEQ, g->part, k64(g, part), ""));
-  g->in_part = g->divided = true;
+  g->in_part = true;
 }
 
-void once_begin(Gen *g, Once *o) {
-  bool divided = g->divided;
-  part_begin(g, o, g->parts - 1);
-  g->divided = divided;
+void part_begin(Gen *g, Once *o, int64_t part) {
+  part_if(g, o, true, part);
+  g->divided |= o->cut;
+}
+
+void once_begin(Gen *g, Once *o) { once_either(g, o, true); }
+
+void once_either(Gen *g, Once *o, bool wanted) {
+  part_if(g, o, wanted, g->parts - 1);
 }
 
 void once_end(Gen *g, Once *o) {
@@ -70,7 +81,8 @@ void once_end(Gen *g, Once *o) {
 bool has_halves(const Gen *g) { return is_cut(g) && g->parts % 2 == 0; }
 
 void half_begin(Gen *g, Half *h, int which) {
-  *h = (Half){ .cut = has_halves(g), .parts = g->parts, .part = g->part };
+  bool cut = which >= 0 && has_halves(g);
+  *h = (Half){ .cut = cut, .parts = g->parts, .part = g->part };
   if (!h->cut) return;
   Val half = k64(g, g->parts / 2);
   if_begin(g, &h->only, LLVMBuildICmp(g->b, which ? LLVMIntSGE : LLVMIntSLT,

@@ -160,8 +160,7 @@ static void fold_across(Gen *g, const Fold *f, Val to, Val x) {
   int64_t dim = f->t.dim[f->kept - 1], full = dim / lanes * lanes;
   if (full) {
     Loop l;
-    if (f->share == f->kept - 1) loop_share(g, &l, 0, full, lanes, "v");
-    else loop_begin(g, &l, k64(g, 0), k64(g, full), lanes, true, "v");
+    loop_either(g, &l, f->share == f->kept - 1, 0, full, lanes, "v");
     Val off = mul64(g, l.iv, 4);
     Val at = addr(g, to, off);
     fold_results(g, f, at, addr(g, x, off), lanes);
@@ -190,8 +189,7 @@ static void fold_kept(Gen *g, const Fold *f, int axis, Val to, Val x) {
     return;
   }
   Loop l;
-  if (axis == f->share) loop_share(g, &l, 0, t->dim[axis], 1, "i");
-  else loop_begin(g, &l, k64(g, 0), k64(g, t->dim[axis]), 1, true, "i");
+  loop_either(g, &l, axis == f->share, 0, t->dim[axis], 1, "i");
   to = addr_at(g, to, l.iv, fold_bytes(f, 0, axis));
   fold_kept(g, f, axis + 1, to,
             addr_at(g, x, l.iv, fold_bytes(f, 1, axis)));

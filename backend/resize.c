@@ -84,17 +84,10 @@ static void columns_all(Gen *g, const Resize *r, const Row *row) {
   if (ow > full) columns(g, r, row, k64(g, full), (int)(ow - full));
 }
 
-static void level_begin(Gen *g, const Resize *r, Loop *l, int level,
-                        const char *name) {
-  int64_t n = r->n->type.dim[level];
-  if (level == r->share) loop_share(g, l, 0, n, 1, name);
-  else loop_begin(g, l, k64(g, 0), k64(g, n), 1, true, name);
-}
-
 static void rows_all(Gen *g, const Resize *r, Val x, Val y) {
   Loop l;
   Row row = {0};
-  level_begin(g, r, &l, 2, "oh");
+  loop_either(g, &l, r->share == 2, 0, r->n->type.dim[2], 1, "oh");
   Val off = mul64(g, l.iv, 4);
   for (int k = 0; k < (r->blend ? 2 : 1); k++) {
     Val i = load_index(g, addr(g, blob_ptr(g, r->row[k]), off), 0, 4);
@@ -121,10 +114,10 @@ void emit_resize(Gen *g, const Node *n) {
   Val x = value_ptr(g, n->in[0]), y = value_ptr(g, n);
   Loop li, lc;
   r.share = parts_level(g, d, 3);
-  level_begin(g, &r, &li, 0, "n");
+  loop_either(g, &li, r.share == 0, 0, d[0], 1, "n");
   Val xn = addr_at(g, x, li.iv, 4 * r.xs[0]);
   Val yn = addr_at(g, y, li.iv, 4 * r.ys[0]);
-  level_begin(g, &r, &lc, 1, "c");
+  loop_either(g, &lc, r.share == 1, 0, d[1], 1, "c");
   Val from = addr_at(g, xn, lc.iv, 4 * r.xs[1]);
   rows_all(g, &r, from, addr_at(g, yn, lc.iv, 4 * r.ys[1]));
   loop_end(g, &lc);

@@ -21,10 +21,6 @@ static Val is_null(Gen *g, Val p) {
   return LLVMBuildICmp(g->b, LLVMIntEQ, p, LLVMConstNull(g->ptr), "");
 }
 
-static Val io_slot(Gen *g, Val io, int i) {
-  return addrk(g, io, i * (int64_t)sizeof(void *));
-}
-
 /* ---- names ---------------------------------------------------------- */
 
 static bool is_model(const Emission *e, const Func *f) {
@@ -43,9 +39,11 @@ const char *entry_io_name(Emission *e, const Func *f) {
 
 /* ---- run ------------------------------------------------------------ */
 
-static Val function_begin(Emission *e, const char *name, LLVMTypeRef type) {
+Val function_begin(Emission *e, const char *name, LLVMTypeRef type,
+                   bool exported) {
   Gen *g = &e->g;
   g->fn = LLVMAddFunction(g->m, name, type);
+  if (!exported) LLVMSetVisibility(g->fn, LLVMHiddenVisibility);
   attrs_baseline(e, g->fn);
   LLVMPositionBuilderAtEnd(g->b,
                            LLVMAppendBasicBlockInContext(g->c, g->fn, ""));
@@ -62,15 +60,14 @@ static Val run_io_build(Emission *e, const FuncCode *c, Val check) {
   Gen *g = &e->g;
   LLVMTypeRef p[] = { g->ptr, g->ptr };
   Val fn = function_begin(e, entry_io_name(e, c->func),
-                          LLVMFunctionType(g->i32, p, 2, false));
-  LLVMSetVisibility(fn, LLVMHiddenVisibility);
+                          LLVMFunctionType(g->i32, p, 2, false), false);
   Val io = LLVMGetParam(fn, 0), arena = LLVMGetParam(fn, 1);
   Val low = low_bits(g, arena), weights = g->weights;
   int tensors = (int)(c->func->inputs.n + c->func->outputs.n);
   return_if(g, is_null(g, io), TAMIS_ERR_NULL);
   for (int i = 0; i < io_slots(g, c->func); i++) {
     if (g->pool_slot && i == pool_slot(g, c->func)) continue;
-    Val v = LLVMBuildLoad2(g->b, g->ptr, io_slot(g, io, i), "");
+    Val v = slot_load(g, io, i);
     return_if(g, is_null(g, v), TAMIS_ERR_NULL);
     if (i == tensors && g->weights_slot) weights = v;
     if (i >= tensors) low = LLVMBuildOr(g->b, low, low_bits(g, v), "");
@@ -95,11 +92,12 @@ void run_wrap(Emission *e, const Func *f, Val run_io) {
   LLVMTypeRef *p = arena_array(g->a, LLVMTypeRef, (size_t)n + 1);
   for (int i = 0; i <= n; i++) p[i] = g->ptr;
   Val fn = function_begin(e, symbol_name(e, entry_name(e, f), true),
-                          LLVMFunctionType(g->i32, p, (unsigned)n + 1, false));
+                          LLVMFunctionType(g->i32, p, (unsigned)n + 1, false),
+                          true);
   LLVMTypeRef slots = LLVMArrayType2(g->ptr, (uint64_t)(n ? n : 1));
   Val io = LLVMBuildAlloca(g->b, slots, "");
   for (int i = 0; i < n; i++)
-    LLVMBuildStore(g->b, LLVMGetParam(fn, (unsigned)i), io_slot(g, io, i));
+    slot_store(g, io, i, LLVMGetParam(fn, (unsigned)i));
   Val args[] = { io, LLVMGetParam(fn, (unsigned)n) };
   LLVMTypeRef two[] = { g->ptr, g->ptr };
   Val r = LLVMBuildCall2(g->b, LLVMFunctionType(g->i32, two, 2, false),
@@ -129,9 +127,9 @@ static void state_fill(Gen *g, const State *s, Val to) {
 void reset_build(Emission *e) {
   Gen *g = &e->g;
   Val fn = function_begin(e, symbol_name(e, "reset", true),
-                          LLVMFunctionType(g->voidt, &g->ptr, 1, false));
+                          LLVMFunctionType(g->voidt, &g->ptr, 1, false),
+                          !e->is_version);
   Val state = LLVMGetParam(fn, 0);
-  if (e->is_version) LLVMSetVisibility(fn, LLVMHiddenVisibility);
   If f;
   if_begin(g, &f, LLVMBuildNot(g->b, is_null(g, state), ""));
   LLVMBuildMemSet(g->b, state, LLVMConstInt(g->i8, 0, false),

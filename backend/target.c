@@ -310,17 +310,12 @@ const char *target_isa(Arena *a, const Target *t) {
   return mask_text(a, target_mask(t), 0);
 }
 
-/* Nothing beyond the baseline is used elsewhere. */
-static uint32_t used_mask(const Target *t) {
-  return strcmp(t->arch, "x86_64") == 0 ? target_mask(t) : 0;
-}
-
 bool target_covers(const Target *more, const Target *less) {
-  return !(used_mask(less) & ~used_mask(more));
+  return !(target_mask(less) & ~target_mask(more));
 }
 
 int target_demands(const Target *t) {
-  return __builtin_popcount(used_mask(t));
+  return __builtin_popcount(target_mask(t));
 }
 
 const CpuFeature *target_feature(int i) {

@@ -12,7 +12,8 @@ typedef struct CpuFeature {
   uint32_t needs;        /* mask of the features it implies */
 } CpuFeature;
 const CpuFeature *target_feature(int i);   /* NULL behind the last */
-/* The set of features that code for t may use; bit i is feature i. */
+/* The set of features beyond the baseline that code for t may use; bit i is
+ * feature i of x86-64, others have none. */
 uint32_t target_mask(const Target *t);
 /* The same as LLVM takes it: "+sse3,+avx2". */
 const char *target_isa(Arena *a, const Target *t);

@@ -20,10 +20,10 @@ enum { PART_CYCLES = 2500 };
 static bool kernel_cuts(const char *kernel) {
   static const char *const names[] = {
     "conv2d_dense", "conv2d_depthwise", "conv2d_bsr", "conv2d_csr",
-    "conv2d_code", "conv2d_nm", "conv2d_plain", "conv2d_transpose", "linear_dense",
-    "linear_bsr", "linear_csr", "linear_perm", "linear_nm", "linear_code", "matmul",
-    "unary", "binary", "scale_shift", "where", "cast", "mask", "reduce",
-    "softmax", "pool", "resize", "copy"
+    "conv2d_code", "conv2d_nm", "conv2d_plain", "conv2d_transpose",
+    "linear_dense", "linear_bsr", "linear_csr", "linear_perm", "linear_nm",
+    "linear_code", "matmul", "unary", "binary", "scale_shift", "where", "cast",
+    "mask", "reduce", "softmax", "pool", "resize", "copy"
   };
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (strcmp(kernel, names[i]) == 0) return true;
@@ -51,19 +51,6 @@ int step_parts(Emission *e, const Step *s) {
 /* What a task is given. */
 enum { ARG_IO, ARG_ARENA, ARG_WEIGHTS, ARG_COUNT };
 
-static Val arg_slot(Gen *g, Val args, int i) {
-  return addrk(g, args, i * (int64_t)sizeof(void *));
-}
-
-static Val function_begin(Emission *e, const char *name, LLVMTypeRef type) {
-  Gen *g = &e->g;
-  g->fn = LLVMAddFunction(g->m, name, type);
-  LLVMSetVisibility(g->fn, LLVMHiddenVisibility);
-  LLVMPositionBuilderAtEnd(g->b,
-                           LLVMAppendBasicBlockInContext(g->c, g->fn, ""));
-  return g->fn;
-}
-
 static LLVMTypeRef part_type(Gen *g) {
   LLVMTypeRef p[] = { g->ptr, g->ptr, g->ptr, g->i64 };
   return LLVMFunctionType(g->voidt, p, 4, false);
@@ -77,11 +64,9 @@ static LLVMTypeRef task_type(Gen *g) {
 static Val task_build(Emission *e, const Step *s, Val part) {
   Gen *g = &e->g;
   Val fn = function_begin(e, arena_printf(g->a, "%s.task", s->symbol),
-                          task_type(g)), args[4];
-  attrs_baseline(e, fn);
+                          task_type(g), false), args[4];
   for (int i = 0; i < ARG_COUNT; i++)
-    args[i] = LLVMBuildLoad2(g->b, g->ptr,
-                             arg_slot(g, LLVMGetParam(fn, 0), i), "");
+    args[i] = slot_load(g, LLVMGetParam(fn, 0), i);
   args[3] = LLVMGetParam(fn, 1);
   LLVMBuildCall2(g->b, part_type(g), part, args, 4, "");
   LLVMBuildRetVoid(g->b);
@@ -92,23 +77,19 @@ static Val task_build(Emission *e, const Step *s, Val part) {
 static void pool_call(Gen *g, Val pool, Val task, Val *in, int parts) {
   LLVMTypeRef p[] = { g->ptr, g->ptr, g->ptr, g->i64 };
   LLVMTypeRef type = LLVMFunctionType(g->voidt, p, 4, false);
-  Val run = LLVMBuildLoad2(g->b, g->ptr, arg_slot(g, pool, 0), "");
-  Val ctx = LLVMBuildLoad2(g->b, g->ptr, arg_slot(g, pool, 1), "");
+  Val run = slot_load(g, pool, 0), ctx = slot_load(g, pool, 1);
   Val args = stack_array(g, g->ptr, ARG_COUNT);
-  for (int i = 0; i < ARG_COUNT; i++)
-    LLVMBuildStore(g->b, in[i], arg_slot(g, args, i));
+  for (int i = 0; i < ARG_COUNT; i++) slot_store(g, args, i, in[i]);
   LLVMBuildCall2(g->b, type, run, (Val[]){ ctx, task, args, k64(g, parts) },
                  4, "");
 }
 
 static void step_wrap(Emission *e, Step *s, Val part, Val task, int parts) {
   Gen *g = &e->g;
-  Val fn = function_begin(e, s->symbol, g->step_type), in[4];
-  attrs_baseline(e, fn);
+  Val fn = function_begin(e, s->symbol, g->step_type, false), in[4];
   s->fn = fn;
   for (unsigned i = 0; i < ARG_COUNT; i++) in[i] = LLVMGetParam(fn, i);
-  int64_t slot = pool_slot(g, g->func) * (int64_t)sizeof(void *);
-  Val pool = LLVMBuildLoad2(g->b, g->ptr, addrk(g, in[ARG_IO], slot), "");
+  Val pool = slot_load(g, in[ARG_IO], pool_slot(g, g->func));
   Val null = LLVMConstNull(g->ptr);
   If f;
   if_begin(g, &f, LLVMBuildICmp(g->b, LLVMIntNE, pool, null, ""));

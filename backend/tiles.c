@@ -9,8 +9,6 @@
 
 #include <string.h>
 
-static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
-
 /* First and last element a buffer may be read at, from element 0. */
 static void bounds(const Node *n, int64_t *lo, int64_t *hi) {
   const Layout *l = n->type.layout;
@@ -253,6 +251,9 @@ void clear_run(Gen *g, Val plane, int64_t from, int64_t to) {
                (int)(n % lanes));
 }
 
+/* The pads of the rows themselves are the masked lanes of the line.  What is
+ * cleared here is the plane's own and not a pixel's of the next, which
+ * another part may have written. */
 void conv_clear_rows(Gen *g, const Conv *cv) {
   if (!has_halo(cv->n)) return;
   const int32_t *halo = cv->n->type.layout->halo;
@@ -263,7 +264,7 @@ void conv_clear_rows(Gen *g, const Conv *cv) {
   loop_share(g, &plane, 0, cv->o, 1, "plane");
   Val p = addr_at(g, at, plane.iv, 4 * cv->ys[1]);
   clear_run(g, p, -halo[0] * pitch - halo[2], 0);
-  clear_run(g, p, line, line + max64(halo[1] * pitch + halo[3], 0));
+  clear_run(g, p, line, line + halo[1] * pitch);
   loop_end(g, &plane);
   loop_end(g, &image);
 }
@@ -301,6 +302,26 @@ void conv_spots(Gen *g, const Conv *cv, const Vectors *vs, Val v, int t,
     s->y[i] = addrk(g, addr(g, y, off), i * step);
     s->r[i] = r ? addrk(g, addr(g, r, off), i * step) : NULL;
   }
+}
+
+void conv_tiles(Gen *g, const Conv *cv, const Vectors *v, int t, bool share,
+                const Image *im, TileBody *body, const void *ctx) {
+  int64_t whole = v->count / t * t;
+  Spots s;
+  if (whole) {
+    Loop l;
+    loop_either(g, &l, share, 0, whole, t, "tile");
+    conv_spots(g, cv, v, l.iv, t, im->x, im->y, im->r, &s);
+    body(g, ctx, &s);
+    loop_end(g, &l);
+  }
+  if (whole == v->count) return;
+  Once last;
+  once_either(g, &last, share);
+  conv_spots(g, cv, v, k64(g, whole), (int)(v->count - whole), im->x, im->y,
+             im->r, &s);
+  body(g, ctx, &s);
+  once_end(g, &last);
 }
 
 Val spot_load(Gen *g, const Conv *cv, const Spots *s, int i, Val off) {

@@ -74,6 +74,12 @@ typedef struct Spots {
  * (n,0,0,0) of image n. */
 void conv_spots(Gen *g, const Conv *cv, const Vectors *vs, Val v, int t,
                 Val x, Val y, Val r, Spots *s);
+/* Run body for all vectors of v in tiles of t, those that are left as a
+ * smaller one; tiles are shared by parts or not. */
+typedef struct Image { Val x, y, r; } Image;   /* addresses of one image */
+typedef void TileBody(Gen *g, const void *ctx, const Spots *s);
+void conv_tiles(Gen *g, const Conv *cv, const Vectors *v, int t, bool share,
+                const Image *im, TileBody *body, const void *ctx);
 /* Vector i of the tile at byte offset `off` (a Val) from its spot. */
 Val spot_load(Gen *g, const Conv *cv, const Spots *s, int i, Val off);
 /* Finish and store: epilogue with r, mask; `plane` numbers the channel. */

@@ -70,7 +70,6 @@ static bool version_emit(Emission *e, int i) {
   Emission own = { .o = &o, .info = &info, .dir = e->dir,
                    .prefix = version_prefix(e, i), .is_version = true };
   emission_open(&own, v->m, &o, e->g.d);
-  own.isa = target_isa(own.g.a, v->target);
   blob_move(&own.g.blob, &e->g.blob);
   code_build(&own);
   bool ok = objects_write(&own, object_name(e, "code", i),
@@ -95,14 +94,7 @@ static bool versions_emit(Emission *e) {
 
 bool backend_emit_versions(const Version *v, int n, const EmitOpts *o,
                            EmitInfo *info, Diags *d) {
-  Emission e = { .o = o, .info = info, .prefix = o->prefix, .versions = v,
-                 .nversions = n };
-  *info = (EmitInfo){ 0 };
-  ensure(n > 1 && o->target);
-  emission_open(&e, v[n - 1].m, o, d);
-  bool ok = linker_find(&e) && temp_make(&e) && versions_emit(&e);
-  ok = outputs_finish(&e, ok);
-  temp_remove(&e);
-  emission_close(&e);
-  return ok;
+  Emission e = { .versions = v, .nversions = n };
+  ensure(n > 1);
+  return emission_run(&e, v[n - 1].m, o, info, d, versions_emit);
 }

@@ -243,16 +243,10 @@ static void row_build(Gen *g, const Win *v, Cell c) {
   if (c.lanes) cell_build(g, v, c, k64(g, full), true);
 }
 
-static void level_begin(Gen *g, const Win *v, Loop *l, int level, int64_t n,
-                        const char *name) {
-  if (level == v->share) loop_share(g, l, 0, n, 1, name);
-  else loop_begin(g, l, k64(g, 0), k64(g, n), 1, true, name);
-}
-
 /* All rows of one output plane; c has the addresses of its planes. */
 static void plane_build(Gen *g, const Win *v, Cell c) {
   Loop l;
-  level_begin(g, v, &l, 2, v->OH, "oh");
+  loop_either(g, &l, v->share == 2, 0, v->OH, 1, "oh");
   c.row = index64(g, l.iv, v->sh, v->top);
   clip_steps(g, c.row, v->H, v->kh, v->dh, &c.ky0, &c.ky1);
   c.y = addr_at(g, c.y, l.iv, 4 * v->ys[2]);
@@ -285,8 +279,8 @@ static void win_build(Gen *g, Win *v) {
   Loop li, lo;
   if (type_elems(&v->n->type) == 0) return;
   v->share = parts_level(g, (int64_t[]){ v->N, v->O, v->OH }, 3);
-  level_begin(g, v, &li, 0, v->N, "n");
-  level_begin(g, v, &lo, 1, v->O, "o");
+  loop_either(g, &li, v->share == 0, 0, v->N, 1, "n");
+  loop_either(g, &lo, v->share == 1, 0, v->O, 1, "o");
   plane_build(g, v, planes_at(g, v, li.iv, lo.iv));
   loop_end(g, &lo);
   loop_end(g, &li);

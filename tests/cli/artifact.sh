@@ -114,6 +114,13 @@ same "header alone" only.h small.h
 build --external-weights=w.bin -o libsmall.so
 $CC call.c libsmall.so -Wl,-rpath,"$out" -o external && ./external >got
 same "external weights" got want
+build --emit=asm --external-weights=w.bin -o apart.s
+$CC call.c apart.s apart.s.weights.o -lm -o apart && ./apart >got
+same "assembly, external weights" got want
+rm w.bin
+build --emit=header --external-weights=w.bin -o only.h
+same "header of external weights" only.h small.h
+expect "a header writes no weights" 0 '' test ! -e w.bin
 
 # Two models in one program, by prefix.
 build --emit=obj -o a.o --prefix=a
