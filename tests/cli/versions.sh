@@ -138,6 +138,12 @@ for p in dynamic static; do
 done
 plain && expect "neither, by the descriptor" 4 'this CPU lacks a feature' \
   qemu-x86_64 -cpu qemu64 "$TAMIS" bench first.so
+# The baseline among four.  OpenBLAS is told what to run: it takes this CPU
+# of qemu for one with 3DNow!.
+expect "four versions" 0 '' build --cpu=x86-64-v4+$v3+x86-64 -o four.so
+plain && expect "the baseline of four" 0 'all within' env \
+  OPENBLAS_CORETYPE=Prescott qemu-x86_64 -cpu qemu64 "$TAMIS" check net.tam \
+  --random-weights=3 --recipe=sparse --so=four.so --steps=2
 # Weights of both in one file, and what they share but once.
 bytes() {
   sed -n 's/^ "weight_bytes": \([0-9]*\),/\1/p' "$1"
