@@ -18,6 +18,12 @@ model net(x: f32[1,16,20,20]) -> y: f32[1,16,20,20] {
 }
 recipe p for net { prune ** with sparsity=0.8; }
 EON
+cat >runs.tam <<'EON'
+model net(x: f32[1,32,9,9]) -> y: f32[1,48,5,5] {
+  y = x |> conv(64, k=3, s=2, pad=1) as a |> relu |> conv(48, k=1) as b;
+}
+recipe p for net { prune a, b with pattern=2:4; }
+EON
 net="net.tam --random-weights=1 --recipe=p"
 cpu=generic
 [ "$(uname -m)" = x86_64 ] && cpu=x86-64-v3
@@ -56,6 +62,24 @@ set_() {
     expect "results of $f" 0 'all within' "$TAMIS" check $net --so=$f.so \
       --cpu=$cpu
   done
+  # The steps of a format that the model does not choose are others where a
+  # strided convolution is taken apart for it.
+  if [ "$cpu" != generic ]; then
+    runs="runs.tam --random-weights=1 --recipe=p"
+    "$TAMIS" build $runs --cpu=$cpu --tune --tuned=runs.tuned -o runs.so
+    for f in dense nm csr 4x1; do
+      sed "s|\"format\": [^,]*|\"format\": \"$f\"|" runs.tuned >edit.tuned
+      expect "strided $f" 0 '' "$TAMIS" build $runs --cpu=$cpu \
+        --tuned=edit.tuned -o runs.so
+      expect "its results" 0 'all within' "$TAMIS" check $runs --so=runs.so \
+        --cpu=$cpu
+      expect "for its own CPU" 0 'all within' "$TAMIS" check $runs --so=runs.so
+    done
+    expect "other steps" 0 'outputs alone' "$TAMIS" check $runs --so=runs.so
+    sed 's|pattern=2:4|pattern=1:4|' runs.tam >less.tam
+    expect "other weights" 5 'BAD  y' "$TAMIS" check less.tam \
+      --random-weights=1 --recipe=p --so=runs.so
+  fi
   tr -d '\n' <net.tuned | sed 's/"tile": \[[^]]*\]/"tile": [5,2]/g
     s/"format": "[^"]*"/"format": "dense"/g' >edit.tuned
   expect "a tile" 0 '' "$TAMIS" build $net --cpu=$cpu --tuned=edit.tuned \
