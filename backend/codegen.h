@@ -234,9 +234,17 @@ bool op_compares(Op op);
 Val compare_elems(Gen *g, Op op, Elem e, Val a, Val b);
 /* cast.c: an element, or a vector of them, as one of another type. */
 Val elem_convert(Gen *g, Val v, Elem from, Elem to);
-/* Zero what lies outside the tensor but inside its halo (pad columns and
- * halo rows of planes), for kernels that do not write it as they go. */
+/* halo.c: zero what lies outside the tensor but inside its halo (pad columns
+ * and halo rows of planes), for kernels that do not write it as they go, and
+ * what vectors load behind each plane. */
 void clear_halo(Gen *g, const Node *n);
+/* Does n lie in planes as layout_planes has them, between which there is
+ * nothing of another value? */
+bool lies_alone(const Gen *g, const Node *n);
+/* Zero what is behind such planes, from element `from` of the last on. */
+void clear_tail(Gen *g, const Node *n, int64_t from);
+/* Zero elements [from, to) of a plane. */
+void clear_run(Gen *g, Val plane, int64_t from, int64_t to);
 
 /* ---- the kernels, one per row of ir/kernels.def --------------------- */
 

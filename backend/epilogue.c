@@ -132,36 +132,3 @@ Val epilogue(Gen *g, const Node *n, Val acc, Val r) {
   }
   return r && last ? LLVMBuildFAdd(g->b, acc, r, "") : acc;
 }
-
-/* ---- zeros around a tensor ------------------------------------------ */
-
-/* Zero the box of the last two axes that begins at (row, col). */
-static void clear_box(Gen *g, const Node *n, int64_t row, int64_t rows,
-                      int64_t col, int64_t cols) {
-  Nest t;
-  if (rows <= 0 || cols <= 0) return;
-  nest_over(g, &t, n);
-  int h = t.rank - 2, w = t.rank - 1;
-  int64_t off = row * t.arg[0].stride[h] + col * t.arg[0].stride[w];
-  t.dim[h] = rows, t.dim[w] = cols;
-  t.arg[0].at = addrk(g, t.arg[0].at, 4 * off);
-  nest_fill(g, &t, 0);
-}
-
-void clear_halo(Gen *g, const Node *n) {
-  const Type *t = &n->type;
-  if (!t->layout || t->rank < 2) return;
-  const int32_t *halo = t->layout->halo;
-  int64_t top = halo[0], bottom = halo[1], left = halo[2], right = halo[3];
-  int64_t rows = t->dim[t->rank - 2], cols = t->dim[t->rank - 1];
-  int64_t stride[MAX_RANK], wide = left + cols + right;
-  value_strides(n, stride);
-  clear_box(g, n, -top, top, -left, wide);
-  clear_box(g, n, rows, bottom, -left, wide);
-  clear_box(g, n, 0, rows, cols, right);
-  /* With rows close to one another the left pad of a row is the right pad
-   * of the one before, which is done. */
-  bool shared = stride[t->rank - 1] == 1 && right >= left &&
-                stride[t->rank - 2] == cols + right;
-  clear_box(g, n, 0, shared ? 1 : rows, -left, left);
-}

@@ -231,48 +231,43 @@ int half_tile(const Vectors *v, int t) {
 
 /* ---- clearing the halo ----------------------------------------------- */
 
-void clear_run(Gen *g, Val plane, int64_t from, int64_t to) {
-  int64_t lanes = g->t->lanes, n = to - from, full = n / lanes;
-  if (n <= 0) return;
-  if (full > 4) {
-    Loop l;
-    loop_begin(g, &l, k64(g, 0), k64(g, full * lanes * 4), lanes * 4, true,
-               "clear");
-    store_vec(g, vzero(g), addr(g, plane, l.iv), from * 4, 4);
-    loop_end(g, &l);
-  } else {
-    for (int64_t i = 0; i < full; i++)
-      store_vec(g, vzero(g), plane, (from + i * lanes) * 4, 4);
-  }
-  if (n % lanes == 1)
-    store_f32(g, kf(g, 0), plane, (to - 1) * 4);
-  else if (n % lanes)
-    store_part(g, vzero(g), plane, (from + full * lanes) * 4,
-               (int)(n % lanes));
-}
-
 /* The pads of the rows themselves are the masked lanes of the line.  What is
  * cleared here is the plane's own and not a pixel's of the next, which
  * another part may have written. */
-void conv_clear_rows(Gen *g, const Conv *cv) {
-  if (!has_halo(cv->n)) return;
-  const int32_t *halo = cv->n->type.layout->halo;
+static void clear_rows(Gen *g, const Conv *cv, int64_t from) {
+  const Layout *l = cv->n->type.layout;
+  bool own = lies_alone(g, cv->n);
+  if (!own && !has_halo(cv->n)) return;
   int64_t pitch = cv->ys[2], line = cv->oh * pitch;
+  int64_t top = l->halo[0] * pitch + l->halo[2];
+  int64_t end = own ? cv->ys[1] - top : line + l->halo[1] * pitch;
   Loop image, plane;
   loop_begin(g, &image, k64(g, 0), k64(g, cv->batch), 1, true, "image");
   Val at = addr_at(g, value_ptr(g, cv->n), image.iv, 4 * cv->ys[0]);
   loop_share(g, &plane, 0, cv->o, 1, "plane");
   Val p = addr_at(g, at, plane.iv, 4 * cv->ys[1]);
-  clear_run(g, p, -halo[0] * pitch - halo[2], 0);
-  clear_run(g, p, line, line + halo[1] * pitch);
+  clear_run(g, p, -top, 0);
+  clear_run(g, p, from, end);
   loop_end(g, &plane);
   loop_end(g, &image);
+  if (own) clear_tail(g, cv->n, end);
+}
+
+void conv_clear_rows(Gen *g, const Conv *cv) {
+  clear_rows(g, cv, cv->oh * cv->ys[2]);
 }
 
 void conv_clear(Gen *g, const Conv *cv) {
-  if (!has_halo(cv->n)) return;
-  if (cv->flat) conv_clear_rows(g, cv);
-  else clear_halo(g, cv->n);
+  Vectors v[2];
+  if (!cv->flat) {
+    clear_halo(g, cv->n);
+    return;
+  }
+  /* Behind the vectors' stores, over the end of the line or not. */
+  int n = flat_vectors(g, cv, v);
+  const Vectors *last = &v[n - 1];
+  clear_rows(g, cv, last->first + (last->count - 1) * g->t->lanes +
+                        last->lanes);
 }
 
 /* ---- tiles ----------------------------------------------------------- */

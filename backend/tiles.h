@@ -52,13 +52,11 @@ int half_tile(const Vectors *v, int t);
 /* Whether a load of a whole vector might reach outside x's buffer when
  * only `lanes` elements of a row's end are wanted. */
 bool conv_exact(const Gen *g, const Conv *cv, int lanes);
-/* Zero what of y's halo the vectors' stores leave out; called once, before
- * them. */
+/* Zero what of y's halo and of what lies behind its planes the vectors'
+ * stores leave out; called once, before them. */
 void conv_clear(Gen *g, const Conv *cv);
-/* The same for the rows of the halo alone. */
+/* The same but for the pads of y's rows. */
 void conv_clear_rows(Gen *g, const Conv *cv);
-/* Zero elements [from, to) of a plane. */
-void clear_run(Gen *g, Val plane, int64_t from, int64_t to);
 
 /* Addresses of one vector for channel 0 and tap 0 (x: group 0). */
 enum { TILE_MAX = TILE_VECTORS_MOST };
