@@ -174,6 +174,9 @@ void users_replace(Users *u, Node *old, Node *to);
 /* A new node right before `at` in the order of the function. */
 Node *func_insert(Module *m, Func *f, Node *at, Op op, Node *const *in,
                   int nin);
+/* The same with the op, attributes, path and places of n; to be typed. */
+Node *func_copy(Module *m, Func *f, Node *at, const Node *n,
+                Node *const *in, int nin);
 /* Infer the type again; what a pass writes is always well typed. */
 void node_retype(PassCtx *c, Node *n);
 /* What pass `canon` does with one function (canon.c). */
