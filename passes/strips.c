@@ -38,6 +38,7 @@ typedef struct Strips {
   PassCtx *c;
   Func *f;
   const Family *family;
+  int64_t rows_least;      /* of each map in a strip */
   Node **user;             /* by id: the one node that uses it, or NULL */
   bool *done;              /* by id: in a run */
   Vec(Chain) chains;
@@ -79,9 +80,8 @@ static Rows strip_rows(const Chain *t, int64_t s) {
 
 /* ---- what it gains --------------------------------------------------- */
 
-/* Bytes of the maps of strip s; -1: there is a window that hardly touches
- * its map. */
-static double strip_bytes(const Chain *t, int64_t s) {
+/* Bytes of the maps of strip s; -1: they have too few rows. */
+static double strip_bytes(const Strips *st, const Chain *t, int64_t s) {
   Rows r = strip_rows(t, s);
   double bytes = 0;
   for (int i = t->count; i-- >= 0;) {
@@ -90,9 +90,15 @@ static double strip_bytes(const Chain *t, int64_t s) {
     bytes += map_bytes(n) / (double)height(n) * (double)(r.hi - r.lo);
     if (i < 0) break;
     r = rows_under(n, r, over);
-    if (r.hi - r.lo < ROWS_LEAST) return -1;
+    if (r.hi - r.lo < st->rows_least) return -1;
   }
   return bytes;
+}
+
+static bool strips_fit(const Strips *st, const Chain *t) {
+  for (int64_t s = 0; s < t->strips; s++)
+    if (strip_bytes(st, t, s) < 0) return false;
+  return true;
 }
 
 /* Cycles of products that strips do more than once. */
@@ -114,6 +120,7 @@ static double repeated(const Strips *st, const Chain *t) {
 
 /* What of a map would not stay near. */
 static double far_bytes(const Strips *st, const Node *n) {
+  if (st->c->strips_all) return 1;
   double far = map_bytes(n) - (double)st->family->second_bytes / 2;
   return far > 0 ? far : 0;
 }
@@ -133,15 +140,17 @@ static const double step_cycles = 600;
 static double strips_gain(const Strips *st, Chain *t) {
   double room = (double)st->family->second_bytes / 2;
   int64_t h = height(t->n[t->count - 1]);
-  for (int64_t parts = 2; parts <= STRIPS_MOST; parts++) {
+  int64_t least = st->c->strips_all ? 2 + h % 3 : 2;
+  for (int64_t parts = least; parts <= STRIPS_MOST; parts++) {
     t->rows = (h + parts - 1) / parts;
     t->strips = (h + t->rows - 1) / t->rows;
-    double bytes = strip_bytes(t, t->strips / 2);
-    if (bytes < 0 || t->rows < ROWS_LEAST) return 0;
+    double bytes = strip_bytes(st, t, t->strips / 2);
+    if (bytes < 0 || t->rows < st->rows_least || t->strips < 2) return 0;
+    if (st->c->strips_all) return strips_fit(st, t) ? t->count : 0;
     if (bytes > room) continue;
     double steps = step_cycles * (double)((t->strips - 1) * t->count);
     double gain = saved(st, t) - 2 * repeated(st, t) - steps;
-    return gain > 0 ? gain : 0;
+    return gain > 0 && strips_fit(st, t) ? gain : 0;
   }
   return 0;
 }
@@ -273,6 +282,7 @@ static void strips_func(PassCtx *c, Func *f) {
   func_tidy(c->m, f);
   size_t n = f->nodes.n;
   Strips st = {.c = c, .f = f, .family = family_of(c->target)};
+  st.rows_least = c->strips_all ? 1 : ROWS_LEAST;
   st.user = arena_array(c->scratch, Node *, n + 1);
   st.done = arena_array(c->scratch, bool, n + 1);
   users_find(&st);
