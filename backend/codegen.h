@@ -238,11 +238,13 @@ Val elem_convert(Gen *g, Val v, Elem from, Elem to);
  * and halo rows of planes), for kernels that do not write it as they go, and
  * what vectors load behind each plane. */
 void clear_halo(Gen *g, const Node *n);
-/* Does n lie in planes as layout_planes has them, between which there is
- * nothing of another value? */
-bool lies_alone(const Gen *g, const Node *n);
-/* Zero what is behind such planes, from element `from` of the last on. */
-void clear_tail(Gen *g, const Node *n, int64_t from);
+/* Where that ends, counted from element 0 of a plane: of each plane, and
+ * behind the last.  False where n does not lie in planes as layout_planes
+ * has them, between which there is nothing of another value. */
+typedef struct PlaneEnd { int64_t own, last; } PlaneEnd;
+bool plane_end(const Gen *g, const Node *n, PlaneEnd *e);
+/* Zero what vectors load behind the last plane. */
+void clear_tail(Gen *g, const Node *n, const PlaneEnd *e);
 /* Zero elements [from, to) of a plane. */
 void clear_run(Gen *g, Val plane, int64_t from, int64_t to);
 

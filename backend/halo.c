@@ -40,52 +40,79 @@ static void clear_box(Gen *g, const Node *n, int64_t row, int64_t rows,
 
 /* ---- behind the planes ----------------------------------------------- */
 
-/* Vectors that the size of such a layout counts behind the last plane. */
-enum { TAIL_VECTORS = 4 };
+/* Vectors that the size of such a layout counts behind the last plane, and
+ * how many a reader may load behind what it wants. */
+enum { TAIL_VECTORS = 4, OVER_VECTORS = 2 };
 
-static bool lies_as(const Gen *g, const Node *n, bool tokens) {
-  Type t = type_make(n->type.elem, n->type.rank, n->type.dim);
+static bool lies_as(const Gen *g, const Type *t, bool tokens) {
+  Type own = type_make(t->elem, t->rank, t->dim);
+  const Layout *l = t->layout;
   int lanes = g->t->lanes;
-  if (!n->type.layout || t.elem != F32 || type_elems(&t) == 0 ||
-      (tokens ? t.rank < 2 : t.rank != 4))
+  if (!l || t->elem != F32 || type_elems(t) == 0 ||
+      (tokens ? t->rank < 2 : t->rank != 4))
     return false;
-  return layout_equal(n->type.layout,
-                      tokens ? layout_tokens(g->a, &t, lanes)
-                             : layout_planes(g->a, &t, lanes,
-                                             n->type.layout->halo));
+  return layout_equal(l, tokens ? layout_tokens(g->a, &own, lanes)
+                                : layout_planes(g->a, &own, lanes, l->halo));
 }
 
-bool lies_alone(const Gen *g, const Node *n) { return lies_as(g, n, false); }
-
-/* Does n lie in a concat, where another value may follow at once? */
-static bool is_part(const Gen *g, const Node *n) {
+/* The concat that n lies in as operand *k, or NULL. */
+static const Node *whole_of(const Gen *g, const Node *n, int *k) {
   for (size_t i = 0; i < g->func->nodes.n; i++) {
     const Node *u = g->func->nodes.at[i];
-    for (int k = 0; node_is_alias(u) && k < u->nin; k++)
-      if (u->in[k] == n) return true;
+    if (u->op != OP_CONCAT || !node_is_alias(u)) continue;
+    for (*k = 0; *k < u->nin; ++*k)
+      if (u->in[*k] == n) return u;
   }
-  return false;
+  return NULL;
 }
 
-void clear_tail(Gen *g, const Node *n, int64_t from) {
-  int64_t s[MAX_RANK], tail = TAIL_VECTORS * g->t->lanes;
+/* Does nothing of the concats that n lies in follow behind it? */
+static bool is_last(const Gen *g, const Node *n) {
+  int k;
+  const Node *u = whole_of(g, n, &k);
+  return !u || (k == u->nin - 1 && is_last(g, u));
+}
+
+bool plane_end(const Gen *g, const Node *n, PlaneEnd *e) {
+  int k;
+  const Node *map = whole_of(g, n, &k);
+  int64_t s[MAX_RANK], start = map ? node_rows(map, k) : -1;
+  bool rows = start >= 0;
+  const Type *t = rows ? &map->type : &n->type;
+  if (!lies_as(g, t, false)) return false;
+  value_strides(n, s);
+  const int32_t *halo = t->layout->halo;
+  int64_t from = rows ? start * s[2] : 0, line = n->type.dim[2] * s[2];
+  e->own = s[1] - from - halo[0] * s[2] - halo[2];
+  e->last = s[1] - from;
+  if (rows && start + n->type.dim[2] < t->dim[2]) {
+    /* The rows below are computed later. */
+    int64_t over = line + halo[3] + OVER_VECTORS * g->t->lanes;
+    if (over < e->own) e->own = over;
+    e->last = e->own;
+  } else if (is_last(g, rows ? map : n)) {
+    e->last += TAIL_VECTORS * g->t->lanes;
+  }
+  return true;
+}
+
+void clear_tail(Gen *g, const Node *n, const PlaneEnd *e) {
+  int64_t s[MAX_RANK];
   Once once;
   value_strides(n, s);
   int64_t last = (n->type.dim[0] - 1) * s[0] + (n->type.dim[1] - 1) * s[1];
   once_begin(g, &once);
-  clear_run(g, addrk(g, value_ptr(g, n), 4 * last), from,
-            s[1] + (is_part(g, n) ? 0 : tail));
+  clear_run(g, addrk(g, value_ptr(g, n), 4 * last), e->own, e->last);
   once_end(g, &once);
 }
 
-static void clear_planes_end(Gen *g, const Node *n) {
+static void clear_planes_end(Gen *g, const Node *n, const PlaneEnd *e) {
   const int32_t *halo = n->type.layout->halo;
   int64_t s[MAX_RANK], row = n->type.dim[2] + halo[1] - 1;
   value_strides(n, s);
   int64_t col = n->type.dim[3] + halo[3];
-  int64_t end = s[1] - halo[0] * s[2] - halo[2];
-  clear_box(g, n, row, 1, col, end - row * s[2] - col);
-  clear_tail(g, n, end);
+  clear_box(g, n, row, 1, col, e->own - row * s[2] - col);
+  clear_tail(g, n, e);
 }
 
 /* The last vector of each plane of tokens. */
@@ -119,7 +146,8 @@ static void clear_pads(Gen *g, const Node *n) {
 }
 
 void clear_halo(Gen *g, const Node *n) {
+  PlaneEnd e;
   clear_pads(g, n);
-  if (lies_as(g, n, true)) clear_tokens_end(g, n);
-  else if (lies_alone(g, n)) clear_planes_end(g, n);
+  if (lies_as(g, &n->type, true)) clear_tokens_end(g, n);
+  else if (plane_end(g, n, &e)) clear_planes_end(g, n, &e);
 }

@@ -246,11 +246,12 @@ int half_tile(const Vectors *v, int t) {
  * another part may have written. */
 static void clear_rows(Gen *g, const Conv *cv, int64_t from) {
   const Layout *l = cv->n->type.layout;
-  bool own = lies_alone(g, cv->n);
+  PlaneEnd e;
+  bool own = plane_end(g, cv->n, &e);
   if (!own && !has_halo(cv->n)) return;
   int64_t pitch = cv->ys[2], line = cv->oh * pitch;
   int64_t top = l->halo[0] * pitch + l->halo[2];
-  int64_t end = own ? cv->ys[1] - top : line + l->halo[1] * pitch;
+  int64_t end = own ? e.own : line + l->halo[1] * pitch;
   Loop image, plane;
   loop_begin(g, &image, k64(g, 0), k64(g, cv->batch), 1, true, "image");
   Val at = addr_at(g, value_ptr(g, cv->n), image.iv, 4 * cv->ys[0]);
@@ -260,7 +261,7 @@ static void clear_rows(Gen *g, const Conv *cv, int64_t from) {
   clear_run(g, p, from, end);
   loop_end(g, &plane);
   loop_end(g, &image);
-  if (own) clear_tail(g, cv->n, end);
+  if (own) clear_tail(g, cv->n, &e);
 }
 
 void conv_clear_rows(Gen *g, const Conv *cv) {
