@@ -6,8 +6,9 @@
  * held_samples says whether they are: of so many looks at the process, one in
  * 10 ms of its time, how many found an AVX-512 instruction about to run.
  *
- * Signals have stacks of their own in every thread: oneDNN's gemm for AVX2
- * keeps other things than a stack in rsp. */
+ * Signals have stacks of their own in every thread: on that of the AVX2 gemm
+ * of oneDNN 2.6 they damage the heap.  The handlers are ours to the end: those
+ * of TVM and DeepSparse, which would print a trace, are not taken. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -58,12 +59,45 @@ static Answer answer(uint32_t leaf, uint32_t part) {
   return r;
 }
 
+typedef int Action(int, const struct sigaction *, struct sigaction *);
+typedef void (*Handler)(int);
+
+/* The C library's. */
+static void *real(const char *name) { return dlsym(RTLD_NEXT, name); }
+
+static int real_action(int sig, const struct sigaction *new,
+                       struct sigaction *old) {
+  Action *f;
+  *(void **)&f = real("sigaction");
+  return f(sig, new, old);
+}
+
+static int is_ours(int sig) { return sig == SIGSEGV || sig == SIGPROF; }
+
+int sigaction(int sig, const struct sigaction *new, struct sigaction *old) {
+  return real_action(sig, is_ours(sig) ? NULL : new, old);
+}
+
+Handler signal(int sig, Handler h) {
+  Handler (*f)(int, Handler);
+  *(void **)&f = real("signal");
+  return is_ours(sig) ? SIG_DFL : f(sig, h);
+}
+
+static void handle(int sig, void (*f)(int, siginfo_t *, void *)) {
+  struct sigaction s;
+  memset(&s, 0, sizeof s);
+  s.sa_sigaction = f;
+  s.sa_flags = f ? SA_SIGINFO | SA_RESTART | SA_ONSTACK : 0;
+  real_action(sig, &s, NULL);
+}
+
 static void on_fault(int sig, siginfo_t *info, void *ctx) {
   greg_t *r = ((ucontext_t *)ctx)->uc_mcontext.gregs;
   const uint8_t *at = (const uint8_t *)r[REG_RIP];
   (void)info;
   if (at[0] != 0x0f || at[1] != 0xa2) {
-    signal(sig, SIG_DFL);       /* a real one, which comes again */
+    handle(sig, NULL);          /* a real one, which comes again */
     return;
   }
   Answer x = answer((uint32_t)r[REG_RAX], (uint32_t)r[REG_RCX]);
@@ -77,14 +111,6 @@ static void on_tick(int sig, siginfo_t *info, void *ctx) {
   (void)sig, (void)info;
   held_samples[0] += *(const uint8_t *)r[REG_RIP] == 0x62;
   held_samples[1]++;
-}
-
-static void handle(int sig, void (*f)(int, siginfo_t *, void *)) {
-  struct sigaction s;
-  memset(&s, 0, sizeof s);
-  s.sa_sigaction = f;
-  s.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
-  sigaction(sig, &s, NULL);
 }
 
 static void stack_make(void) {
@@ -106,8 +132,8 @@ int pthread_create(pthread_t *t, const pthread_attr_t *how,
   int (*create)(pthread_t *, const pthread_attr_t *, void *(*)(void *),
                 void *);
   Start *s = malloc(sizeof *s);
-  *(void **)&create = dlsym(RTLD_NEXT, "pthread_create");
-  if (!s || !create) return EAGAIN;
+  *(void **)&create = real("pthread_create");
+  if (!s) return EAGAIN;
   *s = (Start){run, arg};
   return create(t, how, thread_run, s);
 }

@@ -43,7 +43,7 @@ class Contestant:
         if self.why:
             return
         self.out = f"{out}.{self.kind}.{self.variant}.f32"
-        self.log = open(self.out + ".log", "w+")
+        self.log = open(self.out + ".log", "w+", errors="replace")
         dims = ",".join(map(str, shape))
         self.run = subprocess.Popen(
             [self.python, os.path.join(HERE, "contestant.py"), self.kind,

@@ -44,8 +44,9 @@ x86-64-v3)
     "$src/bench/held.c"
   held="env LD_PRELOAD=$out/held.so
     GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW
-    DNNL_MAX_CPU_ISA=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 NM_ARCH=avx2
-    OPENBLAS_CORETYPE=Haswell LIBXSMM_TARGET=hsw"
+    DNNL_MAX_CPU_ISA=AVX2 ONEDNN_MAX_CPU_ISA=AVX2
+    OPENBLAS_CORETYPE=Haswell LIBXSMM_TARGET=hsw
+    NM_ARCH=avx2 NM_ARCH_FILE=$out/deepsparse$end.json"
   grep -q avx512f /proc/cpuinfo || held=
   $held true || {
     say 'peers cannot be held to AVX2 on this machine'
@@ -96,6 +97,15 @@ print(f().decode())' 2>/dev/null) || return 0
   fi
 }
 
+# DeepSparse reads /proc/cpuinfo; NM_ARCH alone leaves its AVX-512 code on.
+deepsparse_arch() {
+  for bin in "$out"/venv-deepsparse/lib/python*/site-packages/*/arch.bin; do
+    [ ! -x "$bin" ] || "$bin" | sed 's/"isa": "avx512"/"isa": "avx2"/
+      s/"\(bf16\|vbmi\|vbmi2\|vnni\)": true/"\1": false/' \
+      >"$out/deepsparse$end.json"
+  done
+}
+
 face() {
   net=face_detection_full_range_sparse.tflite
   package=@mediapipe/face_detection@0.4.1657300184
@@ -141,6 +151,7 @@ for step in $steps; do
     mv "$out/layers.new" "$out/layers$end.jsonl"
     ;;
   nets)
+    [ -z "$cpu" ] || deepsparse_arch
     $alone $held "$out/venv/bin/python" "$src/bench/nets.py" \
       ${cpu:+"--cpu=$cpu"} ${TURN:+"--turn=$TURN"} \
       ${ROUNDS:+"--rounds=$ROUNDS"} "$build" "$out/nets$end.json"
