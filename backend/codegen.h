@@ -170,8 +170,9 @@ void once_either(Gen *g, Once *o, bool wanted);
 void part_begin(Gen *g, Once *o, int64_t part);
 void once_end(Gen *g, Once *o);
 /* What stands between is for the first half of the parts (0) or the second,
- * which are all the parts there are in it, or for all (-1).  A half takes one half of a plane in
- * every kernel, so that what a thread reads is mostly what it wrote:
+ * which are all the parts there are in it, or for all (-1).  A half takes one
+ * half of a plane in every kernel, so that what a thread reads is mostly what
+ * it wrote:
  *   Half h; half_begin(g, &h, 0); ... half_end(g, &h); */
 typedef struct Half { bool cut; If only; int parts; Val part; } Half;
 bool has_halves(const Gen *g);

@@ -15,8 +15,8 @@
  *
  * The code is text for LLVM's assembler, which takes a twentieth of the time
  * that LLVM takes for the same code from IR, and nothing is spilled.  It is
- * for AVX-512; elsewhere, and where a plane is no line, a table (conv_sparse.c)
- * does the same. */
+ * for AVX-512; elsewhere, and where a plane is no line, a table does the same
+ * (conv_sparse.c). */
 #include <math.h>
 #include <string.h>
 

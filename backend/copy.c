@@ -1,6 +1,6 @@
 /* copy.c - kernels that move values: convert, reshape, permute, expand,
- * slice, select, flip, pad and concat, between any two unblocked layouts.  What
- * already lies where it belongs is not moved. */
+ * slice, select, flip, pad and concat, between any two unblocked layouts.
+ * What already lies where it belongs is not moved. */
 #include <string.h>
 
 #include "backend/emit.h"

@@ -5,7 +5,8 @@
  * that changes later is stored.  On aarch64 the steps use the baseline
  * alone, and the check is empty.
  *
- * Which of several versions of an artifact is called is decided the same way. */
+ * Which of several versions of an artifact is called is decided the same
+ * way. */
 #include <string.h>
 
 #include "backend/emit.h"

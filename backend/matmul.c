@@ -14,8 +14,8 @@ typedef struct Mat {
   int64_t m, n, k;
   int64_t am, ak, bk, bn, ym, yn;   /* strides in elements */
   int nbatch;
-  int share;                        /* loop that parts share: a batch axis, then
-                                       columns, rows */
+  int share;                        /* loop that parts share: a batch axis,
+                                       then columns, rows */
   struct { int64_t dim, a, b, y; } batch[MAX_RANK];
 } Mat;
 

@@ -330,7 +330,8 @@ static void cpus_print(FILE *to, const char *arch, int level) {
     const CpuRow *c = &cpus[i];
     if (strcmp(c->arch, arch) != 0 || c->level != level) continue;
     int n = (int)strlen(c->name) + 1;
-    if (col == 0 || col + n > 72) col = fprintf(to, "%s     ", col ? "\n" : "");
+    if (col == 0 || col + n > 72)
+      col = fprintf(to, "%s     ", col ? "\n" : "");
     col += fprintf(to, " %s", c->name);
   }
   fprintf(to, "\n");

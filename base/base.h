@@ -112,7 +112,10 @@ typedef struct Span { const Source *src; uint32_t begin, end; } Span;
 /* 1-based line and column (in bytes) of an offset. */
 void source_line_col(const Source *s, uint32_t off, int *line, int *col);
 /* Where its lines start, for many places of one text. */
-typedef struct SourceLines { const Source *src; Vec(uint32_t) start; } SourceLines;
+typedef struct SourceLines {
+  const Source *src;
+  Vec(uint32_t) start;
+} SourceLines;
 SourceLines *lines_new(Arena *a, const Source *s);
 void lines_find(const SourceLines *l, uint32_t off, int *line, int *col);
 

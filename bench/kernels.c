@@ -11,13 +11,13 @@
  * and what follows from the median.  The peak is what the dense kernel gets
  * from L1, measured first; sparse kernels count the products of nonzeros.
  * Zeros fall on the blocks of bsr, or with --drawn=1 on single values, which
- * are then stored in such blocks, or N values of each M columns.  --form=rows leaves linear layers on rows
- * where planes of tokens are thought to be faster, --form=tokens the other
- * way.  `dense x` is how much faster than the
- * dense kernel of the same layer.  --model prints the least time beside what
- * reports predict, how far apart they are for each kernel, and what it costs
- * to take the kernel with the least predicted time, which wants the same
- * zeros for all: --drawn. */
+ * are then stored in such blocks, or N values of each M columns.
+ * --form=rows leaves linear layers on rows where planes of tokens are thought
+ * to be faster, --form=tokens the other way.  `dense x` is how much faster
+ * than the dense kernel of the same layer.  --model prints the least time
+ * beside what reports predict, how far apart they are for each kernel, and
+ * what it costs to take the kernel with the least predicted time, which wants
+ * the same zeros for all: --drawn. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

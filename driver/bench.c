@@ -50,7 +50,9 @@ static void measure(const Loaded *l, size_t warmup, bool layers, Times *t) {
 }
 
 /* Results of calls are there already: no layers. */
-static bool is_layer(const tamis_step *s) { return strcmp(s->op, "item") != 0; }
+static bool is_layer(const tamis_step *s) {
+  return strcmp(s->op, "item") != 0;
+}
 
 /* Path of the layer, with the place it came from when it has none. */
 static const char *layer_name(const tamis_step *s) {

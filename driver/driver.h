@@ -24,7 +24,8 @@ typedef struct Options {
   const char *target, *cpu, *features, *opt, *sparsity, *code_budget,
              *weight_type;
   /* build */
-  const char *out, *emit, *prefix, *report, *tuned, *external_weights, *dep_file;
+  const char *out, *emit, *prefix, *report, *tuned, *external_weights,
+             *dep_file;
   bool dep, strip, verbose, time_report, roundtrip, threads, tune;
   /* run, bench, check */
   Vec(Binding) in, outs, expect;

@@ -206,7 +206,8 @@ Node *elab_const(Elab *e, Elem to, const Value *v, Span at);
 /* ---- elab_call.c, elab_op.c, elab_builtin.c ------------------------- */
 
 /* What a name calls: itself, or what a string of that name says, which is
- * looked up in the files of the callers as well; the block or func, or NULL. */
+ * looked up in the files of the callers as well; the block or func, or
+ * NULL. */
 const char *elab_callee(Elab *e, const char *name, const Decl **d);
 /* A call; `piped` is the value from the left of |>, or NULL. */
 Value elab_call(Elab *e, const Expr *call, const Value *piped, Span piped_at);

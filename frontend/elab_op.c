@@ -383,7 +383,8 @@ Value elab_op(Elab *e, Op op, const CallArgs *args, const Expr *call,
   for (int i = 0; i < c.info->nattrs; i++)
     if (c.given[i])
       n->attr[i] = c.attr[i];
-  if ((op == OP_CALL || op == OP_SCAN) && !func_ready(e, attr_str(n, "callee")))
+  if ((op == OP_CALL || op == OP_SCAN) &&
+      !func_ready(e, attr_str(n, "callee")))
     return none;
   if (!elab_node_finish(e, n, call, at) || !node_kernel(e, n, &c, at))
     return none;

@@ -52,8 +52,8 @@ static bool scan_args(Elab *e, const Expr *call, Scan *s, CallArgs *rest) {
   }
   if (place == 2 && s->xs.n)
     return true;
-  elab_error(e, call->name.span, "scan(f, xs, init) needs what is gone through "
-             "(xs) and what the first step finds (init)");
+  elab_error(e, call->name.span, "scan(f, xs, init) needs what is gone "
+             "through (xs) and what the first step finds (init)");
   return false;
 }
 

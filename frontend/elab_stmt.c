@@ -135,7 +135,8 @@ static bool loop_vars(Elab *e, const Stmt *s, Value item) {
 }
 
 /* Unrolled.  Names of layers get the label and the number of the round, but
- * with the label `_`; values flow on.  Loop variables mean again what they meant before. */
+ * with the label `_`; values flow on.  Loop variables mean again what they
+ * meant before. */
 static void stmt_repeat(Elab *e, const Stmt *s) {
   Value over = elab_expr(e, s->value);
   int64_t n = value_len(&over);

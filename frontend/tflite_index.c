@@ -258,7 +258,8 @@ bool tf_write_segment_fold(Tf *t) {
                      (long long)k);
   const char *v = shaped(t, tf_value(t, tf_in(t, 0), FORM_FILE),
                          (int64_t[]){1, k, r}, 3);
-  const char *i = shaped(t, tf_places(t, tf_in(t, 1)), (int64_t[]){1, k, 1}, 3);
+  const char *i = shaped(t, tf_places(t, tf_in(t, 1)),
+                         (int64_t[]){1, k, 1}, 3);
   i = tf_temp(t, "equal(iota(shape=[%lld,1,1], axis=0), %s)", (long long)s,
               i);
   v = tf_temp(t, "where(%s, %s, %s)", i, v,

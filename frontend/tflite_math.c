@@ -226,7 +226,8 @@ bool tf_write_fake_quant(Tf *t) {
   zero = zero > top ? top : roundf(zero);
   float from = -zero * scale, to = (top - zero) * scale;
   Form f = tf_form(t);
-  const char *first = tf_scalar(t, F32, from), *step = tf_scalar(t, F32, scale);
+  const char *first = tf_scalar(t, F32, from);
+  const char *step = tf_scalar(t, F32, scale);
   const char *v = tf_temp(t, "maximum(%s, %s)", tf_value(t, tf_in(t, 0), f),
                           first);
   v = tf_temp(t, "minimum(%s, %s)", v, tf_scalar(t, F32, to));

@@ -74,7 +74,8 @@ void value_print(Text *t, const Value *v) {
 const char *value_describe(Arena *a, const Value *v) {
   static const char *const kinds[] = {
     "nothing", "int ", "float ", "bool ", "string ", "pattern ", "pattern ",
-    "element type ", "tensor ", "list ", "tuple ", "range ", "tensor ", "state "
+    "element type ", "tensor ", "list ", "tuple ", "range ", "tensor ",
+    "state "
   };
   Text t = {0};
   text_puts(&t, kinds[v->kind]);

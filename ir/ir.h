@@ -35,7 +35,8 @@ void elems_widen(Elem e, const void *from, size_t n, float *to);
  * them, from the first on, are that already. */
 void elems_narrow(Elem e, const float *from, size_t n, void *to);
 size_t elems_exact(Elem e, const float *v, size_t n);
-/* elem_load and elem_store for integers, which wrap; not for elements that are floats. */
+/* elem_load and elem_store for integers, which wrap; not for elements that
+ * are floats. */
 int64_t elem_load_int(Elem e, const void *at, size_t i);
 void elem_store_int(Elem e, void *at, size_t i, int64_t v);
 

@@ -10,7 +10,8 @@ typedef struct Lives {
   const Func *f;
   uint32_t *last;    /* by id: the last node that reads the bytes */
   uint32_t *group;   /* by id: values that views join, by their first */
-  const Node **item; /* by id: of a call the last item, of one the one before */
+  /* By id: of a call the last item, of an item the one before. */
+  const Node **item;
 } Lives;
 
 static uint32_t group_of(Lives *l, uint32_t i) {

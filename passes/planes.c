@@ -12,11 +12,11 @@
  *
  * Convolutions read and write planes (layout_planes), sparse linear layers
  * with many rows planes of tokens (layout_tokens); other linear layers and
- * reshape read rows (row-major without gaps); a graph's inputs, outputs, params and
- * states are rows, and so is what it gives to functions that it calls.
- * `mask` and `random` write rows.  All other kernels read and write anything
- * unblocked, so they write what their users want, and without a wish what
- * they read. */
+ * reshape read rows (row-major without gaps); a graph's inputs, outputs,
+ * params and states are rows, and so is what it gives to functions that it
+ * calls.  `mask` and `random` write rows.  All other kernels read and write
+ * anything unblocked, so they write what their users want, and without a wish
+ * what they read. */
 #include <string.h>
 
 #include "passes/passes.h"

@@ -266,8 +266,8 @@ bool gen_reduce(GraphGen *g) {
                            : v.bound;
   bool ok = (all || axes.n > 0) && gen_fits(g, bound);
   if (ok)
-    gen_value_of(g, v.elem, out.rank, out.dim, bound, "%s(%s, axes=[%s]%s)", name[op],
-              gen_use(g, x), axes.s, keep ? ", keep=true" : "");
+    gen_value_of(g, v.elem, out.rank, out.dim, bound, "%s(%s, axes=[%s]%s)",
+                 name[op], gen_use(g, x), axes.s, keep ? ", keep=true" : "");
   text_free(&axes);
   return ok;
 }

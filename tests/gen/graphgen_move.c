@@ -8,7 +8,8 @@
 bool gen_convert(GraphGen *g) {
   int x = gen_pick_of(g, ELEM_ANY, -1, 0);
   GenValue v = g->value[x];
-  gen_value_of(g, v.elem, v.rank, v.dim, v.bound, "convert(%s)", gen_use(g, x));
+  gen_value_of(g, v.elem, v.rank, v.dim, v.bound, "convert(%s)",
+               gen_use(g, x));
   return true;
 }
 
@@ -30,8 +31,8 @@ bool gen_reshape(GraphGen *g) {
   if (gen_chance(g, 40)) said[gen_below(g, rank)] = -1;
   Text t = {0};
   gen_dims(&t, rank, said);
-  gen_value_of(g, v.elem, rank, dim, v.bound, "reshape(%s, shape=[%s])", gen_use(g, x),
-            t.s);
+  gen_value_of(g, v.elem, rank, dim, v.bound, "reshape(%s, shape=[%s])",
+               gen_use(g, x), t.s);
   text_free(&t);
   return true;
 }
@@ -66,8 +67,8 @@ bool gen_expand(GraphGen *g) {
     return false;
   Text t = {0};
   gen_dims(&t, lead + v.rank, dim);
-  gen_value_of(g, v.elem, lead + v.rank, dim, v.bound, "expand(%s, shape=[%s])",
-            gen_use(g, x), t.s);
+  gen_value_of(g, v.elem, lead + v.rank, dim, v.bound,
+               "expand(%s, shape=[%s])", gen_use(g, x), t.s);
   text_free(&t);
   return true;
 }
@@ -102,8 +103,8 @@ bool gen_concat(GraphGen *g) {
   ok = ok && (parts > 1 || gen_chance(g, 5));
   for (int i = 0; ok && i < parts; i++) gen_use(g, used[i]);
   if (ok)
-    gen_value_of(g, out.elem, out.rank, out.dim, out.bound, "concat(%s, axis=%d)", t.s,
-              axis);
+    gen_value_of(g, out.elem, out.rank, out.dim, out.bound,
+                 "concat(%s, axis=%d)", t.s, axis);
   text_free(&t);
   return ok;
 }
@@ -123,8 +124,9 @@ bool gen_slice(GraphGen *g) {
   if (stop < d && gen_chance(g, 25)) stop -= d;
   char tail[32] = "";
   if (step > 1) snprintf(tail, sizeof tail, ", step=%d", (int)step);
-  gen_value_of(g, v.elem, v.rank, dim, v.bound, "slice(%s, axis=%d, start=%d, stop=%d%s)",
-            gen_use(g, x), axis, (int)start, (int)stop, tail);
+  gen_value_of(g, v.elem, v.rank, dim, v.bound,
+               "slice(%s, axis=%d, start=%d, stop=%d%s)", gen_use(g, x),
+               axis, (int)start, (int)stop, tail);
   return true;
 }
 
@@ -136,8 +138,9 @@ bool gen_select(GraphGen *g) {
   int64_t index = gen_below(g, v.dim[axis]), dim[MAX_RANK];
   for (int i = 0, to = 0; i < v.rank; i++)
     if (i != axis) dim[to++] = v.dim[i];
-  gen_value_of(g, v.elem, v.rank - 1, dim, v.bound, "select(%s, index=%d, axis=%d)",
-            gen_use(g, x), (int)index, axis);
+  gen_value_of(g, v.elem, v.rank - 1, dim, v.bound,
+               "select(%s, index=%d, axis=%d)", gen_use(g, x), (int)index,
+               axis);
   return true;
 }
 
@@ -165,7 +168,8 @@ bool gen_pad(GraphGen *g) {
     text_printf(&t, ", value=%s", v.elem == F32 ? number : "1.0");
     if (k > bound) bound = k;
   }
-  gen_value_of(g, v.elem, v.rank, dim, bound, "pad(%s, %s)", gen_use(g, x), t.s);
+  gen_value_of(g, v.elem, v.rank, dim, bound, "pad(%s, %s)",
+               gen_use(g, x), t.s);
   text_free(&t);
   return true;
 }

@@ -16,7 +16,9 @@ double *bound_array(Bounder *b, int64_t n) {
 }
 
 /* As a type of doubles, whatever the elements are. */
-static Type real_type(const Type *t) { return type_make(F32, t->rank, t->dim); }
+static Type real_type(const Type *t) {
+  return type_make(F32, t->rank, t->dim);
+}
 
 double *bound_apply(Bounder *b, const Node *n, double *const *values) {
   Tensor t[MAX_OPERANDS], out;
@@ -197,7 +199,8 @@ static void bound_fold(Bounder *b) {
     bound_prod(b);
     return;
   }
-  double *size = sum ? bound_apply(b, n, (double *[]){bound_sizes(b, x, true)}) : NULL;
+  double *size = sum ? bound_apply(b, n, (double *[]){
+                                            bound_sizes(b, x, true)}) : NULL;
   int64_t k = type_elems(&x->type) / (count ? count : 1) + 1;
   if (n->op == OP_AVG_POOL) {
     const int64_t *window = attr_ints(n, "k", &(int){0});

@@ -20,7 +20,8 @@ typedef struct Args {
 } Args;
 
 static Args args_new(Arena *a, size_t n) {
-  return (Args){arena_array(a, Tensor, n + 1), arena_array(a, double *, n + 1)};
+  return (Args){arena_array(a, Tensor, n + 1),
+                arena_array(a, double *, n + 1)};
 }
 
 /* Argument i is this value. */
@@ -53,7 +54,8 @@ static Bounded slice_of(Bounder *b, const Bounded *x, int axis, int64_t at) {
   Type t = type_make(x->type.elem, 0, NULL);
   for (int k = 0; k < x->type.rank; k++)
     if (k != axis) t.dim[t.rank++] = x->type.dim[k];
-  double *v = bound_array(b, type_elems(&t)), *e = bound_array(b, type_elems(&t));
+  double *v = bound_array(b, type_elems(&t));
+  double *e = bound_array(b, type_elems(&t));
   slice_copy((double *)x->v, &x->type, axis, at, v, false);
   slice_copy(x->e, &x->type, axis, at, e, false);
   return (Bounded){t, v, e};

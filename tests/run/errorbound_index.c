@@ -71,7 +71,8 @@ static bool index_certain(const Bounder *b) {
 static void bound_lookup(Bounder *b) {
   const Bounded *x = bound_operand(b, 0), *up = bound_operand(b, 2);
   int64_t count = type_elems(&b->n->type);
-  double *e = bound_apply(b, b->n, (double *[]){x->e, NULL, up ? up->e : NULL});
+  double *e = bound_apply(b, b->n, (double *[]){x->e, NULL,
+                                                up ? up->e : NULL});
   double *size = NULL;
   if (up)
     size = bound_apply(b, b->n, (double *[]){bound_sizes(b, x, true), NULL,

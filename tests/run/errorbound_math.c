@@ -189,7 +189,8 @@ static void bound_compare(Bounder *b) {
 }
 
 static void bound_where(Bounder *b) {
-  const Bounded *c = bound_operand(b, 0), *x = bound_operand(b, 1), *y = bound_operand(b, 2);
+  const Bounded *c = bound_operand(b, 0), *x = bound_operand(b, 1);
+  const Bounded *y = bound_operand(b, 2);
   int64_t count = type_elems(&b->n->type);
   double *cv = spread(b, c, c->v), *ce = spread(b, c, c->e);
   double *xv = spread(b, x, x->v), *xe = spread(b, x, x->e);
@@ -231,7 +232,8 @@ int64_t bound_channel(const Type *t, int axis, int64_t i) {
 static void bound_scale_shift(Bounder *b) {
   const Type *t = &b->n->type;
   int axis = eval_axis(attr_int(b->n, "axis"), t->rank);
-  const Bounded *x = bound_operand(b, 0), *s = bound_operand(b, 1), *h = bound_operand(b, 2);
+  const Bounded *x = bound_operand(b, 0), *s = bound_operand(b, 1);
+  const Bounded *h = bound_operand(b, 2);
   int64_t count = type_elems(t);
   for (int64_t i = 0; i < count; i++) {
     int64_t c = bound_channel(t, axis, i);

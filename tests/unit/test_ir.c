@@ -320,7 +320,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_table),
     FIXED(test_infer_conv), FIXED(test_infer_window),
-    FIXED(test_infer_resize), FIXED(test_infer_matmul), FIXED(test_infer_convn), FIXED(test_infer_grads),
+    FIXED(test_infer_resize), FIXED(test_infer_matmul),
+    FIXED(test_infer_convn), FIXED(test_infer_grads),
     FIXED(test_infer_transpose),
     FIXED(test_infer_rows), FIXED(test_infer_moves),
   };

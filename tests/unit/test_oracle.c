@@ -1,6 +1,7 @@
 /* test_oracle.c - each op against PyTorch's values (tests/oracle/make_ops.py
  * and make_ops2.py): the evaluator, one case after the other, and compiled
- * code, a batch of cases as one model, between pages that cannot be touched. */
+ * code, a batch of cases as one model, between pages that cannot be
+ * touched. */
 #include <dlfcn.h>
 #include <math.h>
 #include <setjmp.h>
@@ -92,8 +93,8 @@ static void cases_free(Cases *c) {
 
 /* ---- a model of some cases ------------------------------------------- */
 
-/* Case i is block case_<i>; its operands are the model's inputs i<i>_<name>, its
- * value the output y<i>. */
+/* Case i is block case_<i>; its operands are the model's inputs i<i>_<name>,
+ * its value the output y<i>. */
 static void batch_text(Text *t, const Case *c, size_t n) {
   for (size_t i = 0; i < n; i++) {
     text_printf(t, "block case_%zu(", i);

@@ -24,8 +24,8 @@ static const Target targets[] = {
 
 /* ---- a run of the plan ---------------------------------------------- */
 
-/* The first byte of each element in the arena remembers which element was stored there:
- * node id and index, ZERO for a halo, NOTHING at first. */
+/* The first byte of each element in the arena remembers which element was
+ * stored there: node id and index, ZERO for a halo, NOTHING at first. */
 enum { ZERO = -1, NOTHING = -2 };
 typedef struct Cell { int64_t node, index; } Cell;
 typedef struct Sim {
