@@ -177,15 +177,15 @@ static void layer_build(Layer *l, const Target *t, const Options *o) {
 
 /* Two tables of kernels: what a layer can take. */
 static int kernels_of(const Shape *s, const char *const **out) {
-  static const char *const conv[] = { "conv2d_dense", "conv2d_bsr",
-                                      "conv2d_csr", "conv2d_code",
-                                      "conv2d_nm" };
+  static const char *const conv[] = { "conv2d_dense", "conv2d_channels",
+                                      "conv2d_bsr", "conv2d_csr",
+                                      "conv2d_code", "conv2d_nm" };
   static const char *const depth[] = { "conv2d_depthwise" };
   static const char *const lin[] = { "linear_dense", "linear_bsr",
                                      "linear_csr", "linear_code", "linear_perm",
                                      "linear_nm" };
   *out = strcmp(s->op, "linear") == 0 ? lin : s->groups > 1 ? depth : conv;
-  return *out == depth ? 1 : *out == lin ? 6 : 5;
+  return *out == depth ? 1 : 6;
 }
 
 /* ---- timing ---------------------------------------------------------- */
