@@ -16,6 +16,7 @@
 enum { CACHE_BYTES = 1 << 20 };
 /* Where more patches share a panel its weights come often enough from there. */
 enum { AHEAD_MOST = 64, LINE = 64 };
+enum { ROW_MOST = 8 };   /* taps in the body of a loop */
 
 /* Equal patches of pixels, `across` of them side by side, from (row, col)
  * of the map on. */
@@ -37,7 +38,7 @@ typedef struct Wide {
   int npatches, nstrips;
   int64_t turns;        /* all patches */
   int64_t vectors;      /* of channels of a group */
-  int64_t weights;      /* blob offset */
+  int64_t weights, taps;     /* blob offsets */
   Elem elem;            /* of the weights */
   bool panel_outer;     /* loop order */
   bool by_panel;        /* which of the two is shared */
@@ -125,48 +126,67 @@ typedef struct Tile {
 
 static int tile_pixels(const Tile *t) { return t->patch->rows * t->patch->cols; }
 
-/* acc += a channel's products at tap number `tap`. */
-static void step(Gen *g, const Wide *d, const Tile *t, int64_t tap, Val x,
-                 Val w, int64_t woff, Val *acc) {
-  const Conv *cv = d->cv;
-  Val v[TILE_MAX];
-  int64_t bytes = (int64_t)elem_size(d->elem) * g->t->lanes;
-  for (int i = 0; i < t->size; i++)
-    v[i] = load_weights(g, d->elem, w, woff + i * bytes, g->t->lanes);
-  for (int p = 0; p < tile_pixels(t); p++) {
-    int64_t row = p / t->patch->cols * cv->sy;
-    int64_t col = p % t->patch->cols * cv->sx;
-    int64_t off = conv_tap(cv, tap) + 4 * (row * cv->xs[2] + col);
-    Val s = vsplat(g, load_f32(g, x, off));
-    for (int i = 0; i < t->size; i++)
-      acc[p * t->size + i] = fma_(g, s, v[i], acc[p * t->size + i]);
-  }
-}
-
 /* Of so many bytes of the next panel, those that each patch asks for: the
  * third cache gives less in the time of one than it wants. */
 static int64_t ahead_bytes(const Wide *d, int64_t bytes) {
   return (bytes + d->turns - 1) / d->turns;
 }
 
+/* acc += a channel's products at one tap, which x is at; *w advances. */
+static void step(Gen *g, const Wide *d, const Tile *t, Val x, Val *w,
+                 Val *next, Val *acc) {
+  const Conv *cv = d->cv;
+  Val v[TILE_MAX];
+  int64_t bytes = (int64_t)elem_size(d->elem) * g->t->lanes;
+  for (int i = 0; i < t->size; i++)
+    v[i] = load_weights(g, d->elem, *w, i * bytes, g->t->lanes);
+  for (int p = 0; p < tile_pixels(t); p++) {
+    int64_t row = p / t->patch->cols * cv->sy;
+    int64_t col = p % t->patch->cols * cv->sx;
+    Val s = vsplat(g, load_f32(g, x, 4 * (row * cv->xs[2] + col)));
+    for (int i = 0; i < t->size; i++)
+      acc[p * t->size + i] = fma_(g, s, v[i], acc[p * t->size + i]);
+  }
+  *w = addrk(g, *w, t->size * bytes);
+  int64_t ahead = *next ? ahead_bytes(d, t->size * bytes) : 0;
+  for (int64_t i = 0; i < ahead; i += LINE) prefetch(g, *next, i);
+  if (*next) *next = addrk(g, *next, ahead);
+}
+
+/* The same at all taps, rows of them in a loop.  Their offsets are read, so
+ * that LLVM does not see that taps share pixels, which it would keep in too
+ * few registers. */
+static void steps(Gen *g, const Wide *d, const Tile *t, Val x, Val *w,
+                  Val *next, Val *acc) {
+  const Conv *cv = d->cv;
+  int64_t taps = cv->kh * cv->kw, at_once = cv->kw <= ROW_MOST ? cv->kw : 1;
+  Loop l;
+  if (taps == 1) {
+    step(g, d, t, x, w, next, acc);
+    return;
+  }
+  loop_begin(g, &l, k64(g, 0), k64(g, taps), at_once, true, "tap");
+  loop_carry(g, &l, w);
+  if (*next) loop_carry(g, &l, next);
+  for (int i = 0; i < tile_pixels(t) * t->size; i++)
+    loop_carry(g, &l, &acc[i]);
+  Val tap = addr_at(g, blob_ptr(g, d->taps), l.iv, 4);
+  for (int64_t i = 0; i < at_once; i++)
+    step(g, d, t, addr(g, x, load_index(g, tap, 4 * i, 4)), w, next, acc);
+  loop_end(g, &l);
+}
+
 static void sum(Gen *g, const Wide *d, const Tile *t, Val *acc) {
   const Conv *cv = d->cv;
-  int64_t taps = cv->kh * cv->kw, n = tile_pixels(t) * t->size;
-  int64_t width = (int64_t)elem_size(d->elem) * g->t->lanes * t->size;
+  int64_t n = tile_pixels(t) * t->size;
   Val w = t->w, next = t->next;
-  int64_t ahead = next ? ahead_bytes(d, taps * width) : 0;
   Loop l;
   loop_begin(g, &l, k64(g, 0), k64(g, 4 * cv->cg * cv->xs[1]),
              4 * cv->xs[1], cv->cg > 0, "c");
   loop_carry(g, &l, &w);
   if (next) loop_carry(g, &l, &next);
   for (int64_t i = 0; i < n; i++) loop_carry(g, &l, &acc[i]);
-  Val x = addr(g, t->x, l.iv);
-  for (int64_t i = 0; i < taps; i++)
-    step(g, d, t, i, x, w, i * width, acc);
-  w = addrk(g, w, taps * width);
-  for (int64_t i = 0; i < ahead; i += LINE) prefetch(g, next, i);
-  if (next) next = addrk(g, next, ahead);
+  steps(g, d, t, addr(g, t->x, l.iv), &w, &next, acc);
   loop_end(g, &l);
 }
 
@@ -318,6 +338,7 @@ void emit_conv2d_channels(Gen *g, const Node *n) {
   patches_cut(&d, pixels > 0 ? pixels : 4);
   strips_cut(&d, lanes, most > 0 ? most : 2);
   d.weights = pack_weights(g, &d);
+  if (cv.kh * cv.kw > 1) d.taps = conv_taps(g, &cv);
   int64_t xbytes = 4 * cv.c * cv.xs[1];
   int64_t wbytes = (int64_t)elem_size(d.elem) * cv.o * cv.cg * cv.kh * cv.kw;
   d.panel_outer = wbytes > xbytes || xbytes <= CACHE_BYTES;
