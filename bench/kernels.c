@@ -158,6 +158,9 @@ static void layer_build(Layer *l, const Target *t, const Options *o) {
       n->type.layout = layout_tokens(l->m->arena, &n->type, t->lanes);
     }
   node_select(l->m->arena, t, l->y);
+  if (strcmp(l->kernel, "conv2d_dense") == 0 ||
+      strcmp(l->kernel, "conv2d_channels") == 0)
+    dense_take(t, l->y, l->kernel);
   l->y->kernel = l->kernel;
   if (runs) l->y->tile[0] = l->y->tile[1] = 0;
   if (o->tile[1]) l->y->tile[0] = o->tile[0], l->y->tile[1] = o->tile[1];

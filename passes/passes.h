@@ -198,6 +198,7 @@ typedef struct Weight {
   int lanes;
   bool code;     /* the target takes code for its pattern */
   int64_t all, stored[BLOCK_HEIGHTS], runs, results;
+  double gain;   /* how much faster channels in the lanes are; 0: no matter */
 } Weight;
 /* Rows of a block of the fastest format, RUNS, or 0: dense. */
 int format_choose(const Weight *w);
@@ -223,7 +224,19 @@ double runs_cost(const Weight *w);
 /* The register tile for a dense product of rows x vectors, where a vector
  * of x takes `xloads` loads and shuffles (more than 1 where it is strided). */
 typedef struct TileWork { int64_t rows, vectors; int xloads; } TileWork;
-void tile_choose(const TileWork *w, int vregs, int tile[2]);
+/* Its time for a step, of one channel and tap, in 32nds of a cycle. */
+int64_t tile_choose(const TileWork *w, int vregs, int tile[2]);
+/* A dense convolution: each group as conv2d_dense sees it, which has pixels
+ * in the lanes; channels of x and taps that a group sums, rows and columns of
+ * the result and its pitch, bytes of a plane of x.  The tile and the cycles
+ * of that kernel, and those of conv2d_channels: tile is {pixels, vectors}. */
+typedef struct DenseWork {
+  TileWork pixels;
+  int lanes, vregs;
+  int64_t groups, channels, taps, h, w, pitch, plane;
+} DenseWork;
+double pixels_tile(const DenseWork *w, int tile[2]);
+double channels_tile(const DenseWork *w, int tile[2]);
 /* The same for a table of nonzero blocks: `units` rows of them, each of
  * `height` rows (1: single values), some of which are summed in step.
  * blocks[i] is how many unit i has, the fullest first; x has so many
@@ -250,7 +263,13 @@ double code_time(const CodeWork *w);
 double dense_time(const TableWork *w);
 int64_t code_size(const CodeWork *w);
 
-/* select.c: what a table of the node's sparse weight would sum; false when
+/* select.c: give a convolution on planes one of these kernels and its tile;
+ * its time. */
+double dense_take(const Target *t, Node *n, const char *kernel);
+/* The same file: how much faster than conv2d_dense conv2d_channels is where x has
+ * stride 1, as a table reads it; 1 at least. */
+double node_gain(const Target *t, const Node *n);
+/* The same file: what a table of the node's sparse weight would sum; false when
  * the node has no such kernel.  *flat: its vectors are one line. */
 bool node_table(Arena *scratch, const Target *t, const Node *n,
                 TableWork *work, bool *flat);

@@ -133,6 +133,47 @@ static void table_select(Arena *a, const Target *t, Node *n,
   }
 }
 
+static DenseWork dense_work(const Target *t, const Node *n,
+                            const Cover *cover) {
+  int64_t s[MAX_RANK], at, groups = attr_int(n, "groups");
+  const Type *x = &n->in[0]->type, *w = &n->in[1]->type;
+  DenseWork work = {.lanes = t->lanes, .vregs = t->vregs, .groups = groups};
+  work.pixels = (TileWork){w->dim[0] / groups, cover->vectors, cover->xloads};
+  work.channels = w->dim[1];
+  work.taps = w->dim[2] * w->dim[3];
+  work.h = n->type.dim[2];
+  work.w = work.pitch = n->type.dim[3];
+  if (layout_strides(&n->type, s, &at)) work.pitch = s[2];
+  if (layout_strides(x, s, &at)) work.plane = s[1] * (int64_t)sizeof(float);
+  return work;
+}
+
+double node_gain(const Target *t, const Node *n) {
+  int tile[2];
+  if (n->op != OP_CONV2D || type_elems(&n->type) <= 0) return 1;
+  int64_t pixels = n->type.dim[2] * n->type.dim[3];
+  Cover flat = {true, ceil_div(pixels, t->lanes), n->type.dim[3], 1};
+  DenseWork work = dense_work(t, n, &flat);
+  double gain = pixels_tile(&work, tile) / channels_tile(&work, tile);
+  return gain > 1 ? gain : 1;
+}
+
+double dense_take(const Target *t, Node *n, const char *kernel) {
+  n->kernel = kernel;
+  n->tile[0] = n->tile[1] = 0;
+  if (type_elems(&n->type) <= 0) return 0;
+  Cover cover = plane_cover(t, n);
+  DenseWork work = dense_work(t, n, &cover);
+  return strcmp(kernel, "conv2d_dense") == 0 ? pixels_tile(&work, n->tile)
+                                             : channels_tile(&work, n->tile);
+}
+
+static void dense_select(const Target *t, Node *n) {
+  double time = dense_take(t, n, "conv2d_channels");
+  if (dense_take(t, n, "conv2d_dense") > time)
+    dense_take(t, n, "conv2d_channels");
+}
+
 static void select_conv(Arena *a, const Target *t, Node *n) {
   int64_t groups = attr_int(n, "groups"), o = n->type.dim[1];
   if (!conv_on_planes(n)) {
@@ -145,9 +186,7 @@ static void select_conv(Arena *a, const Target *t, Node *n) {
   } else if (groups > 1 && groups == o && groups == n->in[0]->type.dim[1]) {
     n->kernel = "conv2d_depthwise";
   } else {
-    n->kernel = "conv2d_dense";
-    TileWork work = {o / groups, cover.vectors, cover.xloads};
-    tile_choose(&work, t->vregs, n->tile);
+    dense_select(t, n);
   }
 }
 
@@ -262,15 +301,18 @@ static bool is_lowered(const Node *n) {
   }
 }
 
-/* The tile of a dense product over planes that was asked for. */
+/* The tile of a dense product over planes that was asked for: that of rows
+ * and vectors of pixels. */
 static void tile_told(PassCtx *c, Node *n) {
   const Choice *told = choice_of(c->choices, n);
   TableWork work;
   bool flat;
-  if (!told || told->tile[0] < 1 || !strstr(n->kernel ? n->kernel : "",
-                                             "_dense") ||
+  bool channels = n->kernel && strcmp(n->kernel, "conv2d_channels") == 0;
+  bool dense = channels || (n->kernel && strstr(n->kernel, "_dense"));
+  if (!told || told->tile[0] < 1 || !dense ||
       !node_shape_work(c->target, n, &work, &flat))
     return;
+  if (channels) n->kernel = "conv2d_dense";
   n->tile[0] = told->tile[0], n->tile[1] = told->tile[1];
 }
 

@@ -88,7 +88,9 @@ static int over_planes(const Layer *l, const TableWork *work, bool flat,
   int n = 0;
   TableWork one = *work;
   one.height = 1, one.units = l->rows;
-  out[n++] = make(linear ? "linear_dense" : "conv2d_dense",
+  bool channels = strcmp(l->n->kernel, "conv2d_channels") == 0;
+  out[n++] = make(linear ? "linear_dense"
+                         : channels ? "conv2d_channels" : "conv2d_dense",
                   us_of(l, dense_time(&one)));
   if (l->groups > 1) return n;
   Alternative best = make(linear ? "linear_bsr" : "conv2d_bsr", -1);
