@@ -189,38 +189,42 @@ int64_t tile_choose(const TileWork *w, int vregs, int tile[2]) {
 
 /* ---- pixels or channels in the lanes --------------------------------- */
 
-/* Cycles for a channel of x in a tile, where each lies in a page of its own
- * and no prefetcher follows; for a square of vectors whose results change
- * places, by what its shuffles and stores are; for a vector that is stored
- * as it is.
- * source     bench/kernels, a Xeon with AVX-512: 14x2 takes 0.95 of the peak
- *            on 1x1 of 7x7 and 14x14 with 256 channels and more, and on 3x3,
- *            0.72 on 256,28x28, 0.76 on 32,28x28 */
+/* In 32nds of a cycle, of vectors of 16 lanes: a vector of x that conv2d_dense
+ * reads at one tap, at several (most lie over the end of a line), or at a
+ * stride; a vector of weights that conv2d_channels reads.  In cycles: a
+ * channel of x where each lies in a page of its own and no prefetcher
+ * follows; for a square of vectors whose results change places, by its
+ * shuffles and stores; a vector that is stored as it is.
+ * source     bench/kernels on a Xeon, AVX-512 and AVX2: steps of 14x2, 9x3,
+ *            7x3 and 28x1 take 0.95, 0.93, 0.89 and 0.82 of the peak, of 6x2
+ *            and 4x3 with AVX2 0.94 and 0.91 */
+static const double near_x = 8, taps_x = 20, stride_x = 60, lanes_w = 11;
 static const double page_time = 4, square_time = 1.25, vector_time = 1;
 enum { PAGE_BYTES = 2048 };
 
-/* Where planes of x are near one another, prefetchers follow. */
-static double page_cost(const DenseWork *w) {
-  return w->plane < PAGE_BYTES ? 0 : page_time * (double)w->channels;
+/* Two products a cycle, not quite two loads. */
+static double step_time(double products, double loads, double lines) {
+  return (fmax(fmax(16 * products, 19 * loads), 128) + lines) / 32;
+}
+
+static double pixels_step(const DenseWork *w, int64_t r, int64_t t) {
+  double line = w->pixels.xloads > 1 ? stride_x : w->taps > 1 ? taps_x
+                                                              : near_x;
+  return step_time((double)(r * t), (double)(r + t),
+                   line * (double)t * w->lanes / 16);
 }
 
 double pixels_tile(const DenseWork *w, int tile[2]) {
-  TileWork work = w->pixels;
-  bool strided = work.xloads > 1;
-  tile_choose(&work, w->vregs, tile);
-  double tiles = (double)(ceil_div(work.rows, tile[0]) *
-                          ceil_div(work.vectors, tile[1]));
-  /* Most taps read over the end of a line, strides shuffle where products
-   * are computed. */
-  if (w->taps > 1 && w->lanes >= 16 && !strided) work.xloads = 2;
-  double step = (double)tile_time(&work, tile[0], tile[1]) / 32;
-  double stores = vector_time * (double)(work.rows * work.vectors);
-  if (strided) {
-    step += tiles * tile[1] / 2;
-    stores += tiles * page_cost(w);
-  }
+  const TileWork *p = &w->pixels;
+  tile_choose(p, w->vregs, tile);
+  int64_t panels = ceil_div(p->rows, tile[0]), rest = p->vectors % tile[1];
+  int64_t rows = ceil_div(p->rows, panels), whole = p->vectors / tile[1];
+  double steps = (double)(w->channels * w->taps);
+  double time = (double)whole * pixels_step(w, rows, tile[1]);
+  if (rest) time += pixels_step(w, rows, rest);
   return (double)w->groups *
-         ((double)(w->channels * w->taps) * step + stores);
+         (steps * time * (double)panels +
+          vector_time * (double)(p->rows * p->vectors));
 }
 
 /* `all` cut evenly into pieces of at most `most`: n[i] of size[i]. */
@@ -233,12 +237,15 @@ static void cut(int64_t all, int64_t most, int64_t n[2], int64_t size[2]) {
 /* A tile of rows x cols pixels and v vectors of channels. */
 static double lanes_tile(const DenseWork *w, int64_t rows, int64_t cols,
                          int64_t v) {
-  int64_t line = (rows - 1) * w->pitch + cols;
+  int64_t line = (rows - 1) * w->pitch + cols, pixels = rows * cols;
   int stages = 0;
   while (w->lanes >> stages > 1) stages++;
   double square = square_time * w->lanes * (stages + 1);
-  return (double)(w->channels * w->taps * tile_step(rows * cols, v, 1)) / 32 +
-         page_cost(w) + square * (double)(v * ceil_div(line, w->lanes));
+  double step = step_time((double)(pixels * v), (double)(pixels + v),
+                          lanes_w * (double)v * w->lanes / 16);
+  double page = w->plane < PAGE_BYTES ? 0 : page_time * w->lanes / 16;
+  return (double)w->channels * ((double)w->taps * step + page) +
+         square * (double)(v * ceil_div(line, w->lanes));
 }
 
 static double lanes_time(const DenseWork *w, int64_t pixels, int64_t v) {
