@@ -13,12 +13,14 @@ enum { RUNS = -1 };
 
 /* What a build was told to take for a layer, or (path NULL) for all: rows of
  * the blocks of its weight's table, 1: single values, RUNS, 0: dense; code for
- * the pattern; the register tile of a dense product, 0: as chosen. */
+ * the pattern; the register tile of a dense product, 0: as chosen; whether
+ * that of a convolution has channels in the lanes. */
 typedef struct Choice {
   const char *path;
   int height;
   bool code;
   int tile[2];
+  bool channels;
 } Choice;
 typedef struct Choices { size_t n; const Choice *at; } Choices;
 /* choose.c: the choice for a node, or NULL. */
@@ -202,11 +204,13 @@ typedef struct Weight {
 } Weight;
 /* Rows of a block of the fastest format, RUNS, or 0: dense. */
 int format_choose(const Weight *w);
-/* Constants of a kind of CPUs. */
+/* Constants of a kind of CPUs (choose.c says what they mean). */
 typedef struct Family {
-  const char *arch;
+  const char *name, *arch;
+  const char *cpus;        /* names with spaces between; NULL: all others */
   int lanes;
-  double ghz;
+  double ghz, stream;
+  int64_t near_bytes, second_bytes;
   int64_t code_budget;     /* by default; 0: no code for patterns */
 } Family;
 const Family *family_of(const Target *t);
@@ -248,6 +252,7 @@ typedef struct TableWork {
   bool folds;
   int64_t units, channels, taps, vectors, span;
   const int64_t *blocks;
+  const Family *family;
 } TableWork;
 /* In half cycles for all vectors. */
 double table_tile(const TableWork *w, int vregs, int tile[2]);
@@ -257,15 +262,17 @@ double table_tile(const TableWork *w, int vregs, int tile[2]);
 typedef struct CodeWork {
   int lanes;
   int64_t products, columns, across, rows, channels, taps, vectors, span;
+  const Family *family;
 } CodeWork;
 double code_time(const CodeWork *w);
 /* The time of a dense product of the same size. */
 double dense_time(const TableWork *w);
 int64_t code_size(const CodeWork *w);
 
-/* select.c: give a convolution on planes one of these kernels and its tile;
- * its time. */
-double dense_take(const Target *t, Node *n, const char *kernel);
+/* select.c: the tile of one of these kernels for a convolution on planes, and
+ * its cycles. */
+double dense_tile(const Target *t, const Node *n, const char *kernel,
+                  int tile[2]);
 /* The same file: how much faster than conv2d_dense conv2d_channels is where x has
  * stride 1, as a table reads it; 1 at least. */
 double node_gain(const Target *t, const Node *n);
@@ -299,9 +306,14 @@ typedef struct Alternative {
 } Alternative;
 enum { ALTERNATIVES_MOST = 7 };
 /* Those of a convolution or linear layer behind `select`, the dense one
- * first; 0 for what has one kernel. */
+ * first; 0 for what has one kernel.  `told`: what the build was told, or
+ * NULL. */
 int node_alternatives(Arena *scratch, Module *m, const Target *t,
-                      const Node *n, Alternative out[ALTERNATIVES_MOST]);
+                      const Choices *told, const Node *n,
+                      Alternative out[ALTERNATIVES_MOST]);
+/* Bytes that a node's code for its pattern takes of the budget; 0: it has
+ * none. */
+int64_t node_code_bytes(Module *m, const Target *t, const Node *n);
 /* The time of any node by its products and bytes alone. */
 double node_us(Module *m, const Target *t, const Node *n);
 

@@ -59,7 +59,7 @@ static int64_t *unit_blocks(Arena *a, const Param *p, int64_t units,
 static TableWork shape_work(const Target *t, const Node *n,
                             const Cover *cover, int height) {
   const Type *w = &n->in[1]->type;
-  TableWork work = {.height = height};
+  TableWork work = {.height = height, .family = family_of(t)};
   work.lanes = t->lanes;
   work.xloads = cover->xloads;
   /* Vectors that lie apart take an address each. */
@@ -158,21 +158,23 @@ double node_gain(const Target *t, const Node *n) {
   return gain > 1 ? gain : 1;
 }
 
-double dense_take(const Target *t, Node *n, const char *kernel) {
-  n->kernel = kernel;
-  n->tile[0] = n->tile[1] = 0;
-  if (type_elems(&n->type) <= 0) return 0;
+double dense_tile(const Target *t, const Node *n, const char *kernel,
+                  int tile[2]) {
   Cover cover = plane_cover(t, n);
   DenseWork work = dense_work(t, n, &cover);
-  return strcmp(kernel, "conv2d_dense") == 0 ? pixels_tile(&work, n->tile)
-                                             : channels_tile(&work, n->tile);
+  return strcmp(kernel, "conv2d_dense") == 0 ? pixels_tile(&work, tile)
+                                             : channels_tile(&work, tile);
 }
 
-/* The faster of them; the model knows no better than that. */
+/* The faster of two kernels; the model does not know better than that. */
 static void dense_select(const Target *t, Node *n) {
-  double time = 1.03 * dense_take(t, n, "conv2d_channels");
-  if (dense_take(t, n, "conv2d_dense") > time)
-    dense_take(t, n, "conv2d_channels");
+  int tile[2];
+  n->kernel = "conv2d_dense";
+  if (type_elems(&n->type) <= 0) return;
+  double pixels = dense_tile(t, n, n->kernel, n->tile);
+  if (1.03 * dense_tile(t, n, "conv2d_channels", tile) >= pixels) return;
+  n->kernel = "conv2d_channels";
+  memcpy(n->tile, tile, sizeof tile);
 }
 
 static void select_conv(Arena *a, const Target *t, Node *n) {
@@ -302,18 +304,24 @@ static bool is_lowered(const Node *n) {
   }
 }
 
-/* The tile of a dense product over planes that was asked for: that of rows
- * and vectors of pixels. */
+static bool is_dense(const Node *n) {
+  return n->kernel && (strstr(n->kernel, "_dense") ||
+                       strstr(n->kernel, "_channels"));
+}
+
+/* The kernel and tile of a dense product over planes that was asked for. */
 static void tile_told(PassCtx *c, Node *n) {
   const Choice *told = choice_of(c->choices, n);
   TableWork work;
   bool flat;
-  bool channels = n->kernel && strcmp(n->kernel, "conv2d_channels") == 0;
-  bool dense = channels || (n->kernel && strstr(n->kernel, "_dense"));
-  if (!told || told->tile[0] < 1 || !dense ||
+  if (!told || told->height || !is_dense(n) ||
       !node_shape_work(c->target, n, &work, &flat))
     return;
-  if (channels) n->kernel = "conv2d_dense";
+  if (n->op == OP_CONV2D) {
+    n->kernel = told->channels ? "conv2d_channels" : "conv2d_dense";
+    dense_tile(c->target, n, n->kernel, n->tile);
+  }
+  if (told->tile[0] < 1) return;
   n->tile[0] = told->tile[0], n->tile[1] = told->tile[1];
 }
 
@@ -348,6 +356,9 @@ static const char *density_text(Module *m, const Node *n) {
   double part = all ? 100.0 * (double)set / (double)all : 0;
   const Sparse *s = p->type.sparse;
   if (!s && part > 99.95) return "no zeros: dense";
+  if (!s && m->dump.sparsity && strcmp(m->dump.sparsity, "off") == 0)
+    return arena_printf(m->arena, "density %.1f %%: dense by --sparsity=off",
+                        part);
   if (!s)
     return arena_printf(m->arena, "density %.1f %%: dense is faster", part);
   double kept = all ? 100.0 * (double)s->nnz / (double)all : 0;
