@@ -14,7 +14,8 @@
 
 /* An x of so many bytes stays in the second cache while panels go by. */
 enum { CACHE_BYTES = 1 << 20 };
-/* Where more patches share a panel its weights come often enough from there. */
+/* Where more patches share a panel its weights come often enough from there,
+ * without asking. */
 enum { AHEAD_MOST = 64, LINE = 64 };
 enum { ROW_MOST = 8 };   /* taps in the body of a loop */
 
@@ -124,7 +125,9 @@ typedef struct Tile {
   Val next;             /* what it asks for of the next panel, or NULL */
 } Tile;
 
-static int tile_pixels(const Tile *t) { return t->patch->rows * t->patch->cols; }
+static int tile_pixels(const Tile *t) {
+  return t->patch->rows * t->patch->cols;
+}
 
 /* Of so many bytes of the next panel, those that each patch asks for: the
  * third cache gives less in the time of one than it wants. */

@@ -278,11 +278,11 @@ int64_t code_size(const CodeWork *w);
  * its cycles. */
 double dense_tile(const Target *t, const Node *n, const char *kernel,
                   int tile[2]);
-/* The same file: how much faster than conv2d_dense conv2d_channels is where x has
- * stride 1, as a table reads it; 1 at least. */
+/* The same file: how much faster than conv2d_dense conv2d_channels is where x
+ * has stride 1, as a table reads it; 1 at least. */
 double node_gain(const Target *t, const Node *n);
-/* The same file: what a table of the node's sparse weight would sum; false when
- * the node has no such kernel.  *flat: its vectors are one line. */
+/* The same file: what a table of the node's sparse weight would sum; false
+ * when the node has no such kernel.  *flat: its vectors are one line. */
 bool node_table(Arena *scratch, const Target *t, const Node *n,
                 TableWork *work, bool *flat);
 /* The same whatever the weight is, without its blocks. */
