@@ -1,0 +1,44 @@
+/* depthwise.h - inside the depthwise kernel: what its forms share.  Each form
+ * computes one channel (of half a plane, with threads) at a time. */
+#ifndef TAMIS_DEPTHWISE_H
+#define TAMIS_DEPTHWISE_H
+
+#include "backend/tiles.h"
+
+/* Kernels of more taps are a loop over them. */
+enum { TAPS_UNROLLED = 25, BAND_MAX = 8 };
+
+typedef struct Depth {
+  const Conv *cv;
+  int64_t taps;
+  bool in_registers;      /* the weights of a channel */
+  Elem elem;              /* of the weights */
+  int64_t wbytes;
+} Depth;
+
+/* A channel: element (0,0) of its planes, weights, bias (NULL without). */
+typedef struct Channel {
+  Val x, y, r, w, bias;
+  Val tap[TAPS_UNROLLED];
+} Channel;
+
+/* The weight of a tap in all lanes. */
+Val depth_weight(Gen *g, const Depth *d, const Channel *ch, int64_t tap);
+/* Pad columns of y to zero behind each row. */
+int64_t depth_gap(const Conv *cv);
+/* Rows that are computed at once, of which `most` fit the registers. */
+int depth_band(const Depth *d, int64_t most);
+/* Bands of rows that are done for this half (all: -1): body for each. */
+typedef void BandBody(Gen *g, const void *ctx, Val row, int band);
+void depth_bands_walk(Gen *g, int64_t rows, int band, int half,
+                      BandBody *body, const void *ctx);
+
+/* What a form takes; the code for a channel; whether that has halves. */
+typedef struct DepthForm {
+  bool (*fits)(const Gen *g, const Depth *d);
+  void (*emit)(Gen *g, const Depth *d, const Channel *ch, int half);
+  bool (*halves)(const Gen *g, const Depth *d);
+} DepthForm;
+extern const DepthForm depth_line, depth_packed, depth_rows, depth_bands;
+
+#endif
