@@ -95,9 +95,11 @@ void emit_conv2d_depthwise(Gen *g, const Node *n) {
   Depth d = { .cv = &cv, .elem = type_stored(&cv.w->type),
               .taps = cv.kh * cv.kw };
   d.wbytes = (int64_t)elem_size(d.elem);
-  d.in_registers = d.taps <= TAPS_UNROLLED && d.taps + 5 <= g->t->vregs;
-  int i = 0;
-  while (!forms[i]->fits(g, &d)) i++;
-  Whole w = { &d, forms[i] };
+  Whole w = { &d, NULL };
+  for (int i = 0; !w.form; i++) {
+    d.in_registers = d.taps <= TAPS_UNROLLED &&
+                     d.taps + forms[i]->wants <= g->t->vregs;
+    if (forms[i]->fits(g, &d)) w.form = forms[i];
+  }
   conv_images(g, &cv, emit_image, &w);
 }

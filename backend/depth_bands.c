@@ -83,16 +83,28 @@ static int64_t tap_table(Gen *g, const Depth *d) {
 
 /* ---- code ------------------------------------------------------------ */
 
+/* With stride 2 and 8 lanes, which are two halves to most shuffles, vectors
+ * of x have their lanes in such an order that they take one shuffle, and
+ * results are put right. */
+static bool is_mixed(const Gen *g, const Conv *cv, const Cols *co) {
+  return g->t->lanes == 8 && cv->sx == 2 && !co->exact;
+}
+
+static const int mixed[8] = { 0, 1, 4, 5, 2, 3, 6, 7 };
+
 /* The vector of x at byte `off` from p.  With stride 2 an odd column takes
  * the odd lanes of the two vectors of the even one, which are loaded once. */
 static Val load_x(Gen *g, const Bands *b, const Cols *co, Val p,
                   int64_t off) {
-  int s = (int)b->cv->sx, lanes = g->t->lanes, odd[64];
-  if (s == 2 && !co->exact && off % 8 == 4 && 2 * co->lanes > lanes) {
-    for (int i = 0; i < lanes; i++) odd[i] = 2 * i + 1;
-    Val low = load_vec(g, p, off - 4, 4);
-    return vshuffle(g, low, load_vec(g, p, off - 4 + 4 * lanes, 4), odd,
-                    lanes);
+  int s = (int)b->cv->sx, lanes = g->t->lanes, lane[64];
+  bool mix = is_mixed(g, b->cv, co), both = 2 * co->lanes > lanes;
+  if (s == 2 && !co->exact && (mix || both)) {
+    int odd = both && off % 8 == 4;
+    for (int i = 0; i < lanes; i++)
+      lane[i] = 2 * (mix ? mixed[i] : i) + odd;
+    Val low = load_vec(g, p, off - 4 * odd, 4), high = low;
+    if (both) high = load_vec(g, p, off - 4 * odd + 4 * lanes, 4);
+    return vshuffle(g, low, high, lane, lanes);
   }
   if (!co->exact) return load_stride(g, p, off, s, co->lanes);
   if (s == 1) return load_lanes(g, p, off, co->lanes);
@@ -158,6 +170,8 @@ static void emit_band(Gen *g, const Bands *p, const Cols *co, int band,
   }
   for (int i = 0; i < band; i++) {
     Val rv = r ? load_lanes(g, r, i * 4 * cv->rs[2], co->lanes) : NULL;
+    if (is_mixed(g, cv, co))
+      acc[i] = vshuffle(g, acc[i], acc[i], mixed, g->t->lanes);
     Val out = epilogue(g, cv->n, acc[i], rv);
     if (mask) out = vmask(g, mask, 0, out);
     store_lanes(g, out, y, i * 4 * cv->ys[2], co->lanes);
@@ -204,4 +218,4 @@ static bool fits(const Gen *g, const Depth *d) {
   return true;
 }
 
-const DepthForm depth_bands = { fits, emit, halves };
+const DepthForm depth_bands = { 5, fits, emit, halves };

@@ -219,4 +219,4 @@ static void emit(Gen *g, const Depth *d, const Channel *ch, int half) {
 
 static bool halves(const Gen *g, const Depth *d) { return !is_whole(g, d); }
 
-const DepthForm depth_line = { fits, emit, halves };
+const DepthForm depth_line = { 12, fits, emit, halves };

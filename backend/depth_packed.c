@@ -186,4 +186,4 @@ static bool halves(const Gen *g, const Depth *d) {
   return false;
 }
 
-const DepthForm depth_packed = { fits, emit, halves };
+const DepthForm depth_packed = { 16, fits, emit, halves };

@@ -195,4 +195,4 @@ static bool halves(const Gen *g, const Depth *d) {
   return d->cv->oh / band_of(g, d) >= 2;
 }
 
-const DepthForm depth_rows = { fits, emit, halves };
+const DepthForm depth_rows = { 16, fits, emit, halves };

@@ -33,8 +33,10 @@ typedef void BandBody(Gen *g, const void *ctx, Val row, int band);
 void depth_bands_walk(Gen *g, int64_t rows, int band, int half,
                       BandBody *body, const void *ctx);
 
-/* What a form takes; the code for a channel; whether that has halves. */
+/* What a form takes; the code for a channel; whether that has halves.  With
+ * fewer registers than it wants beside them, weights stay in memory. */
 typedef struct DepthForm {
+  int wants;
   bool (*fits)(const Gen *g, const Depth *d);
   void (*emit)(Gen *g, const Depth *d, const Channel *ch, int half);
   bool (*halves)(const Gen *g, const Depth *d);

@@ -227,6 +227,22 @@ static int64_t size_pick(void) {
   return chance(60) ? often[pick(0, 10)] : pick(1, 40);
 }
 
+/* What a net's depthwise layers are like: square maps and kernels, padded,
+ * of which some fill a vector and some share one. */
+static void depth_pick(Shape *s) {
+  static const int64_t size[] = { 7, 7, 14, 14, 28, 4, 15, 16, 56, 31 };
+  int64_t k = chance(60) ? 3 : pick(2, 5), stride = pick(1, 2);
+  s->h = chance(60) ? size[pick(0, 9)] : pick(1, 36);
+  s->w = chance(80) ? s->h : pick(1, 70);
+  s->kh = s->kw = k;
+  for (int i = 0; i < 2; i++) {
+    s->stride[i] = chance(90) ? stride : pick(1, 2);
+    s->dil[i] = chance(85) ? 1 : 2;
+    s->pad[i] = s->pad[i + 2] = (k - 1) * s->dil[i] / 2;
+  }
+  s->c = pick(1, 5);
+}
+
 static void shape_pick(Shape *s, const char *kernel) {
   static const int64_t k[] = { 1, 1, 1, 3, 3, 5, 2, 4, 7 };
   do {
@@ -243,7 +259,9 @@ static void shape_pick(Shape *s, const char *kernel) {
     s->groups = 1;
     s->c = chance(70) ? pick(1, 9) : pick(1, 70);
     s->o = chance(70) ? pick(1, 9) : pick(1, 70);
-    if (strcmp(kernel, "conv2d_depthwise") == 0)
+    bool depth = strcmp(kernel, "conv2d_depthwise") == 0;
+    if (depth && chance(60)) depth_pick(s);
+    if (depth)
       s->o = s->groups = s->c;
     else if (chance(20))
       s->groups = pick(1, 3), s->c *= s->groups, s->o *= s->groups;
@@ -573,7 +591,7 @@ static void test_dense(void **state) {
 
 static void test_depthwise(void **state) {
   (void)state;
-  run_cases(conv_case, "conv2d_depthwise", 60);
+  run_cases(conv_case, "conv2d_depthwise", 150);
 }
 
 static void test_bsr(void **state) {
