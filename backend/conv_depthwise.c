@@ -7,7 +7,7 @@
 #include "backend/depthwise.h"
 
 /* Planes beyond L1 come in better by a few streams at a time. */
-enum { PLANE_BYTES = 32 << 10 };
+enum { PLANE_BYTES = 32 << 10, LINE_BYTES = 64 };
 
 Val depth_weight(Gen *g, const Depth *d, const Channel *ch, int64_t tap) {
   if (ch->tap[tap]) return ch->tap[tap];
@@ -17,6 +17,12 @@ Val depth_weight(Gen *g, const Depth *d, const Channel *ch, int64_t tap) {
 int64_t depth_gap(const Conv *cv) {
   const Layout *y = cv->n->type.layout;
   return y && (y->halo[2] || y->halo[3]) ? cv->ys[2] - cv->ow : 0;
+}
+
+void depth_prefetch(Gen *g, Val plane, int64_t from, int64_t to,
+                    bool write) {
+  for (int64_t i = from; i < to; i += LINE_BYTES / 4)
+    prefetch(g, plane, 4 * i, write);
 }
 
 int depth_band(const Depth *d, int64_t most) {

@@ -20,7 +20,10 @@ enum {
   LINE_WHOLE = 16,        /* vectors of a plane that is one tile */
   LINE_TILE = 8,          /* of a tile of others */
   LINE_PRODUCTS = 160,    /* most of a tile, so that code stays small */
-  LINE_KNOWN = 128
+  LINE_KNOWN = 128,
+  /* How far ahead lines are fetched, in elements of the line: those of y to
+   * be written, since stores wait for one another, and x. */
+  AHEAD_X = 512, AHEAD_Y = 128, AHEAD_PLANES = 2
 };
 
 typedef struct Line {
@@ -185,6 +188,11 @@ static void carry_begin(Gen *g, Line *l, int64_t first) {
   }
 }
 
+static void line_prefetch(Gen *g, const Line *l, int64_t n) {
+  depth_prefetch(g, l->x, AHEAD_X, AHEAD_X + n, false);
+  depth_prefetch(g, l->y, AHEAD_Y, AHEAD_Y + n, true);
+}
+
 /* Vectors [first, end): tiles in a loop, and the last one. */
 static void span(Gen *g, Line *l, int64_t first, int64_t end) {
   int64_t size = LINE_PRODUCTS / l->d->taps;
@@ -200,6 +208,7 @@ static void span(Gen *g, Line *l, int64_t first, int64_t end) {
     for (int64_t kx = 0; kx < l->cv->kw; kx++)
       if (l->carry[kx]) loop_carry(g, &loop, &l->carry[kx]);
     tile_at(g, l, loop.iv);
+    line_prefetch(g, l, size * g->t->lanes);
     tile(g, l, size, false);
     loop_end(g, &loop);
     tile_at(g, l, k64(g, first + rest));
@@ -213,6 +222,10 @@ static void emit(Gen *g, const Depth *d, const Channel *ch, int half) {
   Line l = { .d = d, .cv = d->cv, .ch = ch, .mask = v[0].mask,
              .vectors = vectors_of(g, d->cv), .lanes = v[kinds - 1].lanes,
              .whole = is_whole(g, d) };
+  if (l.whole)
+    depth_prefetch(g, ch->y, AHEAD_PLANES * d->cv->ys[1],
+                   AHEAD_PLANES * d->cv->ys[1] + l.vectors * g->t->lanes,
+                   true);
   int64_t middle = l.vectors / 2;
   span(g, &l, half > 0 ? middle : 0, half == 0 ? middle : l.vectors);
 }

@@ -164,6 +164,10 @@ static void emit(Gen *g, const Depth *d, const Channel *ch, int half) {
   (void)half;
   ensure(plan(g, d, &p));
   p.ch = ch;
+  /* Where a channel is more than what the CPU looks ahead. */
+  int64_t next = cv->xs[1];
+  if (p.count > 1)
+    depth_prefetch(g, ch->x, next, next + cv->h * cv->xs[2], false);
   for (int j = 0; j < p.count; j++) acc[j] = ch->bias ? ch->bias : vzero(g);
   int64_t end = (p.count - 1) * cv->sy + (cv->kh - 1) * cv->dy - cv->top;
   for (int64_t row = -cv->top; row <= end; row++)

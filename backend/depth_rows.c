@@ -10,7 +10,11 @@
 
 #include <string.h>
 
-enum { ROW_VECTORS = 4, ROW_LOADS = 2 * ROW_VECTORS + 4 };
+enum {
+  ROW_VECTORS = 4,
+  ROW_LOADS = 2 * ROW_VECTORS + 4,
+  ROW_AHEAD = 32          /* lines fetched ahead */
+};
 
 typedef struct Rows {
   const Depth *d;
@@ -146,6 +150,17 @@ static void row_store(Gen *g, const RowTile *t, int i, Val out, Val y,
   if (end && gap) clear_run(g, y, off / 4 + n, off / 4 + n + gap);
 }
 
+/* The rows that the next band has and this one has not, unless there are more
+ * lines of them than may be under way at once. */
+static void row_prefetch(Gen *g, const RowTile *t, int band) {
+  const Conv *cv = t->p->cv;
+  int64_t rows = band * cv->sy, n = t->n * g->t->lanes * cv->sx;
+  int64_t first = rows + (cv->kh - 1) * cv->dy;
+  if (rows * t->n * cv->sx > ROW_AHEAD) return;
+  for (int64_t row = first; row < first + rows; row++)
+    depth_prefetch(g, t->x, row * cv->xs[2], row * cv->xs[2] + n, false);
+}
+
 static void emit_tile(Gen *g, RowTile *t, int band, Val oh, Val ow) {
   const Rows *p = t->p;
   const Conv *cv = p->cv;
@@ -158,6 +173,7 @@ static void emit_tile(Gen *g, RowTile *t, int band, Val oh, Val ow) {
   Val y = addr_in(g, ch->y, oh, 4 * cv->ys[2], ow, 4);
   if (ch->r) r = addr_in(g, ch->r, oh, 4 * cv->rs[2], ow, 4);
   int64_t last = (band - 1) * cv->sy + (cv->kh - 1) * cv->dy;
+  row_prefetch(g, t, band);
   for (int64_t row = 0; row <= last; row++) row_sum(g, t, row, band, acc);
   for (int k = 0; k < band; k++)
     for (int i = 0; i < t->n; i++) {

@@ -26,6 +26,8 @@ typedef struct Channel {
 Val depth_weight(Gen *g, const Depth *d, const Channel *ch, int64_t tap);
 /* Pad columns of y to zero behind each row. */
 int64_t depth_gap(const Conv *cv);
+/* Let elements [from, to) of a plane come into L1, a line each 64 bytes. */
+void depth_prefetch(Gen *g, Val plane, int64_t from, int64_t to, bool write);
 /* Rows that are computed at once, of which `most` fit the registers. */
 int depth_band(const Depth *d, int64_t most);
 /* Bands of rows that are done for this half (all: -1): body for each. */
