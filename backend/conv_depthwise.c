@@ -25,6 +25,15 @@ void depth_prefetch(Gen *g, Val plane, int64_t from, int64_t to,
     prefetch(g, plane, 4 * i, write);
 }
 
+void depth_clear(Gen *g, const Depth *d, const Channel *ch, int half,
+                 int64_t from) {
+  const Layout *y = d->cv->n->type.layout;
+  if (!y) return;
+  int64_t pitch = d->cv->ys[2], end = (d->cv->oh + y->halo[1]) * pitch;
+  if (half <= 0) clear_run(g, ch->y, -y->halo[0] * pitch - y->halo[2], 0);
+  if (half) clear_run(g, ch->y, from, end);
+}
+
 int depth_band(const Depth *d, int64_t most) {
   const Conv *cv = d->cv;
   int64_t band = d->taps <= 9 ? BAND_MAX : BAND_MAX / 2;
@@ -52,15 +61,6 @@ void depth_bands_walk(Gen *g, int64_t rows, int band, int half,
 
 typedef struct Whole { const Depth *d; const DepthForm *form; } Whole;
 
-/* Zero the rows of y's halo: those above by the first half of the plane. */
-static void clear_rows(Gen *g, const Conv *cv, const Channel *ch, int half) {
-  const Layout *y = cv->n->type.layout;
-  if (!y) return;
-  int64_t pitch = cv->ys[2], line = cv->oh * pitch;
-  if (half <= 0) clear_run(g, ch->y, -y->halo[0] * pitch - y->halo[2], 0);
-  if (half) clear_run(g, ch->y, line, line + y->halo[1] * pitch);
-}
-
 static void emit_channels(Gen *g, const Whole *w, int half, Val x, Val y,
                           Val r) {
   const Depth *d = w->d;
@@ -76,7 +76,6 @@ static void emit_channels(Gen *g, const Whole *w, int half, Val x, Val y,
   if (b) ch.bias = vsplat(g, load_f32(g, addr_at(g, b, l.iv, 4), 0));
   for (int64_t i = 0; d->in_registers && i < d->taps; i++)
     ch.tap[i] = depth_weight(g, d, &ch, i);
-  clear_rows(g, cv, &ch, half);
   w->form->emit(g, d, &ch, half);
   loop_end(g, &l);
 }

@@ -205,6 +205,7 @@ static void emit(Gen *g, const Depth *d, const Channel *ch, int half) {
               .taps = tap_table(g, d) };
   if (line) plan_line(g, &p);
   else plan_rows(g, &p);
+  depth_clear(g, d, ch, half, cv->oh * cv->ys[2]);
   p.x = addrk(g, ch->x, -4 * (cv->top * cv->xs[2] + cv->left));
   depth_bands_walk(g, p.rows, p.band, half, emit_cols, &p);
 }

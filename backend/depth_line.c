@@ -222,6 +222,10 @@ static void emit(Gen *g, const Depth *d, const Channel *ch, int half) {
   Line l = { .d = d, .cv = d->cv, .ch = ch, .mask = v[0].mask,
              .vectors = vectors_of(g, d->cv), .lanes = v[kinds - 1].lanes,
              .whole = is_whole(g, d) };
+  /* A last vector that is whole has zeros of the halo. */
+  bool over = l.lanes == g->t->lanes;
+  depth_clear(g, d, ch, half, over ? l.vectors * g->t->lanes
+                                   : d->cv->oh * d->cv->ys[2]);
   if (l.whole)
     depth_prefetch(g, ch->y, AHEAD_PLANES * d->cv->ys[1],
                    AHEAD_PLANES * d->cv->ys[1] + l.vectors * g->t->lanes,

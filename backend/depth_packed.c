@@ -161,9 +161,9 @@ static void emit(Gen *g, const Depth *d, const Channel *ch, int half) {
   Packed p;
   Val acc[PACKED_VECTORS];
   const Conv *cv = d->cv;
-  (void)half;
   ensure(plan(g, d, &p));
   p.ch = ch;
+  depth_clear(g, d, ch, half, cv->oh * cv->ys[2]);
   /* Where a channel is more than what the CPU looks ahead. */
   int64_t next = cv->xs[1];
   if (p.count > 1)

@@ -204,6 +204,7 @@ static void emit_band(Gen *g, const void *ctx, Val oh, int band) {
 static void emit(Gen *g, const Depth *d, const Channel *ch, int half) {
   Rows p = { .d = d, .cv = d->cv, .ch = ch, .gap = depth_gap(d->cv),
              .vectors = row_vectors(g, d->cv), .tile = tile_of(g, d->cv) };
+  depth_clear(g, d, ch, half, d->cv->oh * d->cv->ys[2]);
   depth_bands_walk(g, d->cv->oh, band_of(g, d), half, emit_band, &p);
 }
 

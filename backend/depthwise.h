@@ -26,6 +26,10 @@ typedef struct Channel {
 Val depth_weight(Gen *g, const Depth *d, const Channel *ch, int64_t tap);
 /* Pad columns of y to zero behind each row. */
 int64_t depth_gap(const Conv *cv);
+/* Zero the rows of y's halo, those above with the first half of the plane,
+ * those below, from an element of the plane on, with the second. */
+void depth_clear(Gen *g, const Depth *d, const Channel *ch, int half,
+                 int64_t from);
 /* Let elements [from, to) of a plane come into L1, a line each 64 bytes. */
 void depth_prefetch(Gen *g, Val plane, int64_t from, int64_t to, bool write);
 /* Rows that are computed at once, of which `most` fit the registers. */
