@@ -34,6 +34,7 @@ typedef struct PassCtx {
   int64_t code_budget;   /* as in PipelineOpts */
   Elem weight_type;      /* likewise */
   const Choices *choices;
+  bool strips_all;       /* likewise */
 } PassCtx;
 
 #define PASS(name, what) bool pass_##name(PassCtx *);
@@ -55,6 +56,7 @@ typedef struct PipelineOpts {
                                 the target has, less than 0: none */
   Elem weight_type;          /* weights are stored so: F16, BF16; 0: f32 */
   const Choices *choices;    /* or NULL */
+  bool strips_all;           /* by strips whatever it gains (tests) */
   const char *stop_after;    /* NULL: run all */
   const char *stop_before;
   /* Called with "parse" first and after every pass that ran; false stops
@@ -174,6 +176,9 @@ void users_replace(Users *u, Node *old, Node *to);
 /* A new node right before `at` in the order of the function. */
 Node *func_insert(Module *m, Func *f, Node *at, Op op, Node *const *in,
                   int nin);
+/* The same with the op, attributes, path and places of n; to be typed. */
+Node *func_copy(Module *m, Func *f, Node *at, const Node *n,
+                Node *const *in, int nin);
 /* Infer the type again; what a pass writes is always well typed. */
 void node_retype(PassCtx *c, Node *n);
 /* What pass `canon` does with one function (canon.c). */
@@ -201,11 +206,13 @@ typedef struct Weight {
 } Weight;
 /* Rows of a block of the fastest format, RUNS, or 0: dense. */
 int format_choose(const Weight *w);
-/* Constants of a kind of CPUs. */
+/* Constants of a kind of CPUs (choose.c says what they mean). */
 typedef struct Family {
-  const char *arch;
+  const char *name, *arch;
+  const char *cpus;        /* names with spaces between; NULL: all others */
   int lanes;
-  double ghz;
+  double ghz, stream;
+  int64_t near_bytes, second_bytes;
   int64_t code_budget;     /* by default; 0: no code for patterns */
 } Family;
 const Family *family_of(const Target *t);
@@ -235,6 +242,7 @@ typedef struct TableWork {
   bool folds;
   int64_t units, channels, taps, vectors, span;
   const int64_t *blocks;
+  const Family *family;
 } TableWork;
 /* In half cycles for all vectors. */
 double table_tile(const TableWork *w, int vregs, int tile[2]);
@@ -244,6 +252,7 @@ double table_tile(const TableWork *w, int vregs, int tile[2]);
 typedef struct CodeWork {
   int lanes;
   int64_t products, columns, across, rows, channels, taps, vectors, span;
+  const Family *family;
 } CodeWork;
 double code_time(const CodeWork *w);
 /* The time of a dense product of the same size. */
@@ -280,9 +289,14 @@ typedef struct Alternative {
 } Alternative;
 enum { ALTERNATIVES_MOST = 7 };
 /* Those of a convolution or linear layer behind `select`, the dense one
- * first; 0 for what has one kernel. */
+ * first; 0 for what has one kernel.  `told`: what the build was told, or
+ * NULL. */
 int node_alternatives(Arena *scratch, Module *m, const Target *t,
-                      const Node *n, Alternative out[ALTERNATIVES_MOST]);
+                      const Choices *told, const Node *n,
+                      Alternative out[ALTERNATIVES_MOST]);
+/* Bytes that a node's code for its pattern takes of the budget; 0: it has
+ * none. */
+int64_t node_code_bytes(Module *m, const Target *t, const Node *n);
 /* The time of any node by its products and bytes alone. */
 double node_us(Module *m, const Target *t, const Node *n);
 
