@@ -13,8 +13,6 @@
  * 14x14 to 7x7 with stride 2: 9 pairs of rows, 27 shuffles, 36 products. */
 #include "backend/depthwise.h"
 
-#include <string.h>
-
 enum { SLOTS_MOST = 4, PACKED_VECTORS = 8 };
 
 typedef struct Packed {
