@@ -119,6 +119,7 @@ typedef struct Case {
   Value vx, vr, vy;
   bool whole, in_place, computed;
   bool slice;              /* y is the middle of a longer axis of channels */
+  int64_t above;           /* y has so many rows of a larger map above it */
   Node *given;             /* computed: the weight, an input */
   int64_t k;               /* products of an output */
   const char *kernel;
@@ -284,7 +285,20 @@ static void widen_halo(int32_t h[4]) {
   for (int i = 0; i < 4; i++) h[i] += (int32_t)pick(0, 2);
 }
 
-/* Layouts: x with what is needed or more; y and r like x, wider or rows. */
+/* Some rows of a larger map, with others above where the halo needs none, and
+ * below: how many there are above. */
+static int64_t larger_map(Arena *a, Node *n, const Target *t,
+                          const int32_t h[4]) {
+  int64_t above = h[0] ? 0 : pick(0, 3), below = h[1] ? 0 : pick(0, 3);
+  Type whole = n->type;
+  whole.dim[2] += above + below;
+  whole.layout = layout_planes(a, &whole, t->lanes, h);
+  n->type.layout = layout_rows(a, &n->type, &whole, above);
+  return above;
+}
+
+/* Layouts: x with what is needed or more, or rows of a larger map; y and r
+ * like x, wider, a slice, such rows, or in order. */
 static void conv_layouts(Case *c, const Shape *s, const Target *t) {
   int32_t h[4], none[4] = { 0 };
   Arena *a = c->m->arena;
@@ -293,7 +307,8 @@ static void conv_layouts(Case *c, const Shape *s, const Target *t) {
   if (chance(20)) widen_halo(h);
   if (needs || chance(80))
     c->x->type.layout = layout_planes(a, &c->x->type, t->lanes, h);
-  int how = (int)pick(0, 4);
+  if (needs && chance(30)) larger_map(a, c->x, t, h);
+  int how = (int)pick(0, 6);
   if (how == 1) widen_halo(h);
   if (how < 3)
     c->y->type.layout = layout_planes(a, &c->y->type, t->lanes,
@@ -305,11 +320,26 @@ static void conv_layouts(Case *c, const Shape *s, const Target *t) {
                                        d[0] * image, NULL);
     c->slice = true;
   }
+  if (how > 4) {
+    for (int i = 0; i < 2; i++) h[i] *= (int32_t)pick(0, 1);
+    c->above = larger_map(a, c->y, t, how == 5 ? h : none);
+  }
   if (!c->r) return;
   if (chance(70)) c->r->type.layout = c->y->type.layout;
   else if (chance(50))
     c->r->type.layout = layout_planes(a, &c->r->type, t->lanes, none);
   c->in_place = c->r->type.layout == c->y->type.layout && chance(50);
+}
+
+/* Rows above y were computed before. */
+static void above_check(const Case *c) {
+  const int64_t *d = c->y->type.dim;
+  int64_t i[4];
+  for (i[0] = 0; i[0] < d[0]; i[0]++)
+    for (i[1] = 0; i[1] < d[1]; i[1]++)
+      for (i[2] = -c->above; i[2] < 0; i[2]++)
+        for (i[3] = 0; i[3] < d[3]; i[3]++)
+          assert_true(isnan(*element(&c->vy, i)));
 }
 
 static void conv_check(Case *c, const Shape *s, const float *before) {
@@ -334,6 +364,7 @@ static void conv_check(Case *c, const Shape *s, const float *before) {
             *element(&c->vy, i));
   }
   halo(&c->vy, true);
+  above_check(c);
   const int64_t *d = c->y->type.dim, map = d[2] * d[3];
   for (int64_t k = 0; c->slice && !c->in_place && k < d[0] * map; k++) {
     /* The channels before and behind belong to somebody else. */
