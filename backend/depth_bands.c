@@ -84,10 +84,10 @@ static int64_t tap_table(Gen *g, const Depth *d) {
 /* ---- code ------------------------------------------------------------ */
 
 /* With stride 2 and 8 lanes, which are two halves to most shuffles, vectors
- * of x have their lanes in such an order that they take one shuffle, and
- * results are put right. */
+ * of x have their lanes in such an order that they take one shuffle of two
+ * vectors, and results are put right. */
 static bool is_mixed(const Gen *g, const Conv *cv, const Cols *co) {
-  return g->t->lanes == 8 && cv->sx == 2 && !co->exact;
+  return g->t->lanes == 8 && cv->sx == 2 && !co->exact && co->lanes > 4;
 }
 
 static const int mixed[8] = { 0, 1, 4, 5, 2, 3, 6, 7 };
@@ -97,13 +97,12 @@ static const int mixed[8] = { 0, 1, 4, 5, 2, 3, 6, 7 };
 static Val load_x(Gen *g, const Bands *b, const Cols *co, Val p,
                   int64_t off) {
   int s = (int)b->cv->sx, lanes = g->t->lanes, lane[64];
-  bool mix = is_mixed(g, b->cv, co), both = 2 * co->lanes > lanes;
-  if (s == 2 && !co->exact && (mix || both)) {
-    int odd = both && off % 8 == 4;
+  if (s == 2 && !co->exact && 2 * co->lanes > lanes) {
+    bool mix = is_mixed(g, b->cv, co), odd = off % 8 == 4;
     for (int i = 0; i < lanes; i++)
       lane[i] = 2 * (mix ? mixed[i] : i) + odd;
-    Val low = load_vec(g, p, off - 4 * odd, 4), high = low;
-    if (both) high = load_vec(g, p, off - 4 * odd + 4 * lanes, 4);
+    Val low = load_vec(g, p, off - 4 * odd, 4);
+    Val high = load_vec(g, p, off - 4 * odd + 4 * lanes, 4);
     return vshuffle(g, low, high, lane, lanes);
   }
   if (!co->exact) return load_stride(g, p, off, s, co->lanes);
