@@ -164,7 +164,12 @@ Val fma_(Gen *g, Val a, Val b, Val c) {
   return call_overloaded(g, "llvm.fma", &t, 1, (Val[]){ a, b, c }, 3);
 }
 
-void prefetch(Gen *g, Val p, int64_t off) {
+void prefetch(Gen *g, Val p, int64_t off, bool write) {
+  Val args[] = { addrk(g, p, off), k32(g, write), k32(g, 3), k32(g, 1) };
+  call_overloaded(g, "llvm.prefetch", &g->ptr, 1, args, 4);
+}
+
+void prefetch_second(Gen *g, Val p, int64_t off) {
   Val at = k64(g, off);
   p = LLVMBuildGEP2(g->b, g->i8, p, &at, 1, "");
   call_overloaded(g, "llvm.prefetch", &g->ptr, 1,

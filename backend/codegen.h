@@ -87,8 +87,10 @@ Val load_part(Gen *g, Val p, int64_t off, int n);
 void store_part(Gen *g, Val v, Val p, int64_t off, int n);
 Val fma_(Gen *g, Val a, Val b, Val c);  /* a*b + c, scalar or vector; one
                                            instruction where t->fma */
-/* Ask for a line into the second cache; it may lie outside anything. */
-void prefetch(Gen *g, Val p, int64_t off);
+/* Let a line come into L1, to be written or read; any address will do. */
+void prefetch(Gen *g, Val p, int64_t off, bool write);
+/* A line to be read comes into the second cache. */
+void prefetch_second(Gen *g, Val p, int64_t off);
 Val load_index(Gen *g, Val p, int64_t off, int bytes);  /* 1 to 8 -> i64 */
 Val vzero(Gen *g);
 Val load_veci(Gen *g, Val p);            /* a vector of i32 */

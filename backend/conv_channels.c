@@ -152,7 +152,7 @@ static void step(Gen *g, const Wide *d, const Tile *t, Val x, Val *w,
   }
   *w = addrk(g, *w, t->size * bytes);
   int64_t ahead = *next ? ahead_bytes(d, t->size * bytes) : 0;
-  for (int64_t i = 0; i < ahead; i += LINE) prefetch(g, *next, i);
+  for (int64_t i = 0; i < ahead; i += LINE) prefetch_second(g, *next, i);
   if (*next) *next = addrk(g, *next, ahead);
 }
 
