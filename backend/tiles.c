@@ -31,6 +31,13 @@ int64_t conv_tap(const Conv *cv, int64_t i) {
   return 4 * (ky * cv->dy * cv->xs[2] + kx * cv->dx);
 }
 
+int64_t conv_taps(Gen *g, const Conv *cv) {
+  int64_t n = cv->kh * cv->kw;
+  uint32_t *t = arena_array(g->a, uint32_t, (size_t)n);
+  for (int64_t i = 0; i < n; i++) t[i] = (uint32_t)conv_tap(cv, i);
+  return blob_add(g, t, (size_t)n * sizeof *t, 64);
+}
+
 /* Whether the plane can be walked as one line without reading outside. */
 static bool flat_fits(const Gen *g, const Conv *cv) {
   int64_t pitch = cv->ys[2], lo, hi, lanes = g->t->lanes;
@@ -152,6 +159,13 @@ static int flat_vectors(Gen *g, const Conv *cv, Vectors out[2]) {
   return n;
 }
 
+bool conv_reads(const Conv *cv, int64_t first, int64_t end) {
+  int64_t lo, hi;
+  bounds(cv->x, &lo, &hi);
+  int64_t last = (cv->batch - 1) * cv->xs[0] + (cv->c - 1) * cv->xs[1];
+  return first >= lo && last + end - 1 <= hi;
+}
+
 bool conv_exact(const Gen *g, const Conv *cv, int lanes) {
   int64_t lo, hi, extra = g->t->lanes - lanes;
   int64_t over = cv->sx == 1 ? extra
@@ -262,10 +276,6 @@ static void clear_rows(Gen *g, const Conv *cv, int64_t from) {
   loop_end(g, &plane);
   loop_end(g, &image);
   if (own) clear_tail(g, cv->n, &e);
-}
-
-void conv_clear_rows(Gen *g, const Conv *cv) {
-  clear_rows(g, cv, cv->oh * cv->ys[2]);
 }
 
 void conv_clear(Gen *g, const Conv *cv) {

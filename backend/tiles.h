@@ -23,6 +23,8 @@ void conv_init(const Gen *g, const Node *n, Conv *cv);
 void conv_init_tokens(const Gen *g, const Node *n, Conv *cv);
 /* Byte offset of tap number i (row-major over ky, kx) from tap 0. */
 int64_t conv_tap(const Conv *cv, int64_t i);
+/* Those of all taps: a blob of u32. */
+int64_t conv_taps(Gen *g, const Conv *cv);
 
 /* Where the columns of the weight's matrix lie in x: a blob of u32 byte
  * offsets, or -1 where a product gives them; that of one column. */
@@ -52,11 +54,12 @@ int half_tile(const Vectors *v, int t);
 /* Whether a load of a whole vector might reach outside x's buffer when
  * only `lanes` elements of a row's end are wanted. */
 bool conv_exact(const Gen *g, const Conv *cv, int lanes);
+/* Whether elements [first, end) of each plane of x, counted from its (0,0),
+ * may be read. */
+bool conv_reads(const Conv *cv, int64_t first, int64_t end);
 /* Zero what of y's halo and of what lies behind its planes the vectors'
  * stores leave out; called once, before them. */
 void conv_clear(Gen *g, const Conv *cv);
-/* The same but for the pads of y's rows. */
-void conv_clear_rows(Gen *g, const Conv *cv);
 
 /* Addresses of one vector for channel 0 and tap 0 (x: group 0). */
 enum { TILE_MAX = TILE_VECTORS_MOST };

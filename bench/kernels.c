@@ -162,6 +162,9 @@ static void layer_build(Layer *l, const Target *t, const Options *o) {
       n->type.layout = layout_tokens(l->m->arena, &n->type, t->lanes);
     }
   node_select(l->m->arena, t, l->y);
+  if (strcmp(l->kernel, "conv2d_dense") == 0 ||
+      strcmp(l->kernel, "conv2d_channels") == 0)
+    dense_tile(t, l->y, l->kernel, l->y->tile);
   l->y->kernel = l->kernel;
   if (runs) l->y->tile[0] = l->y->tile[1] = 0;
   if (o->tile[1]) l->y->tile[0] = o->tile[0], l->y->tile[1] = o->tile[1];
@@ -181,15 +184,15 @@ static void layer_build(Layer *l, const Target *t, const Options *o) {
 
 /* Two tables of kernels: what a layer can take. */
 static int kernels_of(const Shape *s, const char *const **out) {
-  static const char *const conv[] = { "conv2d_dense", "conv2d_bsr",
-                                      "conv2d_csr", "conv2d_code",
-                                      "conv2d_nm" };
+  static const char *const conv[] = { "conv2d_dense", "conv2d_channels",
+                                      "conv2d_bsr", "conv2d_csr",
+                                      "conv2d_code", "conv2d_nm" };
   static const char *const depth[] = { "conv2d_depthwise" };
   static const char *const lin[] = { "linear_dense", "linear_bsr",
                                      "linear_csr", "linear_code", "linear_perm",
                                      "linear_nm" };
   *out = strcmp(s->op, "linear") == 0 ? lin : s->groups > 1 ? depth : conv;
-  return *out == depth ? 1 : *out == lin ? 6 : 5;
+  return *out == depth ? 1 : 6;
 }
 
 /* ---- timing ---------------------------------------------------------- */

@@ -66,7 +66,8 @@ static bool candidate(PassCtx *c, Node *n, Candidate *to) {
   /* Most taps read x over the end of a line. */
   if (table.taps > 1) table.xloads = 2;
   CodeWork code = pattern_work(c->target, n, w, &table);
-  *to = (Candidate){.n = n, .dense = dense_time(&table)};
+  double gain = node_gain(c->target, n);
+  *to = (Candidate){.n = n, .dense = dense_time(&table) / gain};
   to->table = table_tile(&table, c->target->vregs, tile);
   to->code = code_time(&code);
   to->bytes = code_size(&code);

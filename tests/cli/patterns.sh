@@ -101,7 +101,8 @@ swap() {   # NAME PATTERN SED
 swap "runs as blocks" 'expected a weight in blocks of 2 to 16 rows' \
   's/kernel="conv2d_nm"/kernel="conv2d_bsr"/'
 swap "dense as runs" 'expected a weight of N values in each 4 columns' \
-  's/kernel="conv2d_dense"/kernel="conv2d_nm"/'
+  's/kernel="conv2d_dense"/kernel="conv2d_nm"/
+   s/kernel="conv2d_channels"/kernel="conv2d_nm"/'
 swap "a tile too large" 'up to 256 rows and 4 vectors, found .300,2.' \
   's/kernel="conv2d_nm"/kernel="conv2d_nm", tile=[300,2]/'
 
