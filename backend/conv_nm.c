@@ -1,225 +1,268 @@
 /* conv_nm.c - conv2d_nm: convolution on planes, and linear layers on tokens,
- * with weights that have N nonzeros in each run of 4 columns.
+ * with weights whose rows have about as many nonzeros in any run of columns.
  *
- * Which N of the 4 columns a row wants is one of a few cases.  For a tile of
- * T vectors of pixels and a panel of rows, whose sums lie on the stack in the
- * first cache, each run takes the rows of one case after the other: the N
- * columns of x stay in registers for all of them, a row takes N weights, and
- * N products for each load and store of a sum.  Rows of a case are a counted
- * loop; the longer it is, the less its end costs, which is why a panel has
- * many rows. */
-#include <string.h>
-
+ * For a tile of T vectors of pixels the columns are cut into blocks, whose x
+ * is copied so that it is dense and stays in the first cache.  In a block two
+ * rows at a time are summed in registers (pairs.c): a column that both have
+ * is loaded once for two products a vector.  Between blocks the sums of a
+ * panel of rows lie on the stack, in the second cache. */
+#include <stdlib.h>
 #include "backend/tiles.h"
 
-enum { RUN = RUN_COLUMNS, CASES_MOST = 6, PANEL_MOST = 256 };
-/* Of a panel's sums. */
-enum { SUM_BYTES = 32 << 10 };
+/* Of the x of a block, and of the sums of a panel. */
+enum { NEAR_BYTES = 32 << 10, SUM_BYTES = 64 << 10 };
+enum { TILE_MOST = 8, VALUES_MOST = 16 };
 
 typedef struct Runs2d {
   const Conv *cv;
-  int n, ncases, tile;
-  uint8_t column[CASES_MOST][RUN];   /* of each case, ascending */
-  Panels panels;
-  int64_t values, rows, counts;      /* blob offsets: as the code reads them;
-                                        numbers of rows in their panel, bytes;
-                                        [panel][run][case], u16 */
-  int64_t offsets;                   /* of columns, u32; -1: a product does */
-  Val sums;
-  Elem elem;                         /* of values */
-  Val slot;                          /* where a row's become f32; or NULL */
+  Pairs t;
+  int tile, nvectors;
+  Vectors vectors[VECTORS_MOST];
+  int64_t offsets;        /* of columns, u32; -1: a product does */
+  int64_t firsts;         /* first column of each block, u32 */
+  bool by_panel;          /* panels are shared, else tiles */
+  Val x;                  /* [column][tile] vectors of the block; 0: zeros */
+  Val sums;               /* [row of a panel][tile] vectors; or NULL */
+  Val slot;               /* where a step's weights become f32; or NULL */
 } Runs2d;
 
-/* ---- packing --------------------------------------------------------- */
-
-static void cases_find(Runs2d *d) {
-  for (int set = 0; set < 1 << RUN; set++) {
-    if (__builtin_popcount((unsigned)set) != d->n) continue;
-    for (int k = 0, i = 0; k < RUN; k++)
-      if (set >> k & 1) d->column[d->ncases][i++] = (uint8_t)k;
-    d->ncases++;
-  }
-}
-
-static int case_of(const Runs2d *d, const Param *w, int64_t first) {
-  for (int i = 0; i < d->ncases; i++) {
-    int k = 0;
-    while (k < d->n && runs_column(w, first + k) == d->column[i][k]) k++;
-    if (k == d->n) return i;
-  }
-  unreachable();
-}
-
-/* Rows of panel number p; the first ones have one more. */
-static int panel_rows(const Panels *p, int64_t i) {
-  return p->size[i >= p->n[0]];
-}
-
-typedef struct Packer {
-  float *values;
-  uint8_t *rows;
-  uint16_t *counts;
-} Packer;
-
-/* A run of a panel: rows of each case in turn. */
-static void run_pack(const Runs2d *d, Packer *to, int64_t first, int rows,
-                     int64_t run) {
-  const Param *w = d->cv->w->param;
-  const float *v = (const float *)(const void *)w->values->data;
-  int64_t row_values = w->type.sparse->nnz / d->cv->o;
-  for (int c = 0; c < d->ncases; c++, to->counts++)
-    for (int i = 0; i < rows; i++) {
-      int64_t at = (first + i) * row_values + run * d->n;
-      if (case_of(d, w, at) != c) continue;
-      memcpy(to->values, v + at, (size_t)d->n * sizeof *v);
-      to->values += d->n;
-      *to->rows++ = (uint8_t)i;
-      ++*to->counts;
-    }
-}
-
-static void weight_pack(Gen *g, Runs2d *d) {
-  const Conv *cv = d->cv;
-  int64_t runs = cv->cg * cv->kh * cv->kw / RUN, first = 0;
-  int64_t panels = d->panels.n[0] + d->panels.n[1];
-  size_t nrows = (size_t)(cv->o * runs), nvalues = nrows * (size_t)d->n;
-  size_t ncounts = (size_t)(panels * runs * d->ncases);
-  float *values = arena_array(g->a, float, nvalues);
-  uint8_t *rows = arena_array(g->a, uint8_t, nrows);
-  uint16_t *counts = arena_array(g->a, uint16_t, ncounts);
-  Packer to = { values, rows, counts };
-  for (int64_t p = 0; p < panels; p++) {
-    for (int64_t run = 0; run < runs; run++)
-      run_pack(d, &to, first, panel_rows(&d->panels, p), run);
-    first += panel_rows(&d->panels, p);
-  }
-  d->values = blob_weights(g, d->elem, values, nvalues, 64);
-  d->rows = blob_add(g, rows, nrows, 16);
-  d->counts = blob_add(g, counts, ncounts * sizeof *counts, 16);
-  d->offsets = conv_offsets(g, cv);
-}
-
-/* ---- code ------------------------------------------------------------ */
-
 /* Where the reading has got to. */
-typedef struct At { Val value, row; } At;
+typedef struct At { Val value, index, head; } At;
+
+/* A tile, a panel's first row, and what comes before and behind a block. */
+typedef struct Spot2d {
+  const Runs2d *d;
+  const Spots *s;
+  Val row;
+  bool first, last;
+} Spot2d;
+
+static int64_t vec_bytes(const Gen *g) { return 4 * (int64_t)g->t->lanes; }
+
+/* Copy columns [first, end) of x. */
+static void block_copy(Gen *g, const Runs2d *d, const Spots *s, Val first,
+                       Val end) {
+  int64_t step = vec_bytes(g);
+  Loop l;
+  Val to = addrk(g, d->x, step * d->tile);
+  loop_begin(g, &l, first, end, 1, true, "copy");
+  loop_carry(g, &l, &to);
+  Val off = conv_offset(g, d->cv, d->offsets, l.iv);
+  for (int j = 0; j < s->t; j++)
+    store_vec(g, spot_load(g, d->cv, s, j, off), to, j * step, (int)step);
+  to = addrk(g, to, step * d->tile);
+  loop_end(g, &l);
+}
+
+/* ---- a pair ----------------------------------------------------------- */
 
 static Val sum_ptr(Gen *g, const Runs2d *d, Val row) {
-  return addr_at(g, d->sums, row, 4 * (int64_t)g->t->lanes * d->tile);
+  return addr_at(g, d->sums, row, vec_bytes(g) * d->tile);
 }
 
-/* The rows of one case: sums += their weights times x[n][t]. */
-static void case_emit(Gen *g, const Runs2d *d, int t, Val count, const Val *x,
-                      At *at) {
-  int64_t step = 4 * g->t->lanes;
-  Loop l;
-  loop_begin(g, &l, k64(g, 0), count, 1, false, "row");
-  loop_carry(g, &l, &at->value);
-  loop_carry(g, &l, &at->row);
-  Val to = sum_ptr(g, d, load_index(g, at->row, 0, 1)), w[RUN];
-  Val from = d->slot ? d->slot : at->value;
-  if (d->slot) store_weights(g, d->elem, at->value, d->n, d->slot);
-  for (int k = 0; k < d->n; k++) w[k] = vsplat(g, load_f32(g, from, 4 * k));
-  for (int j = 0; j < t; j++) {
-    Val sum = load_vec(g, to, j * step, (int)step);
-    for (int k = 0; k < d->n; k++) sum = fma_(g, w[k], x[k * t + j], sum);
-    store_vec(g, sum, to, j * step, (int)step);
+/* The sums of a row begin: with its bias, or where the block before left
+ * them. */
+static void sums_begin(Gen *g, const Spot2d *p, Val row, Val *sum) {
+  const Conv *cv = p->d->cv;
+  int64_t step = vec_bytes(g);
+  Val b = vzero(g);
+  if (p->first && cv->b) {
+    Val at = value_ptr(g, cv->b);
+    b = vsplat(g, load_f32(g, addr_at(g, at, add64(g, p->row, row), 4), 0));
   }
-  at->value = addrk(g, at->value, (int64_t)elem_size(d->elem) * d->n);
-  at->row = addrk(g, at->row, 1);
-  loop_end(g, &l);
+  for (int j = 0; j < p->s->t; j++)
+    sum[j] = p->first ? b
+                      : load_vec(g, sum_ptr(g, p->d, row), j * step,
+                                 (int)step);
 }
 
-/* One run of 4 columns for a panel. */
-static void run_emit(Gen *g, const Runs2d *d, const Spots *s, Val run,
-                     Val counts, At *at) {
-  const Conv *cv = d->cv;
-  Val x[RUN * TILE_MAX];
-  for (int c = 0; c < d->ncases; c++) {
-    for (int k = 0; k < d->n; k++) {
-      int col = d->column[c][k];
-      Val off = conv_offset(g, cv, d->offsets,
-                            add64(g, mul64(g, run, RUN), k64(g, col)));
-      for (int j = 0; j < s->t; j++)
-        x[k * s->t + j] = spot_load(g, cv, s, j, off);
+static void sums_end(Gen *g, const Spot2d *p, Val row, const Val *sum) {
+  int64_t step = vec_bytes(g);
+  for (int j = 0; j < p->s->t; j++)
+    if (p->last)
+      spot_store(g, p->d->cv, p->s, j, sum[j], add64(g, p->row, row));
+    else
+      store_vec(g, sum[j], sum_ptr(g, p->d, row), j * step, (int)step);
+}
+
+/* Addresses of the x of a step's columns. */
+static void step_columns(Gen *g, const Runs2d *d, Val index, Val *x) {
+  int n = pair_columns(&d->t);
+  Val word = load_index(g, index, 0, n > 4 ? 8 : 4);
+  for (int i = 0; i < n; i++) {
+    Val k = and64(g, shr64(g, word, 8 * i), 255);
+    x[i] = addr_at(g, d->x, k, vec_bytes(g) * d->tile);
+  }
+}
+
+/* sum[0] and sum[1], of t vectors each, += the products of a step. */
+static void step_emit(Gen *g, const Spot2d *p, At *at, Val *sum) {
+  const Runs2d *d = p->d;
+  const Pairs *t = &d->t;
+  int64_t step = vec_bytes(g);
+  int vectors = p->s->t, n = pair_values(t), v = 0, c = 0;
+  Val x[VALUES_MOST], from = d->slot ? d->slot : at->value;
+  step_columns(g, d, at->index, x);
+  if (d->slot) store_weights(g, t->elem, at->value, n, d->slot);
+  for (int i = 0; i < t->shared + 2 * t->singles; i++, c++) {
+    bool both = i < t->shared;
+    int row = both ? 0 : (i - t->shared) % 2;
+    Val w[2] = { vsplat(g, load_f32(g, from, 4 * v++)) };
+    if (both) w[1] = vsplat(g, load_f32(g, from, 4 * v++));
+    for (int j = 0; j < vectors; j++) {
+      Val xv = load_vec(g, x[c], j * step, (int)step);
+      for (int r = 0; r <= both; r++) {
+        Val *to = &sum[(row + r) * vectors + j];
+        *to = fma_(g, w[r], xv, *to);
+      }
     }
-    case_emit(g, d, s->t, load_index(g, counts, 2 * c, 2), x, at);
   }
+  at->value = addrk(g, at->value, n * (int64_t)elem_size(t->elem));
+  at->index = addrk(g, at->index, pair_columns(t));
 }
 
-/* Sums begin with the bias, or are finished and stored. */
-static void panel_sums(Gen *g, const Runs2d *d, const Spots *s, Val first,
-                       int rows, bool begin) {
-  const Conv *cv = d->cv;
-  int64_t step = 4 * g->t->lanes;
+static void pair_emit(Gen *g, const Spot2d *p, At *at) {
+  const Runs2d *d = p->d;
+  int t = p->s->t;
+  bool odd = d->t.panels.size[0] % 2 || (d->t.panels.n[1] && d->t.panels.size[1] % 2);
+  Val sum[2 * TILE_MOST], row[2], steps = load_index(g, at->head, 0, 1);
+  for (int r = 0; r < 2; r++) {
+    row[r] = load_index(g, at->head, 1 + r, 1);
+    sums_begin(g, p, row[r], sum + r * t);
+  }
+  at->head = addrk(g, at->head, 4);
   Loop l;
-  loop_begin(g, &l, k64(g, 0), k64(g, rows), 1, true, "sum");
-  Val to = sum_ptr(g, d, l.iv), row = add64(g, first, l.iv), b = vzero(g);
-  if (begin && cv->b)
-    b = vsplat(g, load_f32(g, addr_at(g, value_ptr(g, cv->b), row, 4), 0));
-  for (int j = 0; j < s->t; j++)
-    if (begin) store_vec(g, b, to, j * step, (int)step);
-    else spot_store(g, cv, s, j, load_vec(g, to, j * step, (int)step), row);
-  loop_end(g, &l);
-}
-
-static void panel_emit(Gen *g, const Runs2d *d, const Spots *s, Val first,
-                       int rows, Val *counts, At *at) {
-  const Conv *cv = d->cv;
-  int64_t runs = cv->cg * cv->kh * cv->kw / RUN;
-  Loop l;
-  panel_sums(g, d, s, first, rows, true);
-  loop_begin(g, &l, k64(g, 0), k64(g, runs), 1, true, "run");
-  loop_carry(g, &l, counts);
+  loop_begin(g, &l, k64(g, 0), steps, 1, false, "step");
   loop_carry(g, &l, &at->value);
-  loop_carry(g, &l, &at->row);
-  run_emit(g, d, s, l.iv, *counts, at);
-  *counts = addrk(g, *counts, 2 * d->ncases);
+  loop_carry(g, &l, &at->index);
+  for (int i = 0; i < 2 * t; i++) loop_carry(g, &l, &sum[i]);
+  step_emit(g, p, at, sum);
   loop_end(g, &l);
-  panel_sums(g, d, s, first, rows, false);
+  sums_end(g, p, row[0], sum);
+  /* A row that is paired with itself is not finished twice. */
+  If two;
+  if (odd)
+    if_begin(g, &two, LLVMBuildICmp(g->b, LLVMIntNE, row[0], row[1], ""));
+  sums_end(g, p, row[1], sum + t);
+  if (odd) if_end(g, &two);
+}
+
+/* ---- all of it -------------------------------------------------------- */
+
+static void block_emit(Gen *g, const Spot2d *p, Val first, Val end, Val pairs,
+                       At *at) {
+  Loop l;
+  block_copy(g, p->d, p->s, first, end);
+  loop_begin(g, &l, k64(g, 0), pairs, 1, true, "pair");
+  loop_carry(g, &l, &at->value);
+  loop_carry(g, &l, &at->index);
+  loop_carry(g, &l, &at->head);
+  pair_emit(g, p, at);
+  loop_end(g, &l);
+}
+
+/* The blocks between the first and the last. */
+static void blocks_emit(Gen *g, const Spot2d *p, int64_t n, Val pairs,
+                        At *at) {
+  Loop l;
+  loop_begin(g, &l, k64(g, 1), k64(g, n - 1), 1, true, "block");
+  loop_carry(g, &l, &at->value);
+  loop_carry(g, &l, &at->index);
+  loop_carry(g, &l, &at->head);
+  Val from = addr_at(g, blob_ptr(g, p->d->firsts), l.iv, 4);
+  block_emit(g, p, load_index(g, from, 0, 4), load_index(g, from, 4, 4),
+             pairs, at);
+  loop_end(g, &l);
+}
+
+static void panel_emit(Gen *g, const Runs2d *d, const Spots *s, Val panel) {
+  const Panels *cut = &d->t.blocks;
+  int64_t n = cut->n[0] + cut->n[1];
+  int64_t cols = n > 1 && cut->n[1] ? cut->size[1] : cut->size[0];
+  int64_t all = cut->n[0] * cut->size[0] + cut->n[1] * cut->size[1];
+  Val start = addr_at(g, blob_ptr(g, d->t.starts), panel, 24);
+  At at = { addr(g, blob_ptr(g, d->t.values), load_index(g, start, 0, 8)),
+            addr(g, blob_ptr(g, d->t.index), load_index(g, start, 8, 8)),
+            addr(g, blob_ptr(g, d->t.heads), load_index(g, start, 16, 8)) };
+  const Panels *p = &d->t.panels;
+  Val big = k64(g, p->n[0]), low = LLVMBuildICmp(g->b, LLVMIntSLT, panel, big, "");
+  Val before = LLVMBuildSelect(g->b, low, panel, big, "");
+  Val row = add64(g, mul64(g, panel, p->size[1] ? p->size[1] : p->size[0]), before);
+  if (!p->n[1]) row = mul64(g, panel, p->size[0]);
+  Val pairs = LLVMBuildSelect(g->b, low, k64(g, (p->size[0] + 1) / 2),
+                              k64(g, (p->size[1] + 1) / 2), "");
+  Spot2d place = { d, s, row, true, n == 1 };
+  block_emit(g, &place, k64(g, 0), k64(g, cut->size[0]), pairs, &at);
+  place.first = false;
+  if (n > 2) blocks_emit(g, &place, n, pairs, &at);
+  place.last = true;
+  if (n > 1) block_emit(g, &place, k64(g, all - cols), k64(g, all), pairs, &at);
 }
 
 static void emit_tile(Gen *g, const void *ctx, const Spots *s) {
   const Runs2d *d = ctx;
-  At at = { blob_ptr(g, d->values), blob_ptr(g, d->rows) };
-  Val counts = blob_ptr(g, d->counts);
-  int64_t first = 0;
-  for (int i = 0; i < 2; i++) {
-    int rows = d->panels.size[i];
-    int64_t n = d->panels.n[i];
-    if (!n) continue;
-    Loop l;
-    loop_begin(g, &l, k64(g, 0), k64(g, n), 1, true, "panel");
-    loop_carry(g, &l, &counts);
-    loop_carry(g, &l, &at.value);
-    loop_carry(g, &l, &at.row);
-    panel_emit(g, d, s, add64(g, mul64(g, l.iv, rows), k64(g, first)), rows,
-               &counts, &at);
-    loop_end(g, &l);
-    first += n * rows;
-  }
+  Loop l;
+  loop_either(g, &l, d->by_panel, 0, d->t.panels.n[0] + d->t.panels.n[1], 1,
+              "panel");
+  panel_emit(g, d, s, l.iv);
+  loop_end(g, &l);
 }
 
 static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
   const Runs2d *d = ctx;
   Image im = { x, y, r };
-  Vectors v[2];
-  int n = conv_vectors(g, d->cv, v);
-  for (int i = 0; i < n; i++)
-    conv_tiles(g, d->cv, &v[i], d->tile, true, &im, emit_tile, d);
+  for (int i = 0; i < d->nvectors; i++) {
+    const Vectors *v = &d->vectors[i];
+    Half half;
+    half_begin(g, &half, v->half);
+    conv_tiles(g, d->cv, v, half_tile(v, d->tile), !d->by_panel, &im,
+               emit_tile, d);
+    half_end(g, &half);
+  }
 }
 
+static int64_t firsts_pack(Gen *g, const Panels *b) {
+  int64_t n = b->n[0] + b->n[1];
+  uint32_t *at = arena_array(g->a, uint32_t, (size_t)n + 1);
+  for (int64_t i = 0; i < n; i++)
+    at[i + 1] = at[i] + (uint32_t)b->size[i >= b->n[0]];
+  return blob_add(g, at, ((size_t)n + 1) * sizeof *at, 16);
+}
+
+/* Vectors a tile: sums of two rows, their weights and one of x. */
+static int tile_of(const Gen *g, const Conv *cv) {
+  Vectors v[2];
+  conv_vectors((Gen *)g, cv, v);
+  int most = (g->t->vregs - 3) / 2;
+  if (most > TILE_MOST) most = TILE_MOST;
+  if (getenv("NM_T")) most = atoi(getenv("NM_T"));
+  int64_t tiles = (v[0].count + most - 1) / most;
+  return (int)((v[0].count + tiles - 1) / tiles);
+}
+
+static int least(int64_t a, int64_t b) { return (int)(a < b ? a : b); }
+
 void conv_emit_runs(Gen *g, const Conv *cv) {
-  Runs2d d = { .cv = cv, .n = cv->w->type.sparse->n };
-  d.tile = cv->n->tile[1] > 0 ? cv->n->tile[1] : 4;
-  int most = SUM_BYTES / (4 * g->t->lanes * d.tile);
-  if (cv->n->tile[0] > 0) most = cv->n->tile[0];
-  d.panels = panels_cut(cv->o, most < PANEL_MOST ? most : PANEL_MOST);
-  d.elem = type_stored(&cv->w->type);
-  if (d.elem != F32) d.slot = stack_array(g, g->f32, RUN);
-  cases_find(&d);
-  weight_pack(g, &d);
-  d.sums = stack_array(g, g->vec, (int64_t)d.panels.size[0] * d.tile);
+  int64_t cols = cv->cg * cv->kh * cv->kw;
+  Runs2d d = { .cv = cv, .tile = tile_of(g, cv) };
+  int64_t vector = vec_bytes(g) * d.tile;
+  int64_t near = getenv("NM_X") ? atoi(getenv("NM_X")) : NEAR_BYTES;
+  int64_t sb = getenv("NM_S") ? atoi(getenv("NM_S")) : SUM_BYTES;
+  d.t = pairs_pack(g, cv->w, cv->o, cols,
+                   least(sb / vector, PAIR_ROWS_MAX),
+                   least(near / vector, PAIR_COLUMNS_MAX));
+  d.nvectors = conv_halves(g, cv, d.tile, d.vectors);
+  d.offsets = conv_offsets(g, cv);
+  d.firsts = firsts_pack(g, &d.t.blocks);
+  d.x = stack_array(g, g->vec, (d.t.blocks.size[0] + 1) * d.tile);
+  for (int j = 0; j < d.tile; j++)
+    store_vec(g, vzero(g), d.x, j * vec_bytes(g), (int)vec_bytes(g));
+  if (d.t.blocks.n[0] + d.t.blocks.n[1] > 1)
+    d.sums = stack_array(g, g->vec, (int64_t)d.t.panels.size[0] * d.tile);
+  if (d.t.elem != F32) d.slot = stack_array(g, g->f32, VALUES_MOST);
+  int64_t turns[] = { d.vectors[0].count / d.tile,
+                      d.t.panels.n[0] + d.t.panels.n[1] };
+  d.by_panel = d.vectors[0].half >= 0 || parts_level(g, turns, 2) == 1;
   conv_clear(g, cv);
   conv_images(g, cv, emit_image, &d);
 }

@@ -103,6 +103,26 @@ void conv_emit_runs(Gen *g, const Conv *cv);
 /* The same as code for the pattern. */
 void conv_emit_code(Gen *g, const Conv *cv);
 
+/* ---- pairs.c: rows in pairs ------------------------------------------ */
+
+/* Panels of rows by blocks of columns.  Of each panel, block by block, heads
+ * of (rows + 1) / 2 pairs: bytes for steps, the two rows, 0; for each step
+ * of a pair pair_columns() bytes of columns, 0 for none, else from 1 on in
+ * the block, and pair_values() weights: of both rows for each shared column,
+ * then of each row in turn for its own.  starts: where the values, columns
+ * and heads of a panel begin, i64 bytes. */
+enum { PAIR_ROWS_MAX = 256, PAIR_COLUMNS_MAX = 255 };
+typedef struct Pairs {
+  Panels panels, blocks;
+  int shared, singles;             /* of a step */
+  int64_t values, index, heads, starts;   /* blob offsets */
+  Elem elem;                       /* of values */
+} Pairs;
+Pairs pairs_pack(Gen *g, const Node *w, int64_t rows, int64_t cols,
+                 int most_rows, int most_cols);
+int pair_columns(const Pairs *t);
+int pair_values(const Pairs *t);
+
 /* ---- table.c: nonzeros as tables ------------------------------------- */
 
 /* Blocks of `height` rows that share a column; a row of them is a unit (of

@@ -148,7 +148,8 @@ static void layer_build(Layer *l, const Target *t, const Options *o) {
   else
     linear_build(l, sparse ? o->zeros : 0, drawn, of);
   func_output(l->m, l->f, "y", l->y);
-  if (runs) runs_pack(l->m, l->y->in[1]->param, o->drawn);
+  if (runs && o->of == RUN_COLUMNS)
+    runs_pack(l->m, l->y->in[1]->param, o->drawn);
   else if (sparse) sparse_pack(l->m, l->y->in[1]->param, block, 1);
   bool tokens = o->form ? strcmp(o->form, "tokens") == 0
                         : linear_takes_tokens(l->y, t->lanes);
@@ -320,7 +321,6 @@ int main(int argc, char **argv) {
     for (int i = 0; i < count && n < LAYERS_MAX; i++) {
       if (o.kernel && !strstr(kernel[i], o.kernel)) continue;
       if (strstr(kernel[i], "bsr") && s.o % o.block) continue;
-      if (strstr(kernel[i], "nm") && o.of != RUN_COLUMNS) continue;
       layers[n] = (Layer){ .s = s, .kernel = kernel[i] };
       layer_build(&layers[n++], &t, &o);
     }
