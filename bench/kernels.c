@@ -3,7 +3,7 @@
  *   make bench/kernels
  *   bench/kernels [--cpu=C] [--net=N] [--kernel=K] [--zeros=90] [--block=4]
  *                 [--drawn=R|N:M] [--tile=RxT] [--form=rows] [--rounds=15]
- *                 [--asm=FILE] SHAPES
+ *                 [--asm=FILE] [--model] SHAPES
  *
  * Each layer is built by the IR's interface with the layouts that the layout
  * pass gives (planes, one pitch for x and y), compiled in process and run in
@@ -14,7 +14,10 @@
  * are then stored in such blocks, or N values of each M columns.  --form=rows leaves linear layers on rows
  * where planes of tokens are thought to be faster, --form=tokens the other
  * way.  `dense x` is how much faster than the
- * dense kernel of the same layer. */
+ * dense kernel of the same layer.  --model prints the least time beside what
+ * reports predict, how far apart they are for each kernel, and what it costs
+ * to take the kernel with the least predicted time, which wants the same
+ * zeros for all: --drawn. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +29,7 @@
 typedef struct Options {
   const char *cpu, *net, *kernel, *assembly, *shapes, *form;
   int zeros, block, drawn, of, rounds, tile[2];
+  bool model;
 } Options;
 
 typedef struct Shape {
@@ -47,7 +51,7 @@ typedef struct Layer {
   double *ns;             /* of each round */
 } Layer;
 
-enum { LAYERS_MAX = 400 };
+enum { LAYERS_MAX = 400, KERNELS_MOST = 16 };
 
 static double now_ns(void) {
   struct timespec t;
@@ -237,6 +241,12 @@ static void measure(Layer *l, int n, int rounds) {
     qsort(l[i].ns, (size_t)rounds, sizeof *l[i].ns, by_value);
 }
 
+static void shape_text(char *to, size_t size, const Shape *s) {
+  snprintf(to, size, "%lldx%lldx%lld->%lld k%lld s%lld", (long long)s->c,
+           (long long)s->h, (long long)s->w, (long long)s->o,
+           (long long)s->k, (long long)s->stride);
+}
+
 static void report(const Layer *l, int n, const Options *o, double top) {
   printf("%-7s %-5s %-28s %-17s %5s %9s %9s %8s %5s %7s %6s %6s\n", "net",
          "op", "shape", "kernel", "tile", "least us", "us", "GFLOP/s", "%",
@@ -246,9 +256,7 @@ static void report(const Layer *l, int n, const Options *o, double top) {
     const Shape *s = &l[i].s;
     double ns = l[i].ns[o->rounds / 2], rate = l[i].flops / ns;
     char shape[64], tile[24], times[16] = "";
-    snprintf(shape, sizeof shape, "%lldx%lldx%lld->%lld k%lld s%lld",
-             (long long)s->c, (long long)s->h, (long long)s->w,
-             (long long)s->o, (long long)s->k, (long long)s->stride);
+    shape_text(shape, sizeof shape, s);
     snprintf(tile, sizeof tile, "%dx%d", l[i].y->tile[0],
              l[i].y->tile[1]);
     if (strstr(l[i].kernel, "dense")) dense = ns;
@@ -259,6 +267,83 @@ static void report(const Layer *l, int n, const Options *o, double top) {
            l[i].ns[0] / 1e3, ns / 1e3, rate, 100 * rate / top, times,
            (double)l[i].jit.weight_bytes / 1024, 1e3 * l[i].jit.seconds);
   }
+}
+
+/* ---- the model ------------------------------------------------------- */
+
+/* What reports predict for the layer's kernel, in ns. */
+static double predicted(const Layer *l, const Target *t) {
+  Alternative all[ALTERNATIVES_MOST];
+  Arena *scratch = arena_new();
+  double us = node_us(l->m, t, l->y);
+  int n = node_alternatives(scratch, l->m, t, NULL, l->y, all);
+  for (int i = 0; i < n; i++)
+    if (all[i].taken) us = all[i].us;
+  arena_free(scratch);
+  return 1e3 * us;
+}
+
+/* Measured against predicted times. */
+typedef struct Ratios { int n; double logs, least, most; } Ratios;
+
+static void ratio_add(Ratios *r, double ratio) {
+  if (r->n == 0 || ratio < r->least) r->least = ratio;
+  if (r->n == 0 || ratio > r->most) r->most = ratio;
+  r->logs += log(ratio);
+  r->n++;
+}
+
+static void ratios_print(const char *of, const Ratios *r) {
+  if (r->n)
+    printf("%-17s %3d layers: mean %.2f, from %.2f to %.2f\n", of, r->n,
+           exp(r->logs / r->n), r->least, r->most);
+}
+
+/* The kernels l..l+n of one layer: what is lost by the model's. */
+static double loss(const Layer *l, int n, const Target *t) {
+  int told = 0, best = 0;
+  for (int i = 1; i < n; i++) {
+    if (predicted(&l[i], t) < predicted(&l[told], t)) told = i;
+    if (l[i].ns[0] < l[best].ns[0]) best = i;
+  }
+  double lost = l[told].ns[0] / l[best].ns[0];
+  if (told != best)
+    printf("%-54s %s instead of %s: %.2f\n", "", l[told].kernel,
+           l[best].kernel, lost);
+  return lost;
+}
+
+static int same_shape(const Layer *l, int n) {
+  int i = 1;
+  while (i < n && memcmp(&l[i].s, &l->s, sizeof l->s) == 0) i++;
+  return i;
+}
+
+static void model_report(const Layer *l, int n, const Target *t) {
+  Ratios of[KERNELS_MOST] = {0}, all = {0}, lost = {0};
+  const char *name[KERNELS_MOST] = {0};
+  printf("%-7s %-5s %-28s %-17s %9s %9s %8s\n", "net", "op", "shape",
+         "kernel", "predicted", "least us", "ratio");
+  for (int i = 0, each; i < n; i += each) {
+    each = same_shape(l + i, n - i);
+    for (int k = i; k < i + each; k++) {
+      char shape[64];
+      double us = predicted(&l[k], t), ratio = l[k].ns[0] / us;
+      int slot = 0;
+      while (name[slot] && strcmp(name[slot], l[k].kernel) != 0) slot++;
+      name[slot] = l[k].kernel;
+      shape_text(shape, sizeof shape, &l[k].s);
+      printf("%-7s %-5s %-28s %-17s %9.2f %9.2f %8.2f\n", l[k].s.net,
+             l[k].s.op, shape, l[k].kernel, us / 1e3, l[k].ns[0] / 1e3,
+             ratio);
+      ratio_add(&of[slot], ratio);
+      ratio_add(&all, ratio);
+    }
+    ratio_add(&lost, loss(l + i, each, t));
+  }
+  for (int i = 0; i < KERNELS_MOST; i++) ratios_print(name[i], &of[i]);
+  ratios_print("all", &all);
+  ratios_print("lost by its choice", &lost);
 }
 
 /* ---- command line ---------------------------------------------------- */
@@ -282,6 +367,7 @@ static bool options_read(Options *o, int argc, char **argv) {
     else if ((v = option(argv[i], "--form="))) o->form = v;
     else if ((v = option(argv[i], "--rounds="))) o->rounds = atoi(v);
     else if ((v = option(argv[i], "--asm="))) o->assembly = v;
+    else if (strcmp(argv[i], "--model") == 0) o->model = true;
     else if ((v = option(argv[i], "--tile=")))
       sscanf(v, "%dx%d", &o->tile[0], &o->tile[1]);
     else o->shapes = argv[i];
@@ -307,7 +393,7 @@ int main(int argc, char **argv) {
   int n = 0;
   if (!f) return 3;
   while (fgets(line, sizeof line, f)) {
-    Shape s;
+    Shape s = {0};
     long long v[7];
     const char *const *kernel;
     if (line[0] == '#' ||
@@ -321,6 +407,10 @@ int main(int argc, char **argv) {
     for (int i = 0; i < count && n < LAYERS_MAX; i++) {
       if (o.kernel && !strstr(kernel[i], o.kernel)) continue;
       if (strstr(kernel[i], "bsr") && s.o % o.block) continue;
+      if (t.lanes != 16 && (strstr(kernel[i], "code") ||
+                            strstr(kernel[i], "perm")))
+        continue;
+      if (strstr(kernel[i], "nm") && o.of != RUN_COLUMNS) continue;
       layers[n] = (Layer){ .s = s, .kernel = kernel[i] };
       layer_build(&layers[n++], &t, &o);
     }
@@ -330,6 +420,7 @@ int main(int argc, char **argv) {
   printf("%s: %.0f GFLOP/s peak, %d lanes, %d registers; %d %% zeros\n",
          t.cpu, top, t.lanes, t.vregs, o.zeros);
   measure(layers, n, o.rounds);
-  report(layers, n, &o, top);
+  if (o.model) model_report(layers, n, &t);
+  else report(layers, n, &o, top);
   return 0;
 }

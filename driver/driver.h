@@ -88,22 +88,36 @@ EmitOpts session_emit_opts(const Session *s, EmitKind kind, const char *out);
 bool session_emit(Session *s, EmitKind kind, const char *out,
                   EmitInfo *info);
 void session_close(Session *s);
+/* Say what is under way (NULL: done), as --progress wants it. */
+void session_progress(const Session *s, const char *what);
 /* The prefix of exported symbols: --prefix, else the model's name. */
 const char *session_prefix(const Session *s);
 
-/* ---- tune.c: --tune and --tuned ------------------------------------- */
+/* ---- tuned.c: the files of --tune and --tuned ----------------------- */
 
 /* Choices for the layers of a model, from a file or from measuring; the
- * strings and all else lie in the arena. */
+ * strings lie in `file`. */
 typedef struct Tuning { Choices choices; struct json_t *file; } Tuning;
+/* Does a convolution or linear layer have kernels to choose among? */
+bool node_has_choice(const Node *n);
+/* How its weight is stored, with a kernel: "dense", "csr", "code", "nm" or
+ * blocks as "4x1". */
+const char *node_format(Arena *a, const Node *n);
 /* Read FILE of --tuned for the loaded session. */
 bool tuning_read(Tuning *t, Session *s, const char *path);
-/* Measure the candidates for each layer on this machine. */
-bool tuning_measure(Tuning *t, Session *s);
+/* The same of what --tune found: `layers` as in such a file, which is taken
+ * over. */
+bool tuning_make(Tuning *t, Session *s, struct json_t *layers);
 void tuning_write(const Tuning *t, FILE *to);
-/* Did the compiled session take all choices?  An error at `path` if not. */
+/* Did the compiled session take all choices, and are its layers those that
+ * were measured?  An error about `path` if not. */
 bool tuning_taken(const Tuning *t, Session *s, const char *path);
 void tuning_free(Tuning *t);
+
+/* ---- tune.c: --tune ------------------------------------------------- */
+
+/* Measure the candidates for each layer on this machine. */
+bool tuning_measure(Tuning *t, Session *s);
 
 /* ---- versions.c: --cpu=A+B ------------------------------------------ */
 
@@ -199,6 +213,7 @@ bool report_json(Session *s, int n, const char *cpu, const EmitInfo *info,
                  FILE *to);
 /* A JSON string of any bytes: those that are no UTF-8 are replaced. */
 struct json_t *json_text(const char *s);
+struct json_t *json_shape(const Type *t);
 
 /* ---- one file per command ------------------------------------------- */
 

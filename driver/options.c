@@ -55,7 +55,7 @@ static const OptDef table[] = {
    "store weights as f16 or bf16, rounded; arithmetic stays f32",
    "f16|bf16"},
   {"--code-budget", KIND_STR, AT(code_budget), MODEL, "BYTES",
-   "most code for patterns of zeros (k and M are taken; default 4M)", NULL},
+   "most code for patterns of zeros (k and M are taken; default by --cpu)", NULL},
   {"--threads", KIND_FLAG, AT(threads), BUILD, NULL,
    "calls take a pool of threads (see tamis_pool in the header)", NULL},
   {"--threads", KIND_STR, AT(run_threads), RUN | BENCH | CHECK, "N",

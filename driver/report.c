@@ -33,8 +33,8 @@ static Row row_of(Session *s, const Node *n) {
     r.nonzeros += param_nonzeros(s->module, n->in[i]->param);
   }
   Arena *scratch = arena_new();
-  r.count = n->kernel ? node_alternatives(scratch, s->module, &s->target, n,
-                                          r.all) : 0;
+  r.count = n->kernel ? node_alternatives(scratch, s->module, &s->target,
+                                          s->choices, n, r.all) : 0;
   arena_free(scratch);
   r.us = r.dense_us = node_us(s->module, &s->target, n);
   for (int i = 0; i < r.count; i++) {
@@ -131,7 +131,7 @@ void report_table(Session *s, FILE *to) {
           (long long)m->dump.arena_bytes);
 }
 
-static json_t *shape_json(const Type *t) {
+json_t *json_shape(const Type *t) {
   json_t *j = json_array();
   for (int i = 0; i < t->rank; i++)
     json_array_append_new(j, json_integer(t->dim[i]));
@@ -183,7 +183,7 @@ static json_t *row_json(const Func *f, const Row *r) {
     "{s:s, s:s, s:s, s:o, s:I, s:I, s:s, s:s*, s:s, s:I, s:I, s:I, s:f, s:f, s:o, "
     "s:s, s:o}",
     "name", r->name, "function", f->name, "op", op_info(r->n->op)->name,
-    "shape", shape_json(&r->n->type), "weights", (json_int_t)r->weights, "nonzeros",
+    "shape", json_shape(&r->n->type), "weights", (json_int_t)r->weights, "nonzeros",
     (json_int_t)r->nonzeros, "pattern", r->pattern, "weight_type",
     weight_type(r->n), "kernel",
     r->n->kernel ? r->n->kernel : "", "macs", (json_int_t)r->cost.macs,

@@ -137,9 +137,9 @@ static bool set_target(Session *s) {
   if (o->features)
     ok &= contradicts(s, "--features", o->features, "features", i->features);
   if (o->verbose)
-    fprintf(stderr, "tamis: target %s, cpu %s, %d lanes, %d registers\n",
-            s->target.triple, s->target.cpu, s->target.lanes,
-            s->target.vregs);
+    fprintf(stderr, "tamis: target %s, cpu %s, %d lanes, %d registers, costs "
+            "of %s\n", s->target.triple, s->target.cpu, s->target.lanes,
+            s->target.vregs, family_of(&s->target)->name);
   if (ok && !i->after) record_choices(s);
   return ok;
 }
@@ -187,7 +187,7 @@ static bool roundtrip(Session *s, Module **m) {
 
 /* What is under way, on standard error: a line that the next one replaces
  * on a terminal, lines of their own with --progress=plain; NULL: done. */
-static void progress(const Session *s, const char *what) {
+void session_progress(const Session *s, const char *what) {
   const char *how = s->o->progress ? s->o->progress : "auto";
   if (strcmp(how, "plain") == 0) {
     if (what) fprintf(stderr, "tamis: %s\n", what);
@@ -206,7 +206,7 @@ static bool after_pass(void *ctx, const char *pass, Module **m,
                        double seconds) {
   Session *s = ctx;
   s->module = *m;
-  progress(s, pass);
+  session_progress(s, pass);
   if (s->o->time_report)
     fprintf(stderr, "%-10s %8.3f ms\n", pass, seconds * 1e3);
   if (s->after && !s->after(s, pass, seconds)) return false;
@@ -232,7 +232,7 @@ bool session_compile(Session *s) {
     .after = after_pass, .ctx = s,
   };
   bool ok = pipeline_run(&s->module, &p, s->diags);
-  progress(s, NULL);
+  session_progress(s, NULL);
   return ok;
 }
 
@@ -254,9 +254,9 @@ EmitOpts session_emit_opts(const Session *s, EmitKind kind,
 bool session_emit(Session *s, EmitKind kind, const char *out,
                   EmitInfo *info) {
   EmitOpts e = session_emit_opts(s, kind, out);
-  progress(s, "generating code");
+  session_progress(s, "generating code");
   bool ok = backend_emit(s->module, &e, info, s->diags);
-  progress(s, NULL);
+  session_progress(s, NULL);
   return ok;
 }
 

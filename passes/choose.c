@@ -34,22 +34,49 @@ static const double code_cost = 1.1;
  * times the mean; a table must win there too. */
 static const double margin = 0.8;
 
-/* Kinds of CPUs by their vectors: a clock under such code, for times in
- * reports; how much code for patterns a whole net may have, half of what the
- * last cache of such a machine holds for a core at least, where the code is
- * for it at all. */
+/* Kinds of CPUs, by name and vectors; the first row that fits.  A clock under
+ * such code and bytes a cycle from beyond the second cache, for times in
+ * reports; what x may take of the first cache, and code with its weights of
+ * the second; how much code for patterns a whole net may have, half of what
+ * the last cache of such a machine holds for a core at least, where the code
+ * is for it at all.
+ * source     doc/kernels.md; a Xeon (Emerald Rapids) by bench/kernels
+ *            --model: peak 170 to 176 GFLOP/s, weights of one row of x from
+ *            the third cache at 26 GB/s, code of 0.4 to 1.2 MB as fast as
+ *            from a near cache */
 static const Family families[] = {
-  {"x86_64", 16, 3.7, 4 << 20},
-  {"x86_64", 8, 3.7, 0},
-  {"x86_64", 4, 3.7, 0},
-  {"aarch64", 4, 2.6, 0},
+  {"Zen with AVX-512", "x86_64", "znver4 znver5", 16, 3.7, 27, 40 << 10,
+   768 << 10, 4 << 20},
+  {"Xeon with 2 MB a core", "x86_64",
+   "sapphirerapids emeraldrapids graniterapids graniterapids-d", 16, 2.7, 9.6,
+   40 << 10, 1536 << 10, 4 << 20},
+  {"Xeon with AVX-512", "x86_64",
+   "skylake-avx512 cascadelake cooperlake icelake-server", 16, 2.7, 9.6,
+   40 << 10, 768 << 10, 4 << 20},
+  {"AVX-512", "x86_64", NULL, 16, 3.7, 27, 40 << 10, 768 << 10, 4 << 20},
+  {"AVX", "x86_64", NULL, 8, 3.7, 27, 40 << 10, 768 << 10, 0},
+  {"SSE", "x86_64", NULL, 4, 3.7, 27, 40 << 10, 768 << 10, 0},
+  {"NEON", "aarch64", NULL, 4, 2.6, 27, 40 << 10, 768 << 10, 0},
 };
 
+/* Is `name` one of the words of `list`? */
+static bool is_word(const char *list, const char *name) {
+  size_t n = strlen(name);
+  while (*list) {
+    size_t word = strcspn(list, " ");
+    if (word == n && memcmp(list, name, n) == 0) return true;
+    list += word + strspn(list + word, " ");
+  }
+  return false;
+}
+
 const Family *family_of(const Target *t) {
-  for (size_t i = 0; i < sizeof families / sizeof *families; i++)
-    if (strcmp(families[i].arch, t->arch) == 0 &&
-        families[i].lanes == t->lanes)
-      return &families[i];
+  for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+    const Family *f = &families[i];
+    if (strcmp(f->arch, t->arch) == 0 && f->lanes == t->lanes &&
+        (!f->cpus || is_word(f->cpus, t->cpu)))
+      return f;
+  }
   unreachable();
 }
 
@@ -188,9 +215,7 @@ void tile_choose(const TileWork *w, int vregs, int tile[2]) {
 
 /* ---- tiles of tables ------------------------------------------------ */
 
-/* What x may take of the first cache, and half cycles for a line of it that
- * comes from the second. */
-static const double near_bytes = 40 << 10;
+/* Half cycles for a line of x that comes from the second cache. */
 static const double far_line = 1.6;
 /* Half cycles a head, besides its stores: the exit of its loop, its bias;
  * and those for a line of the table, which is read in order. */
@@ -214,7 +239,8 @@ static double table_time(const TableWork *w, int units, int64_t t) {
                  (units & 1) + (units >> 1 & 1) + (units >> 2 & 1) +
                  (units >> 3);
   double bytes = 4.0 * (double)(w->channels * (t + w->span) * w->lanes);
-  double far = bytes > near_bytes ? 1 - near_bytes / bytes : 0;
+  double near = (double)w->family->near_bytes;
+  double far = bytes > near ? 1 - near / bytes : 0;
   double full = blocks / (double)(w->units * w->channels * w->taps);
   double lines = bytes / 64 * (1 - pow(1 - full, units * w->taps));
   double a = steps * (products > 8 ? products : 8);
@@ -250,7 +276,6 @@ double table_tile(const TableWork *w, int vregs, int tile[2]) {
  * them and the weights, where the block before has asked for it. */
 static const double product_bytes = 7.2, column_bytes = 10, row_bytes = 22;
 static const double code_byte = 2 / 13.5, far_code_byte = 2 / 5.0;
-static const double second_bytes = 768 << 10;
 /* bench/kernels --zeros=90, 70, 50 and 30, the layers of MobileNetV1,
  * ResNet-50 and the face detector: code against csr is 0.55 to 1.0 at 90,
  * against dense 0.43 to 1.0 at 50; mostly within 0.15 of this. */
@@ -270,10 +295,11 @@ double code_time(const CodeWork *w) {
   double bytes = 4.0 * (double)(w->channels * (CODE_CHUNK + w->span)) *
                  w->lanes;
   double lines = (double)w->columns / (double)w->taps;
-  if (bytes > near_bytes) loads += far_line / 4 * lines;
+  if (bytes > (double)w->family->near_bytes) loads += far_line / 4 * lines;
   double chunk = fmin((double)w->vectors, CODE_CHUNK);
   double size = (double)code_size(w);
-  bool far = size + 4 * (double)w->products > second_bytes;
+  bool far = size + 4 * (double)w->products >
+             (double)w->family->second_bytes;
   double once = (far ? far_code_byte : code_byte) * size / chunk;
   return code_scale * (double)w->vectors *
          (loads + once + (double)w->rows);

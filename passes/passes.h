@@ -201,11 +201,13 @@ typedef struct Weight {
 } Weight;
 /* Rows of a block of the fastest format, RUNS, or 0: dense. */
 int format_choose(const Weight *w);
-/* Constants of a kind of CPUs. */
+/* Constants of a kind of CPUs (choose.c says what they mean). */
 typedef struct Family {
-  const char *arch;
+  const char *name, *arch;
+  const char *cpus;        /* names with spaces between; NULL: all others */
   int lanes;
-  double ghz;
+  double ghz, stream;
+  int64_t near_bytes, second_bytes;
   int64_t code_budget;     /* by default; 0: no code for patterns */
 } Family;
 const Family *family_of(const Target *t);
@@ -235,6 +237,7 @@ typedef struct TableWork {
   bool folds;
   int64_t units, channels, taps, vectors, span;
   const int64_t *blocks;
+  const Family *family;
 } TableWork;
 /* In half cycles for all vectors. */
 double table_tile(const TableWork *w, int vregs, int tile[2]);
@@ -244,6 +247,7 @@ double table_tile(const TableWork *w, int vregs, int tile[2]);
 typedef struct CodeWork {
   int lanes;
   int64_t products, columns, across, rows, channels, taps, vectors, span;
+  const Family *family;
 } CodeWork;
 double code_time(const CodeWork *w);
 /* The time of a dense product of the same size. */
@@ -280,9 +284,14 @@ typedef struct Alternative {
 } Alternative;
 enum { ALTERNATIVES_MOST = 7 };
 /* Those of a convolution or linear layer behind `select`, the dense one
- * first; 0 for what has one kernel. */
+ * first; 0 for what has one kernel.  `told`: what the build was told, or
+ * NULL. */
 int node_alternatives(Arena *scratch, Module *m, const Target *t,
-                      const Node *n, Alternative out[ALTERNATIVES_MOST]);
+                      const Choices *told, const Node *n,
+                      Alternative out[ALTERNATIVES_MOST]);
+/* Bytes that a node's code for its pattern takes of the budget; 0: it has
+ * none. */
+int64_t node_code_bytes(Module *m, const Target *t, const Node *n);
 /* The time of any node by its products and bytes alone. */
 double node_us(Module *m, const Target *t, const Node *n);
 

@@ -19,6 +19,7 @@ typedef struct Candidate {
   double dense, table, code;   /* times in half cycles */
   int64_t bytes;               /* of code */
   bool can;                    /* code takes it */
+  const Choice *told;
   size_t order;                /* of functions and nodes */
 } Candidate;
 
@@ -36,6 +37,7 @@ CodeWork pattern_work(const Target *t, const Node *n, const float *w,
   int64_t columns = table->channels * table->taps, first = 0;
   int64_t panels = (table->units + CODE_ROWS - 1) / CODE_ROWS;
   CodeWork c = {.lanes = t->lanes, .rows = table->units};
+  c.family = table->family;
   c.channels = table->channels;
   c.taps = table->taps;
   c.vectors = table->vectors;
@@ -69,6 +71,7 @@ static bool candidate(PassCtx *c, Node *n, Candidate *to) {
   to->code = code_time(&code);
   to->bytes = code_size(&code);
   to->can = flat && (!b || b->op == OP_PARAM);
+  to->told = choice_of(c->choices, n);
   return true;
 }
 
@@ -78,6 +81,7 @@ static double without(const Candidate *c) {
 
 static int by_gain(const void *pa, const void *pb) {
   const Candidate *a = pa, *b = pb;
+  if (!a->told != !b->told) return a->told ? -1 : 1;
   double x = (without(a) - a->code) * (double)b->bytes;
   double y = (without(b) - b->code) * (double)a->bytes;
   if (x != y) return x > y ? -1 : 1;
@@ -102,17 +106,23 @@ static int weight_uses(const Module *m, const Param *p) {
   return uses;
 }
 
+/* A choice for all layers, which is made to measure them, has no budget. */
+static bool pattern_pays(const Candidate *x, int64_t left) {
+  if (!x->can || (x->told && !x->told->code)) return false;
+  if (x->told && !x->told->path) return true;
+  return x->bytes <= left &&
+         (x->told || x->code < CODE_GAIN * without(x));
+}
+
 static void pattern_take(PassCtx *c, const Candidate *x, int64_t *left) {
   Node *n = x->n;
   Param *p = n->in[1]->param;
-  const Choice *told = choice_of(c->choices, n);
-  if (told && !(told->code && x->can)) return;
-  if (told) *left = x->bytes > *left ? x->bytes : *left;
-  if (told || (x->can && x->bytes <= *left && x->code < CODE_GAIN * without(x))) {
+  if (pattern_pays(x, *left)) {
     *left -= x->bytes;
     n->kernel = n->op == OP_LINEAR ? "linear_code" : "conv2d_code";
     n->tile[0] = n->tile[1] = 0;
-  } else if (x->table > CODE_GAIN * x->dense && weight_uses(c->m, p) == 1) {
+  } else if (!x->told && x->table > CODE_GAIN * x->dense &&
+             weight_uses(c->m, p) == 1) {
     sparse_unpack(c->m, p);
     node_select(c->scratch, c->target, n);
   }

@@ -59,7 +59,7 @@ static int64_t *unit_blocks(Arena *a, const Param *p, int64_t units,
 static TableWork shape_work(const Target *t, const Node *n,
                             const Cover *cover, int height) {
   const Type *w = &n->in[1]->type;
-  TableWork work = {.height = height};
+  TableWork work = {.height = height, .family = family_of(t)};
   work.lanes = t->lanes;
   work.xloads = cover->xloads;
   /* Vectors that lie apart take an address each. */
@@ -305,6 +305,9 @@ static const char *density_text(Module *m, const Node *n) {
   double part = all ? 100.0 * (double)set / (double)all : 0;
   const Sparse *s = p->type.sparse;
   if (!s && part > 99.95) return "no zeros: dense";
+  if (!s && m->dump.sparsity && strcmp(m->dump.sparsity, "off") == 0)
+    return arena_printf(m->arena, "density %.1f %%: dense by --sparsity=off",
+                        part);
   if (!s)
     return arena_printf(m->arena, "density %.1f %%: dense is faster", part);
   double kept = all ? 100.0 * (double)s->nnz / (double)all : 0;

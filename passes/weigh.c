@@ -1,5 +1,6 @@
 /* weigh.c - what each kernel that could compute a layer would take, by the
- * model of choose.c: for reports. */
+ * model of choose.c and what comes from beyond the second cache: for reports.
+ * source     bench/kernels --model compares it with measured times */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,27 @@ typedef struct Layer {
 
 static double us_of(const Layer *l, double half_cycles) {
   return half_cycles / 2 / (1e3 * family_of(l->t)->ghz);
+}
+
+/* Bytes a cycle from the second cache, by what a kernel does with them. */
+static const double near_stream = 27;
+
+/* Cycles for what the second cache does not hold of so many bytes. */
+static double far_cycles(const Family *f, double bytes) {
+  double far = bytes - (double)f->second_bytes;
+  return far > 0 ? far / f->stream : 0;
+}
+
+/* The same in us, of a layer's weights with its maps. */
+static double far_us(const Layer *l, double weights) {
+  double maps = (double)(type_elems(&l->n->in[0]->type) +
+                         type_elems(&l->n->type));
+  return us_of(l, 2 * far_cycles(family_of(l->t), weights + 4 * maps));
+}
+
+/* Bytes of a stored value of a table, its column included. */
+static double value_bytes(const Layer *l, int h) {
+  return (double)elem_size(type_stored(&l->n->in[1]->type)) + 2.0 / h;
 }
 
 static int by_size(const void *pa, const void *pb) {
@@ -39,6 +61,17 @@ static int64_t units_count(const Layer *l, int h, int64_t *blocks) {
   }
   qsort(blocks, (size_t)units, sizeof *blocks, by_size);
   return all;
+}
+
+/* Rows of the blocks that a weight is packed in; 0: any could be. */
+static int height_packed(const Node *n) {
+  const Sparse *w = n->in[1]->type.sparse;
+  return w && !w->n && w->br > 1 ? w->br : 0;
+}
+
+static bool height_tried(const Layer *l, int h) {
+  int packed = height_packed(l->n);
+  return l->rows % h == 0 && (h == 1 || !packed || packed == h);
 }
 
 static Alternative make(const char *kernel, double us) {
@@ -65,11 +98,26 @@ static int runs_make(const Layer *l, double dense_us, Alternative *out) {
 static double table_us(const Layer *l, TableWork work, int h) {
   int tile[2];
   int64_t *blocks = arena_array(l->scratch, int64_t, (size_t)(l->rows / h));
-  units_count(l, h, blocks);
+  double stored = (double)(units_count(l, h, blocks) * h);
   work.height = h;
   work.units = l->rows / h;
   work.blocks = blocks;
-  return us_of(l, table_tile(&work, l->t->vregs, tile));
+  /* Most taps read x over the end of a line. */
+  if (work.taps > 1 && work.xloads == 1) work.xloads = 2;
+  double time = table_tile(&work, l->t->vregs, tile);
+  return time < 0 ? -1 : us_of(l, time) + far_us(l, stored *
+                                                 value_bytes(l, h));
+}
+
+static double dense_us(const Layer *l, const TableWork *work) {
+  double bytes = (double)(l->rows * l->columns) *
+                 (double)elem_size(type_stored(&l->n->in[1]->type));
+  return us_of(l, dense_time(work)) + far_us(l, bytes);
+}
+
+static double code_us(const Layer *l, const TableWork *work) {
+  CodeWork code = pattern_work(l->t, l->n, l->w, work);
+  return us_of(l, code_time(&code)) + far_us(l, 4 * (double)code.products);
 }
 
 static const char *code_cannot(const Layer *l, bool flat) {
@@ -89,57 +137,92 @@ static int over_planes(const Layer *l, const TableWork *work, bool flat,
   TableWork one = *work;
   one.height = 1, one.units = l->rows;
   out[n++] = make(linear ? "linear_dense" : "conv2d_dense",
-                  us_of(l, dense_time(&one)));
+                  dense_us(l, &one));
   if (l->groups > 1) return n;
   Alternative best = make(linear ? "linear_bsr" : "conv2d_bsr", -1);
   for (int i = 1; i < BLOCK_HEIGHTS; i++) {
-    if (l->rows % block_heights[i]) continue;
+    if (!height_tried(l, block_heights[i])) continue;
     double us = table_us(l, *work, block_heights[i]);
     if (us >= 0 && (best.us < 0 || us < best.us)) best.us = us;
   }
   if (best.us >= 0) out[n++] = best;
   out[n++] = make(linear ? "linear_csr" : "conv2d_csr",
                   table_us(l, *work, 1));
-  CodeWork code = pattern_work(l->t, l->n, l->w, &one);
-  out[n] = make(linear ? "linear_code" : "conv2d_code",
-                us_of(l, code_time(&code)));
+  out[n] = make(linear ? "linear_code" : "conv2d_code", code_us(l, &one));
   out[n++].why_not = code_cannot(l, flat);
   return n + runs_make(l, out[0].us, out + n);
 }
 
 /* ---- over rows -------------------------------------------------------- */
 
+/* What a dense layer computes or reads of the second cache, which tables
+ * are relative to. */
+static double rows_us(const Layer *l, int64_t x) {
+  double all = (double)(l->rows * l->columns);
+  double half = 1.05 * (double)x * all / l->t->lanes;
+  double bytes = (double)elem_size(type_stored(&l->n->in[1]->type)) * all;
+  double stream = 2 * bytes / near_stream;
+  return us_of(l, half > stream ? half : stream);
+}
+
+/* The same with weights that come from further away. */
+static double rows_dense_us(const Layer *l, int64_t x) {
+  const Family *f = family_of(l->t);
+  double all = (double)(l->rows * l->columns);
+  double bytes = (double)elem_size(type_stored(&l->n->in[1]->type)) * all;
+  double near = fmin(bytes, (double)f->second_bytes) / near_stream;
+  double half = 1.05 * (double)x * all / l->t->lanes;
+  return us_of(l, fmax(half, 2 * (near + far_cycles(f, bytes))));
+}
+
+static double rows_table_us(const Layer *l, int64_t x, int i, int lanes) {
+  int h = block_heights[i];
+  double all = (double)(l->rows * l->columns);
+  int64_t *blocks = arena_array(l->scratch, int64_t, (size_t)(l->rows / h));
+  double stored = (double)(units_count(l, h, blocks) * h);
+  return rows_us(l, x) * rows_cost(x, lanes, i) * stored / all +
+         far_us(l, stored * value_bytes(l, h));
+}
+
 static int over_rows(const Layer *l, Alternative *out) {
   int64_t x = type_elems(&l->n->type) / l->rows;
-  double all = (double)(l->rows * l->columns);
-  /* A product, or the weights as they stream in. */
-  double bytes = (double)elem_size(type_stored(&l->n->in[1]->type));
-  double half = 1.05 * (double)x * all / l->t->lanes;
-  double stream = 2 * bytes * all / 27;
-  double dense = us_of(l, half > stream ? half : stream);
   bool perm = l->t->lanes == 16 && strcmp(l->t->arch, "x86_64") == 0 &&
+              l->rows >= l->t->lanes &&
               strcmp(l->n->kernel, "linear_csr") != 0;
   int n = 0;
-  out[n++] = make("linear_dense", dense);
+  out[n++] = make("linear_dense", rows_dense_us(l, x));
   Alternative best = make("linear_bsr", -1);
   for (int i = 0; i < BLOCK_HEIGHTS; i++) {
-    int h = block_heights[i];
-    if (l->rows % h) continue;
-    int64_t *blocks = arena_array(l->scratch, int64_t,
-                                  (size_t)(l->rows / h));
-    double stored = (double)(units_count(l, h, blocks) * h);
-    double us = dense * rows_cost(x, l->t->lanes, i) * stored / all;
-    if (h == 1) out[n++] = make(perm ? "linear_perm" : "linear_csr", us);
+    if (!height_tried(l, block_heights[i])) continue;
+    bool lanes = i > 0 || perm || l->t->lanes < 16;
+    double us = rows_table_us(l, x, i, lanes ? l->t->lanes : 4);
+    if (i == 0) out[n++] = make(perm ? "linear_perm" : "linear_csr", us);
     else if (best.us < 0 || us < best.us) best.us = us;
   }
   if (best.us >= 0) out[n++] = best;
-  return n + runs_make(l, dense, out + n);
+  return n + runs_make(l, rows_us(l, x), out + n);
 }
 
 /* ---- all -------------------------------------------------------------- */
 
+/* Why a kernel that the model finds faster than what was taken was not;
+ * `gain`: clearly so. */
+static const char *reason(const Module *m, const Alternative *a, bool gain,
+                          bool told) {
+  bool code = strstr(a->kernel, "_code") != NULL;
+  const char *sparsity = m->dump.sparsity;
+  if (!strstr(a->kernel, "_dense") && sparsity &&
+      strcmp(sparsity, "off") == 0)
+    return "--sparsity=off";
+  if (told) return "slower when it was measured";
+  if (code && m->dump.opt == 0) return "no code for patterns at -O0";
+  if (code && m->dump.opt == 4) return "no code for patterns at -Os";
+  return code && gain ? "the code budget is spent" : "no clear gain";
+}
+
 /* Mark what was taken, and say why the others were not. */
-static void reasons(const Node *n, Alternative *all, int count) {
+static void reasons(const Module *m, const Node *n, bool told,
+                    Alternative *all, int count) {
   double taken = -1;
   for (int i = 0; i < count; i++) {
     all[i].taken = strcmp(all[i].kernel, n->kernel) == 0;
@@ -148,15 +231,14 @@ static void reasons(const Node *n, Alternative *all, int count) {
   for (int i = 0; i < count; i++) {
     Alternative *a = &all[i];
     if (a->taken || a->why_not) continue;
-    bool code = strstr(a->kernel, "_code") != NULL;
     a->why_not = taken < 0 || a->us >= taken ? "slower"
-                 : code && a->us < CODE_GAIN * taken ? "the code budget is spent"
-                                                     : "no clear gain";
+                 : reason(m, a, a->us < CODE_GAIN * taken, told);
   }
 }
 
 int node_alternatives(Arena *scratch, Module *m, const Target *t,
-                      const Node *n, Alternative out[ALTERNATIVES_MOST]) {
+                      const Choices *told, const Node *n,
+                      Alternative out[ALTERNATIVES_MOST]) {
   bool conv = n->op == OP_CONV2D;
   if ((!conv && n->op != OP_LINEAR) || !n->kernel ||
       n->in[1]->op != OP_PARAM || type_elems(&n->type) <= 0 ||
@@ -180,13 +262,30 @@ int node_alternatives(Arena *scratch, Module *m, const Target *t,
     count = over_rows(&l, out);
   else
     return 0;
-  reasons(n, out, count);
+  reasons(m, n, choice_of(told, n) != NULL, out, count);
   return count;
 }
 
+int64_t node_code_bytes(Module *m, const Target *t, const Node *n) {
+  TableWork work;
+  bool flat;
+  if (!n->kernel || !strstr(n->kernel, "_code") ||
+      !node_shape_work(t, n, &work, &flat))
+    return 0;
+  CodeWork code = pattern_work(t, n, param_values(m, n->in[1]->param), &work);
+  return code_size(&code);
+}
+
+/* Of what such kernels reach: a depthwise one 55 %. */
+static const double depthwise_part = 0.55;
+
 double node_us(Module *m, const Target *t, const Node *n) {
+  const Family *f = family_of(t);
   Cost c = node_cost(m, n);
   double macs = (double)c.macs / (2.0 * t->lanes);
-  double bytes = (double)c.bytes / 27;
-  return (macs > bytes ? macs : bytes) / (1e3 * family_of(t)->ghz);
+  double near = fmin((double)c.bytes, (double)f->second_bytes) / near_stream;
+  if (n->kernel && strcmp(n->kernel, "conv2d_depthwise") == 0)
+    macs /= depthwise_part;
+  return (fmax(macs, near) + far_cycles(f, (double)c.bytes)) /
+         (1e3 * f->ghz);
 }

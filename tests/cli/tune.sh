@@ -9,6 +9,15 @@ model net(x: f32[1,32,20,20], v: f32[1,100]) -> y: f32[1,48,20,20], w: f32[1,40]
 }
 recipe p for net { prune a, b, c with sparsity=0.8; }
 EON
+cat >calls.tam <<'EON'
+func body(x: f32[1,16,20,20]) -> y: f32[1,16,20,20] {
+  y = x |> conv(16, k=3, pad=1) as a |> relu;
+}
+model net(x: f32[1,16,20,20]) -> y: f32[1,16,20,20] {
+  y = body(body(x |> conv(16, k=3, pad=1) as a |> relu));
+}
+recipe p for net { prune ** with sparsity=0.8; }
+EON
 net="net.tam --random-weights=1 --recipe=p"
 cpu=generic
 [ "$(uname -m)" = x86_64 ] && cpu=x86-64-v3
@@ -53,6 +62,8 @@ set_() {
     --emit=tam -o tile.tam
   expect "is taken" 0 'conv2d_dense", tile=\[5,2\]' cat tile.tam
   expect "its dump" 0 '' "$TAMIS" build tile.tam -o again.so
+  expect "what was slower" 0 '"why_not": "slower when it was measured"' \
+    cat dense.json
 
   bad() {
     name=$1 code=$2 pattern=$3
@@ -64,8 +75,24 @@ set_() {
   bad "another CPU" 2 "measured for cpu 'x86-64-v9', expected"
   set_ model '"other"'
   bad "another model" 2 "measured for model 'other'"
-  set_ layer '"nowhere"'
+  sed 's|"layer": "b"|"layer": "nowhere"|' net.tuned >edit.tuned
   bad "another layer" 2 "no layer 'nowhere'"
+  set_ layer '"a"'
+  bad "a layer twice" 3 "layer 'a': expected one entry, found two"
+  set_ op '"matmul"'
+  bad "another op" 2 \
+    'measured as matmul \[1,64,20,20\], expected conv2d \[1,64,20,20\]'
+  tr -d ' \n' <net.tuned | sed 's/1,64,20,20/1,64,40,40/' >edit.tuned
+  bad "another shape" 2 \
+    'measured as conv2d \[1,64,40,40\], expected conv2d \[1,64,20,20\]'
+  for k in op shape nonzeros; do
+    tr -d ' \n' <net.tuned | sed "s/\"$k\":/\"no\":/" >edit.tuned
+    bad "no $k" 3 "layer 'a': expected .*\"$k\""
+  done
+  set_ nonzeros 7
+  expect "other zeros" 0 "net.tam:.* warning: layer 'a' was measured with 7 non" \
+    "$TAMIS" build $net --cpu=$cpu --tuned=edit.tuned -o warned.so
+  expect "but built" 0 '' "$TAMIS" check $net --so=warned.so --cpu=$cpu
   set_ layer 7
   bad "no name" 3 'its name as "layer"'
   for f in '"3x3"' '"0x1"' '"x1"' '"4x1x"' '"sparse"' 4; do
@@ -73,7 +100,7 @@ set_() {
     bad "format $f" 3 'expected "format" to be'
   done
   set_ format '"code"'
-  bad "code elsewhere" 2 'cannot take what was measured'
+  bad "code elsewhere" 2 'cannot be code for its pattern'
   tr -d '\n' <net.tuned | sed 's/"tile": \[[^]]*\]/"tile": [99,99]/g' >edit.tuned
   bad "a large tile" 3 '"tile" to be'
   sed 's/"tuned": 1/"tuned": 2/' net.tuned >edit.tuned
@@ -98,5 +125,33 @@ set_() {
   expect "of build alone" 2 "unknown option '--tuned'" "$TAMIS" check $net \
     --tuned=net.tuned
   absent "nothing left" no.so.tuned
+
+  # Layers of functions that are called are no steps to measure.
+  expect "a function" 0 'tune: round' "$TAMIS" build calls.tam \
+    --random-weights=1 --recipe=p --tune --progress=plain -o calls.so
+  expect "one layer" 0 '"layer": "a"' grep '"layer"' calls.so.tuned
+  expect "no other" 0 '^1$' grep -c '"layer"' calls.so.tuned
+  cp calls.so tuned.so
+  expect "its choices" 0 '' "$TAMIS" build calls.tam --random-weights=1 \
+    --recipe=p --tuned=calls.so.tuned -o calls.so
+  same "its bytes" calls.so tuned.so
+
+  # What is told to be code needs the budget too.
+  v4="--target=x86_64-linux-gnu --cpu=x86-64-v4"
+  sed 's/"cpu": .*/"cpu": "x86-64-v4",/
+    s/"target": .*/"target": "x86_64-linux-gnu",/
+    s/"format": .*/"format": "code",/
+    /"layer": "c"/,$s/"format": .*/"format": "csr",/' net.tuned >edit.tuned
+  expect "code" 0 '' "$TAMIS" build $net $v4 --tuned=edit.tuned --emit=tam \
+    -o code.tam
+  expect "in both" 0 '^2$' grep -c 'kernel="conv2d_code"' code.tam
+  expect "beyond the budget" 2 'code-budget rule it out' "$TAMIS" build $net \
+    $v4 --tuned=edit.tuned --code-budget=9k --emit=obj -o no.so
+  absent "no object" no.so
+  if ! grep -q avx512vl /proc/cpuinfo 2>/dev/null; then
+    expect "a CPU that lacks something" 4 '' "$TAMIS" build $net $v4 --tune \
+      -o no.so
+    absent "no file of it" no.so.tuned
+  fi
 }
 finish

@@ -303,6 +303,31 @@ static void tiles_fit(void **state) {
       }
 }
 
+static const Family *family(const char *arch, const char *cpu, int lanes) {
+  Target t = {.arch = arch, .cpu = cpu, .lanes = lanes};
+  return family_of(&t);
+}
+
+/* Names come before vectors, which features may have made shorter. */
+static void families_by_name(void **state) {
+  (void)state;
+  const Family *zen = family("x86_64", "znver5", 16);
+  const Family *any = family("x86_64", "x86-64-v4", 16);
+  assert_ptr_equal(family("x86_64", "znver4", 16), zen);
+  assert_ptr_not_equal(any, zen);
+  assert_ptr_equal(family("x86_64", "znver", 16), any);
+  assert_ptr_equal(family("x86_64", "graniterapids-d", 16),
+                   family("x86_64", "sapphirerapids", 16));
+  assert_ptr_equal(family("x86_64", "icelake-server", 16),
+                   family("x86_64", "skylake-avx512", 16));
+  assert_ptr_not_equal(family("x86_64", "skylake-avx512", 16), any);
+  assert_ptr_equal(family("x86_64", "znver5", 8),
+                   family("x86_64", "haswell", 8));
+  assert_int_equal(family("x86_64", "znver5", 8)->code_budget, 0);
+  assert_true(any->code_budget > 0);
+  assert_string_equal(family("aarch64", "generic", 4)->name, "NEON");
+}
+
 /* Tiles of tables fit registers, rows and vectors; what comes from memory
  * takes none. */
 static void table_tiles_fit(void **state) {
@@ -312,7 +337,8 @@ static void table_tiles_fit(void **state) {
     int height = 1 << i % 5, regs = i % 2 ? 32 : 16, t[2] = {0, 0};
     if (height == 16 && regs == 16) height = 8;
     TableWork w = {height, 8, 1 + 2 * (i % 7 == 0), 16, i % 4, 1 + i % 31,
-                   1 + i % 1000, 1 + i % 5 * 4, 1 + i % 61, i % 9, blocks};
+                   1 + i % 1000, 1 + i % 5 * 4, 1 + i % 61, i % 9, blocks,
+                   family("x86_64", "haswell", 8)};
     for (int k = 0; k < 32; k++)
       blocks[k] = w.channels * w.taps * (i % 11) / 10 / (1 + k * (i % 13));
     table_tile(&w, regs, t);
@@ -330,7 +356,8 @@ static void table_tiles_near(void **state) {
   (void)state;
   int64_t blocks[256];
   int near[2], far[2], one[2];
-  TableWork w = {1, 16, 1, 16, true, 256, 32, 1, 49, 0, blocks};
+  TableWork w = {1, 16, 1, 16, true, 256, 32, 1, 49, 0, blocks,
+                 family("x86_64", "x86-64-v4", 16)};
   for (int i = 0; i < 256; i++) blocks[i] = 10;
   table_tile(&w, 32, near);
   assert_true(near[1] >= 8);
@@ -419,20 +446,22 @@ static void formats_by_density(void **state) {
 /* Code gains where many vectors run it, and loses beyond the caches. */
 static void code_times(void **state) {
   (void)state;
-  CodeWork w = {16, 6554, 2400, 0, 256, 256, 1, 49, 0};
+  const Family *f = family("x86_64", "x86-64-v4", 16);
+  CodeWork w = {16, 6554, 2400, 0, 256, 256, 1, 49, 0, f};
   double many = code_time(&w) / 49;
   assert_true(code_size(&w) > 60000 && code_size(&w) < 100000);
   w.vectors = 2;
   assert_true(code_time(&w) / 2 > 1.3 * many);
-  w = (CodeWork){16, 104858, 35000, 0, 1024, 1024, 1, 4, 0};
+  w = (CodeWork){16, 104858, 35000, 0, 1024, 1024, 1, 4, 0, f};
   double large = code_time(&w) / 104858;
-  w = (CodeWork){16, 52429, 17500, 0, 512, 1024, 1, 4, 0};
+  w = (CodeWork){16, 52429, 17500, 0, 512, 1024, 1, 4, 0, f};
   assert_true(large > 1.2 * code_time(&w) / 52429);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(tiles_fit),
+    cmocka_unit_test(families_by_name),
     cmocka_unit_test(table_tiles_fit),
     cmocka_unit_test(table_tiles_near),
     cmocka_unit_test(code_times),
