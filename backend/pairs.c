@@ -1,4 +1,4 @@
-/* pairs.c - sparse rows in pairs: packing for conv_nm.c.
+/* pairs.c - sparse rows in pairs: packing for conv_pair.c.
  *
  * The matrix is cut into panels of rows, and these into blocks of columns.
  * In each block the rows of a panel are paired so that the two share columns.
@@ -16,7 +16,7 @@
 
 #include "backend/tiles.h"
 
-enum { WORDS = (PAIR_COLUMNS_MAX + 63) / 64 };
+enum { WORDS = (PAIR_COLUMNS_MOST + 63) / 64 };
 
 typedef struct Mask { uint64_t bits[WORDS]; } Mask;
 
@@ -27,7 +27,7 @@ typedef struct Packer {
   const Pairs *t;
   const float *w;                /* of the panel and block at hand */
   int64_t all;                   /* columns of the matrix */
-  Mask mask[PAIR_ROWS_MAX];      /* nonzeros */
+  Mask mask[PAIR_ROWS_MOST];      /* nonzeros */
   float *values;
   uint8_t *index, *heads;
   int64_t nvalues, nindex, nheads;
@@ -45,7 +45,7 @@ static void masks_find(Packer *p, int rows, int cols) {
 enum { BOTH = 2 };
 typedef struct Slots {
   int n[BOTH + 1];
-  uint8_t column[BOTH + 1][PAIR_COLUMNS_MAX];
+  uint8_t column[BOTH + 1][PAIR_COLUMNS_MOST];
 } Slots;
 
 /* Columns of both rows, and of each alone. */
@@ -63,9 +63,9 @@ static int over(int n, int room) { return n > room ? n - room : 0; }
 /* Steps that a pair takes. */
 static int pair_steps(const Pairs *t, const int n[BOTH + 1]) {
   int most = (n[0] > n[1] ? n[0] : n[1]) + n[BOTH];
-  for (int steps = most / (t->shared + t->singles);; steps++) {
-    int room = steps * t->shared, rest = over(n[BOTH], room);
-    int left = over(room, n[BOTH]), single = steps * t->singles;
+  for (int steps = most / (t->step.shared + t->step.singles);; steps++) {
+    int room = steps * t->step.shared, rest = over(n[BOTH], room);
+    int left = over(room, n[BOTH]), single = steps * t->step.singles;
     if (over(n[0] + rest, single) + over(n[1] + rest, single) <= left)
       return steps;
   }
@@ -80,7 +80,7 @@ static int by_steps(const void *pa, const void *pb) {
 /* Pair rows of a block: each with one that takes fewest steps with it, of
  * those the one that shares least, which leaves others to those behind. */
 static int pairs_find(const Packer *p, int rows, Pair *to) {
-  bool taken[PAIR_ROWS_MAX] = { false };
+  bool taken[PAIR_ROWS_MOST] = { false };
   int n = 0, count[BOTH + 1];
   for (int i = 0; i < rows; i++) {
     if (taken[i]) continue;
@@ -115,10 +115,11 @@ static void slot_move(Slots *s, int from, int to) {
 static void slots_fill(const Packer *p, const Pair *pair, int cols,
                        Slots *s) {
   const Mask *a = &p->mask[pair->row[0]], *b = &p->mask[pair->row[1]];
-  int room = pair->steps * p->t->shared;
+  int room = pair->steps * p->t->step.shared;
   memset(s, 0, sizeof *s);
   for (int k = 0; k < cols; k++) {
-    bool in[] = { a->bits[k / 64] >> k % 64 & 1, b->bits[k / 64] >> k % 64 & 1 };
+    bool in[] = { a->bits[k / 64] >> k % 64 & 1,
+                  b->bits[k / 64] >> k % 64 & 1 };
     if (in[0] && in[1] && s->n[BOTH] < room)
       s->column[BOTH][s->n[BOTH]++] = (uint8_t)k;
     else
@@ -149,11 +150,11 @@ static void pair_pack(Packer *p, const Pair *pair, int cols) {
   memcpy(p->heads + p->nheads, head, sizeof head);
   p->nheads += (int64_t)sizeof head;
   for (int n = 0; n < pair->steps; n++) {
-    for (int i = 0; i < t->shared; i++)
-      slot_put(p, pair, &s, BOTH, n * t->shared + i);
-    for (int i = 0; i < t->singles; i++)
+    for (int i = 0; i < t->step.shared; i++)
+      slot_put(p, pair, &s, BOTH, n * t->step.shared + i);
+    for (int i = 0; i < t->step.singles; i++)
       for (int r = 0; r < 2; r++)
-        slot_put(p, pair, &s, r, n * t->singles + i);
+        slot_put(p, pair, &s, r, n * t->step.singles + i);
   }
 }
 
@@ -163,7 +164,7 @@ static int cut_size(const Panels *p, int64_t i) {
 
 static void panel_pack(Packer *p, const float *w, int rows) {
   const Panels *b = &p->t->blocks;
-  Pair pair[PAIR_ROWS_MAX];
+  Pair pair[PAIR_ROWS_MOST];
   p->w = w;
   for (int64_t i = 0; i < b->n[0] + b->n[1]; i++) {
     int cols = cut_size(b, i);
@@ -174,15 +175,23 @@ static void panel_pack(Packer *p, const float *w, int rows) {
   }
 }
 
-/* How many columns a step shares, for rows with so many of `all`. */
-static void proportion(Pairs *t, int64_t nonzeros, int64_t all) {
-  bool half = 8 * nonzeros > 3 * all, quarter = 5 * nonzeros > all;
-  t->shared = half || quarter;
-  t->singles = half ? 1 : quarter ? 3 : 2;
+int pair_columns(const Pairs *t) {
+  return t->step.shared + 2 * t->step.singles;
 }
 
-int pair_columns(const Pairs *t) { return t->shared + 2 * t->singles; }
-int pair_values(const Pairs *t) { return 2 * (t->shared + t->singles); }
+int pair_values(const Pairs *t) {
+  return 2 * (t->step.shared + t->step.singles);
+}
+
+/* Blocks of whole runs, where a matrix has as many nonzeros in each of 4, 8
+ * or 16 columns, so that its rows have equal ones in a block. */
+static Panels blocks_cut(int64_t cols, int most) {
+  int unit = 16;
+  while (cols % unit || unit > most) unit /= 2;
+  Panels p = panels_cut(cols / unit, most / unit);
+  for (int i = 0; i < 2; i++) p.size[i] *= unit;
+  return p;
+}
 
 /* Room for everything: a step takes at least one nonzero. */
 static Packer packer(Gen *g, const Pairs *t, const float *w, int64_t rows,
@@ -201,11 +210,11 @@ Pairs pairs_pack(Gen *g, const Node *weight, int64_t rows, int64_t cols,
   const float *w = operand_values(g, weight);
   Pairs t = { .elem = type_stored(&weight->type) };
   int64_t nonzeros = 0;
-  ensure(most_rows <= PAIR_ROWS_MAX && most_cols <= PAIR_COLUMNS_MAX);
+  ensure(most_rows <= PAIR_ROWS_MOST && most_cols <= PAIR_COLUMNS_MOST);
   for (int64_t i = 0; i < rows * cols; i++) nonzeros += w[i] != 0;
   t.panels = panels_cut(rows, most_rows);
-  t.blocks = panels_cut(cols, most_cols);
-  proportion(&t, nonzeros, rows * cols);
+  t.blocks = blocks_cut(cols, most_cols);
+  t.step = pair_step(nonzeros, rows * cols);
   Packer p = packer(g, &t, w, rows, cols, nonzeros);
   int64_t panels = t.panels.n[0] + t.panels.n[1], first = 0;
   int64_t *start = arena_array(g->a, int64_t, (size_t)panels * 3);

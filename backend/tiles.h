@@ -98,8 +98,8 @@ void conv_images(Gen *g, const Conv *cv, ImageBody *body, void *ctx);
 /* The convolution, dense; by a table of blocks of `height` rows. */
 void conv_emit_dense(Gen *g, const Conv *cv);
 void conv_emit_table(Gen *g, const Conv *cv, int height);
-/* The same where each 4 columns of a weight have n nonzeros at most. */
-void conv_emit_runs(Gen *g, const Conv *cv);
+/* The same by single nonzeros of rows in pairs. */
+void conv_emit_pairs(Gen *g, const Conv *cv);
 /* The same as code for the pattern. */
 void conv_emit_code(Gen *g, const Conv *cv);
 
@@ -111,10 +111,10 @@ void conv_emit_code(Gen *g, const Conv *cv);
  * the block, and pair_values() weights: of both rows for each shared column,
  * then of each row in turn for its own.  starts: where the values, columns
  * and heads of a panel begin, i64 bytes. */
-enum { PAIR_ROWS_MAX = 256, PAIR_COLUMNS_MAX = 255 };
+enum { PAIR_VALUES_MAX = 8 };      /* of a step */
 typedef struct Pairs {
   Panels panels, blocks;
-  int shared, singles;             /* of a step */
+  PairStep step;
   int64_t values, index, heads, starts;   /* blob offsets */
   Elem elem;                       /* of values */
 } Pairs;

@@ -64,10 +64,11 @@ static bool candidate(PassCtx *c, Node *n, Candidate *to) {
   const float *w = param_values(c->m, n->in[1]->param);
   ensure(w);
   /* Most taps read x over the end of a line. */
+  double pairs = pair_tile(&table, c->target->vregs, tile);
   if (table.taps > 1) table.xloads = 2;
   CodeWork code = pattern_work(c->target, n, w, &table);
   *to = (Candidate){.n = n, .dense = dense_time(&table)};
-  to->table = table_tile(&table, c->target->vregs, tile);
+  to->table = fmin(table_tile(&table, c->target->vregs, tile), pairs);
   to->code = code_time(&code);
   to->bytes = code_size(&code);
   to->can = flat && (!b || b->op == OP_PARAM);

@@ -1,19 +1,15 @@
-/* conv_nm.c - conv2d_nm: convolution on planes, and linear layers on tokens,
- * with weights whose rows have about as many nonzeros in any run of columns.
+/* conv_pair.c - conv2d_pair and linear_pair: convolution on planes and linear
+ * layers on tokens, with weights of single nonzeros at densities where two
+ * rows share columns, as 2:4.
  *
  * For a tile of T vectors of pixels the columns are cut into blocks, whose x
  * is copied so that it is dense and stays in the first cache.  In a block two
  * rows at a time are summed in registers (pairs.c): a column that both have
  * is loaded once for two products a vector.  Between blocks the sums of a
  * panel of rows lie on the stack, in the second cache. */
-#include <stdlib.h>
 #include "backend/tiles.h"
 
-/* Of the x of a block, and of the sums of a panel. */
-enum { NEAR_BYTES = 32 << 10, SUM_BYTES = 64 << 10 };
-enum { TILE_MOST = 8, VALUES_MOST = 16 };
-
-typedef struct Runs2d {
+typedef struct Pair2d {
   const Conv *cv;
   Pairs t;
   int tile, nvectors;
@@ -24,23 +20,23 @@ typedef struct Runs2d {
   Val x;                  /* [column][tile] vectors of the block; 0: zeros */
   Val sums;               /* [row of a panel][tile] vectors; or NULL */
   Val slot;               /* where a step's weights become f32; or NULL */
-} Runs2d;
+} Pair2d;
 
 /* Where the reading has got to. */
 typedef struct At { Val value, index, head; } At;
 
 /* A tile, a panel's first row, and what comes before and behind a block. */
-typedef struct Spot2d {
-  const Runs2d *d;
+typedef struct Place2d {
+  const Pair2d *d;
   const Spots *s;
   Val row;
   bool first, last;
-} Spot2d;
+} Place2d;
 
 static int64_t vec_bytes(const Gen *g) { return 4 * (int64_t)g->t->lanes; }
 
 /* Copy columns [first, end) of x. */
-static void block_copy(Gen *g, const Runs2d *d, const Spots *s, Val first,
+static void block_copy(Gen *g, const Pair2d *d, const Spots *s, Val first,
                        Val end) {
   int64_t step = vec_bytes(g);
   Loop l;
@@ -56,13 +52,13 @@ static void block_copy(Gen *g, const Runs2d *d, const Spots *s, Val first,
 
 /* ---- a pair ----------------------------------------------------------- */
 
-static Val sum_ptr(Gen *g, const Runs2d *d, Val row) {
+static Val sum_ptr(Gen *g, const Pair2d *d, Val row) {
   return addr_at(g, d->sums, row, vec_bytes(g) * d->tile);
 }
 
 /* The sums of a row begin: with its bias, or where the block before left
  * them. */
-static void sums_begin(Gen *g, const Spot2d *p, Val row, Val *sum) {
+static void sums_begin(Gen *g, const Place2d *p, Val row, Val *sum) {
   const Conv *cv = p->d->cv;
   int64_t step = vec_bytes(g);
   Val b = vzero(g);
@@ -76,7 +72,7 @@ static void sums_begin(Gen *g, const Spot2d *p, Val row, Val *sum) {
                                  (int)step);
 }
 
-static void sums_end(Gen *g, const Spot2d *p, Val row, const Val *sum) {
+static void sums_end(Gen *g, const Place2d *p, Val row, const Val *sum) {
   int64_t step = vec_bytes(g);
   for (int j = 0; j < p->s->t; j++)
     if (p->last)
@@ -86,7 +82,7 @@ static void sums_end(Gen *g, const Spot2d *p, Val row, const Val *sum) {
 }
 
 /* Addresses of the x of a step's columns. */
-static void step_columns(Gen *g, const Runs2d *d, Val index, Val *x) {
+static void step_columns(Gen *g, const Pair2d *d, Val index, Val *x) {
   int n = pair_columns(&d->t);
   Val word = load_index(g, index, 0, n > 4 ? 8 : 4);
   for (int i = 0; i < n; i++) {
@@ -96,17 +92,17 @@ static void step_columns(Gen *g, const Runs2d *d, Val index, Val *x) {
 }
 
 /* sum[0] and sum[1], of t vectors each, += the products of a step. */
-static void step_emit(Gen *g, const Spot2d *p, At *at, Val *sum) {
-  const Runs2d *d = p->d;
+static void step_emit(Gen *g, const Place2d *p, At *at, Val *sum) {
+  const Pair2d *d = p->d;
   const Pairs *t = &d->t;
   int64_t step = vec_bytes(g);
   int vectors = p->s->t, n = pair_values(t), v = 0, c = 0;
-  Val x[VALUES_MOST], from = d->slot ? d->slot : at->value;
+  Val x[PAIR_VALUES_MAX], from = d->slot ? d->slot : at->value;
   step_columns(g, d, at->index, x);
   if (d->slot) store_weights(g, t->elem, at->value, n, d->slot);
-  for (int i = 0; i < t->shared + 2 * t->singles; i++, c++) {
-    bool both = i < t->shared;
-    int row = both ? 0 : (i - t->shared) % 2;
+  for (int i = 0; i < t->step.shared + 2 * t->step.singles; i++, c++) {
+    bool both = i < t->step.shared;
+    int row = both ? 0 : (i - t->step.shared) % 2;
     Val w[2] = { vsplat(g, load_f32(g, from, 4 * v++)) };
     if (both) w[1] = vsplat(g, load_f32(g, from, 4 * v++));
     for (int j = 0; j < vectors; j++) {
@@ -121,11 +117,12 @@ static void step_emit(Gen *g, const Spot2d *p, At *at, Val *sum) {
   at->index = addrk(g, at->index, pair_columns(t));
 }
 
-static void pair_emit(Gen *g, const Spot2d *p, At *at) {
-  const Runs2d *d = p->d;
+static void pair_emit(Gen *g, const Place2d *p, At *at) {
+  const Pair2d *d = p->d;
   int t = p->s->t;
-  bool odd = d->t.panels.size[0] % 2 || (d->t.panels.n[1] && d->t.panels.size[1] % 2);
-  Val sum[2 * TILE_MOST], row[2], steps = load_index(g, at->head, 0, 1);
+  const Panels *cut = &d->t.panels;
+  bool odd = cut->size[0] % 2 || cut->size[1] % 2;
+  Val sum[2 * PAIR_TILE_MOST], row[2], steps = load_index(g, at->head, 0, 1);
   for (int r = 0; r < 2; r++) {
     row[r] = load_index(g, at->head, 1 + r, 1);
     sums_begin(g, p, row[r], sum + r * t);
@@ -149,7 +146,7 @@ static void pair_emit(Gen *g, const Spot2d *p, At *at) {
 
 /* ---- all of it -------------------------------------------------------- */
 
-static void block_emit(Gen *g, const Spot2d *p, Val first, Val end, Val pairs,
+static void block_emit(Gen *g, const Place2d *p, Val first, Val end, Val pairs,
                        At *at) {
   Loop l;
   block_copy(g, p->d, p->s, first, end);
@@ -162,7 +159,7 @@ static void block_emit(Gen *g, const Spot2d *p, Val first, Val end, Val pairs,
 }
 
 /* The blocks between the first and the last. */
-static void blocks_emit(Gen *g, const Spot2d *p, int64_t n, Val pairs,
+static void blocks_emit(Gen *g, const Place2d *p, int64_t n, Val pairs,
                         At *at) {
   Loop l;
   loop_begin(g, &l, k64(g, 1), k64(g, n - 1), 1, true, "block");
@@ -175,32 +172,42 @@ static void blocks_emit(Gen *g, const Spot2d *p, int64_t n, Val pairs,
   loop_end(g, &l);
 }
 
-static void panel_emit(Gen *g, const Runs2d *d, const Spots *s, Val panel) {
+/* Where a panel's weights and so on begin. */
+static At panel_begin(Gen *g, const Pairs *t, Val panel) {
+  Val start = addr_at(g, blob_ptr(g, t->starts), panel, 24);
+  return (At){ addr(g, blob_ptr(g, t->values), load_index(g, start, 0, 8)),
+               addr(g, blob_ptr(g, t->index), load_index(g, start, 8, 8)),
+               addr(g, blob_ptr(g, t->heads), load_index(g, start, 16, 8)) };
+}
+
+/* First row of a panel, and its pairs. */
+static Val panel_row(Gen *g, const Panels *p, Val panel, Val *pairs) {
+  Val big = k64(g, p->n[0]);
+  Val low = LLVMBuildICmp(g->b, LLVMIntSLT, panel, big, "");
+  *pairs = LLVMBuildSelect(g->b, low, k64(g, (p->size[0] + 1) / 2),
+                           k64(g, (p->size[1] + 1) / 2), "");
+  Val row = mul64(g, panel, p->size[1]);
+  if (p->size[0] == p->size[1]) return row;
+  return add64(g, row, LLVMBuildSelect(g->b, low, panel, big, ""));
+}
+
+static void panel_emit(Gen *g, const Pair2d *d, const Spots *s, Val panel) {
   const Panels *cut = &d->t.blocks;
   int64_t n = cut->n[0] + cut->n[1];
-  int64_t cols = n > 1 && cut->n[1] ? cut->size[1] : cut->size[0];
   int64_t all = cut->n[0] * cut->size[0] + cut->n[1] * cut->size[1];
-  Val start = addr_at(g, blob_ptr(g, d->t.starts), panel, 24);
-  At at = { addr(g, blob_ptr(g, d->t.values), load_index(g, start, 0, 8)),
-            addr(g, blob_ptr(g, d->t.index), load_index(g, start, 8, 8)),
-            addr(g, blob_ptr(g, d->t.heads), load_index(g, start, 16, 8)) };
-  const Panels *p = &d->t.panels;
-  Val big = k64(g, p->n[0]), low = LLVMBuildICmp(g->b, LLVMIntSLT, panel, big, "");
-  Val before = LLVMBuildSelect(g->b, low, panel, big, "");
-  Val row = add64(g, mul64(g, panel, p->size[1] ? p->size[1] : p->size[0]), before);
-  if (!p->n[1]) row = mul64(g, panel, p->size[0]);
-  Val pairs = LLVMBuildSelect(g->b, low, k64(g, (p->size[0] + 1) / 2),
-                              k64(g, (p->size[1] + 1) / 2), "");
-  Spot2d place = { d, s, row, true, n == 1 };
-  block_emit(g, &place, k64(g, 0), k64(g, cut->size[0]), pairs, &at);
-  place.first = false;
-  if (n > 2) blocks_emit(g, &place, n, pairs, &at);
-  place.last = true;
-  if (n > 1) block_emit(g, &place, k64(g, all - cols), k64(g, all), pairs, &at);
+  Val pairs, row = panel_row(g, &d->t.panels, panel, &pairs);
+  At at = panel_begin(g, &d->t, panel);
+  Place2d p = { d, s, row, true, n == 1 };
+  block_emit(g, &p, k64(g, 0), k64(g, cut->size[0]), pairs, &at);
+  p.first = false;
+  if (n > 2) blocks_emit(g, &p, n, pairs, &at);
+  p.last = true;
+  if (n > 1)
+    block_emit(g, &p, k64(g, all - cut->size[1]), k64(g, all), pairs, &at);
 }
 
 static void emit_tile(Gen *g, const void *ctx, const Spots *s) {
-  const Runs2d *d = ctx;
+  const Pair2d *d = ctx;
   Loop l;
   loop_either(g, &l, d->by_panel, 0, d->t.panels.n[0] + d->t.panels.n[1], 1,
               "panel");
@@ -209,7 +216,7 @@ static void emit_tile(Gen *g, const void *ctx, const Spots *s) {
 }
 
 static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
-  const Runs2d *d = ctx;
+  const Pair2d *d = ctx;
   Image im = { x, y, r };
   for (int i = 0; i < d->nvectors; i++) {
     const Vectors *v = &d->vectors[i];
@@ -229,37 +236,36 @@ static int64_t firsts_pack(Gen *g, const Panels *b) {
   return blob_add(g, at, ((size_t)n + 1) * sizeof *at, 16);
 }
 
-/* Vectors a tile: sums of two rows, their weights and one of x. */
-static int tile_of(const Gen *g, const Conv *cv) {
-  Vectors v[2];
-  conv_vectors((Gen *)g, cv, v);
-  int most = (g->t->vregs - 3) / 2;
-  if (most > TILE_MOST) most = TILE_MOST;
-  if (getenv("NM_T")) most = atoi(getenv("NM_T"));
-  int64_t tiles = (v[0].count + most - 1) / most;
-  return (int)((v[0].count + tiles - 1) / tiles);
-}
-
 static int least(int64_t a, int64_t b) { return (int)(a < b ? a : b); }
 
-void conv_emit_runs(Gen *g, const Conv *cv) {
-  int64_t cols = cv->cg * cv->kh * cv->kw;
-  Runs2d d = { .cv = cv, .tile = tile_of(g, cv) };
+/* Vectors a tile: sums of two rows, their weights and one of x. */
+static int tile_of(const Gen *g, const Node *n) {
+  int most = n->tile[1] > 0 ? n->tile[1] : (g->t->vregs - 3) / 2;
+  return least(most, PAIR_TILE_MOST);
+}
+
+/* Room for x, whose column 0 is zeros, for sums and for weights. */
+static void rooms(Gen *g, Pair2d *d) {
+  const Panels *blocks = &d->t.blocks;
+  int64_t step = vec_bytes(g);
+  d->x = stack_array(g, g->vec, (blocks->size[0] + 1) * d->tile);
+  for (int j = 0; j < d->tile; j++)
+    store_vec(g, vzero(g), d->x, j * step, (int)step);
+  if (blocks->n[0] + blocks->n[1] > 1)
+    d->sums = stack_array(g, g->vec, (int64_t)d->t.panels.size[0] * d->tile);
+  if (d->t.elem != F32) d->slot = stack_array(g, g->f32, PAIR_VALUES_MAX);
+}
+
+void conv_emit_pairs(Gen *g, const Conv *cv) {
+  Pair2d d = { .cv = cv, .tile = tile_of(g, cv->n) };
   int64_t vector = vec_bytes(g) * d.tile;
-  int64_t near = getenv("NM_X") ? atoi(getenv("NM_X")) : NEAR_BYTES;
-  int64_t sb = getenv("NM_S") ? atoi(getenv("NM_S")) : SUM_BYTES;
-  d.t = pairs_pack(g, cv->w, cv->o, cols,
-                   least(sb / vector, PAIR_ROWS_MAX),
-                   least(near / vector, PAIR_COLUMNS_MAX));
+  d.t = pairs_pack(g, cv->w, cv->o, cv->cg * cv->kh * cv->kw,
+                   least(PAIR_SUM_BYTES / vector, PAIR_ROWS_MOST),
+                   least(PAIR_X_BYTES / vector, PAIR_COLUMNS_MOST));
   d.nvectors = conv_halves(g, cv, d.tile, d.vectors);
   d.offsets = conv_offsets(g, cv);
   d.firsts = firsts_pack(g, &d.t.blocks);
-  d.x = stack_array(g, g->vec, (d.t.blocks.size[0] + 1) * d.tile);
-  for (int j = 0; j < d.tile; j++)
-    store_vec(g, vzero(g), d.x, j * vec_bytes(g), (int)vec_bytes(g));
-  if (d.t.blocks.n[0] + d.t.blocks.n[1] > 1)
-    d.sums = stack_array(g, g->vec, (int64_t)d.t.panels.size[0] * d.tile);
-  if (d.t.elem != F32) d.slot = stack_array(g, g->f32, VALUES_MOST);
+  rooms(g, &d);
   int64_t turns[] = { d.vectors[0].count / d.tile,
                       d.t.panels.n[0] + d.t.panels.n[1] };
   d.by_panel = d.vectors[0].half >= 0 || parts_level(g, turns, 2) == 1;
@@ -267,8 +273,14 @@ void conv_emit_runs(Gen *g, const Conv *cv) {
   conv_images(g, cv, emit_image, &d);
 }
 
-void emit_conv2d_nm(Gen *g, const Node *n) {
+void emit_conv2d_pair(Gen *g, const Node *n) {
   Conv cv;
   conv_init(g, n, &cv);
-  conv_emit_runs(g, &cv);
+  conv_emit_pairs(g, &cv);
+}
+
+void emit_linear_pair(Gen *g, const Node *n) {
+  Conv cv;
+  conv_init_tokens(g, n, &cv);
+  conv_emit_pairs(g, &cv);
 }
