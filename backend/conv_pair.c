@@ -91,24 +91,33 @@ static void step_columns(Gen *g, const Pair2d *d, Val index, Val *x) {
   }
 }
 
-/* sum[0] and sum[1], of t vectors each, += the products of a step. */
+/* Chains of sums: with few vectors the products of a step would wait for
+ * each other. */
+static int chains_of(const Gen *g, int t) {
+  enum { FEW = 6, OTHERS = 4 };
+  return t < FEW && 4 * t + OTHERS <= g->t->vregs ? 2 : 1;
+}
+
+/* sum[row][t] of each chain in turn += the products of a step. */
 static void step_emit(Gen *g, const Place2d *p, At *at, Val *sum) {
   const Pair2d *d = p->d;
   const Pairs *t = &d->t;
   int64_t step = vec_bytes(g);
-  int vectors = p->s->t, n = pair_values(t), v = 0, c = 0;
+  int vectors = p->s->t, n = pair_values(t), v = 0;
+  int chains = chains_of(g, vectors);
   Val x[PAIR_VALUES_MAX], from = d->slot ? d->slot : at->value;
   step_columns(g, d, at->index, x);
   if (d->slot) store_weights(g, t->elem, at->value, n, d->slot);
-  for (int i = 0; i < t->step.shared + 2 * t->step.singles; i++, c++) {
+  for (int i = 0; i < pair_columns(t); i++) {
     bool both = i < t->step.shared;
     int row = both ? 0 : (i - t->step.shared) % 2;
+    int c = both ? 0 : (i + t->step.shared) / 2;
     Val w[2] = { vsplat(g, load_f32(g, from, 4 * v++)) };
     if (both) w[1] = vsplat(g, load_f32(g, from, 4 * v++));
     for (int j = 0; j < vectors; j++) {
-      Val xv = load_vec(g, x[c], j * step, (int)step);
+      Val xv = load_vec(g, x[i], j * step, (int)step);
       for (int r = 0; r <= both; r++) {
-        Val *to = &sum[(row + r) * vectors + j];
+        Val *to = &sum[(c % chains * 2 + row + r) * vectors + j];
         *to = fma_(g, w[r], xv, *to);
       }
     }
@@ -122,19 +131,23 @@ static void pair_emit(Gen *g, const Place2d *p, At *at) {
   int t = p->s->t;
   const Panels *cut = &d->t.panels;
   bool odd = cut->size[0] % 2 || cut->size[1] % 2;
-  Val sum[2 * PAIR_TILE_MOST], row[2], steps = load_index(g, at->head, 0, 1);
+  int sums = 2 * t, chains = chains_of(g, t);
+  Val sum[4 * PAIR_TILE_MOST], row[2], steps = load_index(g, at->head, 0, 1);
   for (int r = 0; r < 2; r++) {
     row[r] = load_index(g, at->head, 1 + r, 1);
     sums_begin(g, p, row[r], sum + r * t);
   }
+  for (int i = sums; i < chains * sums; i++) sum[i] = vzero(g);
   at->head = addrk(g, at->head, 4);
   Loop l;
   loop_begin(g, &l, k64(g, 0), steps, 1, false, "step");
   loop_carry(g, &l, &at->value);
   loop_carry(g, &l, &at->index);
-  for (int i = 0; i < 2 * t; i++) loop_carry(g, &l, &sum[i]);
+  for (int i = 0; i < chains * sums; i++) loop_carry(g, &l, &sum[i]);
   step_emit(g, p, at, sum);
   loop_end(g, &l);
+  for (int i = sums; i < chains * sums; i++)
+    sum[i - sums] = addf(g, sum[i - sums], sum[i]);
   sums_end(g, p, row[0], sum);
   /* A row that is paired with itself is not finished twice. */
   If two;

@@ -168,8 +168,9 @@ static void layer_build(Layer *l, const Target *t, const Options *o) {
   TableWork work;
   bool flat;
   if (runs) l->y->tile[0] = l->y->tile[1] = 0;
-  if (pair && node_table(l->m->arena, t, l->y, &work, &flat))
-    pair_tile(&work, t->vregs, l->y->tile);
+  bool one = pair || strstr(l->kernel, "csr");
+  if (one && node_table(l->m->arena, t, l->y, &work, &flat))
+    (pair ? pair_tile : table_tile)(&work, t->vregs, l->y->tile);
   if (o->tile[1]) l->y->tile[0] = o->tile[0], l->y->tile[1] = o->tile[1];
   Node *x = l->y->in[0];
   size_t xb = (size_t)type_bytes(&x->type) + 256;
