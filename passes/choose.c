@@ -265,8 +265,12 @@ double table_tile(const TableWork *w, int vregs, int tile[2]) {
 /* Half cycles a vector that is copied, and one of sums that a block leaves
  * and the next takes up. */
 static const double copy_vector = 3, sum_vector = 3;
-/* Steps of a pair that are not full, of two that differ. */
-static const double pair_rest = 0.5;
+/* A line of y that is written a little at a time, row by row as they are
+ * paired, and does not stay in the second cache. */
+static const double far_result = 50;
+/* Steps of a pair that are not full; how far, in standard deviations of what
+ * rows at random have in a block, two that are paired differ. */
+static const double pair_rest = 0.5, pair_apart = 0.8;
 
 /* Time of a tile of t vectors, as table_time. */
 static double pair_time(const TableWork *w, double nonzeros, int64_t t) {
@@ -279,13 +283,22 @@ static double pair_time(const TableWork *w, double nonzeros, int64_t t) {
   double row = nonzeros / (double)w->units / blocks;
   double products = 2 * each * (double)t;
   double loads = (s.shared + 2 * s.singles) * (double)t + 2 * each + 1;
-  double steps = row / each + pair_rest;
+  bool even = w->units && w->blocks[0] == w->blocks[w->units - 1];
+  double part = nonzeros / (double)(w->units * columns);
+  double apart = even ? 0 : pair_apart * sqrt(row * (1 - part));
+  double steps = (row + apart) / each + pair_rest;
   double step = fmax(fmax(products, loads), 8 * each);
   double sums = head_time + 2 * (double)t * (blocks > 1 ? 2 * sum_vector : 2);
   double copies = (double)(ceil_div(w->units, rows) * columns * t) *
                   (copy_vector + w->xloads - 1);
   return (double)ceil_div(w->units, 2) * blocks * (steps * step + sums) +
          copies;
+}
+
+static double pair_results(const TableWork *w) {
+  double bytes = 4.0 * (double)(w->units * w->vectors * w->lanes);
+  double far = 2 * (1 - (double)w->family->second_bytes / bytes);
+  return far > 0 ? fmin(far, 1) * far_result * bytes / 64 : 0;
 }
 
 double pair_tile(const TableWork *w, int vregs, int tile[2]) {
@@ -297,6 +310,7 @@ double pair_tile(const TableWork *w, int vregs, int tile[2]) {
   tile[0] = 2;
   tile[1] = (int)t;
   double time = (double)(n / t) * pair_time(w, nonzeros, t);
+  time += pair_results(w);
   return n % t ? time + pair_time(w, nonzeros, n % t) : time;
 }
 
