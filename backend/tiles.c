@@ -121,14 +121,24 @@ static int64_t mask_table(Gen *g, const Conv *cv, int64_t count) {
   return blob_add(g, m, (size_t)(count * bytes), 64);
 }
 
+/* How far into its plane y begins, where it is some rows of it. */
+static int64_t rows_above(const Gen *g, const Conv *cv) {
+  const Layout *l = cv->n->type.layout;
+  if (!l) return 0;
+  int64_t lanes = g->t->lanes, halo = l->halo[0] * cv->ys[2] + l->halo[2];
+  int64_t above = l->origin - (halo + lanes - 1) / lanes * lanes;
+  return above < 0 ? 0 : above;
+}
+
 static int flat_vectors(Gen *g, const Conv *cv, Vectors out[2]) {
   int64_t lo, hi, lanes = g->t->lanes, line = cv->oh * cv->ys[2];
   int64_t whole = (line + lanes - 1) / lanes;
   bounds(cv->n, &lo, &hi);
   int64_t last = (cv->batch - 1) * cv->ys[0] + (cv->o - 1) * cv->ys[1];
-  /* The last vector may lie over the end when nobody else's data is hit:
-   * the gap behind the plane is ours. */
-  bool over = last + whole * lanes - 1 <= hi && whole * lanes <= cv->ys[1];
+  /* The last vector may lie over the end when nobody else's data is hit: the
+   * gap behind the plane is ours, and rows of it that are computed later. */
+  bool over = last + whole * lanes - 1 <= hi &&
+              whole * lanes <= cv->ys[1] - rows_above(g, cv);
   int64_t full = over ? whole : line / lanes;
   bool masked = has_halo(cv->n);
   int64_t mask = masked ? mask_table(g, cv, whole) : -1;

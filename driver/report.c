@@ -7,7 +7,9 @@
 
 /* One row of a report. */
 typedef struct Row {
-  const Node *n;
+  const Node *n;           /* the first, where there are several */
+  int steps;               /* of a layer that is done by strips of rows */
+  Type shape;              /* with the rows of all strips */
   const char *name;
   int64_t weights, nonzeros;
   char pattern[24];
@@ -26,6 +28,8 @@ static const Param *weight_of(const Node *n) {
 static Row row_of(Session *s, const Node *n) {
   Row r = {.n = n, .name = n->path ? n->path : n->name ? n->name
                                             : op_info(n->op)->name};
+  r.steps = 1;
+  r.shape = n->type;
   r.cost = node_cost(s->module, n);
   for (int i = 0; i < n->nin; i++) {
     if (!n->in[i] || n->in[i]->op != OP_PARAM) continue;
@@ -59,6 +63,52 @@ static bool is_layer(const Node *n) {
   return !(op_info(n->op)->flags & FLAG_LEAF) && n->op != OP_ITEM;
 }
 
+typedef Vec(Row) Rows;
+
+/* Are both strips of one layer?  Rows that two strips need count in both. */
+static bool rows_match(const Row *a, const Row *b) {
+  const Node *x = a->n, *y = b->n;
+  const Param *w = weight_of(x);
+  bool same = x->op == y->op && x->path && y->path &&
+              strcmp(x->path, y->path) == 0 && a->count == b->count;
+  bool part = w ? w == weight_of(y) : node_rows(x, 0) >= 0 &&
+                                      x->op == OP_SLICE;
+  return same && part && !x->kernel == !y->kernel &&
+         (!x->kernel || strcmp(x->kernel, y->kernel) == 0);
+}
+
+static void row_join(Row *to, const Row *r) {
+  to->steps++;
+  to->shape.dim[2] += r->shape.dim[2];
+  to->cost.macs += r->cost.macs;
+  to->cost.nonzero_macs += r->cost.nonzero_macs;
+  to->cost.bytes += r->cost.bytes;
+  to->us += r->us, to->dense_us += r->dense_us;
+  for (int i = 0; i < to->count; i++) to->all[i].us += r->all[i].us;
+}
+
+/* A row for each layer of a function. */
+static Rows rows_make(Session *s, const Func *f) {
+  Rows rows = {0};
+  for (size_t i = 0; i < f->nodes.n; i++) {
+    if (!is_layer(f->nodes.at[i])) continue;
+    Row r = row_of(s, f->nodes.at[i]);
+    size_t k = 0;
+    while (k < rows.n && !rows_match(&rows.at[k], &r)) k++;
+    if (k < rows.n) row_join(&rows.at[k], &r);
+    else vec_push(s->arena, &rows, r);
+  }
+  return rows;
+}
+
+/* Why this kernel, and in how many steps. */
+static const char *row_why(Session *s, const Row *r) {
+  const char *why = r->n->why ? r->n->why : "";
+  if (r->steps == 1) return why;
+  return arena_printf(s->arena, "%s%sin %d strips", why, *why ? "; " : "",
+                      r->steps);
+}
+
 static void shape_text(char *to, size_t size, const Type *t) {
   size_t n = 0;
   *to = 0;
@@ -87,15 +137,15 @@ static void totals_add(Totals *t, const Row *r, bool model) {
   t->cost.bytes += r->cost.bytes;
 }
 
-static void row_print(const Row *r, FILE *to) {
+static void row_print(Session *s, const Row *r, FILE *to) {
   char shape[64];
   const Node *n = r->n;
-  shape_text(shape, sizeof shape, &n->type);
+  shape_text(shape, sizeof shape, &r->shape);
   fprintf(to, "%-28s %-14s %9lld %9lld %11lld %11lld %9lld  %-18s %s\n",
           r->name, shape, (long long)r->weights, (long long)r->nonzeros,
           (long long)r->cost.macs, (long long)r->cost.nonzero_macs,
           (long long)r->cost.bytes, n->kernel ? n->kernel : "-",
-          n->why ? n->why : "");
+          row_why(s, r));
   if (r->count) fprintf(to, "%-28s predicted us:", "");
   for (int i = 0; i < r->count; i++)
     fprintf(to, " %s %.3g%s", r->all[i].kernel, r->all[i].us,
@@ -115,11 +165,10 @@ void report_table(Session *s, FILE *to) {
   for (size_t k = 0; k < m->funcs.n; k++) {
     const Func *f = m->funcs.at[k];
     if (k) fprintf(to, "%s:\n", f->name);
-    for (size_t i = 0; i < f->nodes.n; i++) {
-      if (!is_layer(f->nodes.at[i])) continue;
-      Row r = row_of(s, f->nodes.at[i]);
-      row_print(&r, to);
-      totals_add(&sum, &r, k == 0);
+    Rows rows = rows_make(s, f);
+    for (size_t i = 0; i < rows.n; i++) {
+      row_print(s, &rows.at[i], to);
+      totals_add(&sum, &rows.at[i], k == 0);
     }
   }
   fprintf(to, "%-28s %-14s %9lld %9lld %11lld %11lld %9lld\n", "total", "",
@@ -178,30 +227,29 @@ static json_t *alternatives_json(const Row *r) {
   return j;
 }
 
-static json_t *row_json(const Func *f, const Row *r) {
+static json_t *row_json(Session *s, const Func *f, const Row *r) {
+  const Node *n = r->n;
   return json_pack(
-    "{s:s, s:s, s:s, s:o, s:I, s:I, s:s, s:s*, s:s, s:I, s:I, s:I, s:f, s:f, s:o, "
-    "s:s, s:o}",
-    "name", r->name, "function", f->name, "op", op_info(r->n->op)->name,
-    "shape", json_shape(&r->n->type), "weights", (json_int_t)r->weights, "nonzeros",
-    (json_int_t)r->nonzeros, "pattern", r->pattern, "weight_type",
-    weight_type(r->n), "kernel",
-    r->n->kernel ? r->n->kernel : "", "macs", (json_int_t)r->cost.macs,
-    "nonzero_macs", (json_int_t)r->cost.nonzero_macs, "bytes",
-    (json_int_t)r->cost.bytes, "predicted_us", r->us, "dense_us",
-    r->dense_us, "alternatives", alternatives_json(r), "why", r->n->why ? r->n->why : "", "from",
-    origins_json(r->n));
+    "{s:s, s:s, s:s, s:o, s:i, s:I, s:I, s:s, s:s*, s:s, s:I, s:I, s:I, s:f, "
+    "s:f, s:o, s:s, s:o}",
+    "name", r->name, "function", f->name, "op", op_info(n->op)->name,
+    "shape", json_shape(&r->shape), "steps", r->steps,
+    "weights", (json_int_t)r->weights, "nonzeros", (json_int_t)r->nonzeros,
+    "pattern", r->pattern, "weight_type", weight_type(n),
+    "kernel", n->kernel ? n->kernel : "", "macs", (json_int_t)r->cost.macs,
+    "nonzero_macs", (json_int_t)r->cost.nonzero_macs,
+    "bytes", (json_int_t)r->cost.bytes, "predicted_us", r->us,
+    "dense_us", r->dense_us, "alternatives", alternatives_json(r),
+    "why", row_why(s, r), "from", origins_json(n));
 }
 
 static json_t *layers_json(Session *s) {
   json_t *layers = json_array();
   for (size_t k = 0; k < s->module->funcs.n; k++) {
     const Func *f = s->module->funcs.at[k];
-    for (size_t i = 0; i < f->nodes.n; i++) {
-      if (!is_layer(f->nodes.at[i])) continue;
-      Row r = row_of(s, f->nodes.at[i]);
-      json_array_append_new(layers, row_json(f, &r));
-    }
+    Rows rows = rows_make(s, f);
+    for (size_t i = 0; i < rows.n; i++)
+      json_array_append_new(layers, row_json(s, f, &rows.at[i]));
   }
   return layers;
 }

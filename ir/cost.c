@@ -85,9 +85,21 @@ static int64_t nonzero_macs(Module *m, const Node *n, int64_t macs) {
   return mul_capped(param_nonzeros(m, w->param), each);
 }
 
+/* Rows of a map that lie in the whole count as if they lay alone. */
+static int64_t map_bytes(const Node *n) {
+  int64_t stride[MAX_RANK], origin, all = type_bytes(&n->type);
+  const Layout *l = n->type.layout;
+  if (n->type.rank != 4 || !l || !layout_strides(&n->type, stride, &origin))
+    return all;
+  int64_t rows = n->type.dim[2] + l->halo[0] + l->halo[1] + 1;
+  int64_t own = mul_capped(n->type.dim[0] * n->type.dim[1], rows * stride[2]);
+  own = mul_capped(own, (int64_t)elem_size(n->type.elem));
+  return own < all / 2 ? own : all;
+}
+
 static int64_t bytes_of(const Node *n) {
   if (n->op == OP_PARAM) return param_bytes(n->param);
-  return n->op == OP_CONST ? 0 : type_bytes(&n->type);
+  return n->op == OP_CONST ? 0 : map_bytes(n);
 }
 
 static int64_t add_capped(int64_t a, int64_t b) {

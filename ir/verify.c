@@ -157,8 +157,8 @@ static bool kernel_verify(Check *c) {
   if (*k->ops && !list_has(k->ops, op_info(n->op)->name))
     return fault(c, "kernel %s does not compute this op", k->name);
   if (node_is_alias(n) && !alias_lies(n))
-    return fault(c, "alias, but it is no reshape that lies as its operand "
-                 "does, nor a concat that its operands lie in");
+    return fault(c, "alias, but it is no reshape or slice that lies as "
+                 "its operand does, nor a concat that its operands lie in");
   return true;
 }
 

@@ -35,6 +35,7 @@ typedef struct PassCtx {
   int64_t code_budget;   /* as in PipelineOpts */
   Elem weight_type;      /* likewise */
   const Choices *choices;
+  bool strips_all;       /* likewise */
 } PassCtx;
 
 #define PASS(name, what) bool pass_##name(PassCtx *);
@@ -56,6 +57,7 @@ typedef struct PipelineOpts {
                                 the target has, less than 0: none */
   Elem weight_type;          /* weights are stored so: F16, BF16; 0: f32 */
   const Choices *choices;    /* or NULL */
+  bool strips_all;           /* by strips whatever it gains (tests) */
   const char *stop_after;    /* NULL: run all */
   const char *stop_before;
   /* Called with "parse" first and after every pass that ran; false stops
@@ -175,6 +177,9 @@ void users_replace(Users *u, Node *old, Node *to);
 /* A new node right before `at` in the order of the function. */
 Node *func_insert(Module *m, Func *f, Node *at, Op op, Node *const *in,
                   int nin);
+/* The same with the op, attributes, path and places of n; to be typed. */
+Node *func_copy(Module *m, Func *f, Node *at, const Node *n,
+                Node *const *in, int nin);
 /* Infer the type again; what a pass writes is always well typed. */
 void node_retype(PassCtx *c, Node *n);
 /* What pass `canon` does with one function (canon.c). */

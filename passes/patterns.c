@@ -95,16 +95,22 @@ int64_t patterns_budget(const PassCtx *c) {
   return own > 0 ? own : own < 0 ? 0 : most;
 }
 
-/* How many nodes use a weight. */
-static int weight_uses(const Module *m, const Param *p) {
-  int uses = 0;
-  for (size_t i = 0; i < m->funcs.n; i++)
-    for (size_t k = 0; k < m->funcs.at[i]->nodes.n; k++) {
-      const Node *n = m->funcs.at[i]->nodes.at[k];
-      for (int o = 0; o < n->nin; o++)
-        uses += n->in[o] && n->in[o]->param == p;
+/* Do only nodes use the weight of n that are strips of one layer (or n
+ * alone)?  With `again` they are selected anew. */
+static bool weight_users(PassCtx *c, const Node *n, bool again) {
+  const Param *p = n->in[1]->param;
+  for (size_t i = 0; i < c->m->funcs.n; i++)
+    for (size_t k = 0; k < c->m->funcs.at[i]->nodes.n; k++) {
+      Node *u = c->m->funcs.at[i]->nodes.at[k];
+      for (int o = 0; o < u->nin; o++) {
+        if (!u->in[o] || u->in[o]->param != p) continue;
+        if (u != n && (o != 1 || u->op != n->op || !u->path || !n->path ||
+                       strcmp(u->path, n->path) != 0))
+          return false;
+        if (again) node_select(c->scratch, c->target, u);
+      }
     }
-  return uses;
+  return true;
 }
 
 /* A choice for all layers, which is made to measure them, has no budget. */
@@ -117,15 +123,15 @@ static bool pattern_pays(const Candidate *x, int64_t left) {
 
 static void pattern_take(PassCtx *c, const Candidate *x, int64_t *left) {
   Node *n = x->n;
-  Param *p = n->in[1]->param;
+  if (!n->in[1]->type.sparse) return;   /* unpacked with another strip */
   if (pattern_pays(x, *left)) {
     *left -= x->bytes;
     n->kernel = n->op == OP_LINEAR ? "linear_code" : "conv2d_code";
     n->tile[0] = n->tile[1] = 0;
   } else if (!x->told && x->table > CODE_GAIN * x->dense &&
-             weight_uses(c->m, p) == 1) {
-    sparse_unpack(c->m, p);
-    node_select(c->scratch, c->target, n);
+             weight_users(c, n, false)) {
+    sparse_unpack(c->m, n->in[1]->param);
+    weight_users(c, n, true);
   }
 }
 

@@ -90,6 +90,7 @@ static bool pass_run(Module *m, const PassInfo *p, const PipelineOpts *o,
   PassCtx c = {
     .m = m, .d = d, .scratch = arena_new(), .target = o->target,
     .sparsity_off = o->sparsity_off, .opt = o->opt,
+    .strips_all = o->strips_all,
     .code_budget = o->code_budget, .weight_type = o->weight_type,
     .choices = o->choices,
   };

@@ -90,9 +90,31 @@ static bool part_fits(const Planner *p, const Node *n, int k, int64_t index) {
          part + type_bytes(&x->type) <= type_bytes(&n->type);
 }
 
+/* Do the operands lie as rows of the result (pass layout made them so)? */
+static bool rows_fit(const Planner *p, const Node *n) {
+  if (node_rows(n, 0) < 0) return false;
+  for (int k = 0; k < n->nin; k++) {
+    const Node *x = n->in[k];
+    if (node_is_leaf(x) || node_is_alias(x) || p->outside[x->id] ||
+        p->inside[x->id] || (k > 0 && x->id <= n->in[k - 1]->id) ||
+        !type_is_rows(&x->type, &n->type, node_rows(n, k)))
+      return false;
+  }
+  return true;
+}
+
+static void rows_place(Planner *p, Node *n) {
+  for (int k = 0; k < n->nin; k++) p->inside[n->in[k]->id] = n;
+  n->kernel = "alias";
+}
+
 static void concat_place(Planner *p, Node *n) {
   int axis = (int)attr_int(n, "axis");
   if (p->outside[n->id]) return;
+  if (rows_fit(p, n)) {
+    rows_place(p, n);
+    return;
+  }
   for (int i = 0; i < axis; i++)
     if (n->type.dim[i] != 1) return;
   int64_t index = 0, stride[MAX_RANK], at;
@@ -110,6 +132,14 @@ static void concat_place(Planner *p, Node *n) {
     index += x->type.dim[axis];
   }
   n->kernel = "alias";
+}
+
+/* Does a slice show rows of what lies in the arena? */
+static bool slice_fits(const Planner *p, const Node *n) {
+  return n->op == OP_SLICE && !p->outside[n->id] &&
+         !p->outside[n->in[0]->id] && !node_is_leaf(n->in[0]) &&
+         node_rows(n, 0) >= 0 &&
+         type_is_rows(&n->type, &n->in[0]->type, node_rows(n, 0));
 }
 
 /* ---- units ---------------------------------------------------------- */
@@ -163,7 +193,7 @@ static void node_place(Planner *p, Node *n) {
               p->offset[whole->id] + p->part[n->id]);
     return;
   }
-  if (node_is_alias(n) && n->op == OP_RESHAPE) {
+  if (node_is_alias(n) && n->op != OP_CONCAT) {
     int u = p->unit[n->in[0]->id];
     if (u >= 0) unit_join(p, n, u, p->offset[n->in[0]->id]);
     return;
@@ -248,6 +278,8 @@ static int64_t plan_func(PassCtx *c, Func *f) {
   /* From the end, so that a concat is inside another before its parts. */
   for (size_t i = n; i-- > 0;)
     if (f->nodes.at[i]->op == OP_CONCAT) concat_place(&p, f->nodes.at[i]);
+  for (size_t i = 0; i < n; i++)
+    if (slice_fits(&p, f->nodes.at[i])) f->nodes.at[i]->kernel = "alias";
   for (size_t i = 0; i < n; i++) node_place(&p, f->nodes.at[i]);
   int64_t total = units_fit(&p);
   for (size_t i = 0; i < n; i++) {

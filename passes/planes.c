@@ -124,6 +124,9 @@ static bool takes_form(const Type *t, Form form) {
                         : t->rank >= 2 && t->dim[t->rank - 1] > 1;
 }
 
+/* A slice or concat of rows: planes of one pitch, and maybe in one place. */
+static bool is_rows(const Node *n) { return node_rows(n, 0) >= 0; }
+
 /* Operand k wants the form of the result. */
 static bool follows(const Node *n, int k, Form form) {
   const Node *x = n->in[k];
@@ -132,6 +135,7 @@ static bool follows(const Node *n, int k, Form form) {
   if (form == TOKENS)
     return in_step(n) && type_same_shape(&x->type, &n->type);
   if (is_pool(n)) return k == 0;
+  if (is_rows(n)) return true;
   return in_step(n) && x->type.dim[2] == n->type.dim[2] &&
          x->type.dim[3] == n->type.dim[3];
 }
@@ -297,16 +301,12 @@ static void class_join(uint32_t *up, const Node *a, const Node *b) {
   else up[x] = y;
 }
 
-static bool same_map(const Node *a, const Node *b) {
-  return a->type.dim[2] == b->type.dim[2] && a->type.dim[3] == b->type.dim[3];
-}
-
-/* Does the op step through x with stride 1, map to map? */
+/* Does the op step through x with stride 1, row to row of one width? */
 static bool strides_one(const Node *n) {
   if (n->op != OP_CONV2D && !is_pool(n)) return false;
   int count;
   const int64_t *s = attr_ints(n, "stride", &count);
-  return s[0] == 1 && s[1] == 1 && same_map(n, n->in[0]);
+  return s[0] == 1 && s[1] == 1 && n->type.dim[3] == n->in[0]->type.dim[3];
 }
 
 static uint32_t *classes_make(Planes *p) {
@@ -316,7 +316,8 @@ static uint32_t *classes_make(Planes *p) {
   for (size_t i = 0; i < n; i++) {
     const Node *y = p->f->nodes.at[i];
     for (int k = 0; k < y->nin; k++)
-      if (in_step(y) && follows(y, k, PLANES)) class_join(up, y, y->in[k]);
+      if ((in_step(y) || is_rows(y)) && follows(y, k, PLANES))
+        class_join(up, y, y->in[k]);
     if (strides_one(y)) class_join(up, y, y->in[0]);
     if (y->op == OP_CONV2D && node_in(y, 3)) class_join(up, y, y->in[3]);
   }
@@ -328,8 +329,67 @@ static void halo_widen(int32_t to[4], const int32_t by[4]) {
     if (by[i] > to[i]) to[i] = by[i];
 }
 
+/* ---- rows of a map in place ----------------------------------------- */
+
+typedef struct Shown {
+  bool planes;
+  bool part;               /* of a concat, which is its one user */
+  bool reaches[2];         /* a window goes over its top, its bottom */
+  int uses;
+} Shown;
+
+static Shown *places_find(Planes *p) {
+  size_t n = p->f->nodes.n;
+  Shown *at = arena_alloc(p->c->scratch, checked_mul(n + 1, sizeof *at));
+  for (size_t i = 0; i < n; i++) {
+    const Node *y = p->f->nodes.at[i];
+    int32_t reach[4] = {0};
+    at[i].planes = has_planes(y);
+    if (is_conv_planes(y)) window_reach(y, reach);
+    for (int k = 0; k < y->nin; k++) {
+      if (!y->in[k]) continue;
+      Shown *x = &at[y->in[k]->id];
+      x->uses++;
+      x->part = x->uses == 1 && y->op == OP_CONCAT;
+      for (int j = 0; k == 0 && j < 2; j++) x->reaches[j] |= reach[j] > 0;
+    }
+  }
+  for (size_t i = 0; i < p->f->outputs.n; i++)
+    at[p->f->outputs.at[i].node->id].uses++;
+  return at;
+}
+
+/* A concat of what convolutions write and nobody else reads: they write
+ * their rows of it. */
+static void parts_set(Planes *p, const Shown *at, const Node *n) {
+  if (!at[n->id].planes || n->op != OP_CONCAT || !is_rows(n)) return;
+  for (int k = 0; k < n->nin; k++) {
+    const Node *x = n->in[k];
+    const Shown *a = &at[x->id];
+    if (x->op != OP_CONV2D || !a->planes || !a->part || a->uses > 1) return;
+    if (type_elems(&x->type) == 0) return;
+  }
+  for (int k = 0; k < n->nin; k++)
+    n->in[k]->type.layout = layout_rows(p->m->arena, &n->in[k]->type,
+                                        &n->type, node_rows(n, k));
+}
+
+/* A slice of rows: readers find the others above and below, so none may want
+ * zeros there, but at the ends of the map. */
+static void slice_set(Planes *p, const Shown *at, Node *n) {
+  if (!at[n->id].planes || n->op != OP_SLICE || !is_rows(n)) return;
+  const Node *x = n->in[0];
+  int64_t start = node_rows(n, 0), end = start + n->type.dim[2];
+  if (!at[x->id].planes || type_elems(&n->type) == 0 ||
+      (start > 0 && at[n->id].reaches[0]) ||
+      (end < x->type.dim[2] && at[n->id].reaches[1]))
+    return;
+  n->type.layout = layout_rows(p->m->arena, &n->type, &x->type, start);
+}
+
 static void layouts_set(Planes *p) {
   size_t n = p->f->nodes.n;
+  const Shown *at = places_find(p);
   uint32_t *up = classes_make(p);
   int32_t (*halo)[4] =
     arena_alloc(p->c->scratch, checked_mul(n ? n : 1, sizeof *halo));
@@ -350,6 +410,8 @@ static void layouts_set(Planes *p) {
     else if (form == TOKENS)
       y->type.layout = layout_tokens(p->m->arena, &y->type, lanes);
   }
+  for (size_t i = 0; i < n; i++) parts_set(p, at, p->f->nodes.at[i]);
+  for (size_t i = 0; i < n; i++) slice_set(p, at, p->f->nodes.at[i]);
 }
 
 static void layout_func(PassCtx *c, Func *f) {

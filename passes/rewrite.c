@@ -178,6 +178,14 @@ Node *func_insert(Module *m, Func *f, Node *at, Op op, Node *const *in,
   return n;
 }
 
+Node *func_copy(Module *m, Func *f, Node *at, const Node *n,
+                Node *const *in, int nin) {
+  Node *to = func_insert(m, f, at, n->op, in, nin);
+  for (int i = 0; i < op_info(n->op)->nattrs; i++) to->attr[i] = n->attr[i];
+  node_inherit(m, to, n);
+  return to;
+}
+
 void node_retype(PassCtx *c, Node *n) {
   bool ok = node_infer(c->m, n, c->d);
   ensure(ok);

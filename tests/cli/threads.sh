@@ -7,15 +7,23 @@ cat >net.tam <<'EON'
 func half(x: f32[1,64,28,28]) -> y: f32[1,64,28,28] {
   y = (x |> conv(64, k=3, pad=1) as inner |> relu) * 0.5;
 }
-model net(x: f32[1,16,56,56], t: f32[1,129,256], v: f32[1,1000])
-    -> y: f32[1,96,28,28], z: f32[1,10], u: f32[1,129,256], w: f32[1,1000] {
+# Planes of whole vectors that end with the pad of their last row.
+block edge(x: f32[N,64,H,W]) -> y {
+  y = x |> conv(64, k=1) as inner |> conv(4, k=[1,4], pad=[0,0,0,3]) as outer;
+}
+model net(x: f32[1,16,56,56], t: f32[1,129,256], v: f32[1,1000],
+          a: f32[1,64,3,13], b: f32[1,64,1,5])
+    -> y: f32[1,96,28,28], z: f32[1,10], u: f32[1,129,256], w: f32[1,1000],
+       c: f32[1,4,3,13], d: f32[1,4,1,5] {
   state last: f32[1,64,28,28] = 0;
-  a = x |> conv(64, k=3, s=2, pad=1) as first |> relu6;
-  b = half(a) + last;
-  next last = b * 0.25;
-  c = b |> conv(96, k=1) as pointwise |> relu;
-  d = c |> conv(96, k=3, pad=1, groups=96) as depthwise;
-  y = (d + c) |> silu;
+  e = x |> conv(64, k=3, s=2, pad=1) as first |> relu6;
+  f = half(e) + last;
+  next last = f * 0.25;
+  g = f |> conv(96, k=1) as pointwise |> relu;
+  h = g |> conv(96, k=3, pad=1, groups=96) as depthwise;
+  y = (h + g) |> silu;
+  c = edge(a) as edge3;
+  d = edge(b) as edge1;
   z = y |> max_pool(k=[2,2]) |> mean([2,3]) |> linear(10) as head |> softmax(axis=-1);
   q = t |> linear(512) as up |> gelu |> linear(256) as down;
   s = matmul(q, t, transpose_b=true) |> softmax(axis=-1);
@@ -46,7 +54,7 @@ cat >call.c <<'EOF'
 #endif
 
 static float x[16 * 56 * 56], t[129 * 256], v[1000], y[96 * 28 * 28], z[10],
-    u[129 * 256], w[1000];
+    u[129 * 256], w[1000], a[64 * 3 * 13], b[64 * 5], c[4 * 3 * 13], d[4 * 5];
 
 /* Everything in one thread, the last part first. */
 static void backwards(void *ctx, void (*task)(void *arg, size_t i), void *arg,
@@ -64,9 +72,11 @@ static int calls(const tamis_pool *pool, const void *weights, const char *to) {
   net_reset(state);
   for (int i = 0; i < 3; i++) {
     memset(arena, 0xff, NET_ARENA_BYTES);
-    if (net_step(x, t, v, y, z, u, w, OUTSIDE state, POOL arena)) return 1;
+    if (net_step(x, t, v, a, b, y, z, u, w, c, d, OUTSIDE state, POOL arena))
+      return 1;
     fwrite(y, 1, sizeof y, f), fwrite(z, 1, sizeof z, f);
     fwrite(u, 1, sizeof u, f), fwrite(w, 1, sizeof w, f);
+    fwrite(c, 1, sizeof c, f), fwrite(d, 1, sizeof d, f);
   }
   free(arena), free(state);
   return fclose(f);
@@ -80,6 +90,8 @@ int main(void) {
   for (size_t i = 0; i < sizeof x / 4; i++) x[i] = (float)(i % 17) / 8 - 1;
   for (size_t i = 0; i < sizeof t / 4; i++) t[i] = (float)(i % 13) / 8 - 1;
   for (size_t i = 0; i < sizeof v / 4; i++) v[i] = (float)(i % 11) / 8 - 1;
+  for (size_t i = 0; i < sizeof a / 4; i++) a[i] = (float)(i % 7) / 8 - 1;
+  for (size_t i = 0; i < sizeof b / 4; i++) b[i] = (float)(i % 5) / 8 - 1;
 #ifdef WEIGHTS
   FILE *f = fopen("w.bin", "rb");
   weights = aligned_alloc(64, (NET_WEIGHT_BYTES + 63) / 64 * 64);
@@ -136,8 +148,9 @@ bits outside
 # The header: alone, and after tamis.h.
 cat >first.c <<'EOF'
 #include "net.h"
-int (*f)(const float *, const float *, const float *, float *, float *,
-         float *, float *, void *, const tamis_pool *, void *) = net_step;
+int (*f)(const float *, const float *, const float *, const float *,
+         const float *, float *, float *, float *, float *, float *, float *,
+         void *, const tamis_pool *, void *) = net_step;
 EOF
 cat >second.c <<'EOF'
 #include <tamis_pthreadpool.h>

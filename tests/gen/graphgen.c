@@ -208,6 +208,13 @@ static void shrink(int rank, int64_t *dim, int64_t elems) {
     if (dim[i] > 1) dim[i] = (dim[i] + 1) / 2;
 }
 
+/* With rows enough for strips. */
+static void add_map(GraphGen *g) {
+  int64_t dim[4] = {gen_range(g, 1, 2), gen_size(g, 9), gen_range(g, 5, 24),
+                    gen_size(g, 25)};
+  gen_input(g, F32, 4, dim);
+}
+
 static void add_input(GraphGen *g, bool image) {
   int64_t dim[MAX_RANK];
   int rank = image ? 4 : (int)gen_range(g, 1, 5);
@@ -284,10 +291,12 @@ void graph_generate(Text *out, uint64_t seed) {
   text_puts(&g.funcs, "");
   set_size(&g);
   int inputs = (int)(gen_chance(&g, 60) ? 1 : gen_range(&g, 2, 3));
+  bool chain = gen_chance(&g, 10);
   for (int i = 0; i < inputs; i++)
     add_input(&g, gen_chance(&g, i == 0 ? 70 : 40));
+  if (chain) add_map(&g), gen_chain(&g);
   int ops = gen_chance(&g, 12) ? 1 : (int)gen_range(&g, 3, 12);
-  while (g.nvalues < inputs + ops) gen_op(&g);
+  while (!chain && g.nvalues < inputs + ops) gen_op(&g);
 
   Text aliases = {0};
   text_puts(&aliases, "");

@@ -128,6 +128,8 @@ bool gen_mask(GraphGen *g);
 bool gen_reduce(GraphGen *g);
 bool gen_softmax(GraphGen *g);
 bool gen_constant(GraphGen *g);
+/* Convolutions that follow one another, from the newest value on. */
+void gen_chain(GraphGen *g);
 bool gen_idiom(GraphGen *g);
 bool gen_recurrent(GraphGen *g);
 bool gen_attention(GraphGen *g);

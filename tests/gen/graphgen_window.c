@@ -217,10 +217,7 @@ static void twin(GraphGen *g, int x, const Text *t, const int64_t *dim,
   gen_value(g, 4, dim, bound, "conv2d(%s, %s)", gen_use(g, other), t->s);
 }
 
-bool gen_conv(GraphGen *g) {
-  int x = gen_pick(g, 4, 4);
-  if (x < 0 || !room_for_more(g)) return false;
-  if (gen_chance(g, 10)) x = pad_before(g, x);
+static bool conv_of(GraphGen *g, int x) {
   GenValue v = g->value[x];
   WindowDraw w;
   bool depthwise;
@@ -254,6 +251,19 @@ bool gen_conv(GraphGen *g) {
   text_free(&t);
   text_free(&plain);
   return ok;
+}
+
+bool gen_conv(GraphGen *g) {
+  int x = gen_pick(g, 4, 4);
+  if (x < 0 || !room_for_more(g)) return false;
+  if (gen_chance(g, 10)) x = pad_before(g, x);
+  return conv_of(g, x);
+}
+
+void gen_chain(GraphGen *g) {
+  int want = (int)gen_range(g, 2, 5);
+  for (int tries = 0; want && tries < 50 && room_for_more(g); tries++)
+    want -= conv_of(g, g->nvalues - 1);
 }
 
 /* Strides up to more than the kernel, so that some results have no tap. */

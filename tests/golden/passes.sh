@@ -14,7 +14,7 @@ cd "$SRCDIR/tests/golden/pass" || exit 99
 for f in *.tam; do
   pass=${f%%-*} target=
   case $pass in
-  phases | sparse | layout | select | plan)
+  phases | sparse | strips | layout | select | plan)
     target='--target=x86_64-linux-gnu --cpu=x86-64-v3'
     ;;
   esac

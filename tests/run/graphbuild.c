@@ -79,6 +79,7 @@ static void options_set(const GraphOpts *o, uint64_t seed, PipelineOpts *p,
   p->opt = e->opt = v.opt;
   p->sparsity_off = v.sparsity_off;
   p->weight_type = v.weight_type;
+  p->strips_all = hash_mix(seed ^ 0x57219) % 2 == 0;
   e->threads = r < 6 ? 0 : (int)(2 + seed % 6);
   e->cut_all = true;
 }
