@@ -193,12 +193,15 @@ static Panels blocks_cut(int64_t cols, int most) {
   return p;
 }
 
-/* Room for everything: a step takes at least one nonzero. */
+/* Room for everything.  As many steps as take all nonzeros of both rows one
+ * row after the other are always enough for a pair; a row that is left over
+ * counts twice. */
 static Packer packer(Gen *g, const Pairs *t, const float *w, int64_t rows,
                      int64_t cols, int64_t nonzeros) {
   int64_t blocks = t->blocks.n[0] + t->blocks.n[1];
+  int64_t each = t->step.shared + t->step.singles;
   Packer p = { .t = t, .w = w, .all = cols };
-  size_t steps = (size_t)nonzeros * 2 + 1;
+  size_t steps = (size_t)(2 * nonzeros / each + rows * blocks + 1);
   p.values = arena_array(g->a, float, steps * (size_t)pair_values(t));
   p.index = arena_array(g->a, uint8_t, steps * (size_t)pair_columns(t));
   p.heads = arena_array(g->a, uint8_t, (size_t)(4 * rows * blocks));

@@ -651,6 +651,7 @@ static void infinity_case(const char *kernel, const Target *t) {
 static void test_infinity(void **state) {
   (void)state;
   run_cases(infinity_case, "conv2d_csr", 1);
+  run_cases(infinity_case, "conv2d_pair", 1);
 }
 
 static void test_linear(void **state) {
