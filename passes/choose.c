@@ -321,7 +321,7 @@ double pair_tile(const TableWork *w, int vregs, int tile[2]) {
  * once for the vectors of a chunk, or from the third when it does not hold
  * them and the weights, where the block before has asked for it. */
 static const double product_bytes = 7.2, column_bytes = 10, row_bytes = 22;
-static const double code_byte = 2 / 13.5, far_code_byte = 2 / 5.0;
+static const double code_byte = 2 / 24.0, far_code_byte = 2 / 5.0;
 /* bench/kernels --zeros=90, 70, 50 and 30, the layers of MobileNetV1,
  * ResNet-50 and the face detector: code against csr is 0.55 to 1.0 at 90,
  * against dense 0.43 to 1.0 at 50; mostly within 0.15 of this. */

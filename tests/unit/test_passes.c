@@ -446,7 +446,7 @@ static void code_times(void **state) {
   double many = code_time(&w) / 49;
   assert_true(code_size(&w) > 60000 && code_size(&w) < 100000);
   w.vectors = 2;
-  assert_true(code_time(&w) / 2 > 1.3 * many);
+  assert_true(code_time(&w) / 2 > 1.15 * many);
   w = (CodeWork){16, 104858, 35000, 0, 1024, 1024, 1, 4, 0, f};
   double large = code_time(&w) / 104858;
   w = (CodeWork){16, 52429, 17500, 0, 512, 1024, 1, 4, 0, f};
