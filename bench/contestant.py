@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """One contestant of nets.py in a process of its own, by one thread:
 
-  contestant.py KIND FILE INPUT.f32 SHAPE OUTPUT.f32
+  contestant.py KIND FILE INPUT.f32 SHAPE OUTPUT.f32 [CPU]
 
 KIND is tamis, onnxruntime, openvino, tvm, deepsparse or litert; SHAPE is
-1,3,224,224. The output of a first call is written, then `{"version": ...}`.
+1,3,224,224; CPU is what TVM compiles for, if not this one. The output of a first call is written, then `{"version": ...}`.
 Each number of milliseconds on standard input is answered by a sample:
 seconds a call, and the time of a probe of plain arithmetic before or after
-it, null when others had the core for more than 2 % of it.
+it, null when others had the core for more than 2 % of it; under held.c, what
+its looks found so far.
 """
+import ctypes
 import json
 import os
 import sys
@@ -55,6 +57,8 @@ class OpenVino:
 class Tvm:
     """As it compiles a net without a search for schedules."""
 
+    cpu = ""
+
     def __init__(self, path):
         import onnx
         import tvm
@@ -63,7 +67,7 @@ class Tvm:
         mod = from_onnx(onnx.load(path), keep_params_in_input=False)
         self.tvm = tvm
         cpu = {"kind": "llvm", "num-cores": 1}
-        cpu["mcpu"] = tvm.target.codegen.llvm_get_system_cpu()
+        cpu["mcpu"] = self.cpu or tvm.target.codegen.llvm_get_system_cpu()
         built = relax.build(mod, target=tvm.target.Target(cpu))
         self.vm = relax.VirtualMachine(built, tvm.cpu())
         self.version = tvm.__version__ + ", not tuned"
@@ -106,11 +110,21 @@ def sample(net, ms):
     seconds, slow = interleave.sample(net, ms / 1000)
     spent = time.perf_counter() - begin
     lost = spent - (time.process_time() - cpu)
-    return {"s": seconds, "slow": slow if lost < 0.02 * spent else None}
+    return {"s": seconds, "slow": slow if lost < 0.02 * spent else None,
+            "held": held()}
+
+
+def held():
+    try:
+        n = (ctypes.c_ulong * 2).in_dll(ctypes.CDLL(None), "held_samples")
+    except ValueError:
+        return None
+    return list(n)
 
 
 def main():
     kind, path, x, shape, out = sys.argv[1:6]
+    Tvm.cpu = "".join(sys.argv[6:])
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)               # what libraries print is no answer
     net = KINDS[kind](path)

@@ -1,7 +1,8 @@
 /* layers.c - single layers: artifacts of Tamis beside peers, in turn.
  *
  *   layers --tamis=TAMIS --dir=DIR [--peers=DIR] [--net=NET] [--rounds=15]
- *          [--pattern=P] [--build=I/N] [--sweep] SHAPES
+ *          [--pattern=P] [--cpu=CPU] [--turn=FILE] [--build=I/N] [--sweep]
+ *          SHAPES
  *
  * Each layer of SHAPES (bench/shapes.txt) is timed dense and with zeros, by
  * one thread, without the copies into a kernel's layout, which a net has at
@@ -10,10 +11,14 @@
  * something else is reported as wrong.  One JSON object a line.
  * --pattern takes dense weights and one pattern alone.
  * --build makes the artifacts of every Nth layer in DIR and times nothing.
- * --sweep times zeros of all densities against dense weights (sweep.h). */
+ * --sweep times zeros of all densities against dense weights (sweep.h).
+ * --cpu is what Tamis compiles for; under held.c the last line says what its
+ * looks found.  A layer is timed with FILE locked: others may do the same. */
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 
 #include "bench/ours.h"
 #include "bench/quiet.h"
@@ -38,7 +43,7 @@ enum { VARIANTS = sizeof variants / sizeof *variants };
 typedef struct Options {
   Maker maker;
   const char *peers, *net, *pattern, *shapes;
-  int rounds, part, parts;
+  int rounds, part, parts, turn;        /* the locked file, or -1 */
   bool sweep;
 } Options;
 
@@ -164,6 +169,10 @@ static void print(const Shape *s, const Contestant *c) {
   printf("}\n");
 }
 
+static void turn_take(const Options *o, int how) {
+  if (o->turn >= 0 && flock(o->turn, how) != 0) perror("layers: --turn");
+}
+
 static void layer(const Options *o, const Shape *s) {
   static Row r;
   float *x = x_draw(s);
@@ -183,8 +192,10 @@ static void layer(const Options *o, const Shape *s) {
     check(&r, from, s, want);
     free(want);
   }
+  turn_take(o, LOCK_EX);
   measure(r.c, r.n, o->rounds);
   if (is_linear(s) && s->h == 1) measure_cold(r.c, r.n, o->rounds);
+  turn_take(o, LOCK_UN);
   for (int i = 0; i < r.n; i++) {
     print(s, &r.c[i]);
     contestant_close(&r.c[i], r.by[i]);
@@ -192,6 +203,11 @@ static void layer(const Options *o, const Shape *s) {
   for (int v = 0; v < VARIANTS; v++) free(r.w[v]);
   free(x);
   fflush(stdout);
+}
+
+static void held_print(void) {
+  const unsigned long *n = dlsym(RTLD_DEFAULT, "held_samples");
+  if (n) printf("{\"held\":[%lu,%lu]}\n", n[0], n[1]);
 }
 
 static bool layer_build(const Options *o, const Shape *s) {
@@ -203,6 +219,23 @@ static bool layer_build(const Options *o, const Shape *s) {
   return ok;
 }
 
+static bool build(const Options *o, const Shape *s) {
+  return o->sweep ? sweep(&o->maker, s, o->rounds, true) : layer_build(o, s);
+}
+
+static bool times(const Options *o, const Shape *s) {
+  fprintf(stderr, "%s %s %ldx%ldx%ld to %ld k%ld s%ld\n", s->net, s->op,
+          s->c, s->h, s->w, s->o, s->k, s->stride);
+  if (!o->sweep) {
+    layer(o, s);
+    return true;
+  }
+  turn_take(o, LOCK_EX);
+  bool ok = sweep(&o->maker, s, o->rounds, false);
+  turn_take(o, LOCK_UN);
+  return ok;
+}
+
 /* ---- command line ---------------------------------------------------- */
 
 static const char *option(const char *arg, const char *name) {
@@ -211,7 +244,7 @@ static const char *option(const char *arg, const char *name) {
 }
 
 static bool options_read(Options *o, int argc, char **argv) {
-  *o = (Options){.rounds = 15};
+  *o = (Options){.rounds = 15, .turn = -1};
   for (int i = 1; i < argc; i++) {
     const char *v;
     if ((v = option(argv[i], "--tamis="))) o->maker.tamis = v;
@@ -220,6 +253,9 @@ static bool options_read(Options *o, int argc, char **argv) {
     else if ((v = option(argv[i], "--net="))) o->net = v;
     else if ((v = option(argv[i], "--pattern="))) o->pattern = v;
     else if ((v = option(argv[i], "--rounds="))) o->rounds = atoi(v);
+    else if ((v = option(argv[i], "--cpu="))) o->maker.cpu = v;
+    else if ((v = option(argv[i], "--turn=")))
+      o->turn = open(v, O_RDONLY | O_CREAT | O_CLOEXEC, 0666);
     else if ((v = option(argv[i], "--build=")))
       sscanf(v, "%d/%d", &o->part, &o->parts);
     else if (strcmp(argv[i], "--sweep") == 0) o->sweep = true;
@@ -244,13 +280,9 @@ int main(int argc, char **argv) {
   for (int i = 0; shape_read(f, &s); i++) {
     if (o.net && strcmp(o.net, s.net) != 0) continue;
     if (o.parts && i % o.parts != o.part) continue;
-    if (!o.parts)
-      fprintf(stderr, "%s %s %ldx%ldx%ld to %ld k%ld s%ld\n", s.net, s.op,
-              s.c, s.h, s.w, s.o, s.k, s.stride);
-    if (o.sweep) ok &= sweep(&o.maker, &s, o.rounds, o.parts > 0);
-    else if (o.parts) ok &= layer_build(&o, &s);
-    else layer(&o, &s);
+    ok &= o.parts ? build(&o, &s) : times(&o, &s);
   }
   fclose(f);
+  held_print();
   return ok ? 0 : 1;
 }

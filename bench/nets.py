@@ -2,13 +2,19 @@
 """nets.py - whole nets: Tamis beside ONNX Runtime, OpenVINO, TVM, DeepSparse
 and TensorFlow Lite's runtime, in turn, one thread.
 
-  nets.py [--rounds=N] [--only=NET] BUILD_DIR OUT.json
+  nets.py [--rounds=N] [--only=NET] [--cpu=CPU] [--turn=FILE] BUILD_DIR
+          OUT.json
 
 Nets are written by net.py into BUILD_DIR/bench/nets. Each contestant runs in
 a process of its own (contestant.py) and sleeps while others are sampled. The
-output is compared with ONNX Runtime's before anything is timed.
+output is compared with ONNX Runtime's before anything is timed. --cpu is what
+Tamis and TVM compile for; under held.c, who runs AVX-512 all the same is left
+out. FILE is locked for each round: others who time may do the same. --only
+leaves what OUT.json says of other nets.
 """
 import argparse
+import contextlib
+import fcntl
 import json
 import os
 import statistics
@@ -21,9 +27,13 @@ import net
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOLERANCE = 1e-3                # of the largest element, through the net
+# Of the looks of held.c: what other code than its kernels may run.
+AVX512_MOST = 0.01
 
 
 class Contestant:
+    cpu = ""
+
     def __init__(self, who, kind, variant, path, python):
         self.who, self.kind, self.variant = who, kind, variant
         self.path, self.python = path, python
@@ -33,11 +43,11 @@ class Contestant:
         if self.why:
             return
         self.out = f"{out}.{self.kind}.{self.variant}.f32"
-        self.log = open(self.out + ".log", "w+")
+        self.log = open(self.out + ".log", "w+", errors="replace")
         dims = ",".join(map(str, shape))
         self.run = subprocess.Popen(
             [self.python, os.path.join(HERE, "contestant.py"), self.kind,
-             self.path, x, dims, self.out], stdin=subprocess.PIPE,
+             self.path, x, dims, self.out, self.cpu], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=self.log, text=True)
         line = self.run.stdout.readline()
         if line:
@@ -85,6 +95,10 @@ class Contestant:
     def row(self, quiet):
         d = {"who": self.who, "variant": self.variant,
              "version": self.version}
+        if not self.why and self.samples and self.samples[-1]["held"]:
+            found, looks = d["held"] = self.samples[-1]["held"]
+            if found > AVX512_MOST * looks:
+                self.why = (f"not held: AVX-512 in {found} of {looks} looks")
         if self.why or not self.samples:
             return d | {"skipped": self.why or "no samples"}
         kept = [s["s"] for s in self.samples if is_quiet(s, quiet)]
@@ -106,18 +120,28 @@ def quiet_probe(contestants):
     return v[len(v) // 20] if v else float("inf")
 
 
-def measure(contestants, rounds, ms):
+@contextlib.contextmanager
+def turn(path):
+    with open(path or os.devnull, "a") as f:
+        if path:
+            fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
+def measure(contestants, rounds, ms, lock):
     for r in range(4 * rounds):
         quiet = quiet_probe(contestants)
         open_ones = [c for c in contestants if c.wants(r, rounds, quiet)]
         if not open_ones:
             return
-        for c in open_ones:
-            c.sample(ms)
+        with turn(lock):
+            for c in open_ones:
+                c.sample(ms)
 
 
 def tamis_build(tamis, net_file, out, *options):
-    done = subprocess.run([tamis, "build", net_file, "--prefix=net", "-o",
+    cpu = "--cpu=" + (Contestant.cpu or "native")
+    done = subprocess.run([tamis, "build", net_file, "--prefix=net", cpu, "-o",
                            out, *options], stderr=subprocess.PIPE, text=True)
     return done.stderr.strip().split("\n")[0] if done.returncode else ""
 
@@ -178,8 +202,9 @@ def face_net(build, out):
                                                               sparse]]
 
 
-def bench(build, name, rounds):
-    folder = os.path.join(build, "bench", "nets")
+def bench(build, name, rounds, lock):
+    folder = os.path.join(build, "bench", "nets" + "-" * bool(Contestant.cpu) +
+                          Contestant.cpu)
     os.makedirs(folder, exist_ok=True)
     out = os.path.join(folder, name)
     shape, zeros, groups = (face_net(build, out) if name == "face"
@@ -198,7 +223,7 @@ def bench(build, name, rounds):
             elif not c.why:
                 c.why = "there is no reference to compare with"
     flat = [c for group in groups for c in group]
-    measure(flat, rounds, 30)
+    measure(flat, rounds, 30, lock)
     quiet = quiet_probe(flat)
     for c in flat:
         c.stop()
@@ -209,14 +234,21 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--rounds", type=int, default=20)
     p.add_argument("--only")
+    p.add_argument("--cpu", default="")
+    p.add_argument("--turn")
     p.add_argument("build")
     p.add_argument("out")
     args = p.parse_args()
+    Contestant.cpu = args.cpu
     results = []
+    if args.only and os.path.exists(args.out):
+        with open(args.out) as f:
+            results = [n for n in json.load(f) if n["net"] != args.only]
     for name in [*net.NETS, "face"]:
         if args.only and name != args.only:
             continue
-        results.append(bench(os.path.abspath(args.build), name, args.rounds))
+        results.append(bench(os.path.abspath(args.build), name, args.rounds,
+                             args.turn))
         for r in results[-1]["rows"]:
             print(name, r["who"], r["variant"], r.get("skipped") or
                   f"{r['ms']:.3f} ms, {r['kept']} of {r['rounds']} samples",

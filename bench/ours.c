@@ -61,9 +61,11 @@ static bool weights_write(const Shape *s, const float *w, const char *path) {
 
 static bool tamis_run(const Maker *b, const char *net, const char *out,
                       bool off) {
+  char cpu[64];
+  snprintf(cpu, sizeof cpu, "--cpu=%s", b->cpu ? b->cpu : "native");
   pid_t child = fork();
   if (child == 0) {
-    execl(b->tamis, "tamis", "build", net, "-o", out,
+    execl(b->tamis, "tamis", "build", net, "-o", out, cpu,
           off ? "--sparsity=off" : "--sparsity=auto", (char *)NULL);
     _exit(127);
   }

@@ -29,8 +29,8 @@ typedef struct Ours {
   char *arena;
 } Ours;
 
-/* What builds artifacts, and where. */
-typedef struct Maker { const char *tamis, *dir; } Maker;
+/* What builds artifacts, where, and for which CPU (NULL: this one). */
+typedef struct Maker { const char *tamis, *dir, *cpu; } Maker;
 
 /* Build the artifact where there is none that is newer than the compiler.
  * off: zeros are compiled as dense weights.  False: it does not compile. */

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """report.py - what bench/run.sh measured, as one JSON, tables and pictures.
 
-  report.py [--machine=TEXT] DIR
+  report.py [--cpu=CPU] [--machine=TEXT] DIR
 
 DIR holds what there is of layers.jsonl, sweep.jsonl and nets.json; written
-are results.json, results.md, layers.svg and nets.svg. Standard library only.
-A ratio is the time of a peer by that of Tamis: above 1 Tamis is faster.
+are results.json, results.md, layers.svg and nets.svg, all with -CPU in their
+names if there is one. Standard library only.
+A ratio is the time of a peer by that of Tamis: above 1 Tamis is faster; in
+tables of layers the geometric mean of a set, and its least in brackets.
 """
 import argparse
 import datetime
@@ -48,6 +50,7 @@ class Layers:
         self.rows = [r for r in rows if "us" in r]
         self.skips = [r for r in rows if "skipped" in r and "net" in r]
         self.peers = [r for r in rows if "peer" in r]
+        self.held = [r["held"] for r in rows if "held" in r]
         self.at = {}
         for r in self.rows:
             key = tuple(r[k] for k in SHAPE)
@@ -83,41 +86,67 @@ class Layers:
         return out
 
 
-def summary(la):
-    """Rows (what, least, mean, shapes) of the ratios that are claimed."""
-    products = (la.shapes("v1", "v2", op="conv", k=1) +
-                la.shapes("bert", "minilm"))
-    sets = [("MobileNet 1x1", la.shapes("v1", "v2", op="conv", k=1)),
-            ("BERT linear", la.shapes("bert")),
-            ("ResNet 3x3", la.shapes("resnet", k=3))]
-    rows = []
+LEVELS = (("dense", 0), ("2:4", 50), ("4x1", 70), ("4x1", 80), ("4x1", 90),
+          ("4x1", 95), ("unstructured", 70), ("unstructured", 80),
+          ("unstructured", 90), ("unstructured", 95))
 
-    def add(what, v):
-        if v:
-            rows.append((what, min(v), geomean(v), len(v)))
+
+def summary(la):
+    """What is claimed: sets of shapes, whose times are compared, and by
+    pattern and zeros the least ratio, the geometric mean and the shapes."""
+    pointwise = la.shapes("v1", "v2", op="conv", k=1)
+    sets = [("MobileNet 1x1", pointwise), ("BERT linear", la.shapes("bert")),
+            ("ResNet 3x3", la.shapes("resnet", k=3))]
     named = DENSE_PEERS[:3]
-    add("dense 1x1 and linear, of oneDNN, XNNPACK, OpenBLAS",
-        la.ratios(products, "dense", 0, lambda s: la.best_dense(s, named)))
-    add("dense 3x3, of oneDNN and XNNPACK",
-        la.ratios(sets[2][1], "dense", 0, la.best_dense))
+    out = []
+
+    def add(what, of, shapes, levels, against):
+        cells = {}
+        for p, z in levels:
+            v = la.ratios(shapes, p, z, lambda s: against(s, z))
+            if v:
+                cells[f"{p} {z} %" if z else p] = (min(v), geomean(v), len(v))
+        if cells:
+            out.append({"what": what, "of": of, "cells": cells})
     for name, shapes in sets:
-        for pattern, levels in (("4x1", (70, 80, 90, 95)),
-                                ("unstructured", (70, 80, 90, 95)),
-                                ("2:4", (50,))):
-            for z in levels:
-                add(f"{name}, {pattern} {z} %, of best dense",
-                    la.ratios(shapes, pattern, z, la.best_dense))
+        add(name, "the best dense peer", shapes, LEVELS,
+            lambda s, z: la.best_dense(s))
     for name, shapes in sets[:2]:
-        for z in (70, 80, 90, 95):
-            add(f"{name}, unstructured {z} %, of best sparse peer",
-                la.ratios(shapes, "unstructured", z,
-                          lambda s: la.best_sparse(s, z)))
+        add(name, "the best sparse peer", shapes,
+            [v for v in LEVELS if v[0] == "unstructured"], la.best_sparse)
+    add("1x1 and linear", ", ".join(named),
+        pointwise + la.shapes("bert", "minilm"), LEVELS[:1],
+        lambda s, z: la.best_dense(s, named))
     for stride in (1, 2):
-        add(f"depthwise 3x3, stride {stride}, of oneDNN",
-            la.ratios([s for s in la.shapes(k=3, depthwise=True)
-                       if s[7] == stride], "dense", 0,
-                      lambda s: la.us(s, "oneDNN", "dense", 0)))
-    return rows
+        add(f"depthwise 3x3, stride {stride}", "oneDNN",
+            [s for s in la.shapes(k=3, depthwise=True) if s[7] == stride],
+            LEVELS[:1], lambda s, z: la.us(s, "oneDNN", "dense", 0))
+    return out
+
+
+def level_heads():
+    """Of columns: the pattern once, where its first level stands."""
+    out = []
+    for i, (p, z) in enumerate(LEVELS):
+        first = i == 0 or LEVELS[i - 1][0] != p
+        out.append(f"{p} {z} %" if first and z else p if first else f"{z} %")
+    return out
+
+
+def level_cells(form):
+    return [form(f"{p} {z} %" if z else p) for p, z in LEVELS]
+
+
+def summary_table(rows):
+    out = []
+    for r in rows:
+        def cell(level):
+            least, mean, _ = r["cells"].get(level, (None, None, 0))
+            return f"{mean:.2f} ({least:.2f})" if mean else ""
+        n = max(n for _, _, n in r["cells"].values())
+        out.append((f"{r['what']} ({n})", r["of"], *level_cells(cell)))
+    return table(("peer's time by ours: mean (least)", "peer",
+                  *level_heads()), out)
 
 
 def table(head, rows):
@@ -135,11 +164,16 @@ def gemv_table(la):
     for s in la.shapes("fc"):
         if s[2:6] != (1024, 1, 1, 1024):
             continue
-        for who, p, z in la.at[s]:
-            r = la.at[s][who, p, z]
-            out.append((who, f"{p} {z} %" if z else p, num(r["us"]),
-                        num(r.get("cold_us"))))
-    return table(("1024x1024, one row", "zeros", "us hot", "us cold"), out)
+        for who in dict.fromkeys(who for who, _, _ in la.at[s]):
+            us = {f"{p} {z} %" if z else p: r for (w, p, z), r in
+                  la.at[s].items() if w == who}
+
+            def cell(level):
+                r = us.get(level, {})
+                cold = f" ({r['cold_us']:.1f})" if "cold_us" in r else ""
+                return num(r.get("us"), "{:.1f}") + cold
+            out.append((who, *level_cells(cell)))
+    return table(("1024x1024, one row: us (cold)", *level_heads()), out)
 
 
 def depthwise_table(la):
@@ -198,30 +232,46 @@ def sweep_tables(rows):
                    "median", "most", "shapes where never"), pays))
 
 
+def best_ms(rows, variant):
+    return min((r["ms"] for r in rows if "ms" in r and r["who"] != "Tamis" and
+                r["variant"] == variant), default=None)
+
+
 def nets_table(nets):
+    """A line for the dense weights of a net and one for those with zeros."""
+    whos = list(dict.fromkeys(r["who"] for n in nets for r in n["rows"]))
+    whos.sort(key=lambda w: w != "Tamis")
     out = []
     for n in nets:
-        def best(*variants):
-            return min((r["ms"] for r in n["rows"] if "ms" in r and
-                        r["who"] != "Tamis" and r["variant"] in variants),
-                       default=None)
-        for r in n["rows"]:
-            ms, sparse = r.get("ms"), r["variant"] == "sparse"
-            ours = ms and r["who"] == "Tamis"
-            dense, same = best("dense"), best(r["variant"])
-            out.append((n["net"], f"{r['who']} {r['version']}",
-                        n["zeros"] if sparse else "dense",
-                        num(ms) or "skipped: " + r["skipped"],
-                        num(r.get("least_ms")),
-                        num(dense / ms) if ours and dense else "",
-                        num(same / ms) if ours and same else "",
-                        f"{r['kept']} of {r['rounds']}" if ms else ""))
-    return table(("net", "", "weights", "ms", "least",
-                  "best peer, dense weights, by it",
-                  "best peer, these weights, by it", "quiet samples"), out)
+        for variant in ("dense", "sparse"):
+            ms = {r["who"]: r["ms"] for r in n["rows"]
+                  if "ms" in r and r["variant"] == variant}
+            ours = ms.get("Tamis")
+            peers = (best_ms(n["rows"], v) for v in ("dense", variant))
+            out.append((n["net"], n["zeros"] if variant == "sparse" else
+                        "dense", *(num(ms.get(w)) for w in whos),
+                        *(num(p / ours) if p and ours else ""
+                          for p in peers)))
+    return table(("ms", "weights", *whos, "best peer with dense weights by us",
+                  "with these by us"), out) + nets_notes(nets)
 
 
-def layers_svg(la):
+def nets_notes(nets):
+    """Versions, and who was left out and why."""
+    rows = [r | {"net": n["net"]} for n in nets for r in n["rows"]]
+    known = dict.fromkeys(f"{r['who']} {r['version']}" for r in rows
+                          if r["version"] and r["who"] != "Tamis")
+    out = {}
+    for r in rows:
+        if "skipped" in r:
+            out.setdefault(f"{r['who']} ({r['skipped']})", []).append(
+                f"{r['net']} {r['variant']}")
+    return ("\n" + "; ".join(known) + ".\n" +
+            "".join(f"\nLeft out: {who}: {', '.join(of)}.\n"
+                    for who, of in out.items()))
+
+
+def layers_svg(la, tail):
     groups = []
     for name, shapes in (("MobileNetV1 and V2, 1x1", la.shapes(
             "v1", "v2", op="conv", k=1)),
@@ -245,10 +295,10 @@ def layers_svg(la):
         if rows:
             groups.append((name, rows))
     return bars.bars("Times as fast as the best dense f32 peer (geometric "
-                     "means)", groups, "{:.2f}".format, 1)
+                     f"means){tail}", groups, "{:.2f}".format, 1)
 
 
-def nets_svg(nets):
+def nets_svg(nets, tail):
     groups = []
     for n in nets:
         rows = [(f"{r['who']}, {r['variant']}", r["ms"],
@@ -259,7 +309,7 @@ def nets_svg(nets):
         rows = [r for r in rows if r[1] < 60 * fast]
         if rows:
             groups.append((f"{n['net']} (sparse: {n['zeros']})", rows))
-    return bars.bars("Whole nets, ms a call, one thread", groups,
+    return bars.bars(f"Whole nets, ms a call, one thread{tail}", groups,
                      "{:.2f}".format)
 
 
@@ -289,21 +339,35 @@ def peer_text(r):
     return f"{r['peer']} {r['version']}"
 
 
+def held_text(la, nets):
+    """What the looks of held.c found at all processes."""
+    looks = la.held + [r["held"] for n in nets for r in n["rows"]
+                       if "held" in r and "ms" in r]
+    if not looks:
+        return ""
+    return (f"Held to AVX2: {sum(v[0] for v in looks)} of "
+            f"{sum(v[1] for v in looks)} looks found AVX-512.\n")
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    p.add_argument("--cpu", default="")
     p.add_argument("--machine", default=machine())
     p.add_argument("dir")
     args = p.parse_args()
 
     def path(name):
-        return os.path.join(args.dir, name)
+        stem, end = name.split(".")
+        cpu = args.cpu and "-" + args.cpu
+        return os.path.join(args.dir, f"{stem}{cpu}.{end}")
+    tail = args.cpu and ", " + args.cpu
     la = Layers(read_lines(path("layers.jsonl")))
     sweep, nets = read_lines(path("sweep.jsonl")), []
     if os.path.exists(path("nets.json")):
         with open(path("nets.json")) as f:
             nets = json.load(f)
     date = datetime.date.today().isoformat()
-    head = {"date": date, "machine": args.machine,
+    head = {"date": date, "machine": args.machine, "cpu": args.cpu,
             "system": platform.platform(),
             "llvm": package_version("libllvm19"),
             "peers": [peer_text(r) for r in la.peers
@@ -314,22 +378,24 @@ def main():
         json.dump(head | {"summary": rows, "layers": la.rows,
                           "skipped": la.skips, "sweep": sweep,
                           "nets": nets}, f, indent=1)
-    parts = [f"{date}, {args.machine}; " + "; ".join(head["peers"]) + ".\n"]
+    llvm = head["llvm"].split(":")[-1].split("-")[0]
+    parts = ["; ".join([f"{date}, {args.machine}{tail}", f"LLVM {llvm}",
+                        *head["peers"]]) + ".\n", held_text(la, nets)]
     if rows:
-        parts += [table(("peer's time by ours", "least", "geometric mean",
-                         "shapes"), [(w, num(a), num(g), n)
-                                     for w, a, g, n in rows]),
-                  gemv_table(la), depthwise_table(la), layer_table(la)]
+        parts += [summary_table(rows), gemv_table(la), depthwise_table(la)]
         with open(path("layers.svg"), "w") as f:
-            f.write(layers_svg(la))
-    if sweep:
-        parts += sweep_tables(sweep)
+            f.write(layers_svg(la, tail))
     if nets:
         parts.append(nets_table(nets))
         with open(path("nets.svg"), "w") as f:
-            f.write(nets_svg(nets))
+            f.write(nets_svg(nets, tail))
+    if sweep:
+        parts += sweep_tables(sweep)
+    if rows:
+        parts.append("<details><summary>All layers</summary>\n\n" +
+                     layer_table(la) + "\n</details>\n")
     with open(path("results.md"), "w") as f:
-        f.write("\n".join(parts))
+        f.write("\n".join(filter(None, parts)))
 
 
 if __name__ == "__main__":

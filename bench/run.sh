@@ -5,15 +5,21 @@
 # BUILD_DIR holds tamis and bench/layers (`make bench` makes both and calls
 # this).  Results are BUILD_DIR/bench/results.*; Python peers come from PyPI
 # into BUILD_DIR/bench/venv and venv-deepsparse.  A peer that is missing is
-# skipped and its reason reported.  MACHINE, if set, says in the report what
-# was measured on.
+# skipped and its reason reported.  In the environment:
+#   CPU=x86-64-v3  ours is compiled for AVX2 and all peers are held to it;
+#                  results-x86-64-v3.* and so on
+#   MACHINE=TEXT   what the report says was measured on
+#   ROUNDS=N       samples, if not 15 of a layer and 20 of a net
+#   TURN=FILE      locked while something is timed
 set -eu
 src=$(cd "$(dirname "$0")/.." && pwd)
 build=$(cd "${1:-$src/build}" && pwd)
 [ $# -gt 0 ] && shift
 steps=${*:-build layers nets sweep report}
 out=$build/bench
-mkdir -p "$out/layer"
+cpu=${CPU:-}
+end=${cpu:+-$cpu}
+mkdir -p "$out/layer$end"
 # They choose other kernels than those for this CPU.
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE || :
 
@@ -26,6 +32,32 @@ else
   say 'no right to real-time priority: others may take the core away'
   alone=
 fi
+
+# What holds peers to AVX2: held.c hides the rest from all of a process but the
+# C library, which begins before it; the switches of those that have one.
+case $cpu in
+'')
+  held=
+  ;;
+x86-64-v3)
+  ${CC:-cc} -O2 -std=c11 -Wall -Wextra -shared -fPIC -o "$out/held.so" \
+    "$src/bench/held.c"
+  held="env LD_PRELOAD=$out/held.so
+    GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW
+    DNNL_MAX_CPU_ISA=AVX2 ONEDNN_MAX_CPU_ISA=AVX2
+    OPENBLAS_CORETYPE=Haswell LIBXSMM_TARGET=hsw
+    NM_ARCH=avx2 NM_ARCH_FILE=$out/deepsparse$end.json"
+  grep -q avx512f /proc/cpuinfo || held=
+  $held true || {
+    say 'peers cannot be held to AVX2 on this machine'
+    exit 77
+  }
+  ;;
+*)
+  say "CPU=$cpu: peers can be held to x86-64-v3 alone"
+  exit 2
+  ;;
+esac
 
 packages() {
   missing=
@@ -65,6 +97,15 @@ print(f().decode())' 2>/dev/null) || return 0
   fi
 }
 
+# DeepSparse reads /proc/cpuinfo; NM_ARCH alone leaves its AVX-512 code on.
+deepsparse_arch() {
+  for bin in "$out"/venv-deepsparse/lib/python*/site-packages/*/arch.bin; do
+    [ ! -x "$bin" ] || "$bin" | sed 's/"isa": "avx512"/"isa": "avx2"/
+      s/"\(bf16\|vbmi\|vbmi2\|vnni\)": true/"\1": false/' \
+      >"$out/deepsparse$end.json"
+  done
+}
+
 face() {
   net=face_detection_full_range_sparse.tflite
   package=@mediapipe/face_detection@0.4.1657300184
@@ -76,15 +117,16 @@ face() {
 }
 
 layers() {
-  $alone "$out/layers" --tamis="$build/tamis" --dir="$out/layer" "$@" \
+  $alone $held "$out/layers" --tamis="$build/tamis" --dir="$out/layer$end" \
+    ${cpu:+"--cpu=$cpu"} ${TURN:+"--turn=$TURN"} "$@" \
     "$src/bench/shapes.txt"
 }
 
 # Artifacts first, two at a time, so that nothing compiles between samples.
 artifacts() {
   for part in 0/2 1/2; do
-    "$out/layers" --tamis="$build/tamis" --dir="$out/layer" "$@" \
-      --build=$part "$src/bench/shapes.txt" &
+    "$out/layers" --tamis="$build/tamis" --dir="$out/layer$end" \
+      ${cpu:+"--cpu=$cpu"} "$@" --build=$part "$src/bench/shapes.txt" &
   done
   wait
 }
@@ -103,21 +145,25 @@ for step in $steps; do
   layers)
     (
       openblas_kernels
-      layers --peers="$out/peers" >"$out/layers.new"
+      layers --peers="$out/peers" ${ROUNDS:+"--rounds=$ROUNDS"} \
+        >"$out/layers.new"
     )
-    mv "$out/layers.new" "$out/layers.jsonl"
+    mv "$out/layers.new" "$out/layers$end.jsonl"
     ;;
   nets)
-    $alone "$out/venv/bin/python" "$src/bench/nets.py" "$build" \
-      "$out/nets.json"
+    [ -z "$cpu" ] || deepsparse_arch
+    $alone $held "$out/venv/bin/python" "$src/bench/nets.py" \
+      ${cpu:+"--cpu=$cpu"} ${TURN:+"--turn=$TURN"} \
+      ${ROUNDS:+"--rounds=$ROUNDS"} "$build" "$out/nets$end.json"
     ;;
   sweep)
     layers --sweep --rounds=9 >"$out/sweep.new"
-    mv "$out/sweep.new" "$out/sweep.jsonl"
+    mv "$out/sweep.new" "$out/sweep$end.jsonl"
     ;;
   report)
-    python3 "$src/bench/report.py" ${MACHINE:+"--machine=$MACHINE"} "$out"
-    say "results.md, results.json, layers.svg and nets.svg are in $out"
+    python3 "$src/bench/report.py" ${cpu:+"--cpu=$cpu"} \
+      ${MACHINE:+"--machine=$MACHINE"} "$out"
+    say "results$end.md, .json, layers$end.svg and nets$end.svg are in $out"
     ;;
   *)
     say "no such step: $step"
