@@ -11,9 +11,9 @@
  * and what follows from the median.  The peak is what the dense kernel gets
  * from L1, measured first; sparse kernels count the products of nonzeros.
  * Zeros fall on the blocks of bsr, or with --drawn=1 on single values, which
- * are then stored in such blocks, or N values of each M columns.  --form=rows leaves linear layers on rows
- * where planes of tokens are thought to be faster, --form=tokens the other
- * way.  `dense x` is how much faster than the
+ * are then stored in such blocks, or N values of each M columns.
+ * --form=rows leaves linear layers on rows where planes of tokens are thought
+ * to be faster, --form=tokens the other way.  `dense x` is how much faster than the
  * dense kernel of the same layer.  --model prints the least time beside what
  * reports predict, how far apart they are for each kernel, and what it costs
  * to take the kernel with the least predicted time, which wants the same
@@ -193,8 +193,9 @@ static int kernels_of(const Shape *s, const char *const **out) {
                                       "conv2d_pair" };
   static const char *const depth[] = { "conv2d_depthwise" };
   static const char *const lin[] = { "linear_dense", "linear_bsr",
-                                     "linear_csr", "linear_code", "linear_perm",
-                                     "linear_nm", "linear_pair" };
+                                     "linear_csr", "linear_code",
+                                     "linear_perm", "linear_nm",
+                                     "linear_pair" };
   *out = strcmp(s->op, "linear") == 0 ? lin : s->groups > 1 ? depth : conv;
   return *out == depth ? 1 : *out == lin ? 7 : 5;
 }

@@ -113,8 +113,8 @@ static bool weight_users(PassCtx *c, const Node *n, bool again) {
   return true;
 }
 
-/* A choice for all layers, which is made to measure them, has no budget.  Times
- * of code and of rows in pairs are known well beside each other. */
+/* A choice for all layers, which is made to measure them, has no budget.
+ * Times of code and of rows in pairs are known well beside each other. */
 static bool pattern_pays(const Candidate *x, int64_t left) {
   if (!x->can || (x->told && !x->told->code)) return false;
   if (x->told && !x->told->path) return true;

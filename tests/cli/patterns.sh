@@ -106,7 +106,7 @@ swap() {   # NAME PATTERN NET SED
 }
 swap "single values as blocks" 'expected a weight in blocks of 2 to 16 rows' \
   big 's/kernel="conv2d_pair"/kernel="conv2d_bsr"/'
-swap "single values as runs" 'expected a weight of N values in each 4 columns' \
+swap "single values as runs" 'a weight of N values in each 4 columns' \
   toks 's/kernel="linear_pair"/kernel="linear_nm"/'
 swap "pairs for rows of x" 'expected planes of tokens' \
   row 's/kernel="linear_nm"/kernel="linear_pair"/'
