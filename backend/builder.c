@@ -164,6 +164,11 @@ Val fma_(Gen *g, Val a, Val b, Val c) {
   return call_overloaded(g, "llvm.fma", &t, 1, (Val[]){ a, b, c }, 3);
 }
 
+void prefetch(Gen *g, Val p, int64_t off, bool write) {
+  Val args[] = { addrk(g, p, off), k32(g, write), k32(g, 3), k32(g, 1) };
+  call_overloaded(g, "llvm.prefetch", &g->ptr, 1, args, 4);
+}
+
 /* <lanes x i1> whose first n lanes are set. */
 static Val mask_first(Gen *g, int n) {
   Val bit[64];

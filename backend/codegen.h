@@ -87,6 +87,8 @@ Val load_part(Gen *g, Val p, int64_t off, int n);
 void store_part(Gen *g, Val v, Val p, int64_t off, int n);
 Val fma_(Gen *g, Val a, Val b, Val c);  /* a*b + c, scalar or vector; one
                                            instruction where t->fma */
+/* Let a line come into L1, to be written or read; any address will do. */
+void prefetch(Gen *g, Val p, int64_t off, bool write);
 Val load_index(Gen *g, Val p, int64_t off, int bytes);  /* 1 to 8 -> i64 */
 Val vzero(Gen *g);
 Val load_veci(Gen *g, Val p);            /* a vector of i32 */

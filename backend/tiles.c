@@ -152,6 +152,13 @@ static int flat_vectors(Gen *g, const Conv *cv, Vectors out[2]) {
   return n;
 }
 
+bool conv_reads(const Conv *cv, int64_t first, int64_t end) {
+  int64_t lo, hi;
+  bounds(cv->x, &lo, &hi);
+  int64_t last = (cv->batch - 1) * cv->xs[0] + (cv->c - 1) * cv->xs[1];
+  return first >= lo && last + end - 1 <= hi;
+}
+
 bool conv_exact(const Gen *g, const Conv *cv, int lanes) {
   int64_t lo, hi, extra = g->t->lanes - lanes;
   int64_t over = cv->sx == 1 ? extra

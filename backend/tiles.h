@@ -52,6 +52,9 @@ int half_tile(const Vectors *v, int t);
 /* Whether a load of a whole vector might reach outside x's buffer when
  * only `lanes` elements of a row's end are wanted. */
 bool conv_exact(const Gen *g, const Conv *cv, int lanes);
+/* Whether elements [first, end) of each plane of x, counted from its (0,0),
+ * may be read. */
+bool conv_reads(const Conv *cv, int64_t first, int64_t end);
 /* Zero what of y's halo the vectors' stores leave out; called once, before
  * them. */
 void conv_clear(Gen *g, const Conv *cv);

@@ -119,6 +119,7 @@ typedef struct Case {
   Value vx, vr, vy;
   bool whole, in_place, computed;
   bool slice;              /* y is the middle of a longer axis of channels */
+  int64_t above;           /* y has so many rows of a larger map above it */
   Node *given;             /* computed: the weight, an input */
   int64_t k;               /* products of an output */
   const char *kernel;
@@ -227,6 +228,22 @@ static int64_t size_pick(void) {
   return chance(60) ? often[pick(0, 10)] : pick(1, 40);
 }
 
+/* What a net's depthwise layers are like: square maps and kernels, padded,
+ * of which some fill a vector and some share one. */
+static void depth_pick(Shape *s) {
+  static const int64_t size[] = { 7, 7, 14, 14, 28, 4, 15, 16, 56, 31 };
+  int64_t k = chance(60) ? 3 : pick(2, 5), stride = pick(1, 2);
+  s->h = chance(60) ? size[pick(0, 9)] : pick(1, 36);
+  s->w = chance(80) ? s->h : pick(1, 70);
+  s->kh = s->kw = k;
+  for (int i = 0; i < 2; i++) {
+    s->stride[i] = chance(90) ? stride : pick(1, 2);
+    s->dil[i] = chance(85) ? 1 : 2;
+    s->pad[i] = s->pad[i + 2] = (k - 1) * s->dil[i] / 2;
+  }
+  s->c = pick(1, 5);
+}
+
 static void shape_pick(Shape *s, const char *kernel) {
   static const int64_t k[] = { 1, 1, 1, 3, 3, 5, 2, 4, 7 };
   do {
@@ -243,7 +260,9 @@ static void shape_pick(Shape *s, const char *kernel) {
     s->groups = 1;
     s->c = chance(70) ? pick(1, 9) : pick(1, 70);
     s->o = chance(70) ? pick(1, 9) : pick(1, 70);
-    if (strcmp(kernel, "conv2d_depthwise") == 0)
+    bool depth = strcmp(kernel, "conv2d_depthwise") == 0;
+    if (depth && chance(60)) depth_pick(s);
+    if (depth)
       s->o = s->groups = s->c;
     else if (chance(20))
       s->groups = pick(1, 3), s->c *= s->groups, s->o *= s->groups;
@@ -266,7 +285,20 @@ static void widen_halo(int32_t h[4]) {
   for (int i = 0; i < 4; i++) h[i] += (int32_t)pick(0, 2);
 }
 
-/* Layouts: x with what is needed or more; y and r like x, wider or rows. */
+/* Some rows of a larger map, with others above where the halo needs none, and
+ * below: how many there are above. */
+static int64_t larger_map(Arena *a, Node *n, const Target *t,
+                          const int32_t h[4]) {
+  int64_t above = h[0] ? 0 : pick(0, 3), below = h[1] ? 0 : pick(0, 3);
+  Type whole = n->type;
+  whole.dim[2] += above + below;
+  whole.layout = layout_planes(a, &whole, t->lanes, h);
+  n->type.layout = layout_rows(a, &n->type, &whole, above);
+  return above;
+}
+
+/* Layouts: x with what is needed or more, or rows of a larger map; y and r
+ * like x, wider, a slice, such rows, or in order. */
 static void conv_layouts(Case *c, const Shape *s, const Target *t) {
   int32_t h[4], none[4] = { 0 };
   Arena *a = c->m->arena;
@@ -275,7 +307,8 @@ static void conv_layouts(Case *c, const Shape *s, const Target *t) {
   if (chance(20)) widen_halo(h);
   if (needs || chance(80))
     c->x->type.layout = layout_planes(a, &c->x->type, t->lanes, h);
-  int how = (int)pick(0, 4);
+  if (needs && chance(30)) larger_map(a, c->x, t, h);
+  int how = (int)pick(0, 6);
   if (how == 1) widen_halo(h);
   if (how < 3)
     c->y->type.layout = layout_planes(a, &c->y->type, t->lanes,
@@ -287,11 +320,26 @@ static void conv_layouts(Case *c, const Shape *s, const Target *t) {
                                        d[0] * image, NULL);
     c->slice = true;
   }
+  if (how > 4) {
+    for (int i = 0; i < 2; i++) h[i] *= (int32_t)pick(0, 1);
+    c->above = larger_map(a, c->y, t, how == 5 ? h : none);
+  }
   if (!c->r) return;
   if (chance(70)) c->r->type.layout = c->y->type.layout;
   else if (chance(50))
     c->r->type.layout = layout_planes(a, &c->r->type, t->lanes, none);
   c->in_place = c->r->type.layout == c->y->type.layout && chance(50);
+}
+
+/* Rows above y were computed before. */
+static void above_check(const Case *c) {
+  const int64_t *d = c->y->type.dim;
+  int64_t i[4];
+  for (i[0] = 0; i[0] < d[0]; i[0]++)
+    for (i[1] = 0; i[1] < d[1]; i[1]++)
+      for (i[2] = -c->above; i[2] < 0; i[2]++)
+        for (i[3] = 0; i[3] < d[3]; i[3]++)
+          assert_true(isnan(*element(&c->vy, i)));
 }
 
 static void conv_check(Case *c, const Shape *s, const float *before) {
@@ -316,6 +364,7 @@ static void conv_check(Case *c, const Shape *s, const float *before) {
             *element(&c->vy, i));
   }
   halo(&c->vy, true);
+  above_check(c);
   const int64_t *d = c->y->type.dim, map = d[2] * d[3];
   for (int64_t k = 0; c->slice && !c->in_place && k < d[0] * map; k++) {
     /* The channels before and behind belong to somebody else. */
@@ -582,7 +631,7 @@ static void test_dense(void **state) {
 
 static void test_depthwise(void **state) {
   (void)state;
-  run_cases(conv_case, "conv2d_depthwise", 60);
+  run_cases(conv_case, "conv2d_depthwise", 150);
 }
 
 static void test_bsr(void **state) {
