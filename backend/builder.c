@@ -169,13 +169,24 @@ void prefetch(Gen *g, Val p, int64_t off, bool write) {
   call_overloaded(g, "llvm.prefetch", &g->ptr, 1, args, 4);
 }
 
-/* <lanes x i1> whose first n lanes are set. */
-static Val mask_first(Gen *g, int n) {
+void prefetch_second(Gen *g, Val p, int64_t off) {
+  Val at = k64(g, off);
+  p = LLVMBuildGEP2(g->b, g->i8, p, &at, 1, "");
+  call_overloaded(g, "llvm.prefetch", &g->ptr, 1,
+                  (Val[]){ p, k32(g, 0), k32(g, 2), k32(g, 1) }, 4);
+}
+
+/* <lanes x i1> with the lanes of those bits set. */
+static Val mask_const(Gen *g, uint64_t bits) {
   Val bit[64];
   ensure(g->t->lanes <= 64);
   for (int i = 0; i < g->t->lanes; i++)
-    bit[i] = LLVMConstInt(g->i1, i < n, false);
+    bit[i] = LLVMConstInt(g->i1, bits >> i & 1, false);
   return LLVMConstVector(bit, (unsigned)g->t->lanes);
+}
+
+uint64_t lanes_mask(int n) {
+  return n < 64 ? ((uint64_t)1 << n) - 1 : ~(uint64_t)0;
 }
 
 /* A masked access to a vector of type t: `value` for a store, `other` (the
@@ -196,7 +207,8 @@ static Val masked_at(Gen *g, const char *name, LLVMTypeRef t, Val value,
 static Val masked(Gen *g, const char *name, LLVMTypeRef t, Val value, Val p,
                   int n, Val other) {
   ensure(n > 0 && n < g->t->lanes);
-  return masked_at(g, name, t, value, p, mask_first(g, n), other);
+  return masked_at(g, name, t, value, p, mask_const(g, lanes_mask(n)),
+                   other);
 }
 
 static Val load_part_as(Gen *g, LLVMTypeRef t, Val p, int64_t off, int n) {
@@ -279,6 +291,21 @@ Val load_lanes(Gen *g, Val p, int64_t off, int n) {
   return n == g->t->lanes ? load_vec(g, p, off, 4) : load_part(g, p, off, n);
 }
 
+Val load_mask(Gen *g, Val p, int64_t off, uint64_t bits) {
+  if (bits == lanes_mask(g->t->lanes)) return load_vec(g, p, off, 4);
+  return masked_at(g, "llvm.masked.load", g->vec, NULL, addrk(g, p, off),
+                   mask_const(g, bits), vzero(g));
+}
+
+void store_mask(Gen *g, Val v, Val p, int64_t off, uint64_t bits) {
+  if (bits == lanes_mask(g->t->lanes)) {
+    store_vec(g, v, p, off, 4);
+    return;
+  }
+  masked_at(g, "llvm.masked.store", LLVMTypeOf(v), v, addrk(g, p, off),
+            mask_const(g, bits), NULL);
+}
+
 void store_lanes(Gen *g, Val v, Val p, int64_t off, int n) {
   if (n == g->t->lanes) store_vec(g, v, p, off, 4);
   else store_part(g, v, p, off, n);
@@ -322,6 +349,23 @@ Val vshuffle(Gen *g, Val a, Val b, const int *lane, int n) {
     at[i] = lane[i] < 0 ? LLVMGetPoison(g->i32) : k32(g, lane[i]);
   return LLVMBuildShuffleVector(g->b, a, b, LLVMConstVector(at, (unsigned)n),
                                 "");
+}
+
+void vtranspose(Gen *g, Val *v) {
+  int lanes = g->t->lanes, low[64], high[64];
+  for (int h = lanes / 2; h; h /= 2) {
+    for (int i = 0; i < lanes; i++) {
+      low[i] = i & h ? lanes + i - h : i;
+      high[i] = i & h ? lanes + i : i + h;
+    }
+    /* Squares of half the size change places, then those in each. */
+    for (int i = 0; i < lanes; i++) {
+      if (i & h) continue;
+      Val a = v[i], b = v[i + h];
+      v[i] = vshuffle(g, a, b, low, lanes);
+      v[i + h] = vshuffle(g, a, b, high, lanes);
+    }
+  }
 }
 
 Val stack_array(Gen *g, LLVMTypeRef t, int64_t n) {

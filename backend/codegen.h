@@ -89,6 +89,8 @@ Val fma_(Gen *g, Val a, Val b, Val c);  /* a*b + c, scalar or vector; one
                                            instruction where t->fma */
 /* Let a line come into L1, to be written or read; any address will do. */
 void prefetch(Gen *g, Val p, int64_t off, bool write);
+/* A line to be read comes into the second cache. */
+void prefetch_second(Gen *g, Val p, int64_t off);
 Val load_index(Gen *g, Val p, int64_t off, int bytes);  /* 1 to 8 -> i64 */
 Val vzero(Gen *g);
 Val load_veci(Gen *g, Val p);            /* a vector of i32 */
@@ -101,6 +103,10 @@ Val lanes_below(Gen *g, Val n);
 /* n lanes, 0 < n <= lanes: the whole vector or the part. */
 Val load_lanes(Gen *g, Val p, int64_t off, int n);
 void store_lanes(Gen *g, Val v, Val p, int64_t off, int n);
+/* The lanes whose bit is set, known now; nothing else is touched. */
+uint64_t lanes_mask(int n);              /* the first n */
+Val load_mask(Gen *g, Val p, int64_t off, uint64_t bits);
+void store_mask(Gen *g, Val v, Val p, int64_t off, uint64_t bits);
 /* A vector of elements `stride` apart; the first n lanes count.  Stride 1
  * reads `lanes` elements, 2 at most 2*lanes, others only what is wanted. */
 Val load_stride(Gen *g, Val p, int64_t off, int stride, int n);
@@ -115,6 +121,8 @@ Val and64(Gen *g, Val a, int64_t mask);
 Val shr64(Gen *g, Val a, int bits);
 /* Lanes of a (0..lanes-1) and b (lanes..): lane[i] for i < n; -1: any. */
 Val vshuffle(Gen *g, Val a, Val b, const int *lane, int n);
+/* Lane i of v[j] becomes lane j of v[i], for as many vectors as lanes. */
+void vtranspose(Gen *g, Val *v);
 /* Room for n elements while the function runs, aligned to 64 bytes. */
 Val stack_array(Gen *g, LLVMTypeRef t, int64_t n);
 Val vlane(Gen *g, Val v, int lane);

@@ -55,13 +55,6 @@ static int64_t pack_weights(Gen *g, const Dense *d) {
   return blob_weights(g, d->elem, out, (size_t)(at + room), 64);
 }
 
-static int64_t pack_taps(Gen *g, const Conv *cv) {
-  int64_t n = cv->kh * cv->kw;
-  uint32_t *t = arena_array(g->a, uint32_t, (size_t)n);
-  for (int64_t i = 0; i < n; i++) t[i] = (uint32_t)conv_tap(cv, i);
-  return blob_add(g, t, (size_t)n * sizeof *t, 64);
-}
-
 /* acc += the products over channels, whose planes begin at byte `off` and
  * take so many bytes; *w, of f32, advances. */
 static void sum_planes(Gen *g, const Dense *d, const Spots *s, Val off,
@@ -223,7 +216,7 @@ void conv_emit_dense(Gen *g, const Conv *cv) {
   if (d.elem != F32)
     d.wide = stack_array(g, g->f32, CHUNK * d.panels.size[0] + g->t->lanes);
   d.weights = pack_weights(g, &d);
-  if (cv->kh * cv->kw > 1) d.taps = pack_taps(g, cv);
+  if (cv->kh * cv->kw > 1) d.taps = conv_taps(g, cv);
   d.nvectors = conv_halves(g, cv, d.tile, d.vectors);
   /* With panels outside, y is written plane by plane and the weights are
    * read once; with tiles outside, x is read once. */

@@ -282,24 +282,6 @@ static int axis_across(const Nest *t, int lanes) {
   return -1;
 }
 
-/* Lane i of v[j] becomes lane j of v[i]: squares of half the size change
- * places, then those in each of them. */
-static void transpose(Gen *g, Val *v) {
-  int lanes = g->t->lanes, low[64], high[64];
-  for (int h = lanes / 2; h; h /= 2) {
-    for (int i = 0; i < lanes; i++) {
-      low[i] = i & h ? lanes + i - h : i;
-      high[i] = i & h ? lanes + i : i + h;
-    }
-    for (int i = 0; i < lanes; i++) {
-      if (i & h) continue;
-      Val a = v[i], b = v[i + h];
-      v[i] = vshuffle(g, a, b, low, lanes);
-      v[i + h] = vshuffle(g, a, b, high, lanes);
-    }
-  }
-}
-
 /* Argument k of the square at p, to `to` with rows `stride` bytes apart. */
 static void square_move(Gen *g, const Nest *t, int k, Val p, Val to,
                         int64_t stride) {
@@ -309,7 +291,7 @@ static void square_move(Gen *g, const Nest *t, int k, Val p, Val to,
   for (int i = 0; i < lanes; i++)
     v[i] = load_lanes_of(g, e, p, 4 * i * t->arg[k].stride[t->rank - 1],
                          lanes);
-  transpose(g, v);
+  vtranspose(g, v);
   for (int i = 0; i < lanes; i++)
     store_lanes_of(g, e, v[i], to, i * stride, lanes);
 }

@@ -31,6 +31,13 @@ int64_t conv_tap(const Conv *cv, int64_t i) {
   return 4 * (ky * cv->dy * cv->xs[2] + kx * cv->dx);
 }
 
+int64_t conv_taps(Gen *g, const Conv *cv) {
+  int64_t n = cv->kh * cv->kw;
+  uint32_t *t = arena_array(g->a, uint32_t, (size_t)n);
+  for (int64_t i = 0; i < n; i++) t[i] = (uint32_t)conv_tap(cv, i);
+  return blob_add(g, t, (size_t)n * sizeof *t, 64);
+}
+
 /* Whether the plane can be walked as one line without reading outside. */
 static bool flat_fits(const Gen *g, const Conv *cv) {
   int64_t pitch = cv->ys[2], lo, hi, lanes = g->t->lanes;

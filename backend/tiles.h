@@ -23,6 +23,8 @@ void conv_init(const Gen *g, const Node *n, Conv *cv);
 void conv_init_tokens(const Gen *g, const Node *n, Conv *cv);
 /* Byte offset of tap number i (row-major over ky, kx) from tap 0. */
 int64_t conv_tap(const Conv *cv, int64_t i);
+/* Those of all taps: a blob of u32. */
+int64_t conv_taps(Gen *g, const Conv *cv);
 
 /* Where the columns of the weight's matrix lie in x: a blob of u32 byte
  * offsets, or -1 where a product gives them; that of one column. */

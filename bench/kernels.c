@@ -164,6 +164,9 @@ static void layer_build(Layer *l, const Target *t, const Options *o) {
       n->type.layout = layout_tokens(l->m->arena, &n->type, t->lanes);
     }
   node_select(l->m->arena, t, l->y);
+  if (strcmp(l->kernel, "conv2d_dense") == 0 ||
+      strcmp(l->kernel, "conv2d_channels") == 0)
+    dense_tile(t, l->y, l->kernel, l->y->tile);
   l->y->kernel = l->kernel;
   TableWork work;
   bool flat;
@@ -188,16 +191,16 @@ static void layer_build(Layer *l, const Target *t, const Options *o) {
 
 /* Two tables of kernels: what a layer can take. */
 static int kernels_of(const Shape *s, const char *const **out) {
-  static const char *const conv[] = { "conv2d_dense", "conv2d_bsr",
-                                      "conv2d_csr", "conv2d_code",
-                                      "conv2d_pair" };
+  static const char *const conv[] = { "conv2d_dense", "conv2d_channels",
+                                      "conv2d_bsr", "conv2d_csr",
+                                      "conv2d_code", "conv2d_pair" };
   static const char *const depth[] = { "conv2d_depthwise" };
   static const char *const lin[] = { "linear_dense", "linear_bsr",
                                      "linear_csr", "linear_code",
                                      "linear_perm", "linear_nm",
                                      "linear_pair" };
   *out = strcmp(s->op, "linear") == 0 ? lin : s->groups > 1 ? depth : conv;
-  return *out == depth ? 1 : *out == lin ? 7 : 5;
+  return *out == depth ? 1 : *out == lin ? 7 : 6;
 }
 
 /* ---- timing ---------------------------------------------------------- */

@@ -100,10 +100,13 @@ static void *room(uint64_t bytes) {
   return memset(aligned_alloc(128, n), 0, n);
 }
 
-static const tamis_step *layer_step(const tamis_model *m) {
-  for (uint32_t i = 0; i < m->n_steps; i++)
-    if (strcmp(m->steps[i].path, "layer") == 0) return &m->steps[i];
-  return NULL;
+/* A strided layer may be several, that which computes it the last. */
+static void layer_steps(Ours *l) {
+  for (uint32_t i = 0; i < l->m->n_steps; i++) {
+    if (strcmp(l->m->steps[i].path, "layer") != 0) continue;
+    l->step = &l->m->steps[i];
+    if (!l->first) l->first = l->step;
+  }
 }
 
 Ours *ours_open(const Maker *b, const Shape *s, const char *pattern,
@@ -114,7 +117,7 @@ Ours *ours_open(const Maker *b, const Shape *s, const char *pattern,
   Ours *l = calloc(1, sizeof *l);
   l->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   l->m = l->handle ? dlsym(l->handle, "l_model") : NULL;
-  l->step = l->m && l->m->abi == TAMIS_ABI_VERSION ? layer_step(l->m) : NULL;
+  if (l->m && l->m->abi == TAMIS_ABI_VERSION) layer_steps(l);
   if (!l->step || l->m->check_cpu() != 0) {
     if (l->handle) dlclose(l->handle);
     free(l);
@@ -130,7 +133,8 @@ Ours *ours_open(const Maker *b, const Shape *s, const char *pattern,
 
 void ours_run(void *job) {
   Ours *l = job;
-  l->step->run(l->io, l->arena, l->m->weights);
+  for (const tamis_step *s = l->first; s <= l->step; s++)
+    s->run(l->io, l->arena, l->m->weights);
 }
 
 void ours_result(void *job, float *y) {

@@ -24,7 +24,7 @@ double error_of(const float *y, const float *reference, long n);
 typedef struct Ours {
   void *handle;
   const tamis_model *m;
-  const tamis_step *step;       /* the layer, without copies around it */
+  const tamis_step *first, *step;   /* the layer, without copies around it */
   void *io[2];
   char *arena;
 } Ours;

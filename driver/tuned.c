@@ -16,6 +16,7 @@ bool node_has_choice(const Node *n) {
 const char *node_format(Arena *a, const Node *n) {
   const Sparse *w = n->in[1]->type.sparse;
   if (strstr(n->kernel, "_code")) return "code";
+  if (strstr(n->kernel, "_channels")) return "channels";
   if (!w) return "dense";
   if (strstr(n->kernel, "_pair")) return "pair";
   if (w->n) return "nm";
@@ -30,14 +31,15 @@ static bool misfit(Diags *d, const char *path, const char *layer,
                        what);
 }
 
-/* "dense", "csr", "code", "pair", "nm" or "Rx1". */
+/* "dense", "channels", "csr", "code", "pair", "nm" or "Rx1". */
 static bool format_read(const char *s, Choice *c) {
   int end = 0;
   c->code = strcmp(s, "code") == 0;
   c->height = c->code || strcmp(s, "csr") == 0;
   if (strcmp(s, "nm") == 0) c->height = RUNS;
   if (strcmp(s, "pair") == 0) c->height = PAIRS;
-  if (c->height || strcmp(s, "dense") == 0) return true;
+  c->channels = strcmp(s, "channels") == 0;
+  if (c->height || c->channels || strcmp(s, "dense") == 0) return true;
   return sscanf(s, "%2dx1%n", &c->height, &end) == 1 && !s[end] &&
          c->height > 1;
 }
@@ -67,8 +69,8 @@ static bool choice_read(Session *s, const char *path, json_t *j, Choice *c) {
   if (!json_is_integer(json_object_get(j, "nonzeros")))
     return misfit(d, path, layer, "\"nonzeros\" to be a whole number");
   if (!format || !format_read(format, c))
-    return misfit(d, path, layer, "\"format\" to be dense, csr, code, pair, "
-                  "nm or a block as 4x1");
+    return misfit(d, path, layer, "\"format\" to be dense, channels, csr, "
+                  "code, pair, nm or a block as 4x1");
   if (!tile_read(json_object_get(j, "tile"), c))
     return misfit(d, path, layer, "\"tile\" to be rows and vectors that "
                   "kernels have");

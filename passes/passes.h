@@ -14,12 +14,14 @@ enum { RUNS = -1, PAIRS = -2 };
 
 /* What a build was told to take for a layer, or (path NULL) for all: rows of
  * the blocks of its weight's table, 1: single values, RUNS, PAIRS, 0: dense;
- * code for the pattern; the register tile of a dense product, 0: as chosen. */
+ * code for the pattern; the register tile of a dense product, 0: as chosen;
+ * whether that of a convolution has channels in the lanes. */
 typedef struct Choice {
   const char *path;
   int height;
   bool code;
   int tile[2];
+  bool channels;
 } Choice;
 typedef struct Choices { size_t n; const Choice *at; } Choices;
 /* choose.c: the choice for a node, or NULL. */
@@ -204,6 +206,7 @@ typedef struct Weight {
   int lanes;
   bool code;     /* the target takes code for its pattern */
   int64_t all, stored[BLOCK_HEIGHTS], runs;
+  double gain;   /* how much faster channels in the lanes are; 0: no matter */
 } Weight;
 /* Rows of a block of the fastest format, RUNS, or 0: dense. */
 int format_choose(const Weight *w);
@@ -228,7 +231,19 @@ double runs_cost(int64_t rows);
 /* The register tile for a dense product of rows x vectors, where a vector
  * of x takes `xloads` loads and shuffles (more than 1 where it is strided). */
 typedef struct TileWork { int64_t rows, vectors; int xloads; } TileWork;
-void tile_choose(const TileWork *w, int vregs, int tile[2]);
+/* Its time for a step, of one channel and tap, in 32nds of a cycle. */
+int64_t tile_choose(const TileWork *w, int vregs, int tile[2]);
+/* A dense convolution: each group as conv2d_dense sees it, which has pixels
+ * in the lanes; channels of x and taps that a group sums, rows and columns of
+ * the result and its pitch, bytes of a plane of x.  The tile and the cycles
+ * of that kernel, and those of conv2d_channels: tile is {pixels, vectors}. */
+typedef struct DenseWork {
+  TileWork pixels;
+  int lanes, vregs;
+  int64_t groups, channels, taps, h, w, pitch, plane;
+} DenseWork;
+double pixels_tile(const DenseWork *w, int tile[2]);
+double channels_tile(const DenseWork *w, int tile[2]);
 /* The same for a table of nonzero blocks: `units` rows of them, each of
  * `height` rows (1: single values), some of which are summed in step.
  * blocks[i] is how many unit i has, the fullest first; x has so many
@@ -259,8 +274,15 @@ double code_time(const CodeWork *w);
 double dense_time(const TableWork *w);
 int64_t code_size(const CodeWork *w);
 
-/* select.c: what a table of the node's sparse weight would sum; false when
- * the node has no such kernel.  *flat: its vectors are one line. */
+/* select.c: the tile of one of these kernels for a convolution on planes, and
+ * its cycles. */
+double dense_tile(const Target *t, const Node *n, const char *kernel,
+                  int tile[2]);
+/* The same file: how much faster than conv2d_dense conv2d_channels is where x
+ * has stride 1, as a table reads it; 1 at least. */
+double node_gain(const Target *t, const Node *n);
+/* The same file: what a table of the node's sparse weight would sum; false
+ * when the node has no such kernel.  *flat: its vectors are one line. */
 bool node_table(Arena *scratch, const Target *t, const Node *n,
                 TableWork *work, bool *flat);
 /* The same whatever the weight is, without its blocks. */

@@ -67,7 +67,9 @@ static bool candidate(PassCtx *c, Node *n, Candidate *to) {
   double pairs = pair_tile(&table, c->target->vregs, tile);
   if (table.taps > 1) table.xloads = 2;
   CodeWork code = pattern_work(c->target, n, w, &table);
-  *to = (Candidate){.n = n, .dense = dense_time(&table), .pairs = pairs};
+  double gain = node_gain(c->target, n);
+  *to = (Candidate){.n = n, .dense = dense_time(&table) / gain};
+  to->pairs = pairs;
   to->table = table_tile(&table, c->target->vregs, tile);
   to->code = code_time(&code);
   to->bytes = code_size(&code);

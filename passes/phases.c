@@ -1,5 +1,5 @@
-/* phases.c - strided convolutions with sparse weights: a map for each phase
- * of the stride, and a convolution of stride 1 over them.
+/* phases.c - strided convolutions with sparse weights, and pointwise ones: a
+ * map for each phase of the stride, and a convolution of stride 1 over them.
  *
  * A stored value of a sparse weight takes one vector of x; with a stride that
  * is two loads and a shuffle each time.  Here x is taken apart once.  A tap
@@ -68,6 +68,12 @@ static int64_t axis_phases(const Axis *a) {
 
 /* ---- which ones ------------------------------------------------------ */
 
+/* Taps are all in one phase, as that of a pointwise convolution: there are no
+ * more products than before, whatever the weight is. */
+static bool one_phase(const Axis axis[2]) {
+  return axis_phases(&axis[0]) * axis_phases(&axis[1]) == 1;
+}
+
 /* Products that each value of x takes part in, for which taking it apart
  * pays. */
 enum { PRODUCTS_LEAST = 16 };
@@ -87,7 +93,8 @@ static bool phases_pay(PassCtx *c, const Node *n, Axis axis[2]) {
   }
   return strides > 1 && strides <= PHASES_MOST &&
          w->type.dim[0] * taps >= PRODUCTS_LEAST * strides &&
-         weight_height(c, n, 0, w->param) > 0;
+         (one_phase(axis) || (!c->sparsity_off &&
+                              weight_height(c, n, 0, w->param) > 0));
 }
 
 /* ---- the rewrite ----------------------------------------------------- */
@@ -201,7 +208,7 @@ static void rewrite(const Phases *p, const Axis axis[2]) {
 }
 
 bool pass_phases(PassCtx *c) {
-  if (c->sparsity_off || c->opt == 0) return true;
+  if (c->opt == 0) return true;
   for (size_t i = 0; i < c->m->funcs.n; i++) {
     Func *f = c->m->funcs.at[i];
     for (size_t k = 0; k < f->nodes.n; k++) {

@@ -137,6 +137,50 @@ static void table_select(Arena *a, const Target *t, Node *n,
   if (pair_tile(&work, t->vregs, tile) < best) pair_take(n, tile);
 }
 
+static DenseWork dense_work(const Target *t, const Node *n,
+                            const Cover *cover) {
+  int64_t s[MAX_RANK], at, groups = attr_int(n, "groups");
+  const Type *x = &n->in[0]->type, *w = &n->in[1]->type;
+  DenseWork work = {.lanes = t->lanes, .vregs = t->vregs, .groups = groups};
+  work.pixels = (TileWork){w->dim[0] / groups, cover->vectors, cover->xloads};
+  work.channels = w->dim[1];
+  work.taps = w->dim[2] * w->dim[3];
+  work.h = n->type.dim[2];
+  work.w = work.pitch = n->type.dim[3];
+  if (layout_strides(&n->type, s, &at)) work.pitch = s[2];
+  if (layout_strides(x, s, &at)) work.plane = s[1] * (int64_t)sizeof(float);
+  return work;
+}
+
+double node_gain(const Target *t, const Node *n) {
+  int tile[2];
+  if (n->op != OP_CONV2D || type_elems(&n->type) <= 0) return 1;
+  int64_t pixels = n->type.dim[2] * n->type.dim[3];
+  Cover flat = {true, ceil_div(pixels, t->lanes), n->type.dim[3], 1};
+  DenseWork work = dense_work(t, n, &flat);
+  double gain = pixels_tile(&work, tile) / channels_tile(&work, tile);
+  return gain > 1 ? gain : 1;
+}
+
+double dense_tile(const Target *t, const Node *n, const char *kernel,
+                  int tile[2]) {
+  Cover cover = plane_cover(t, n);
+  DenseWork work = dense_work(t, n, &cover);
+  return strcmp(kernel, "conv2d_dense") == 0 ? pixels_tile(&work, tile)
+                                             : channels_tile(&work, tile);
+}
+
+/* The faster of two kernels; the model does not know better than that. */
+static void dense_select(const Target *t, Node *n) {
+  int tile[2];
+  n->kernel = "conv2d_dense";
+  if (type_elems(&n->type) <= 0) return;
+  double pixels = dense_tile(t, n, n->kernel, n->tile);
+  if (1.03 * dense_tile(t, n, "conv2d_channels", tile) >= pixels) return;
+  n->kernel = "conv2d_channels";
+  memcpy(n->tile, tile, sizeof tile);
+}
+
 static void select_conv(Arena *a, const Target *t, Node *n) {
   int64_t groups = attr_int(n, "groups"), o = n->type.dim[1];
   if (!conv_on_planes(n)) {
@@ -149,9 +193,7 @@ static void select_conv(Arena *a, const Target *t, Node *n) {
   } else if (groups > 1 && groups == o && groups == n->in[0]->type.dim[1]) {
     n->kernel = "conv2d_depthwise";
   } else {
-    n->kernel = "conv2d_dense";
-    TileWork work = {o / groups, cover.vectors, cover.xloads};
-    tile_choose(&work, t->vregs, n->tile);
+    dense_select(t, n);
   }
 }
 
@@ -266,15 +308,24 @@ static bool is_lowered(const Node *n) {
   }
 }
 
-/* The tile of a dense product over planes that was asked for. */
+static bool is_dense(const Node *n) {
+  return n->kernel && (strstr(n->kernel, "_dense") ||
+                       strstr(n->kernel, "_channels"));
+}
+
+/* The kernel and tile of a dense product over planes that was asked for. */
 static void tile_told(PassCtx *c, Node *n) {
   const Choice *told = choice_of(c->choices, n);
   TableWork work;
   bool flat;
-  if (!told || told->tile[0] < 1 || !strstr(n->kernel ? n->kernel : "",
-                                             "_dense") ||
+  if (!told || told->height || !is_dense(n) ||
       !node_shape_work(c->target, n, &work, &flat))
     return;
+  if (n->op == OP_CONV2D) {
+    n->kernel = told->channels ? "conv2d_channels" : "conv2d_dense";
+    dense_tile(c->target, n, n->kernel, n->tile);
+  }
+  if (told->tile[0] < 1) return;
   n->tile[0] = told->tile[0], n->tile[1] = told->tile[1];
 }
 

@@ -109,6 +109,7 @@ int weight_height(PassCtx *c, const Node *n, int64_t rows, Param *p) {
   int64_t code = code_size(&(CodeWork){.products = w.stored[0]});
   w.code = !t->stored && code < patterns_budget(c);
   if (n->op == OP_LINEAR) w.runs = w.all / RUN_COLUMNS * runs_of(c, t, v);
+  w.gain = node_gain(c->target, n);
   int told;
   return height_told(c, n, &w, &told) ? told : format_choose(&w);
 }

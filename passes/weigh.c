@@ -120,6 +120,23 @@ static double dense_us(const Layer *l, const TableWork *work) {
   return us_of(l, dense_time(work)) + far_us(l, bytes);
 }
 
+/* The two that convolutions have, the faster first. */
+static int dense_kernels(const Layer *l, Alternative *out) {
+  static const char *const kernels[] = { "conv2d_dense", "conv2d_channels" };
+  int tile[2], n = sizeof kernels / sizeof *kernels;
+  double bytes = (double)(l->rows * l->columns) *
+                 (double)elem_size(type_stored(&l->n->in[1]->type));
+  for (int i = 0; i < n; i++)
+    out[i] = make(kernels[i], us_of(l, 2 * dense_tile(l->t, l->n, kernels[i],
+                                                      tile)));
+  /* The other asks for its weights ahead. */
+  out[0].us += far_us(l, bytes);
+  if (out[1].us >= out[0].us) return n;
+  Alternative other = out[0];
+  out[0] = out[1], out[1] = other;
+  return n;
+}
+
 static double code_us(const Layer *l, const TableWork *work) {
   CodeWork code = pattern_work(l->t, l->n, l->w, work);
   return us_of(l, code_time(&code)) + far_us(l, 4 * (double)code.products);
@@ -141,8 +158,8 @@ static int over_planes(const Layer *l, const TableWork *work, bool flat,
   int n = 0;
   TableWork one = *work;
   one.height = 1, one.units = l->rows;
-  out[n++] = make(linear ? "linear_dense" : "conv2d_dense",
-                  dense_us(l, &one));
+  n += linear ? 1 : dense_kernels(l, out);
+  if (linear) out[0] = make("linear_dense", dense_us(l, &one));
   if (l->groups > 1) return n;
   Alternative best = make(linear ? "linear_bsr" : "conv2d_bsr", -1);
   for (int i = 1; i < BLOCK_HEIGHTS; i++) {
@@ -217,7 +234,8 @@ static const char *reason(const Module *m, const Alternative *a, bool gain,
                           bool told) {
   bool code = strstr(a->kernel, "_code") != NULL;
   const char *sparsity = m->dump.sparsity;
-  if (!strstr(a->kernel, "_dense") && sparsity &&
+  bool dense = strstr(a->kernel, "_dense") || strstr(a->kernel, "_channels");
+  if (!dense && sparsity &&
       strcmp(sparsity, "off") == 0)
     return "--sparsity=off";
   if (told) return "slower when it was measured";

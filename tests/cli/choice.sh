@@ -56,16 +56,19 @@ times_check() {
   listing v4.json
   cat >want.txt <<'EON'
 a conv2d_dense - slower
+a conv2d_channels - slower
 a conv2d_bsr - slower
 a conv2d_csr - slower
 a conv2d_code +
 a conv2d_pair - slower
 b conv2d_dense - slower
+b conv2d_channels - slower
 b conv2d_bsr - slower
 b conv2d_csr - slower
 b conv2d_code +
 b conv2d_pair - slower
 c conv2d_dense - slower
+c conv2d_channels - slower
 c conv2d_bsr - slower
 c conv2d_csr +
 c conv2d_code - pixels lie on no single line of vectors

@@ -44,10 +44,11 @@ set_() {
   absent "not beside it" net.so.tuned
 
   # What the file says is taken.
-  for f in dense csr 2x1 4x1; do
+  for f in dense channels csr 2x1 4x1; do
     set_ format "\"$f\""
     case $f in
-    dense) want='conv2d_dense' ;; csr) want='conv2d_csr' ;;
+    dense) want='conv2d_dense' ;; channels) want='conv2d_channels' ;;
+    csr) want='conv2d_csr' ;;
     *) want='conv2d_bsr' ;;
     esac
     expect "all $f" 0 '' "$TAMIS" build $net --cpu=$cpu --tuned=edit.tuned \

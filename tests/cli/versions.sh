@@ -13,7 +13,7 @@ model net(x: f32[1,16,12,12]) -> y: f32[1,20], n: f32[1,20] {
   n = twice(seen);
   next seen = seen + y;
 }
-recipe sparse for net { prune second, head with sparsity=0.8; }
+recipe sparse for net { prune first, second, head with sparsity=0.8; }
 EON
 cat >call.c <<'EOF'
 #include "net.h"
@@ -146,7 +146,7 @@ for cpu in x86-64-v2 x86-64-v3; do
   expect "report of $cpu" 0 '' build --cpu=$cpu -o one.so --report=$cpu.json
 done
 expect "shared weights" 0 '' [ "$(bytes r.json)" -lt \
-  $(($(bytes x86-64-v2.json) + $(bytes x86-64-v3.json) / 2)) ]
+  $(($(bytes x86-64-v2.json) + $(bytes x86-64-v3.json) * 3 / 4)) ]
 # By the descriptor alone: what is there, and the same results.
 cat >desc.c <<'EOF'
 #include "tamis.h"

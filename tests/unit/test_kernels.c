@@ -629,6 +629,11 @@ static void test_dense(void **state) {
   run_cases(conv_case, "conv2d_dense", 60);
 }
 
+static void test_channels(void **state) {
+  (void)state;
+  run_cases(conv_case, "conv2d_channels", 100);
+}
+
 static void test_depthwise(void **state) {
   (void)state;
   run_cases(conv_case, "conv2d_depthwise", 150);
@@ -712,7 +717,8 @@ static void test_linear(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_dense), cmocka_unit_test(test_depthwise),
+    cmocka_unit_test(test_dense), cmocka_unit_test(test_channels),
+    cmocka_unit_test(test_depthwise),
     cmocka_unit_test(test_bsr), cmocka_unit_test(test_csr),
     cmocka_unit_test(test_code), cmocka_unit_test(test_perm),
     cmocka_unit_test(test_nm), cmocka_unit_test(test_pair),
