@@ -194,7 +194,8 @@ static bool choice_taken(Session *s, const char *path, const Choice *c,
                          const Node *n) {
   const Sparse *w = n->in[1]->type.sparse;
   bool code = strstr(n->kernel, "_code") != NULL;
-  int height = !w ? 0 : w->n ? RUNS : w->br;
+  bool pair = strstr(n->kernel, "_pair") != NULL;
+  int height = !w ? 0 : pair ? PAIRS : w->n ? RUNS : w->br;
   if (height == c->height && code == c->code) return true;
   if (c->code)
     return diag_error_at(s->diags, EXIT_USAGE, "--tuned", "%s: layer '%s' "

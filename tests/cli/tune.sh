@@ -57,6 +57,18 @@ set_() {
     expect "results of $f" 0 'all within' "$TAMIS" check $net --so=$f.so \
       --cpu=$cpu
   done
+  # Rows in pairs are for maps.
+  set_ format '"pair"'
+  expect "pairs on a row" 2 "layer 'c' cannot take what was measured" \
+    "$TAMIS" build $net --cpu=$cpu --tuned=edit.tuned -o no.so
+  sed '1,/"layer": "c"/s|"format": [^,]*|"format": "pair"|' net.tuned \
+    >edit.tuned
+  expect "all in pairs" 0 '' "$TAMIS" build $net --cpu=$cpu --tuned=edit.tuned \
+    -o pair.so --report=pair.json
+  expect "kernels of pairs" 0 "^2\$" \
+    grep -c '^   "kernel": "conv2d_pair"' pair.json
+  expect "results of pairs" 0 'all within' "$TAMIS" check $net --so=pair.so \
+    --cpu=$cpu
   tr -d '\n' <net.tuned | sed 's/"tile": \[[^]]*\]/"tile": [5,2]/g
     s/"format": "[^"]*"/"format": "dense"/g' >edit.tuned
   expect "a tile" 0 '' "$TAMIS" build $net --cpu=$cpu --tuned=edit.tuned \
