@@ -6,7 +6,7 @@
  * next weight wants: the permutation within 4 lanes looks at 2 bits of a
  * lane, so that a word a lane holds the columns of 16 steps, which are
  * shifted there.  Every output has as many steps: nothing is sorted, and
- * what a group stores is dense.  On planes of tokens conv_nm.c does it. */
+ * what a group stores is dense. */
 #include <string.h>
 
 #include "backend/linear.h"
@@ -194,13 +194,6 @@ static void rows_emit(Gen *g, const Linear *l, const void *ctx,
 
 void emit_linear_nm(Gen *g, const Node *n) {
   Linear l = { 0 };
-  int64_t plane;
-  if (type_is_tokens(&n->type, &plane)) {
-    Conv cv;
-    conv_init_tokens(g, n, &cv);
-    conv_emit_runs(g, &cv);
-    return;
-  }
   linear_init(n, &l, ROWS_MOST);
   if (g->t->lanes < 8 || strcmp(g->t->arch, "x86_64") != 0 ||
       (l.xk != 1 && l.k > COPY_MOST)) {

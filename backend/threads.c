@@ -20,9 +20,10 @@ enum { PART_CYCLES = 2500 };
 static bool kernel_cuts(const char *kernel) {
   static const char *const names[] = {
     "conv2d_dense", "conv2d_channels", "conv2d_depthwise", "conv2d_bsr",
-    "conv2d_csr", "conv2d_code", "conv2d_nm", "conv2d_plain",
+    "conv2d_csr", "conv2d_code", "conv2d_pair", "conv2d_plain",
     "conv2d_transpose", "linear_dense", "linear_bsr", "linear_csr",
-    "linear_perm", "linear_nm", "linear_code", "matmul", "unary", "binary", "scale_shift",
+    "linear_perm", "linear_nm", "linear_code", "linear_pair", "matmul",
+    "unary", "binary", "scale_shift",
     "where", "cast", "mask", "reduce", "softmax", "pool", "resize", "copy"
   };
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)

@@ -99,10 +99,30 @@ void conv_images(Gen *g, const Conv *cv, ImageBody *body, void *ctx);
 /* The convolution, dense; by a table of blocks of `height` rows. */
 void conv_emit_dense(Gen *g, const Conv *cv);
 void conv_emit_table(Gen *g, const Conv *cv, int height);
-/* The same where each 4 columns of a weight have n nonzeros at most. */
-void conv_emit_runs(Gen *g, const Conv *cv);
+/* The same by single nonzeros of rows in pairs. */
+void conv_emit_pairs(Gen *g, const Conv *cv);
 /* The same as code for the pattern. */
 void conv_emit_code(Gen *g, const Conv *cv);
+
+/* ---- pairs.c: rows in pairs ------------------------------------------ */
+
+/* Panels of rows by blocks of columns.  Of each panel, block by block, heads
+ * of (rows + 1) / 2 pairs: bytes for steps, the two rows, 0; for each step
+ * of a pair pair_columns() bytes of columns, 0 for none, else from 1 on in
+ * the block, and pair_values() weights: of both rows for each shared column,
+ * then of each row in turn for its own.  starts: where the values, columns
+ * and heads of a panel begin, i64 bytes. */
+enum { PAIR_VALUES_MAX = 8 };      /* of a step */
+typedef struct Pairs {
+  Panels panels, blocks;
+  PairStep step;
+  int64_t values, index, heads, starts;   /* blob offsets */
+  Elem elem;                       /* of values */
+} Pairs;
+Pairs pairs_pack(Gen *g, const Node *w, int64_t rows, int64_t cols,
+                 int most_rows, int most_cols);
+int pair_columns(const Pairs *t);
+int pair_values(const Pairs *t);
 
 /* ---- table.c: nonzeros as tables ------------------------------------- */
 

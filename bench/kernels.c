@@ -141,7 +141,8 @@ static void layer_build(Layer *l, const Target *t, const Options *o) {
   bool code = strstr(l->kernel, "code") != NULL;
   bool perm = strstr(l->kernel, "perm") != NULL;
   bool runs = strstr(l->kernel, "nm") != NULL;
-  bool sparse = strstr(l->kernel, "sr") || code || perm || runs;
+  bool pair = strstr(l->kernel, "pair") != NULL;
+  bool sparse = strstr(l->kernel, "sr") || code || perm || runs || pair;
   int block = strstr(l->kernel, "bsr") ? o->block : 1;
   int drawn = o->drawn && sparse ? o->drawn : block;
   int of = sparse ? o->of : 0;
@@ -156,7 +157,8 @@ static void layer_build(Layer *l, const Target *t, const Options *o) {
   else if (sparse) sparse_pack(l->m, l->y->in[1]->param, block, 1);
   bool tokens = o->form ? strcmp(o->form, "tokens") == 0
                         : linear_takes_tokens(l->y, t->lanes);
-  if (l->y->op == OP_LINEAR && sparse && (code || (!perm && tokens)))
+  tokens = code || pair || (!perm && !runs && tokens);
+  if (l->y->op == OP_LINEAR && sparse && tokens)
     for (int i = 0; i < 2; i++) {
       Node *n = i ? l->y : l->y->in[0];
       n->type.layout = layout_tokens(l->m->arena, &n->type, t->lanes);
@@ -166,7 +168,12 @@ static void layer_build(Layer *l, const Target *t, const Options *o) {
       strcmp(l->kernel, "conv2d_channels") == 0)
     dense_tile(t, l->y, l->kernel, l->y->tile);
   l->y->kernel = l->kernel;
+  TableWork work;
+  bool flat;
   if (runs) l->y->tile[0] = l->y->tile[1] = 0;
+  bool one = pair || strstr(l->kernel, "csr");
+  if (one && node_table(l->m->arena, t, l->y, &work, &flat))
+    (pair ? pair_tile : table_tile)(&work, t->vregs, l->y->tile);
   if (o->tile[1]) l->y->tile[0] = o->tile[0], l->y->tile[1] = o->tile[1];
   Node *x = l->y->in[0];
   size_t xb = (size_t)type_bytes(&x->type) + 256;
@@ -186,13 +193,14 @@ static void layer_build(Layer *l, const Target *t, const Options *o) {
 static int kernels_of(const Shape *s, const char *const **out) {
   static const char *const conv[] = { "conv2d_dense", "conv2d_channels",
                                       "conv2d_bsr", "conv2d_csr",
-                                      "conv2d_code", "conv2d_nm" };
+                                      "conv2d_code", "conv2d_pair" };
   static const char *const depth[] = { "conv2d_depthwise" };
   static const char *const lin[] = { "linear_dense", "linear_bsr",
-                                     "linear_csr", "linear_code", "linear_perm",
-                                     "linear_nm" };
+                                     "linear_csr", "linear_code",
+                                     "linear_perm", "linear_nm",
+                                     "linear_pair" };
   *out = strcmp(s->op, "linear") == 0 ? lin : s->groups > 1 ? depth : conv;
-  return *out == depth ? 1 : 6;
+  return *out == depth ? 1 : *out == lin ? 7 : 6;
 }
 
 /* ---- timing ---------------------------------------------------------- */

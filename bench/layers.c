@@ -1,13 +1,15 @@
 /* layers.c - single layers: artifacts of Tamis beside peers, in turn.
  *
  *   layers --tamis=TAMIS --dir=DIR [--peers=DIR] [--net=NET] [--rounds=15]
- *          [--cpu=CPU] [--turn=FILE] [--build=I/N] [--sweep] SHAPES
+ *          [--pattern=P] [--cpu=CPU] [--turn=FILE] [--build=I/N] [--sweep]
+ *          SHAPES
  *
  * Each layer of SHAPES (bench/shapes.txt) is timed dense and with zeros, by
  * one thread, without the copies into a kernel's layout, which a net has at
  * its ends alone; peers get the layouts that they prefer.  Outputs are
  * compared with a plain sum in double precision first; who computes
  * something else is reported as wrong.  One JSON object a line.
+ * --pattern takes dense weights and one pattern alone.
  * --build makes the artifacts of every Nth layer in DIR and times nothing.
  * --sweep times zeros of all densities against dense weights (sweep.h).
  * --cpu is what Tamis compiles for; under held.c the last line says what its
@@ -40,7 +42,7 @@ enum { VARIANTS = sizeof variants / sizeof *variants };
 
 typedef struct Options {
   Maker maker;
-  const char *peers, *net, *shapes;
+  const char *peers, *net, *pattern, *shapes;
   int rounds, part, parts, turn;        /* the locked file, or -1 */
   bool sweep;
 } Options;
@@ -90,9 +92,10 @@ typedef struct Row {
   int n;
 } Row;
 
-static bool variant_fits(const Shape *s, const Variant *v) {
+static bool variant_fits(const Options *o, const Shape *s, const Variant *v) {
   long in = s->c / s->groups;
   if (strcmp(v->pattern, "dense") == 0) return true;
+  if (o->pattern && strcmp(v->pattern, o->pattern) != 0) return false;
   if (s->groups > 1) return false;
   return strcmp(v->pattern, "2:4") != 0 || in % 4 == 0;
 }
@@ -176,7 +179,7 @@ static void layer(const Options *o, const Shape *s) {
   r.n = 0;
   for (int v = 0; v < VARIANTS; v++) {
     r.w[v] = NULL;
-    if (!variant_fits(s, &variants[v])) continue;
+    if (!variant_fits(o, s, &variants[v])) continue;
     bool dense = variants[v].zeros == 0;
     bool drawn = strcmp(variants[v].pattern, "unstructured") == 0;
     int from = r.n;
@@ -210,7 +213,7 @@ static void held_print(void) {
 static bool layer_build(const Options *o, const Shape *s) {
   bool ok = true;
   for (int v = 0; v < VARIANTS; v++)
-    if (variant_fits(s, &variants[v]))
+    if (variant_fits(o, s, &variants[v]))
       ok &= ours_build(&o->maker, s, variants[v].pattern, variants[v].zeros,
                        false);
   return ok;
@@ -248,6 +251,7 @@ static bool options_read(Options *o, int argc, char **argv) {
     else if ((v = option(argv[i], "--dir="))) o->maker.dir = v;
     else if ((v = option(argv[i], "--peers="))) o->peers = v;
     else if ((v = option(argv[i], "--net="))) o->net = v;
+    else if ((v = option(argv[i], "--pattern="))) o->pattern = v;
     else if ((v = option(argv[i], "--rounds="))) o->rounds = atoi(v);
     else if ((v = option(argv[i], "--cpu="))) o->maker.cpu = v;
     else if ((v = option(argv[i], "--turn=")))

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MODEL = 0, CANDIDATES = 17, LAYERS_MOST = 4096 };
+enum { MODEL = 0, CANDIDATES = 18, LAYERS_MOST = 4096 };
 /* What was chosen, and the model's measured again beside it. */
 enum { CHOSEN = CANDIDATES, AGAIN, SLOTS };
 /* Rounds take half a second, within these. */
@@ -32,7 +32,7 @@ static const Choice wide[CANDIDATES] = {
   {NULL, 1, false, {0, 0}, false}, {NULL, 1, true, {0, 0}, false},
   {NULL, 2, false, {0, 0}, false}, {NULL, 4, false, {0, 0}, false},
   {NULL, 8, false, {0, 0}, false}, {NULL, 16, false, {0, 0}, false},
-  {NULL, RUNS, false, {0, 0}, false},
+  {NULL, RUNS, false, {0, 0}, false}, {NULL, PAIRS, false, {0, 0}, false},
 };
 
 /* What a layer takes of a candidate; kernel NULL: nothing. */

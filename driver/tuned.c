@@ -18,6 +18,7 @@ const char *node_format(Arena *a, const Node *n) {
   if (strstr(n->kernel, "_code")) return "code";
   if (strstr(n->kernel, "_channels")) return "channels";
   if (!w) return "dense";
+  if (strstr(n->kernel, "_pair")) return "pair";
   if (w->n) return "nm";
   return w->br == 1 ? "csr" : arena_printf(a, "%dx1", w->br);
 }
@@ -30,12 +31,13 @@ static bool misfit(Diags *d, const char *path, const char *layer,
                        what);
 }
 
-/* "dense", "channels", "csr", "code", "nm" or "Rx1". */
+/* "dense", "channels", "csr", "code", "pair", "nm" or "Rx1". */
 static bool format_read(const char *s, Choice *c) {
   int end = 0;
   c->code = strcmp(s, "code") == 0;
   c->height = c->code || strcmp(s, "csr") == 0;
   if (strcmp(s, "nm") == 0) c->height = RUNS;
+  if (strcmp(s, "pair") == 0) c->height = PAIRS;
   c->channels = strcmp(s, "channels") == 0;
   if (c->height || c->channels || strcmp(s, "dense") == 0) return true;
   return sscanf(s, "%2dx1%n", &c->height, &end) == 1 && !s[end] &&
@@ -68,7 +70,7 @@ static bool choice_read(Session *s, const char *path, json_t *j, Choice *c) {
     return misfit(d, path, layer, "\"nonzeros\" to be a whole number");
   if (!format || !format_read(format, c))
     return misfit(d, path, layer, "\"format\" to be dense, channels, csr, "
-                  "code, nm or a block as 4x1");
+                  "code, pair, nm or a block as 4x1");
   if (!tile_read(json_object_get(j, "tile"), c))
     return misfit(d, path, layer, "\"tile\" to be rows and vectors that "
                   "kernels have");
@@ -192,7 +194,8 @@ static bool choice_taken(Session *s, const char *path, const Choice *c,
                          const Node *n) {
   const Sparse *w = n->in[1]->type.sparse;
   bool code = strstr(n->kernel, "_code") != NULL;
-  int height = !w ? 0 : w->n ? RUNS : w->br;
+  bool pair = strstr(n->kernel, "_pair") != NULL;
+  int height = !w ? 0 : pair ? PAIRS : w->n ? RUNS : w->br;
   if (height == c->height && code == c->code) return true;
   if (c->code)
     return diag_error_at(s->diags, EXIT_USAGE, "--tuned", "%s: layer '%s' "

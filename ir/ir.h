@@ -545,6 +545,15 @@ bool node_reads_weight(const Node *n, int k);
 enum { TILE_ROWS_MOST = 32, TILE_VECTORS_MOST = 16, TILE_SUMS_MOST = 60 };
 /* Rows that code for a pattern sums at once. */
 enum { CODE_ROWS = 28 };
+/* Rows in pairs: bytes of x of a block of columns and of the sums of a panel
+ * of rows, the most of each, and vectors of a tile. */
+enum { PAIR_X_BYTES = 32 << 10, PAIR_SUM_BYTES = 128 << 10 };
+enum { PAIR_COLUMNS_MOST = 255, PAIR_ROWS_MOST = 256, PAIR_TILE_MOST = 8 };
+/* What a step of a pair takes where so many of all values are not zero:
+ * columns that both rows share, and columns of each alone.  Rows at random
+ * share a part of their columns that is the density. */
+typedef struct PairStep { int shared, singles; } PairStep;
+PairStep pair_step(int64_t nonzeros, int64_t all);
 
 /* Multipliers and key increments of Philox4x32 (Salmon et al., 2011). */
 #define PHILOX_M0 UINT32_C(0xD2511F53)

@@ -124,6 +124,11 @@ int sparse_height(const Sparse *s) {
   return sparse_tile_height(s, 48);
 }
 
+PairStep pair_step(int64_t nonzeros, int64_t all) {
+  if (8 * nonzeros > 3 * all) return (PairStep){1, 1};
+  return 5 * nonzeros > all ? (PairStep){1, 3} : (PairStep){0, 2};
+}
+
 uint32_t sparse_row_count(const Param *p, int64_t block_row) {
   const Sparse *s = p->type.sparse;
   if (s->n) return (uint32_t)(s->nnz / p->type.dim[0]);

@@ -108,52 +108,43 @@ bool tokens_pay(int64_t rows, int lanes, int height) {
          tokens_cost(rows, lanes, false, i) < rows_cost(rows, lanes, i);
 }
 
+/* The same of single values of rows in pairs (bench/kernels --kernel=pair on
+ * a Xeon, as above: 1.2 for 2:4, 1.4 to 1.5 at 50 to 70 %; AVX2 1.15 for
+ * 2:4).  Each vector of x is copied, which few outputs share, and sums of few
+ * vectors wait for each other. */
+static const double pair_cost = 1.3, pair_copy = 8;
+enum { PAIR_VECTORS = 4 };
+
+static double pair_map(const Weight *w, int64_t vectors) {
+  double wait = vectors < PAIR_VECTORS ? PAIR_VECTORS / (double)vectors : 1;
+  return wait * pair_cost * (1 + pair_copy / (double)w->outputs);
+}
+
+static double pair_tokens(const Weight *w) {
+  int64_t vectors = ceil_div(w->rows, w->lanes);
+  return pair_map(w, vectors) * (double)(vectors * w->lanes) /
+         (double)w->rows;
+}
+
 static double value_cost(const Weight *w, int i) {
-  if (w->op != OP_LINEAR)
-    return map_cost(w->taps == 1 ? POINTWISE : SPATIAL, w->lanes, w->code, i);
+  bool pairs = i == 0 && w->outputs;
+  if (w->op != OP_LINEAR) {
+    double cost = map_cost(w->taps == 1 ? POINTWISE : SPATIAL, w->lanes,
+                           w->code, i);
+    return pairs ? fmin(cost, pair_map(w, PAIR_VECTORS)) : cost;
+  }
   /* Outputs in lanes take as many. */
   bool full = i > 0 || w->outputs >= w->lanes;
   double rows = rows_cost(w->rows, full ? w->lanes : 4, i);
-  return w->rows ? fmin(rows, tokens_cost(w->rows, w->lanes, w->code, i))
-                 : rows;
+  if (!w->rows) return rows;
+  double tokens = tokens_cost(w->rows, w->lanes, w->code, i);
+  if (pairs) tokens = fmin(tokens, pair_tokens(w));
+  return fmin(rows, tokens);
 }
 
-/* The same for a value in runs of 4 columns.  On planes of 16 lanes they are
- * no faster than dense (bench/kernels --drawn=2:4 on a Xeon: 0.9 to 1.4 of
- * its time, code 0.5 to 0.8); with 8 they are where there are columns to sum,
- * outputs for each case of a run, and the result, which is written by tiles,
- * stays in the second cache: 0.5 to 0.75.  On rows of x 0.3 to 0.8, since
- * dense reads twice the weights, until permutations count. */
-static const double runs_map = 0.95;
-static double runs_rows(int64_t rows) { return rows <= 16 ? 1.4 : 1.8; }
-enum { RUNS_COLUMNS = 256, RUNS_OUTPUTS = 96, RUNS_RESULTS = 1 << 18 };
-enum { RUNS_TILE = 4 };
-
-static bool runs_on_planes(int lanes, int64_t columns, int64_t outputs,
-                           int64_t results) {
-  return lanes == 8 && columns >= RUNS_COLUMNS && outputs >= RUNS_OUTPUTS &&
-         results <= RUNS_RESULTS;
-}
-
-/* A tile has four vectors. */
-static double runs_tokens(int64_t rows, int lanes) {
-  int64_t tile = RUNS_TILE * lanes;
-  return runs_map * (double)(ceil_div(rows, tile) * tile) / (double)rows;
-}
-
-bool tokens_pay_runs(int64_t rows, int lanes, int64_t columns,
-                     int64_t outputs) {
-  return rows > 0 && runs_on_planes(lanes, columns, outputs, rows * outputs) &&
-         runs_tokens(rows, lanes) < runs_rows(rows);
-}
-
-double runs_cost(const Weight *w) {
-  int64_t columns = w->outputs ? w->all / w->outputs : 0;
-  bool planes = runs_on_planes(w->lanes, columns, w->outputs, w->results);
-  double rows = runs_rows(w->rows);
-  if (w->op != OP_LINEAR) return planes ? runs_map : HUGE_VAL;
-  return planes && w->rows ? fmin(rows, runs_tokens(w->rows, w->lanes)) : rows;
-}
+/* A value in runs of 4 columns, on rows of x: 0.3 to 0.8 of the time of dense,
+ * which reads twice the weights, until permutations count. */
+double runs_cost(int64_t rows) { return rows <= 16 ? 1.4 : 1.8; }
 
 const Choice *choice_of(const Choices *c, const Node *n) {
   for (size_t i = 0; c && i < c->n; i++)
@@ -173,7 +164,8 @@ int format_choose(const Weight *w) {
     best = time;
     height = block_heights[i];
   }
-  return w->runs && runs_cost(w) * (double)w->runs < best ? RUNS : height;
+  return w->runs && runs_cost(w->rows) * (double)w->runs < best ? RUNS
+                                                                  : height;
 }
 
 /* ---- tiles ---------------------------------------------------------- */
@@ -359,6 +351,60 @@ double table_tile(const TableWork *w, int vregs, int tile[2]) {
   return best;
 }
 
+/* ---- rows in pairs --------------------------------------------------- */
+
+/* Half cycles a vector that is copied, and one of sums that a block leaves
+ * and the next takes up. */
+static const double copy_vector = 3, sum_vector = 3;
+/* A line of y that is written a little at a time, row by row as they are
+ * paired, and does not stay in the second cache. */
+static const double far_result = 50;
+/* Steps of a pair that are not full; how far, in standard deviations of what
+ * rows at random have in a block, two that are paired differ. */
+static const double pair_rest = 0.5, pair_apart = 0.8;
+
+/* Time of a tile of t vectors, as table_time. */
+static double pair_time(const TableWork *w, double nonzeros, int64_t t) {
+  int64_t columns = w->channels * w->taps, vector = 4 * w->lanes * t;
+  int64_t cols = PAIR_X_BYTES / vector, rows = PAIR_SUM_BYTES / vector;
+  if (cols > PAIR_COLUMNS_MOST) cols = PAIR_COLUMNS_MOST;
+  if (rows > PAIR_ROWS_MOST) rows = PAIR_ROWS_MOST;
+  PairStep s = pair_step((int64_t)nonzeros, w->units * columns);
+  double each = s.shared + s.singles, blocks = (double)ceil_div(columns, cols);
+  double row = nonzeros / (double)w->units / blocks;
+  double products = 2 * each * (double)t;
+  double loads = (s.shared + 2 * s.singles) * (double)t + 2 * each + 1;
+  bool even = w->units && w->blocks[0] == w->blocks[w->units - 1];
+  double part = nonzeros / (double)(w->units * columns);
+  double apart = even ? 0 : pair_apart * sqrt(row * (1 - part));
+  double steps = (row + apart) / each + pair_rest;
+  double step = fmax(fmax(products, loads), 8 * each);
+  double sums = head_time + 2 * (double)t * (blocks > 1 ? 2 * sum_vector : 2);
+  double copies = (double)(ceil_div(w->units, rows) * columns * t) *
+                  (copy_vector + w->xloads - 1);
+  return (double)ceil_div(w->units, 2) * blocks * (steps * step + sums) +
+         copies;
+}
+
+static double pair_results(const TableWork *w) {
+  double bytes = 4.0 * (double)(w->units * w->vectors * w->lanes);
+  double far = 2 * (1 - (double)w->family->second_bytes / bytes);
+  return far > 0 ? fmin(far, 1) * far_result * bytes / 64 : 0;
+}
+
+double pair_tile(const TableWork *w, int vregs, int tile[2]) {
+  int64_t most = (vregs - 3) / 2, n = w->vectors;
+  double nonzeros = 0;
+  if (most > PAIR_TILE_MOST) most = PAIR_TILE_MOST;
+  for (int64_t i = 0; i < w->units; i++) nonzeros += (double)w->blocks[i];
+  int64_t t = n ? ceil_div(n, ceil_div(n, most)) : 1;
+  tile[0] = 2;
+  tile[1] = (int)t;
+  double time = (double)(n / t) * pair_time(w, nonzeros, t);
+  time += pair_results(w);
+  return n % t ? time + pair_time(w, nonzeros, n % t) : time;
+}
+
 /* ---- code for a pattern ---------------------------------------------- */
 
 /* Bytes of instructions: a product, a column's load, what a row begins and
@@ -366,7 +412,7 @@ double table_tile(const TableWork *w, int vregs, int tile[2]) {
  * once for the vectors of a chunk, or from the third when it does not hold
  * them and the weights, where the block before has asked for it. */
 static const double product_bytes = 7.2, column_bytes = 10, row_bytes = 22;
-static const double code_byte = 2 / 13.5, far_code_byte = 2 / 5.0;
+static const double code_byte = 2 / 24.0, far_code_byte = 2 / 5.0;
 /* bench/kernels --zeros=90, 70, 50 and 30, the layers of MobileNetV1,
  * ResNet-50 and the face detector: code against csr is 0.55 to 1.0 at 90,
  * against dense 0.43 to 1.0 at 50; mostly within 0.15 of this. */

@@ -67,13 +67,17 @@ static bool tile_fits(const Node *n, int height, Text *why) {
   return false;
 }
 
-/* A panel of many rows, whose sums are in memory. */
-static bool nm_fits(const Node *n, Text *why) {
+static bool pair_fits(const Node *n, Text *why) {
   int rows = n->tile[0], vectors = n->tile[1];
+  if (n->in[1]->op != OP_PARAM ||
+      (n->op == OP_CONV2D && attr_int(n, "groups") > 1))
+    return misfit(why, "expected a param as weight, and no groups");
+  if (n->op == OP_LINEAR && !linear_on_tokens(n))
+    return misfit(why, "expected planes of tokens");
   if (rows == 0 && vectors == 0) return true;
-  if (rows > 0 && rows <= 256 && vectors > 0 && vectors <= 4) return true;
-  text_printf(why, "expected tile=[rows,vectors] of up to 256 rows and 4 "
-              "vectors, found [%d,%d]", rows, vectors);
+  if (rows == 2 && vectors > 0 && vectors <= PAIR_TILE_MOST) return true;
+  text_printf(why, "expected tile=[2,vectors] of up to %d vectors, found "
+              "[%d,%d]", PAIR_TILE_MOST, rows, vectors);
   return false;
 }
 
@@ -100,8 +104,10 @@ static bool weight_fits(const Node *n, Text *why) {
   if (strcmp(suffix, "nm") == 0) {
     if (!s || !s->n)
       return misfit(why, "expected a weight of N values in each 4 columns");
-    return nm_fits(n, why);
+    if (linear_on_tokens(n)) return misfit(why, "expected rows");
+    return tile_fits(n, 1, why);
   }
+  if (strcmp(suffix, "pair") == 0) return pair_fits(n, why);
   bool code = strcmp(suffix, "code") == 0;
   if ((code || strcmp(suffix, "csr") == 0) && w->op != OP_PARAM)
     return misfit(why, "expected a param as weight");

@@ -8,13 +8,14 @@
 
 #include "ir/ir.h"
 
-/* In place of rows of a block: N of each 4 columns. */
-enum { RUNS = -1 };
+/* In place of rows of a block: N of each 4 columns; single values of rows in
+ * pairs. */
+enum { RUNS = -1, PAIRS = -2 };
 
 /* What a build was told to take for a layer, or (path NULL) for all: rows of
- * the blocks of its weight's table, 1: single values, RUNS, 0: dense; code for
- * the pattern; the register tile of a dense product, 0: as chosen; whether
- * that of a convolution has channels in the lanes. */
+ * the blocks of its weight's table, 1: single values, RUNS, PAIRS, 0: dense;
+ * code for the pattern; the register tile of a dense product, 0: as chosen;
+ * whether that of a convolution has channels in the lanes. */
 typedef struct Choice {
   const char *path;
   int height;
@@ -198,13 +199,13 @@ extern const int block_heights[BLOCK_HEIGHTS];
 /* A weight as the choice sees it: its op, taps a channel (kh*kw), rows of a
  * linear's x, lanes of the target; `all` values, `stored` in blocks of each
  * height that are not empty (-1: such blocks do not fit) and in runs of 4
- * columns (0: none); values of the result. */
+ * columns of a linear layer (0: none). */
 typedef struct Weight {
   Op op;
   int64_t taps, rows, outputs;
   int lanes;
   bool code;     /* the target takes code for its pattern */
-  int64_t all, stored[BLOCK_HEIGHTS], runs, results;
+  int64_t all, stored[BLOCK_HEIGHTS], runs;
   double gain;   /* how much faster channels in the lanes are; 0: no matter */
 } Weight;
 /* Rows of a block of the fastest format, RUNS, or 0: dense. */
@@ -223,13 +224,10 @@ const Family *family_of(const Target *t);
  * block_heights[height], against 1 of dense. */
 double rows_cost(int64_t rows, int lanes, int height);
 /* Whether planes of tokens are faster than rows for a linear layer with so
- * many rows of x and a weight in blocks of `height`; for one in runs, which
- * has so many columns and outputs. */
+ * many rows of x and a weight in blocks of `height`. */
 bool tokens_pay(int64_t rows, int lanes, int height);
-bool tokens_pay_runs(int64_t rows, int lanes, int64_t columns,
-                     int64_t outputs);
-/* A stored value in runs, against 1 of dense; HUGE_VAL: never. */
-double runs_cost(const Weight *w);
+/* A stored value in runs, of a linear layer on rows, against 1 of dense. */
+double runs_cost(int64_t rows);
 /* The register tile for a dense product of rows x vectors, where a vector
  * of x takes `xloads` loads and shuffles (more than 1 where it is strided). */
 typedef struct TileWork { int64_t rows, vectors; int xloads; } TileWork;
@@ -261,6 +259,8 @@ typedef struct TableWork {
 } TableWork;
 /* In half cycles for all vectors. */
 double table_tile(const TableWork *w, int vregs, int tile[2]);
+/* The same for single values of rows in pairs. */
+double pair_tile(const TableWork *w, int vregs, int tile[2]);
 /* Code for the pattern of single values: `columns` is how many the panels of
  * rows that are summed at once load in all, `across` how many of those lie
  * over the end of a line.  Its time in half cycles, and its bytes. */

@@ -16,7 +16,7 @@
 
 typedef struct Candidate {
   Node *n;
-  double dense, table, code;   /* times in half cycles */
+  double dense, table, pairs, code;   /* times in half cycles */
   int64_t bytes;               /* of code */
   bool can;                    /* code takes it */
   const Choice *told;
@@ -64,10 +64,12 @@ static bool candidate(PassCtx *c, Node *n, Candidate *to) {
   const float *w = param_values(c->m, n->in[1]->param);
   ensure(w);
   /* Most taps read x over the end of a line. */
+  double pairs = pair_tile(&table, c->target->vregs, tile);
   if (table.taps > 1) table.xloads = 2;
   CodeWork code = pattern_work(c->target, n, w, &table);
   double gain = node_gain(c->target, n);
   *to = (Candidate){.n = n, .dense = dense_time(&table) / gain};
+  to->pairs = pairs;
   to->table = table_tile(&table, c->target->vregs, tile);
   to->code = code_time(&code);
   to->bytes = code_size(&code);
@@ -77,7 +79,7 @@ static bool candidate(PassCtx *c, Node *n, Candidate *to) {
 }
 
 static double without(const Candidate *c) {
-  return fmin(c->dense, c->table);
+  return fmin(c->dense, fmin(c->table, c->pairs));
 }
 
 static int by_gain(const void *pa, const void *pb) {
@@ -113,12 +115,13 @@ static bool weight_users(PassCtx *c, const Node *n, bool again) {
   return true;
 }
 
-/* A choice for all layers, which is made to measure them, has no budget. */
+/* A choice for all layers, which is made to measure them, has no budget.
+ * Times of code and of rows in pairs are known well beside each other. */
 static bool pattern_pays(const Candidate *x, int64_t left) {
   if (!x->can || (x->told && !x->told->code)) return false;
   if (x->told && !x->told->path) return true;
-  return x->bytes <= left &&
-         (x->told || x->code < CODE_GAIN * without(x));
+  double gain = CODE_GAIN * fmin(x->dense, x->table);
+  return x->bytes <= left && (x->told || x->code < fmin(gain, x->pairs));
 }
 
 static void pattern_take(PassCtx *c, const Candidate *x, int64_t *left) {
@@ -128,7 +131,7 @@ static void pattern_take(PassCtx *c, const Candidate *x, int64_t *left) {
     *left -= x->bytes;
     n->kernel = n->op == OP_LINEAR ? "linear_code" : "conv2d_code";
     n->tile[0] = n->tile[1] = 0;
-  } else if (!x->told && x->table > CODE_GAIN * x->dense &&
+  } else if (!x->told && fmin(x->table, x->pairs) > CODE_GAIN * x->dense &&
              weight_users(c, n, false)) {
     sparse_unpack(c->m, n->in[1]->param);
     weight_users(c, n, true);

@@ -112,14 +112,15 @@ bool node_table(Arena *scratch, const Target *t, const Node *n,
   return true;
 }
 
+static void pair_take(Node *n, const int tile[2]) {
+  n->kernel = n->op == OP_LINEAR ? "linear_pair" : "conv2d_pair";
+  memcpy(n->tile, tile, 2 * sizeof *tile);
+}
+
 /* The kernel and tile of a sparse weight.  High blocks may be summed by 8 or
  * 4 of their rows, with more vectors to a tile. */
 static void table_select(Arena *a, const Target *t, Node *n,
                          const Cover *cover) {
-  if (n->in[1]->type.sparse->n) {
-    n->kernel = n->op == OP_LINEAR ? "linear_nm" : "conv2d_nm";
-    return;
-  }
   int height = sparse_height(n->in[1]->type.sparse), tile[2];
   double best = -1;
   n->kernel = n->op == OP_LINEAR ? height > 1 ? "linear_bsr" : "linear_csr"
@@ -131,6 +132,9 @@ static void table_select(Arena *a, const Target *t, Node *n,
     best = time;
     memcpy(n->tile, tile, sizeof tile);
   }
+  if (height > 1) return;
+  TableWork work = table_work(a, t, n, cover, 1);
+  if (pair_tile(&work, t->vregs, tile) < best) pair_take(n, tile);
 }
 
 static DenseWork dense_work(const Target *t, const Node *n,
@@ -325,6 +329,24 @@ static void tile_told(PassCtx *c, Node *n) {
   n->tile[0] = told->tile[0], n->tile[1] = told->tile[1];
 }
 
+/* A table of single values or pairs of rows, as it was asked for. */
+static void singles_told(PassCtx *c, Node *n) {
+  const Choice *told = choice_of(c->choices, n);
+  TableWork work;
+  bool flat;
+  int tile[2];
+  if (!told || (told->height != 1 && told->height != PAIRS) || told->code ||
+      !node_table(c->scratch, c->target, n, &work, &flat) || work.height > 1)
+    return;
+  if (told->height == PAIRS) {
+    pair_tile(&work, c->target->vregs, tile);
+    pair_take(n, tile);
+  } else {
+    table_tile(&work, c->target->vregs, n->tile);
+    n->kernel = n->op == OP_LINEAR ? "linear_csr" : "conv2d_csr";
+  }
+}
+
 static bool select_func(PassCtx *c, Func *f) {
   for (size_t k = 0; k < f->nodes.n; k++) {
     Node *n = f->nodes.at[k];
@@ -334,6 +356,7 @@ static bool select_func(PassCtx *c, Func *f) {
                         "others of it", op_info(n->op)->name);
     node_select(c->scratch, c->target, n);
     tile_told(c, n);
+    singles_told(c, n);
   }
   return true;
 }
@@ -365,10 +388,12 @@ static const char *density_text(Module *m, const Node *n) {
   if (s->n)
     return arena_printf(m->arena, "%d:%d: %s", s->n, RUN_COLUMNS,
                         strstr(n->kernel, "_nm") ? "a few of each run"
+                        : strstr(n->kernel, "_pair") ? "rows in pairs"
                                                  : "table of single values");
   if (s->br == 1 && s->bc == 1)
     return arena_printf(m->arena, "density %.1f %%: %s", kept,
                         strstr(n->kernel, "_code") ? "code for its pattern"
+                        : strstr(n->kernel, "_pair") ? "rows in pairs"
                                                    : "table of single values");
   return arena_printf(m->arena, "%dx%d blocks %.1f %% full: table of blocks",
                       s->br, s->bc, kept);

@@ -84,8 +84,9 @@ static bool height_told(const PassCtx *c, const Node *n, const Weight *w,
   *height = told->height;
   if (told->height == 0) return true;
   if (told->height == RUNS) return w->runs > 0;
+  if (told->height == PAIRS) *height = 1;
   for (int i = 0; i < BLOCK_HEIGHTS; i++)
-    if (block_heights[i] == told->height && w->stored[i] >= 0 &&
+    if (block_heights[i] == *height && w->stored[i] >= 0 &&
         20 * w->stored[i] <= 19 * w->all)
       return true;
   return false;
@@ -107,8 +108,7 @@ int weight_height(PassCtx *c, const Node *n, int64_t rows, Param *p) {
   w.outputs = t->dim[0];
   int64_t code = code_size(&(CodeWork){.products = w.stored[0]});
   w.code = !t->stored && code < patterns_budget(c);
-  w.runs = w.all / RUN_COLUMNS * runs_of(c, t, v);
-  w.results = type_elems(&n->type);
+  if (n->op == OP_LINEAR) w.runs = w.all / RUN_COLUMNS * runs_of(c, t, v);
   w.gain = node_gain(c->target, n);
   int told;
   return height_told(c, n, &w, &told) ? told : format_choose(&w);

@@ -78,18 +78,14 @@ static Alternative make(const char *kernel, double us) {
   return (Alternative){ .kernel = kernel, .us = us };
 }
 
-/* N of each 4 columns, by the time of dense; 1 if it is one. */
-static int runs_make(const Layer *l, double dense_us, Alternative *out) {
+/* N of each 4 columns, by the time of dense, on x rows; 1 if it is one. */
+static int runs_make(const Layer *l, int64_t x, double dense_us,
+                     Alternative *out) {
   const Type *t = &l->n->in[1]->type;
-  Weight w = {.op = l->n->op, .outputs = l->rows, .lanes = l->t->lanes};
-  w.all = l->rows * l->columns;
-  w.results = type_elems(&l->n->type);
-  w.rows = w.op == OP_LINEAR ? w.results / l->rows : 0;
-  int n = l->t->lanes >= 8 && runs_fit(t, 1) ? runs_most(l->w, w.all) : 0;
-  double cost = runs_cost(&w);
-  if (n < 1 || n > 2 || cost == HUGE_VAL) return 0;
-  *out = make(w.op == OP_LINEAR ? "linear_nm" : "conv2d_nm",
-              dense_us * cost * n / RUN_COLUMNS);
+  int64_t all = l->rows * l->columns;
+  int n = l->t->lanes >= 8 && runs_fit(t, 1) ? runs_most(l->w, all) : 0;
+  if (n < 1 || n > 2) return 0;
+  *out = make("linear_nm", dense_us * runs_cost(x) * n / RUN_COLUMNS);
   return 1;
 }
 
@@ -107,6 +103,15 @@ static double table_us(const Layer *l, TableWork work, int h) {
   double time = table_tile(&work, l->t->vregs, tile);
   return time < 0 ? -1 : us_of(l, time) + far_us(l, stored *
                                                  value_bytes(l, h));
+}
+
+static double pair_us(const Layer *l, TableWork work) {
+  int tile[2];
+  int64_t *blocks = arena_array(l->scratch, int64_t, (size_t)l->rows);
+  double stored = (double)units_count(l, 1, blocks);
+  work.blocks = blocks;
+  return us_of(l, pair_tile(&work, l->t->vregs, tile)) +
+         far_us(l, stored * value_bytes(l, 1));
 }
 
 static double dense_us(const Layer *l, const TableWork *work) {
@@ -167,7 +172,8 @@ static int over_planes(const Layer *l, const TableWork *work, bool flat,
                   table_us(l, *work, 1));
   out[n] = make(linear ? "linear_code" : "conv2d_code", code_us(l, &one));
   out[n++].why_not = code_cannot(l, flat);
-  return n + runs_make(l, out[0].us, out + n);
+  out[n++] = make(linear ? "linear_pair" : "conv2d_pair", pair_us(l, one));
+  return n;
 }
 
 /* ---- over rows -------------------------------------------------------- */
@@ -217,7 +223,7 @@ static int over_rows(const Layer *l, Alternative *out) {
     else if (best.us < 0 || us < best.us) best.us = us;
   }
   if (best.us >= 0) out[n++] = best;
-  return n + runs_make(l, rows_us(l, x), out + n);
+  return n + runs_make(l, x, rows_us(l, x), out + n);
 }
 
 /* ---- all -------------------------------------------------------------- */

@@ -60,20 +60,24 @@ a conv2d_channels - slower
 a conv2d_bsr - slower
 a conv2d_csr - slower
 a conv2d_code +
+a conv2d_pair - slower
 b conv2d_dense - slower
 b conv2d_channels - slower
 b conv2d_bsr - slower
 b conv2d_csr - slower
 b conv2d_code +
+b conv2d_pair - slower
 c conv2d_dense - slower
 c conv2d_channels - slower
 c conv2d_bsr - slower
 c conv2d_csr +
 c conv2d_code - pixels lie on no single line of vectors
+c conv2d_pair - slower
 d linear_dense - slower
 d linear_bsr - slower
 d linear_csr - slower
 d linear_code +
+d linear_pair - slower
 e linear_dense - slower
 e linear_perm +
 e linear_bsr - slower

@@ -46,7 +46,7 @@ for f in map tok row few; do
   done
 done
 
-# N of each 4: on rows; on planes with 8 lanes, where there is much to sum.
+# N of each 4: on rows; on planes as single values of rows in pairs.
 net big 'x: f32[1,256,11,11]) -> y: f32[1,16,11,11]' \
   'y = x |> conv(256) as a |> relu |> conv(16, k=3, pad=1) as b;'
 net toks 'x: f32[1,128,256]) -> y: f32[1,128,48]' \
@@ -61,15 +61,19 @@ for p in 1:4 2:4; do
       expect "$f $p, $cpu: its kernel" 0 'linear_nm"' show $f "$r" --cpu=$cpu
     done
   done
-  expect "big $p" 0 'conv2d_nm"' show big "$r" --cpu=x86-64-v3
-  expect "toks $p" 0 'layout.*linear_nm"' show toks "$r" --cpu=x86-64-v3
+  expect "big $p" 0 'conv2d_pair"' show big "$r" --cpu=x86-64-v3
+  expect "toks $p" 0 'layout.*linear_pair"' show toks "$r" --cpu=x86-64-v3
   expect "big $p as code" 0 'conv2d_code"' show big "$r" --cpu=x86-64-v4
   expect "big $p without AVX" 1 '' \
     sh -c '"$@" | grep "<nm"' sh "$TAMIS" show big.tam --random-weights=1 \
     --recipe="$r" --target=x86_64-linux-gnu --cpu=x86-64-v2
 done
-expect "why" 0 '2:4: a few of each run' "$TAMIS" show row.tam --stats \
-  --random-weights=1 --recipe=n2_4 --target=x86_64-linux-gnu --cpu=x86-64-v3
+why() {   # NET
+  "$TAMIS" show "$1.tam" --stats --random-weights=1 --recipe=n2_4 \
+    --target=x86_64-linux-gnu --cpu=x86-64-v3
+}
+expect "why" 0 '2:4: a few of each run' why row
+expect "why pairs" 0 'rows in pairs' why big
 # 3 of 4 gain nothing.
 echo 'recipe n3_4 for row { prune ** with pattern=3:4; }' >>row.tam
 expect "3:4" 0 'dense is faster' "$TAMIS" show row.tam --stats \
@@ -91,20 +95,25 @@ wrong "nm 2x4" "or 'nm N:4', N from 1 to 3" 's/nm 2:4/nm 2x4/'
 wrong "nm 1:4" 'nm 1:4 with nnz=18720 does not fit a matrix of 144 x 260' \
   's/nm 2:4/nm 1:4/'
 # Kernels take what they are made for.
-"$TAMIS" show big.tam --random-weights=1 --recipe=n2_4 -o big-dump.tam \
-  --target=x86_64-linux-gnu --cpu=x86-64-v3 --after=select
-swap() {   # NAME PATTERN SED
-  sed "$3" big-dump.tam >wrong.tam
-  ln -sf big-dump.safetensors wrong.safetensors
+for f in big toks row; do
+  "$TAMIS" show $f.tam --random-weights=1 --recipe=n2_4 -o $f-dump.tam \
+    --target=x86_64-linux-gnu --cpu=x86-64-v3 --after=select
+done
+swap() {   # NAME PATTERN NET SED
+  sed "$4" "$3-dump.tam" >wrong.tam
+  ln -sf "$3-dump.safetensors" wrong.safetensors
   expect "$1" 1 "$2" "$TAMIS" build wrong.tam -o wrong.so
 }
-swap "runs as blocks" 'expected a weight in blocks of 2 to 16 rows' \
-  's/kernel="conv2d_nm"/kernel="conv2d_bsr"/'
-swap "dense as runs" 'expected a weight of N values in each 4 columns' \
-  's/kernel="conv2d_dense"/kernel="conv2d_nm"/
-   s/kernel="conv2d_channels"/kernel="conv2d_nm"/'
-swap "a tile too large" 'up to 256 rows and 4 vectors, found .300,2.' \
-  's/kernel="conv2d_nm"/kernel="conv2d_nm", tile=[300,2]/'
+swap "single values as blocks" 'expected a weight in blocks of 2 to 16 rows' \
+  big 's/kernel="conv2d_pair"/kernel="conv2d_bsr"/'
+swap "single values as runs" 'a weight of N values in each 4 columns' \
+  toks 's/kernel="linear_pair"/kernel="linear_nm"/'
+swap "pairs for rows of x" 'expected planes of tokens' \
+  row 's/kernel="linear_nm"/kernel="linear_pair"/'
+swap "a tile too large" 'tile=.2,vectors. of up to 8 vectors, found .2,9.' \
+  big 's/\(conv2d_pair", tile=.2,\)[0-9]*/\19/'
+swap "a kernel that is gone" 'no kernel is called' \
+  big 's/conv2d_pair/conv2d_nm/'
 
 cpus="native"
 grep -q avx2 /proc/cpuinfo 2>/dev/null && cpus="native x86-64-v3 x86-64-v2"

@@ -68,7 +68,7 @@ set_() {
   if [ "$cpu" != generic ]; then
     runs="runs.tam --random-weights=1 --recipe=p"
     "$TAMIS" build $runs --cpu=$cpu --tune --tuned=runs.tuned -o runs.so
-    for f in dense nm csr 4x1; do
+    for f in dense pair csr 4x1; do
       sed "s|\"format\": [^,]*|\"format\": \"$f\"|" runs.tuned >edit.tuned
       expect "strided $f" 0 '' "$TAMIS" build $runs --cpu=$cpu \
         --tuned=edit.tuned -o runs.so
@@ -81,6 +81,18 @@ set_() {
     expect "other weights" 5 'BAD  y' "$TAMIS" check less.tam \
       --random-weights=1 --recipe=p --so=runs.so
   fi
+  # Rows in pairs are for maps.
+  set_ format '"pair"'
+  expect "pairs on a row" 2 "layer 'c' cannot take what was measured" \
+    "$TAMIS" build $net --cpu=$cpu --tuned=edit.tuned -o no.so
+  sed '1,/"layer": "c"/s|"format": [^,]*|"format": "pair"|' net.tuned \
+    >edit.tuned
+  expect "all in pairs" 0 '' "$TAMIS" build $net --cpu=$cpu --tuned=edit.tuned \
+    -o pair.so --report=pair.json
+  expect "kernels of pairs" 0 "^2\$" \
+    grep -c '^   "kernel": "conv2d_pair"' pair.json
+  expect "results of pairs" 0 'all within' "$TAMIS" check $net --so=pair.so \
+    --cpu=$cpu
   tr -d '\n' <net.tuned | sed 's/"tile": \[[^]]*\]/"tile": [5,2]/g
     s/"format": "[^"]*"/"format": "dense"/g' >edit.tuned
   expect "a tile" 0 '' "$TAMIS" build $net --cpu=$cpu --tuned=edit.tuned \

@@ -383,8 +383,9 @@ static void tile_pick(Node *n, const char *kernel, const Target *t) {
   int most = t->vregs >= 32 ? 28 : 12;
   const Sparse *s = n->in[1]->type.sparse;
   int h = s ? sparse_height(s) : 1;
-  if (s && s->n) {
-    n->tile[0] = (int)pick(0, 40), n->tile[1] = n->tile[0] ? (int)pick(1, 4) : 0;
+  if (s && s->n) return;
+  if (strstr(kernel, "pair")) {
+    if (chance(80)) n->tile[0] = 2, n->tile[1] = (int)pick(1, PAIR_TILE_MOST);
     return;
   }
   while (h > 4 && chance(50)) h /= 2;
@@ -435,9 +436,10 @@ static void weight_narrow(Case *c, Node *w, Elem e) {
 /* The weight of a sparse kernel, with zeros in blocks or without order. */
 static Node *weight_node(Case *c, Type t, int block) {
   bool sparse = strstr(c->kernel, "sr") || strstr(c->kernel, "code") ||
-                strstr(c->kernel, "perm");
+                strstr(c->kernel, "perm") || strstr(c->kernel, "pair");
   Node *w = param_node(c, "w", t, density_pick(), chance(70) ? block : 1);
-  if (strstr(c->kernel, "nm")) runs_keep(c, w->param);
+  bool runs = strstr(c->kernel, "pair") && runs_fit(&t, 1) && chance(30);
+  if (runs || strstr(c->kernel, "nm")) runs_keep(c, w->param);
   else if (sparse) sparse_pack(c->m, w->param, block, 1);
   if (chance(35) && !strstr(c->kernel, "code"))
     weight_narrow(c, w, chance(50) ? F16 : BF16);
@@ -451,7 +453,7 @@ static void conv_case(const char *kernel, const Target *t) {
   shape_pick(&s, kernel);
   int block = block_pick(kernel);
   while (s.o % block) s.o += s.groups;
-  if (strstr(kernel, "nm")) s.groups = 1, s.c = (s.c + 3) / 4 * 4;
+  if (strstr(kernel, "pair")) s.groups = 1;
   c.whole = chance(40);
   c.f = func_new(c.m, "main");
   c.x = func_input(c.m, c.f, "x", type_make(F32, 4, (int64_t[]){
@@ -516,17 +518,22 @@ static void linear_check(Case *c, const float *before) {
 static void linear_tokens(Case *c, int lanes) {
   Node *all[] = { c->x, c->y, c->r };
   bool code = strstr(c->kernel, "code") != NULL;
-  bool perm = strstr(c->kernel, "perm") != NULL;
-  bool whole = c->w->type.sparse && !perm && (code || chance(80));
+  bool pair = strstr(c->kernel, "pair") != NULL;
+  bool rows = strstr(c->kernel, "perm") || strstr(c->kernel, "nm");
+  bool whole = c->w->type.sparse && !rows && (code || pair || chance(80));
   for (int i = 0; i < (whole ? 3 : 1); i++)
     if (all[i])
       all[i]->type.layout = layout_tokens(c->m->arena, &all[i]->type, lanes);
 }
 
+static bool tokens_only(const char *kernel) {
+  return strstr(kernel, "code") || strstr(kernel, "pair");
+}
+
 /* x as it comes from a pooled map on planes: K has a stride. */
 static void linear_layout(Case *c, int lanes) {
   Type *t = &c->x->type;
-  if (t->rank > 1 && (chance(50) || strstr(c->kernel, "code"))) {
+  if (t->rank > 1 && (chance(50) || tokens_only(c->kernel))) {
     linear_tokens(c, lanes);
     return;
   }
@@ -540,12 +547,14 @@ static void linear_case(const char *kernel, const Target *t) {
   Diags *d = diags_new();
   c.whole = chance(40);
   c.f = func_new(c.m, "main");
-  int rank = (int)pick(strstr(kernel, "code") ? 2 : 1, 3);
+  int rank = (int)pick(tokens_only(kernel) ? 2 : 1, 3);
   int64_t dim[3] = { pick(1, 3), chance(50) ? 1 : pick(1, 50), 0 };
   int64_t m = chance(50) ? pick(1, 40) : pick(1, 300);
   int block = block_pick(kernel);
   m += (block - m % block) % block;
   c.k = chance(50) ? pick(1, 20) : pick(1, 200);
+  /* Blocks of columns, and those of the last block. */
+  if (strstr(kernel, "pair") && chance(30)) c.k = pick(200, 800);
   if (strstr(kernel, "nm")) c.k = (c.k + 3) / 4 * 4;
   if (rank == 2) dim[0] = dim[1];
   dim[rank - 1] = c.k;
@@ -648,8 +657,13 @@ static void test_code(void **state) {
 
 static void test_nm(void **state) {
   (void)state;
-  run_cases(conv_case, "conv2d_nm", 60);
   run_cases(linear_case, "linear_nm", 60);
+}
+
+static void test_pair(void **state) {
+  (void)state;
+  run_cases(conv_case, "conv2d_pair", 80);
+  run_cases(linear_case, "linear_pair", 80);
 }
 
 static void test_csr(void **state) {
@@ -691,6 +705,7 @@ static void infinity_case(const char *kernel, const Target *t) {
 static void test_infinity(void **state) {
   (void)state;
   run_cases(infinity_case, "conv2d_csr", 1);
+  run_cases(infinity_case, "conv2d_pair", 1);
 }
 
 static void test_linear(void **state) {
@@ -706,7 +721,8 @@ int main(void) {
     cmocka_unit_test(test_depthwise),
     cmocka_unit_test(test_bsr), cmocka_unit_test(test_csr),
     cmocka_unit_test(test_code), cmocka_unit_test(test_perm),
-    cmocka_unit_test(test_nm), cmocka_unit_test(test_infinity), cmocka_unit_test(test_linear),
+    cmocka_unit_test(test_nm), cmocka_unit_test(test_pair),
+    cmocka_unit_test(test_infinity), cmocka_unit_test(test_linear),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -373,13 +373,13 @@ static void table_tiles_near(void **state) {
 
 /* A weight of 1000 values, so many of them in blocks of 1, 2 and 4 rows. */
 static int format_of(Op op, int64_t one, int64_t two, int64_t four) {
-  Weight w = {op, 1, 1, 8, 8, false, 1000, {one, two, four, -1, -1}, 0, 0, 0};
+  Weight w = {op, 1, 1, 8, 8, false, 1000, {one, two, four, -1, -1}, 0, 0};
   return format_choose(&w);
 }
 
 static int format_of_rows(int64_t rows, int64_t stored) {
   Weight w = {OP_LINEAR, 1, rows, 8, 8, false, 1000,
-              {stored, stored, stored, -1, -1}, 0, 0, 0};
+              {stored, stored, stored, -1, -1}, 0, 0};
   return format_choose(&w);
 }
 
@@ -387,7 +387,7 @@ static int format_of_rows(int64_t rows, int64_t stored) {
 static int format_of_high(Op op, int64_t four, int64_t eight,
                           int64_t sixteen) {
   Weight w = {op, 1, 1, 16, 16, false, 1000,
-              {-1, -1, four, eight, sixteen}, 0, 0, 0};
+              {-1, -1, four, eight, sixteen}, 0, 0};
   return format_choose(&w);
 }
 
@@ -413,25 +413,20 @@ static void formats_by_density(void **state) {
   assert_int_equal(format_of_high(OP_LINEAR, 100, 150, 200), 16);
   assert_int_equal(format_of_high(OP_LINEAR, 100, 180, 400), 8);
   assert_int_equal(format_of_high(OP_LINEAR, 100, 300, 600), 4);
-  /* A few of each run: on rows; with 8 lanes on maps that are not too large,
-   * with columns to sum. */
-  Weight r = {OP_LINEAR, 1, 1, 10, 16, false, 1000, {500, -1, -1, -1, -1},
-              500, 10, 0};
+  /* A few of each run on rows of x; single values in pairs on maps and many
+   * tokens, with outputs to share a copy of x. */
+  Weight r = {OP_LINEAR, 1, 1, 100, 16, false, 1000, {500, -1, -1, -1, -1},
+              500, 0};
   assert_int_equal(format_choose(&r), RUNS);
-  r.rows = 64;
-  assert_int_equal(format_choose(&r), 0);
-  r.op = OP_CONV2D;
-  assert_int_equal(format_choose(&r), 0);
-  r = (Weight){OP_CONV2D, 1, 0, 100, 8, false, 40000,
-               {20000, -1, -1, -1, -1}, 20000, 1000, 0};
-  assert_int_equal(format_choose(&r), RUNS);
-  r.results = 1 << 20;
+  r.rows = 128;
   assert_int_equal(format_choose(&r), 1);
-  r.results = 1000, r.outputs = 40;
+  r.op = OP_CONV2D, r.rows = 0, r.runs = 0;
   assert_int_equal(format_choose(&r), 1);
+  r.outputs = 4;
+  assert_int_equal(format_choose(&r), 0);
   /* Single values pay sooner where they may become code. */
   Weight w = {OP_CONV2D, 1, 0, 16, 16, false, 1000, {600, -1, -1, -1, -1},
-              0, 0, 0};
+              0, 0};
   assert_int_equal(format_choose(&w), 0);
   w.code = true;
   assert_int_equal(format_choose(&w), 1);
@@ -451,7 +446,7 @@ static void code_times(void **state) {
   double many = code_time(&w) / 49;
   assert_true(code_size(&w) > 60000 && code_size(&w) < 100000);
   w.vectors = 2;
-  assert_true(code_time(&w) / 2 > 1.3 * many);
+  assert_true(code_time(&w) / 2 > 1.15 * many);
   w = (CodeWork){16, 104858, 35000, 0, 1024, 1024, 1, 4, 0, f};
   double large = code_time(&w) / 104858;
   w = (CodeWork){16, 52429, 17500, 0, 512, 1024, 1, 4, 0, f};
