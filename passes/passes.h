@@ -150,6 +150,11 @@ bool node_is_const(Module *m, const Node *n);
 const float *node_values(Module *m, const Node *n);
 /* The one value of a literal or of a constant with a single element. */
 bool node_scalar(Module *m, const Node *n, double *v);
+/* Every use of a param in f: operand k of a node, or (NULL) an output or what
+ * a state gets. */
+void params_walk(const Func *f,
+                 void (*use)(void *ctx, const Param *p, const Node *n, int k),
+                 void *ctx);
 /* A new constant; `wish` is the path it would like to have. */
 Node *func_values(Module *m, Func *f, const char *wish, Type t,
                   Buffer *data);
