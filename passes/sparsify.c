@@ -95,6 +95,8 @@ int weight_height(PassCtx *c, const Node *n, int64_t rows, Param *p) {
   w.code = !t->stored && code < patterns_budget(c);
   if (n->op == OP_LINEAR) w.runs = w.all / RUN_COLUMNS * runs_of(c, t, v);
   w.gain = node_gain(c->target, n);
+  w.far = dense_far(family_of(c->target),
+                    (double)w.all * (double)elem_size(type_stored(t)));
   int told;
   return height_told(c, n, &w, &told) ? told : format_choose(&w);
 }
