@@ -1,25 +1,30 @@
 /* linear_perm.c - linear_perm: y = x w' for a few rows of x and unstructured
- * weights, with AVX-512's permutations.
+ * weights, outputs in the lanes of a vector.
  *
- * Sixteen outputs lie in the lanes of a vector.  A chunk of 64 columns of x
- * is in four registers; a step takes one nonzero of each of the outputs in
- * that chunk: 16 weights, and 16 columns of a byte each, by which two
- * permutations and a blend pick 16 values of x.  An output with fewer
- * nonzeros in the chunk than the others goes on with zeros, at columns where
- * its weight is zero.  Outputs with as many nonzeros lie together. */
+ * A step takes one nonzero of each of the outputs in a chunk of columns: as
+ * many weights as lanes, and their columns, by which it picks values of x.
+ * With AVX-512 a chunk is 64 columns of x in four registers, columns are
+ * bytes, and two permutations and a blend pick 16 values; with AVX2 it is a
+ * whole row of x, if columns fit two bytes, and 8 values are gathered.  An
+ * output with fewer nonzeros in the chunk than the others goes on with zeros,
+ * at columns where its weight is zero.  Outputs with as many nonzeros lie
+ * together. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "backend/linear.h"
 
-enum { LANES = 16, PARTS = 4, CHUNK = LANES * PARTS, UNROLL = 2 };
+enum { LANES_MOST = 16, PARTS = 4, UNROLL = 2 };
 enum { ROWS_MOST = 4 };     /* of x at once: their chunks are in registers */
 
 typedef struct Perm {
+  int lanes;
+  bool gathers;            /* else it permutes */
+  int64_t chunk;           /* its columns */
   int64_t groups, chunks;
-  int64_t values, index;   /* blob offsets: a step takes LANES of each */
-  int64_t counts;          /* pairs of steps, a byte [groups][chunks] */
-  int64_t outputs, bias;   /* [groups][LANES], as they are sorted */
+  int64_t values, index;   /* blob offsets: a step takes a vector of each */
+  int64_t counts;          /* pairs of steps, u16 [groups][chunks] */
+  int64_t outputs, bias;   /* [groups][lanes], as they are sorted */
   int64_t starts;          /* of parts: u32 group, steps; -1: none */
   Elem elem;               /* of values */
 } Perm;
@@ -45,10 +50,11 @@ static Row *rows_sort(Gen *g, const Linear *l, const float *w) {
 }
 
 typedef struct Packer {
+  const Perm *p;
   const Linear *l;
   const float *w;
   float *values;
-  uint8_t *index;
+  uint16_t *index;
   int64_t steps;
 } Packer;
 
@@ -63,26 +69,27 @@ static int chunk_count(const float *w, int64_t width) {
  * one. */
 static void lane_pack(Packer *p, int lane, const float *w, int64_t width,
                       int steps) {
-  int64_t at = p->steps * LANES + lane, k = 0, empty = 0;
+  int64_t at = p->steps * p->p->lanes + lane, k = 0, empty = 0;
   while (empty + 1 < width && w[empty] != 0) empty++;
-  for (int i = 0; i < steps; i++, at += LANES) {
+  for (int i = 0; i < steps; i++, at += p->p->lanes) {
     while (k < width && w[k] == 0) k++;
     bool set = k < width;
     p->values[at] = set ? w[k] : 0;
-    p->index[at] = (uint8_t)(set ? k++ : empty);
+    p->index[at] = (uint16_t)(set ? k++ : empty);
   }
 }
 
-static int64_t chunk_width(const Linear *l, int64_t first) {
-  return l->k - first < CHUNK ? l->k - first : CHUNK;
+static int64_t chunk_width(const Perm *p, const Linear *l, int64_t first) {
+  return l->k - first < p->chunk ? l->k - first : p->chunk;
 }
 
 /* How many steps, by UNROLL, a group takes in the chunk from `first` on. */
-static int group_count(const Linear *l, const float *w, const Row *r,
-                       int rows, int64_t first) {
+static int group_count(const Perm *p, const Linear *l, const float *w,
+                       const Row *r, int rows, int64_t first) {
   int most = 0;
   for (int i = 0; i < rows; i++) {
-    int n = chunk_count(w + r[i].row * l->k + first, chunk_width(l, first));
+    int n = chunk_count(w + r[i].row * l->k + first,
+                        chunk_width(p, l, first));
     if (n > most) most = n;
   }
   return (most + UNROLL - 1) / UNROLL;
@@ -92,25 +99,26 @@ static void group_pack(Packer *p, const Row *r, int rows, int64_t first,
                        int steps) {
   const Linear *l = p->l;
   for (int i = 0; i < rows; i++)
-    lane_pack(p, i, p->w + r[i].row * l->k + first, chunk_width(l, first),
-              steps);
+    lane_pack(p, i, p->w + r[i].row * l->k + first,
+              chunk_width(p->p, l, first), steps);
   p->steps += steps;
 }
 
 /* Outputs of a group: the last one may have fewer. */
-static int group_rows(const Linear *l, int64_t q) {
-  return l->m - q * LANES < LANES ? (int)(l->m - q * LANES) : LANES;
+static int group_rows(const Perm *p, const Linear *l, int64_t q) {
+  int64_t left = l->m - q * p->lanes;
+  return left < p->lanes ? (int)left : p->lanes;
 }
 
 /* Steps, by UNROLL, of each group and chunk; returns their sum. */
 static int64_t counts_find(const Perm *p, const Linear *l, const float *w,
-                           const Row *rows, uint8_t *counts) {
+                           const Row *rows, uint16_t *counts) {
   int64_t all = 0;
   for (int64_t q = 0; q < p->groups; q++)
     for (int64_t c = 0; c < p->chunks; c++) {
-      int n = group_count(l, w, rows + q * LANES, group_rows(l, q),
-                          c * CHUNK);
-      counts[q * p->chunks + c] = (uint8_t)n;
+      int n = group_count(p, l, w, rows + q * p->lanes, group_rows(p, l, q),
+                          c * p->chunk);
+      counts[q * p->chunks + c] = (uint16_t)n;
       all += n;
     }
   return all;
@@ -118,7 +126,7 @@ static int64_t counts_find(const Perm *p, const Linear *l, const float *w,
 
 /* Where the outputs of the groups go, and their biases. */
 static void outputs_pack(Gen *g, Perm *p, const Linear *l, const Row *rows) {
-  size_t n = (size_t)p->groups * LANES;
+  size_t n = (size_t)(p->groups * p->lanes);
   uint32_t *out = arena_array(g->a, uint32_t, n);
   float *bias = arena_array(g->a, float, n);
   const float *b = l->b ? operand_values(g, l->b) : NULL;
@@ -132,9 +140,9 @@ static void outputs_pack(Gen *g, Perm *p, const Linear *l, const Row *rows) {
 
 /* With which group each part begins, and how many steps lie before it. */
 static int64_t starts_pack(Gen *g, const Perm *p, const Linear *l,
-                           const uint8_t *counts) {
-  int64_t whole = l->m / LANES, *cost = arena_array(g->a, int64_t,
-                                                    (size_t)p->groups + 1);
+                           const uint16_t *counts) {
+  int64_t whole = l->m / p->lanes;
+  int64_t *cost = arena_array(g->a, int64_t, (size_t)p->groups + 1);
   int64_t *bound = arena_array(g->a, int64_t, (size_t)g->parts + 1);
   uint32_t *at = arena_array(g->a, uint32_t, 2 * (size_t)g->parts + 2);
   for (int64_t i = 0; i < p->groups * p->chunks; i++)
@@ -148,26 +156,38 @@ static int64_t starts_pack(Gen *g, const Perm *p, const Linear *l,
   return blob_add(g, at, (2 * (size_t)g->parts + 2) * sizeof *at, 8);
 }
 
+/* Columns of a step, as they are stored: two bytes, or one where a chunk is in
+ * registers. */
+static int64_t index_pack(Gen *g, const Perm *p, const uint16_t *index,
+                          size_t n) {
+  if (p->gathers) return blob_add(g, index, n * sizeof *index, 16);
+  uint8_t *bytes = arena_array(g->a, uint8_t, n + 1);
+  for (size_t i = 0; i < n; i++) bytes[i] = (uint8_t)index[i];
+  return blob_add(g, bytes, n, 16);
+}
+
 static Perm perm_pack(Gen *g, const Linear *l) {
-  Perm p = { .groups = (l->m + LANES - 1) / LANES };
-  p.chunks = (l->k + CHUNK - 1) / CHUNK;
-  Packer to = { .l = l, .w = operand_values(g, l->w) };
+  Perm p = { .lanes = g->t->lanes, .gathers = g->t->lanes == 8 };
+  p.chunk = !p.gathers ? p.lanes * PARTS : l->k > 0 ? l->k : 1;
+  p.groups = (l->m + p.lanes - 1) / p.lanes;
+  p.chunks = (l->k + p.chunk - 1) / p.chunk;
+  Packer to = { .p = &p, .l = l, .w = operand_values(g, l->w) };
   size_t cells = (size_t)(p.groups * p.chunks);
-  uint8_t *counts = arena_array(g->a, uint8_t, cells + 1);
+  uint16_t *counts = arena_array(g->a, uint16_t, cells + 1);
   const Row *rows = rows_sort(g, l, to.w);
   int64_t steps = counts_find(&p, l, to.w, rows, counts) * UNROLL;
-  size_t n = (size_t)steps * LANES;
+  size_t n = (size_t)(steps * p.lanes);
   to.values = arena_array(g->a, float, n + 1);
-  to.index = arena_array(g->a, uint8_t, n + 1);
+  to.index = arena_array(g->a, uint16_t, n + 1);
   for (int64_t i = 0; i < p.groups * p.chunks; i++) {
     int64_t q = i / p.chunks, c = i % p.chunks;
-    group_pack(&to, rows + q * LANES, group_rows(l, q), c * CHUNK,
+    group_pack(&to, rows + q * p.lanes, group_rows(&p, l, q), c * p.chunk,
                counts[i] * UNROLL);
   }
   p.elem = type_stored(&l->w->type);
   p.values = blob_weights(g, p.elem, to.values, n, 64);
-  p.index = blob_add(g, to.index, n, 16);
-  p.counts = blob_add(g, counts, cells, 16);
+  p.index = index_pack(g, &p, to.index, n);
+  p.counts = blob_add(g, counts, cells * sizeof *counts, 16);
   outputs_pack(g, &p, l, rows);
   p.starts = g->parts > 1 ? starts_pack(g, &p, l, counts) : -1;
   return p;
@@ -185,19 +205,38 @@ static Val permute2(Gen *g, Val a, Val index, Val b) {
   return LLVMBuildCall2(g->b, type, fn, (Val[]){ a, index, b }, 3, "");
 }
 
+/* Lane i: element index[i] of x. */
+static Val gather(Gen *g, Val x, Val index) {
+  static const char name[] = "llvm.x86.avx2.gather.d.ps.256";
+  LLVMTypeRef in[] = { g->vec, g->ptr, g->veci, g->vec, g->i8 };
+  LLVMTypeRef type = LLVMFunctionType(g->vec, in, 5, false);
+  Val fn = LLVMGetNamedFunction(g->m, name);
+  if (!fn) fn = LLVMAddFunction(g->m, name, type);
+  Val all = LLVMConstBitCast(LLVMConstAllOnes(g->veci), g->vec);
+  Val args[] = { vzero(g), x, index, all, LLVMConstInt(g->i8, 4, false) };
+  return LLVMBuildCall2(g->b, type, fn, args, 5, "");
+}
+
 /* Where the reading of the steps has got to. */
 typedef struct At { Val value, index; } At;
 
+static int index_bytes(const Perm *p) { return p->lanes * (1 + p->gathers); }
+
 /* The columns of a step, as i32. */
-static Val step_index(Gen *g, const At *at, int i) {
-  LLVMTypeRef bytes = LLVMVectorType(LLVMInt8TypeInContext(g->c), LANES);
-  Val v = LLVMBuildLoad2(g->b, bytes, addrk(g, at->index, i * LANES), "");
-  LLVMSetAlignment(v, LANES);
+static Val step_index(Gen *g, const Perm *p, const At *at, int i) {
+  int bytes = index_bytes(p);
+  LLVMTypeRef t = LLVMVectorType(p->gathers ? g->i16 : g->i8,
+                                 (unsigned)p->lanes);
+  Val v = LLVMBuildLoad2(g->b, t, addrk(g, at->index, i * bytes), "");
+  LLVMSetAlignment(v, (unsigned)bytes);
   return LLVMBuildZExt(g->b, v, g->veci, "");
 }
 
-/* sum += weights times the values of x, in x[PARTS], at the columns. */
-static Val step_sum(Gen *g, Val index, Val weights, const Val *x, Val sum) {
+/* sum += weights times the values of x, in x[PARTS] or from x[0] on, at the
+ * columns. */
+static Val step_sum(Gen *g, const Perm *p, Val index, Val weights,
+                    const Val *x, Val sum) {
+  if (p->gathers) return fma_(g, weights, gather(g, x[0], index), sum);
   Val low = permute2(g, x[0], index, x[1]);
   Val high = permute2(g, x[2], index, x[3]);
   Val bit = LLVMBuildAnd(g->b, index, const_like(g, index, 32), "");
@@ -205,14 +244,16 @@ static Val step_sum(Gen *g, Val index, Val weights, const Val *x, Val sum) {
   return fma_(g, weights, LLVMBuildSelect(g->b, bit, high, low, ""), sum);
 }
 
-/* The chunk from byte offset `from` on of a row, in registers; `width`
- * columns of it are there. */
-static void chunk_load(Gen *g, Val row, Val from, int64_t width, Val *x) {
-  for (int i = 0; i < PARTS; i++) {
-    int64_t n = width - i * LANES;
+/* The chunk from byte offset `from` on of a row: in registers, `width`
+ * columns of it are there, or its address. */
+static void chunk_load(Gen *g, const Perm *p, Val row, Val from,
+                       int64_t width, Val *x) {
+  x[0] = addr(g, row, from);
+  for (int i = PARTS; !p->gathers && i-- > 0;) {
+    int64_t n = width - i * p->lanes;
     x[i] = n <= 0 ? vzero(g)
-                  : load_lanes(g, addr(g, row, from), 4 * i * LANES,
-                               (int)(n < LANES ? n : LANES));
+                  : load_lanes(g, addr(g, row, from), 4 * i * p->lanes,
+                               (int)(n < p->lanes ? n : p->lanes));
   }
 }
 
@@ -228,23 +269,24 @@ typedef struct Body {
 static void chunk_sum(Gen *g, const Body *b, Val count, Val from,
                       int64_t width, At *at, Val *sum) {
   Val x[ROWS_MOST * PARTS];
-  int bytes = (int)elem_size(b->p->elem) * LANES;   /* of weights, a step */
+  const Perm *p = b->p;
+  int bytes = (int)elem_size(p->elem) * p->lanes;   /* of weights, a step */
   Loop l;
   for (int r = 0; r < b->n; r++)
-    chunk_load(g, b->row[r], from, width, x + r * PARTS);
+    chunk_load(g, p, b->row[r], from, width, x + r * PARTS);
   loop_begin(g, &l, k64(g, 0), count, 1, false, "step");
   loop_carry(g, &l, &at->value);
   loop_carry(g, &l, &at->index);
   for (int i = 0; i < UNROLL * b->n; i++) loop_carry(g, &l, &sum[i]);
   for (int i = 0; i < UNROLL; i++) {
-    Val index = step_index(g, at, i);
-    Val w = load_weights(g, b->p->elem, at->value, i * bytes, LANES);
+    Val index = step_index(g, p, at, i);
+    Val w = load_weights(g, p->elem, at->value, i * bytes, p->lanes);
     for (int r = 0; r < b->n; r++)
-      sum[UNROLL * r + i] = step_sum(g, index, w, x + r * PARTS,
+      sum[UNROLL * r + i] = step_sum(g, p, index, w, x + r * PARTS,
                                      sum[UNROLL * r + i]);
   }
   at->value = addrk(g, at->value, UNROLL * bytes);
-  at->index = addrk(g, at->index, UNROLL * LANES);
+  at->index = addrk(g, at->index, UNROLL * index_bytes(p));
   loop_end(g, &l);
 }
 
@@ -252,13 +294,14 @@ static void chunk_sum(Gen *g, const Body *b, Val count, Val from,
 static void group_store(Gen *g, const Body *b, const Rows *rows, Val group,
                         int lanes, const Val *sum) {
   const Linear *l = b->l;
-  Val out = addr_at(g, blob_ptr(g, b->p->outputs), group, 4 * LANES);
-  Val to[LANES], bias = NULL;
+  int64_t bytes = 4 * b->p->lanes;
+  Val out = addr_at(g, blob_ptr(g, b->p->outputs), group, bytes);
+  Val to[LANES_MOST], bias = NULL;
   for (int i = 0; i < lanes; i++)
     to[i] = mul64(g, load_index(g, out, 4 * i, 4), 4);
   if (l->b)
-    bias = load_vec(g, addr_at(g, blob_ptr(g, b->p->bias), group, 4 * LANES),
-                    0, 64);
+    bias = load_vec(g, addr_at(g, blob_ptr(g, b->p->bias), group, bytes), 0,
+                    (int)bytes);
   for (int r = 0; r < rows->n; r++) {
     Val v = addf(g, sum[UNROLL * r], sum[UNROLL * r + 1]), other = NULL;
     if (bias) v = addf(g, v, bias);
@@ -278,8 +321,9 @@ static void group_store(Gen *g, const Body *b, const Rows *rows, Val group,
 static void group_emit(Gen *g, const Body *b, const Rows *rows, Val group,
                        int lanes, At *at) {
   const Linear *l = b->l;
-  int64_t whole = l->k / CHUNK, rest = l->k % CHUNK;
-  Val counts = addr_at(g, blob_ptr(g, b->p->counts), group, b->p->chunks);
+  int64_t chunk = b->p->chunk, whole = l->k / chunk, rest = l->k % chunk;
+  Val counts = addr_at(g, blob_ptr(g, b->p->counts), group,
+                       2 * b->p->chunks);
   Val sum[ROWS_MOST * UNROLL];
   for (int i = 0; i < UNROLL * b->n; i++) sum[i] = vzero(g);
   Loop c;
@@ -288,13 +332,13 @@ static void group_emit(Gen *g, const Body *b, const Rows *rows, Val group,
     loop_carry(g, &c, &at->value);
     loop_carry(g, &c, &at->index);
     for (int i = 0; i < UNROLL * b->n; i++) loop_carry(g, &c, &sum[i]);
-    Val count = load_index(g, addr(g, counts, c.iv), 0, 1);
-    chunk_sum(g, b, count, mul64(g, c.iv, 4 * CHUNK), CHUNK, at, sum);
+    Val count = load_index(g, addr_at(g, counts, c.iv, 2), 0, 2);
+    chunk_sum(g, b, count, mul64(g, c.iv, 4 * chunk), chunk, at, sum);
     loop_end(g, &c);
   }
   if (rest) {
-    Val count = load_index(g, addrk(g, counts, whole), 0, 1);
-    chunk_sum(g, b, count, k64(g, whole * 4 * CHUNK), rest, at, sum);
+    Val count = load_index(g, addrk(g, counts, 2 * whole), 0, 2);
+    chunk_sum(g, b, count, k64(g, whole * 4 * chunk), rest, at, sum);
   }
   group_store(g, b, rows, group, lanes, sum);
 }
@@ -304,8 +348,8 @@ static void groups_share(Gen *g, Loop *l, const Perm *p, At *at) {
   Val start = addr_at(g, blob_ptr(g, p->starts), g->part, 8);
   Val steps = load_index(g, start, 4, 4);
   at->value = addr_at(g, at->value, steps,
-                      (int64_t)elem_size(p->elem) * LANES);
-  at->index = addr_at(g, at->index, steps, LANES);
+                      (int64_t)elem_size(p->elem) * p->lanes);
+  at->index = addr_at(g, at->index, steps, index_bytes(p));
   loop_range(g, l, load_index(g, start, 0, 4), load_index(g, start, 8, 4), 1,
              "group");
 }
@@ -313,8 +357,8 @@ static void groups_share(Gen *g, Loop *l, const Perm *p, At *at) {
 static void rows_emit(Gen *g, const Linear *l, const void *ctx,
                       const Rows *rows) {
   Body b = { .l = l, .p = ctx, .n = rows->n };
-  int64_t whole = l->m / LANES;
-  int rest = (int)(l->m % LANES);
+  int lanes = b.p->lanes, rest = (int)(l->m % lanes);
+  int64_t whole = l->m / lanes;
   for (int r = 0; r < rows->n; r++)
     b.row[r] = addrk(g, rows->x, 4 * r * l->xrow);
   At at = { blob_ptr(g, b.p->values), blob_ptr(g, b.p->index) };
@@ -326,7 +370,7 @@ static void rows_emit(Gen *g, const Linear *l, const void *ctx,
       loop_begin(g, &group, k64(g, 0), k64(g, whole), 1, true, "group");
     loop_carry(g, &group, &at.value);
     loop_carry(g, &group, &at.index);
-    group_emit(g, &b, rows, group.iv, LANES, &at);
+    group_emit(g, &b, rows, group.iv, lanes, &at);
     loop_end(g, &group);
   }
   if (!rest) return;
@@ -339,7 +383,9 @@ static void rows_emit(Gen *g, const Linear *l, const void *ctx,
 void emit_linear_perm(Gen *g, const Node *n) {
   Linear l = { 0 };
   linear_init(n, &l, ROWS_MOST);
-  bool perm = g->t->lanes == LANES && strcmp(g->t->arch, "x86_64") == 0;
+  int lanes = g->t->lanes;
+  bool perm = strcmp(g->t->arch, "x86_64") == 0 &&
+              (lanes == 16 || (lanes == 8 && l.k <= UINT16_MAX));
   if (!perm || l.xk != 1 || (l.b && l.b->op != OP_PARAM)) {
     emit_linear_csr(g, n);
     return;

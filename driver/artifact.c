@@ -118,7 +118,6 @@ static bool load(Loaded *l, Diags *d, Arena *a, const char *path,
     return diag_error_at(d, EXIT_UNSUPPORTED, path,
                          "built for another kind of machine: take it there "
                          "to run it");
-  uint32_t fits = UINT32_MAX;
   const char *name = strchr(path, '/') ? path
                                        : arena_printf(a, "./%s", path);
   l->handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
@@ -132,9 +131,11 @@ static bool load(Loaded *l, Diags *d, Arena *a, const char *path,
                          TAMIS_ABI_VERSION,
                          l->model ? (int)l->model->abi : -1);
   /* Of several versions the one that its calls would take. */
-  for (uint32_t i = l->model->n_versions; i-- > 0;)
-    if (l->model->versions[i]->check_cpu() == 0) fits = i;
-  if (fits < l->model->n_versions) l->model = l->model->versions[fits];
+  for (uint32_t i = 0; i < l->model->n_versions; i++)
+    if (l->model->versions[i]->check_cpu() == 0) {
+      l->model = l->model->versions[i];
+      break;
+    }
   if (!l->model->weights && l->model->weight_bytes)
     return diag_error_at(d, EXIT_USAGE, path,
                          "built with --external-weights: only a program "

@@ -86,9 +86,16 @@ static int64_t ceil_div(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
 
+/* Of a single value whose x is gathered, eight outputs in lanes: 6 to 7.6 of
+ * dense that comes from the second cache (256x256 to 512x512 on a Xeon), where
+ * it is bound by the gathers; 1.65 of 1024x1024, which is read from beyond. */
+static const double gather_vector = 6.5, gather_matrix = 10;
+
 /* Of a stored value of a linear layer: with x in rows, and with x in planes
  * of tokens, whose last vector may be part idle. */
 double rows_cost(int64_t rows, int lanes, int height) {
+  if (lanes == 8 && height == 0)
+    return rows <= 2 ? gather_vector : gather_matrix;
   return costs[rows <= 2 ? VECTOR : MATRIX][lanes >= 16][height];
 }
 
@@ -136,6 +143,7 @@ static double value_cost(const Weight *w, int i) {
   /* Outputs in lanes take as many. */
   bool full = i > 0 || w->outputs >= w->lanes;
   double rows = rows_cost(w->rows, full ? w->lanes : 4, i);
+  if (i == 0 && w->lanes == 8 && w->far > 1) rows /= w->far;
   if (!w->rows) return rows;
   double tokens = tokens_cost(w->rows, w->lanes, w->code, i);
   if (pairs) tokens = fmin(tokens, pair_tokens(w));
@@ -166,6 +174,15 @@ int format_choose(const Weight *w) {
   }
   return w->runs && runs_cost(w->rows) * (double)w->runs < best ? RUNS
                                                                   : height;
+}
+
+const double near_stream = 27;
+
+double dense_far(const Family *f, double bytes) {
+  double beyond = bytes - (double)f->second_bytes;
+  if (beyond <= 0) return 1;
+  double near = (double)f->second_bytes / near_stream;
+  return (near + beyond / f->stream) / (bytes / near_stream);
 }
 
 /* ---- tiles ---------------------------------------------------------- */

@@ -17,22 +17,10 @@
 /* How a param is used in all functions. */
 typedef struct Use { bool weight, other; } Use;
 
-static void uses_find(const Func *f, Use *use) {
-  for (size_t i = 0; i < f->nodes.n; i++) {
-    const Node *n = f->nodes.at[i];
-    for (int k = 0; k < n->nin; k++) {
-      if (!n->in[k] || !n->in[k]->param) continue;
-      Use *u = &use[n->in[k]->param->order];
-      if (node_reads_weight(n, k)) u->weight = true;
-      else u->other = true;
-    }
-  }
-  for (size_t i = 0; i < f->outputs.n; i++)
-    if (f->outputs.at[i].node->param)
-      use[f->outputs.at[i].node->param->order].other = true;
-  for (size_t i = 0; i < f->nexts.n; i++)
-    if (f->nexts.at[i].node->param)
-      use[f->nexts.at[i].node->param->order].other = true;
+static void use_note(void *ctx, const Param *p, const Node *n, int k) {
+  Use *u = (Use *)ctx + p->order;
+  if (n && node_reads_weight(n, k)) u->weight = true;
+  else u->other = true;
 }
 
 static bool too_large(PassCtx *c, const Param *p, float v) {
@@ -70,7 +58,7 @@ bool pass_narrow(PassCtx *c) {
   Use *use = arena_array(c->scratch, Use, n ? n : 1);
   for (size_t i = 0; i < n; i++) c->m->params.at[i]->order = (uint32_t)i;
   for (size_t i = 0; i < c->m->funcs.n; i++)
-    uses_find(c->m->funcs.at[i], use);
+    params_walk(c->m->funcs.at[i], use_note, use);
   for (size_t i = 0; i < n; i++) {
     Param *p = c->m->params.at[i];
     const Type *t = &p->type;

@@ -100,6 +100,8 @@ bool conv_on_planes(const Node *n);
 enum { IMAGE_MOST = 1 << 29 };
 /* Do x, y and the residual of a linear layer lie in planes of tokens? */
 bool linear_on_tokens(const Node *n);
+/* select.c: does linear_perm compute the node, with single values? */
+bool perm_takes(const Target *t, const Node *n);
 
 /* ---- calls.c: functions that call others ---------------------------- */
 
@@ -150,6 +152,11 @@ bool node_is_const(Module *m, const Node *n);
 const float *node_values(Module *m, const Node *n);
 /* The one value of a literal or of a constant with a single element. */
 bool node_scalar(Module *m, const Node *n, double *v);
+/* Every use of a param in f: operand k of a node, or (NULL) an output or what
+ * a state gets. */
+void params_walk(const Func *f,
+                 void (*use)(void *ctx, const Param *p, const Node *n, int k),
+                 void *ctx);
 /* A new constant; `wish` is the path it would like to have. */
 Node *func_values(Module *m, Func *f, const char *wish, Type t,
                   Buffer *data);
@@ -207,6 +214,7 @@ typedef struct Weight {
   bool code;     /* the target takes code for its pattern */
   int64_t all, stored[BLOCK_HEIGHTS], runs;
   double gain;   /* how much faster channels in the lanes are; 0: no matter */
+  double far;    /* dense_far of the weight */
 } Weight;
 /* Rows of a block of the fastest format, RUNS, or 0: dense. */
 int format_choose(const Weight *w);
@@ -220,6 +228,11 @@ typedef struct Family {
   int64_t code_budget;     /* by default; 0: no code for patterns */
 } Family;
 const Family *family_of(const Target *t);
+/* Bytes a cycle from the second cache, by what a kernel does with them. */
+extern const double near_stream;
+/* How many times as long so many bytes of weights take to come as from the
+ * second cache. */
+double dense_far(const Family *f, double bytes);
 /* A stored value of a linear layer on so many rows of x, in blocks of
  * block_heights[height], against 1 of dense. */
 double rows_cost(int64_t rows, int lanes, int height);

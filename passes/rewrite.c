@@ -178,6 +178,24 @@ Node *func_insert(Module *m, Func *f, Node *at, Op op, Node *const *in,
   return n;
 }
 
+void params_walk(const Func *f,
+                 void (*use)(void *ctx, const Param *p, const Node *n, int k),
+                 void *ctx) {
+  for (size_t i = 0; i < f->nodes.n; i++) {
+    const Node *n = f->nodes.at[i];
+    for (int k = 0; k < n->nin; k++)
+      if (n->in[k] && n->in[k]->param) use(ctx, n->in[k]->param, n, k);
+  }
+  for (size_t i = 0; i < f->outputs.n; i++) {
+    const Param *p = f->outputs.at[i].node->param;
+    if (p) use(ctx, p, NULL, 0);
+  }
+  for (size_t i = 0; i < f->nexts.n; i++) {
+    const Param *p = f->nexts.at[i].node->param;
+    if (p) use(ctx, p, NULL, 0);
+  }
+}
+
 Node *func_copy(Module *m, Func *f, Node *at, const Node *n,
                 Node *const *in, int nin) {
   Node *to = func_insert(m, f, at, n->op, in, nin);

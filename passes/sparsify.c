@@ -34,25 +34,10 @@ static void use_add(Use *u, const Node *n) {
   if (n->op == OP_LINEAR && rows > u->rows) u->rows = rows;
 }
 
-/* Note the uses in f, by the params' order. */
-static void uses_find(const Func *f, Use *use) {
-  for (size_t i = 0; i < f->nodes.n; i++) {
-    const Node *n = f->nodes.at[i];
-    for (int k = 0; k < n->nin; k++) {
-      if (!n->in[k] || !n->in[k]->param) continue;
-      Use *u = &use[n->in[k]->param->order];
-      if (weight_use(n, k)) use_add(u, n);
-      else u->plain = true;
-    }
-  }
-  for (size_t i = 0; i < f->outputs.n; i++) {
-    const Param *p = f->outputs.at[i].node->param;
-    if (p) use[p->order].plain = true;
-  }
-  for (size_t i = 0; i < f->nexts.n; i++) {
-    const Param *p = f->nexts.at[i].node->param;
-    if (p) use[p->order].plain = true;
-  }
+static void use_note(void *ctx, const Param *p, const Node *n, int k) {
+  Use *u = (Use *)ctx + p->order;
+  if (n && weight_use(n, k)) use_add(u, n);
+  else u->plain = true;
 }
 
 /* Values in blocks of h rows that are not empty; h divides the rows. */
@@ -110,6 +95,8 @@ int weight_height(PassCtx *c, const Node *n, int64_t rows, Param *p) {
   w.code = !t->stored && code < patterns_budget(c);
   if (n->op == OP_LINEAR) w.runs = w.all / RUN_COLUMNS * runs_of(c, t, v);
   w.gain = node_gain(c->target, n);
+  w.far = dense_far(family_of(c->target),
+                    (double)w.all * (double)elem_size(type_stored(t)));
   int told;
   return height_told(c, n, &w, &told) ? told : format_choose(&w);
 }
@@ -131,7 +118,7 @@ bool pass_sparse(PassCtx *c) {
     use[i].op = OP_COUNT;
   }
   for (size_t i = 0; i < c->m->funcs.n; i++)
-    uses_find(c->m->funcs.at[i], use);
+    params_walk(c->m->funcs.at[i], use_note, use);
   for (size_t i = 0; i < n; i++)
     if (!use[i].plain && use[i].op != OP_COUNT)
       weight_pack(c, &use[i], c->m->params.at[i]);

@@ -20,9 +20,6 @@ static double us_of(const Layer *l, double half_cycles) {
   return half_cycles / 2 / (1e3 * family_of(l->t)->ghz);
 }
 
-/* Bytes a cycle from the second cache, by what a kernel does with them. */
-static const double near_stream = 27;
-
 /* Cycles for what the second cache does not hold of so many bytes. */
 static double far_cycles(const Family *f, double bytes) {
   double far = bytes - (double)f->second_bytes;
@@ -209,15 +206,14 @@ static double rows_table_us(const Layer *l, int64_t x, int i, int lanes) {
 
 static int over_rows(const Layer *l, Alternative *out) {
   int64_t x = type_elems(&l->n->type) / l->rows;
-  bool perm = l->t->lanes == 16 && strcmp(l->t->arch, "x86_64") == 0 &&
-              l->rows >= l->t->lanes &&
+  bool perm = perm_takes(l->t, l->n) &&
               strcmp(l->n->kernel, "linear_csr") != 0;
   int n = 0;
   out[n++] = make("linear_dense", rows_dense_us(l, x));
   Alternative best = make("linear_bsr", -1);
   for (int i = 0; i < BLOCK_HEIGHTS; i++) {
     if (!height_tried(l, block_heights[i])) continue;
-    bool lanes = i > 0 || perm || l->t->lanes < 16;
+    bool lanes = i > 0 || perm;
     double us = rows_table_us(l, x, i, lanes ? l->t->lanes : 4);
     if (i == 0) out[n++] = make(perm ? "linear_perm" : "linear_csr", us);
     else if (best.us < 0 || us < best.us) best.us = us;
