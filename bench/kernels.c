@@ -21,8 +21,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench/ours.h"
+#include "bench/tool.h"
 #include "passes/passes.h"
 #include "tests/run/kernel_jit.h"
 
@@ -31,11 +32,6 @@ typedef struct Options {
   int zeros, block, drawn, of, rounds, tile[2];
   bool model;
 } Options;
-
-typedef struct Shape {
-  char net[16], op[16];
-  int64_t c, h, w, o, k, stride, groups;
-} Shape;
 
 typedef struct Layer {
   Shape s;
@@ -48,16 +44,10 @@ typedef struct Layer {
   void *io[2];
   double flops;           /* of one run */
   int reps;
-  double *ns;             /* of each round */
+  double *ns, median;     /* of each round, sorted */
 } Layer;
 
 enum { LAYERS_MAX = 400, KERNELS_MOST = 16 };
-
-static double now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
-}
 
 static uint64_t seed = 1;
 
@@ -107,7 +97,7 @@ static void conv_build(Layer *l, const Target *t, int zeros, int block,
       1, s->c, s->h, s->w }));
   Node *w = weights(l, type_make(F32, 4, (int64_t[]){
       s->o, s->c / s->groups, s->k, s->k }), zeros, block, of);
-  Type bt = type_make(F32, 1, &s->o);
+  Type bt = type_make(F32, 1, (int64_t[]){ s->o });
   Node *b = func_param(l->m, l->f,
                        module_add_param(l->m, "b", bt,
                                         buffer_new((size_t)s->o * 4)));
@@ -215,11 +205,6 @@ static double round_ns(Layer *l) {
   return (now_ns() - t) / l->reps;
 }
 
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return x < y ? -1 : x > y;
-}
-
 /* GFLOP/s of independent multiply-adds: a dense layer that lives in L1. */
 static double peak(const Target *t, const Options *o) {
   Options best = *o;
@@ -247,24 +232,22 @@ static void measure(Layer *l, int n, int rounds) {
   }
   for (int r = 0; r < rounds; r++)
     for (int i = 0; i < n; i++) l[i].ns[r] = round_ns(&l[i]);
-  for (int i = 0; i < n; i++)
-    qsort(l[i].ns, (size_t)rounds, sizeof *l[i].ns, by_value);
+  for (int i = 0; i < n; i++) l[i].median = median_of(l[i].ns, rounds);
 }
 
 static void shape_text(char *to, size_t size, const Shape *s) {
-  snprintf(to, size, "%lldx%lldx%lld->%lld k%lld s%lld", (long long)s->c,
-           (long long)s->h, (long long)s->w, (long long)s->o,
-           (long long)s->k, (long long)s->stride);
+  snprintf(to, size, "%ldx%ldx%ld->%ld k%ld s%ld", s->c, s->h, s->w, s->o,
+           s->k, s->stride);
 }
 
-static void report(const Layer *l, int n, const Options *o, double top) {
+static void report(const Layer *l, int n, double top) {
   printf("%-7s %-5s %-28s %-17s %5s %9s %9s %8s %5s %7s %6s %6s\n", "net",
          "op", "shape", "kernel", "tile", "least us", "us", "GFLOP/s", "%",
          "dense x", "kB", "ms cc");
   double dense = 0;
   for (int i = 0; i < n; i++) {
     const Shape *s = &l[i].s;
-    double ns = l[i].ns[o->rounds / 2], rate = l[i].flops / ns;
+    double ns = l[i].median, rate = l[i].flops / ns;
     char shape[64], tile[24], times[16] = "";
     shape_text(shape, sizeof shape, s);
     snprintf(tile, sizeof tile, "%dx%d", l[i].y->tile[0],
@@ -358,11 +341,6 @@ static void model_report(const Layer *l, int n, const Target *t) {
 
 /* ---- command line ---------------------------------------------------- */
 
-static const char *option(const char *arg, const char *name) {
-  size_t n = strlen(name);
-  return strncmp(arg, name, n) == 0 ? arg + n : NULL;
-}
-
 static bool options_read(Options *o, int argc, char **argv) {
   *o = (Options){ .zeros = 90, .block = 4, .rounds = 15 };
   for (int i = 1; i < argc; i++) {
@@ -372,7 +350,7 @@ static bool options_read(Options *o, int argc, char **argv) {
     else if ((v = option(argv[i], "--kernel="))) o->kernel = v;
     else if ((v = option(argv[i], "--zeros="))) o->zeros = atoi(v);
     else if ((v = option(argv[i], "--block="))) o->block = atoi(v);
-    else if ((v = option(argv[i], "--drawn="))) 
+    else if ((v = option(argv[i], "--drawn=")))
       sscanf(v, "%d:%d", &o->drawn, &o->of);
     else if ((v = option(argv[i], "--form="))) o->form = v;
     else if ((v = option(argv[i], "--rounds="))) o->rounds = atoi(v);
@@ -383,6 +361,28 @@ static bool options_read(Options *o, int argc, char **argv) {
     else o->shapes = argv[i];
   }
   return o->shapes != NULL && o->rounds > 0;
+}
+
+static bool takes(const char *kernel, const Shape *s, const Target *t,
+                  const Options *o) {
+  if (o->kernel && !strstr(kernel, o->kernel)) return false;
+  if (strstr(kernel, "bsr") && s->o % o->block) return false;
+  if (strstr(kernel, "code") && t->lanes != 16) return false;
+  if (strstr(kernel, "perm") && t->lanes < 8) return false;
+  return !strstr(kernel, "nm") || o->of == RUN_COLUMNS;
+}
+
+/* Layers n.. of the shape, one for each kernel; returns how many there are. */
+static int layers_build(Layer *l, int n, const Shape *s, const Target *t,
+                        const Options *o) {
+  const char *const *kernel;
+  int count = kernels_of(s, &kernel);
+  for (int i = 0; i < count && n < LAYERS_MAX; i++) {
+    if (!takes(kernel[i], s, t, o)) continue;
+    l[n] = (Layer){ .s = *s, .kernel = kernel[i] };
+    layer_build(&l[n++], t, o);
+  }
+  return n;
 }
 
 int main(int argc, char **argv) {
@@ -399,38 +399,18 @@ int main(int argc, char **argv) {
     return 4;
   }
   FILE *f = fopen(o.shapes, "r");
-  char line[256];
+  Shape s;
   int n = 0;
   if (!f) return 3;
-  while (fgets(line, sizeof line, f)) {
-    Shape s = {0};
-    long long v[7];
-    const char *const *kernel;
-    if (line[0] == '#' ||
-        sscanf(line, "%15s %15s %lld %lld %lld %lld %lld %lld %lld", s.net,
-               s.op, &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6]) != 9)
-      continue;
-    s.c = v[0], s.h = v[1], s.w = v[2], s.o = v[3], s.k = v[4];
-    s.stride = v[5], s.groups = v[6];
-    if (o.net && strcmp(o.net, s.net) != 0) continue;
-    int count = kernels_of(&s, &kernel);
-    for (int i = 0; i < count && n < LAYERS_MAX; i++) {
-      if (o.kernel && !strstr(kernel[i], o.kernel)) continue;
-      if (strstr(kernel[i], "bsr") && s.o % o.block) continue;
-      if (t.lanes != 16 && (strstr(kernel[i], "code") ||
-                            strstr(kernel[i], "perm")))
-        continue;
-      if (strstr(kernel[i], "nm") && o.of != RUN_COLUMNS) continue;
-      layers[n] = (Layer){ .s = s, .kernel = kernel[i] };
-      layer_build(&layers[n++], &t, &o);
-    }
-  }
+  while (shape_read(f, &s))
+    if (!o.net || strcmp(o.net, s.net) == 0)
+      n = layers_build(layers, n, &s, &t, &o);
   fclose(f);
   double top = peak(&t, &o);
   printf("%s: %.0f GFLOP/s peak, %d lanes, %d registers; %d %% zeros\n",
          t.cpu, top, t.lanes, t.vregs, o.zeros);
   measure(layers, n, o.rounds);
   if (o.model) model_report(layers, n, &t);
-  else report(layers, n, &o, top);
+  else report(layers, n, top);
   return 0;
 }

@@ -23,6 +23,7 @@
 #include "bench/ours.h"
 #include "bench/quiet.h"
 #include "bench/sweep.h"
+#include "bench/tool.h"
 
 enum { PEERS_MOST = 16, CONTESTANTS_MOST = 64, VARIANTS_MOST = 16 };
 
@@ -116,6 +117,7 @@ static void ours_add(Row *r, const Options *o, const Shape *s,
   Contestant *c = row_add(r, v, "Tamis", NULL);
   Ours *l = ours_open(&o->maker, s, v->pattern, v->zeros, false, x);
   c->job = l;
+  c->ready = ours_ready;
   c->run = ours_run;
   c->flush = ours_flush;
   if (l) snprintf(c->kernel, sizeof c->kernel, "%s", l->step->kernel);
@@ -237,11 +239,6 @@ static bool times(const Options *o, const Shape *s) {
 }
 
 /* ---- command line ---------------------------------------------------- */
-
-static const char *option(const char *arg, const char *name) {
-  size_t n = strlen(name);
-  return strncmp(arg, name, n) == 0 ? arg + n : NULL;
-}
 
 static bool options_read(Options *o, int argc, char **argv) {
   *o = (Options){.rounds = 15, .turn = -1};

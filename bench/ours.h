@@ -25,7 +25,8 @@ typedef struct Ours {
   void *handle;
   const tamis_model *m;
   const tamis_step *first, *step;   /* the layer, without copies around it */
-  void *io[2];
+  const float *x;
+  void *io[2];                      /* which all share, as the arena */
   char *arena;
 } Ours;
 
@@ -36,8 +37,11 @@ typedef struct Maker { const char *tamis, *dir, *cpu; } Maker;
  * off: zeros are compiled as dense weights.  False: it does not compile. */
 bool ours_build(const Maker *b, const Shape *s, const char *pattern,
                 int zeros, bool off);
+/* x stays until the layer is closed. */
 Ours *ours_open(const Maker *b, const Shape *s, const char *pattern,
                 int zeros, bool off, const float *x);
+/* x is where the layer wants it, until another one runs. */
+void ours_ready(void *job);
 void ours_run(void *job);
 void ours_result(void *job, float *y);
 void ours_flush(void *job, Flush *flush);

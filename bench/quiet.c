@@ -4,27 +4,12 @@
 #include "bench/quiet.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
+
+#include "bench/tool.h"
 
 enum { QUIET_MOST = 64 * ROUNDS_MOST };
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-static void line_flush(const char *p) { _mm_clflush(p); }
-static void fence(void) { _mm_mfence(); }
-#else
-static void line_flush(const char *p) { (void)p; }
-static void fence(void) {}
-#endif
-
-static double now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
-}
 
 /* The probe's time on a quiet core, of the samples that are compared. */
 static double quiet_ns = INFINITY;
@@ -52,6 +37,7 @@ static long losses(void) {
 /* A sample, and the probe's time before or after it; infinite if the system
  * took the core away. */
 static double sample_ns(Contestant *c, double *slow) {
+  if (c->ready) c->ready(c->job);
   c->run(c->job);
   long lost = losses();
   double before = probe_ns(), t = now_ns();
@@ -67,16 +53,6 @@ static void reps_choose(Contestant *c, double sample_ms) {
   c->reps = 1;
   double t = fmin(sample_ns(c, &slow), sample_ns(c, &slow));
   c->reps = 1 + (long)(1e6 * sample_ms / t);
-}
-
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-double median_of(double *v, int n) {
-  qsort(v, (size_t)n, sizeof *v, by_value);
-  return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 
 static int kept_count(const Contestant *c) {
@@ -132,14 +108,11 @@ void measure(Contestant *c, int n, int rounds) {
     if (c[i].job) conclude(&c[i]);
 }
 
-static void flush_range(const void *at, size_t bytes) {
-  for (size_t i = 0; i < bytes; i += 64) line_flush((const char *)at + i);
-}
-
 static double cold_ns(const Contestant *c, double *slow) {
+  if (c->ready) c->ready(c->job);
   double before = probe_ns();
-  c->flush(c->job, flush_range);
-  fence();
+  c->flush(c->job, flush_lines);
+  flush_wait();
   double t = now_ns();
   c->run(c->job);
   t = now_ns() - t;

@@ -13,6 +13,7 @@ typedef struct Contestant {
   char kernel[40];              /* ours: what the compiler chose */
   int zeros;                    /* in percent */
   void *job;                    /* NULL: not run, see why */
+  void (*ready)(void *job);     /* before samples; may be NULL */
   void (*run)(void *job);
   void (*flush)(void *job, Flush *flush);
   char why[96];
@@ -29,6 +30,5 @@ typedef struct Contestant {
 void measure(Contestant *c, int n, int rounds);
 /* Then: the first runs after a flush, in turn. */
 void measure_cold(Contestant *c, int n, int rounds);
-double median_of(double *v, int n);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bench/quiet.h"
+#include "bench/tool.h"
 
 static Contestant pair[2];              /* dense, sparse */
 
@@ -16,6 +17,7 @@ static double ratio(int rounds) {
 static void contestant(Contestant *c, Ours *l) {
   memset(c, 0, sizeof *c);
   c->job = l;
+  c->ready = ours_ready;
   c->run = ours_run;
 }
 
