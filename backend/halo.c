@@ -76,7 +76,8 @@ static bool is_last(const Gen *g, const Node *n) {
 bool plane_end(const Gen *g, const Node *n, PlaneEnd *e) {
   int k;
   const Node *map = whole_of(g, n, &k);
-  int64_t s[MAX_RANK], start = map ? node_rows(map, k) : -1;
+  int64_t s[MAX_RANK], step;
+  int64_t start = map ? node_rows(map, k, &step) : -1;
   bool rows = start >= 0;
   const Type *t = rows ? &map->type : &n->type;
   if (!lies_as(g, t, false)) return false;

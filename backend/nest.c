@@ -110,11 +110,12 @@ static Val load_scalar(Gen *g, const NestArg *a, Val p) {
 
 /* Every second one of 2n - 1 elements: nothing behind the last is read. */
 static Val load_pairs(Gen *g, const NestArg *a, Val p, int n) {
-  int lane[64];
+  int lane[64], lanes = g->t->lanes;
   Val low = load_lanes_of(g, a->elem, p, 0, n);
   Val high = load_lanes_of(g, a->elem, p, (n - 1) * arg_size(a), n);
-  for (int i = 0; i < n; i++) lane[i] = 2 * i < n ? 2 * i : 2 * i + 1;
-  return bit_of(g, a->elem, vshuffle(g, low, high, lane, n));
+  for (int i = 0; i < lanes; i++)
+    lane[i] = i >= n ? i : 2 * i < n ? 2 * i : lanes + 2 * i - (n - 1);
+  return bit_of(g, a->elem, vshuffle(g, low, high, lane, lanes));
 }
 
 /* n elements of an argument from p on, along a stride. */
@@ -127,7 +128,7 @@ static Val load_run(Gen *g, const NestArg *a, Val p, int64_t stride, int n) {
     Val v = load_lanes_of(g, a->elem, p, (1 - n) * arg_size(a), n);
     return bit_of(g, a->elem, vshuffle(g, v, v, lane, n));
   }
-  if (stride == 2 && n == g->t->lanes) return load_pairs(g, a, p, n);
+  if (stride == 2) return load_pairs(g, a, p, n);
   Val v = LLVMConstNull(elem_vec(g, a->elem));
   for (int i = 0; i < n; i++) {
     Val e = load_elem(g, a->elem, p, i * stride * arg_size(a));
@@ -160,7 +161,8 @@ static Val arg_at(Gen *g, const NestArg *a, Val base, Val i, int axis) {
 
 /* n elements at index i of the last axis; fixed[k] is the value of an
  * argument that does not move along it. */
-static void walk_run(Gen *g, const Walk *w, const Val *p, Val *fixed, Val i, int n) {
+static void walk_run(Gen *g, const Walk *w, const Val *p, Val *fixed, Val i,
+                     int n) {
   const Nest *t = w->nest;
   int axis = t->rank - 1;
   Val in[NEST_ARGS];
@@ -260,7 +262,7 @@ static void walk_all(Gen *g, const Nest *t, NestBody body, const void *ctx) {
  * vectors are transposed in registers: single elements would be gathered. */
 typedef struct Tiles {
   const Walk *w;
-  int across;                  /* the axis that such operands are dense along */
+  int across;                  /* the axis they are dense along */
   Val square[NEST_ARGS];       /* on the stack: where they lie transposed */
 } Tiles;
 

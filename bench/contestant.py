@@ -4,7 +4,8 @@
   contestant.py KIND FILE INPUT.f32 SHAPE OUTPUT.f32 [CPU]
 
 KIND is tamis, onnxruntime, openvino, tvm, deepsparse or litert; SHAPE is
-1,3,224,224; CPU is what TVM compiles for, if not this one. The output of a first call is written, then `{"version": ...}`.
+1,3,224,224; CPU is what TVM compiles for, if not this one. The output of a
+first call is written, then `{"version": ...}`.
 Each number of milliseconds on standard input is answered by a sample:
 seconds a call, and the time of a probe of plain arithmetic before or after
 it, null when others had the core for more than 2 % of it; under held.c, what

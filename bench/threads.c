@@ -116,7 +116,8 @@ int main(int argc, char **argv) {
          keep, rounds, gain, threads);
   printf("%10s %10s %6s %8s\n", "one, ms", "many, ms", "gain", "of probe");
   for (int i = 0; i < n; i++) {
-    double a = median_of(lib[i].t.one, keep), b = median_of(lib[i].t.many, keep);
+    double a = median_of(lib[i].t.one, keep);
+    double b = median_of(lib[i].t.many, keep);
     printf("%10.3f %10.3f %6.2f %8.2f  %s\n", a / 1e6, b / 1e6, a / b,
            a / b / gain, lib[i].b.path);
   }

@@ -71,8 +71,10 @@ static bool rows_match(const Row *a, const Row *b) {
   const Param *w = weight_of(x);
   bool same = x->op == y->op && x->path && y->path &&
               strcmp(x->path, y->path) == 0 && a->count == b->count;
-  bool part = w ? w == weight_of(y) : node_rows(x, 0) >= 0 &&
-                                      x->op == OP_SLICE;
+  int64_t step;
+  bool part = w ? w == weight_of(y)
+                : x->op == OP_SLICE && node_rows(x, 0, &step) >= 0 &&
+                    step == 1;
   return same && part && !x->kernel == !y->kernel &&
          (!x->kernel || strcmp(x->kernel, y->kernel) == 0);
 }

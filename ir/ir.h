@@ -127,13 +127,14 @@ Layout *layout_strided(Arena *a, const Type *t, const int64_t *stride,
  * slack of 4 vectors behind. */
 Layout *layout_planes(Arena *a, const Type *t, int lanes,
                       const int32_t halo[4]);
-/* Of t, which is rows from `start` on of `whole`, a value in planes: where
- * they lie there.  The halo above is that of the first rows, the one below
- * that of the last. */
+/* Of t, which is each `step`th row from `start` on of `whole`, a value in
+ * planes: where they lie there.  The halo above is that of the first rows, the
+ * one below that of the last; rows that lie apart have none. */
 Layout *layout_rows(Arena *a, const Type *t, const Type *whole,
-                    int64_t start);
+                    int64_t start, int64_t step);
 /* Whether t lies like that. */
-bool type_is_rows(const Type *t, const Type *whole, int64_t start);
+bool type_is_rows(const Type *t, const Type *whole, int64_t start,
+                  int64_t step);
 /* The vectors along the last axis [.., K] as K planes: tokens, which the
  * axes before it count, lie side by side, a plane is an odd number of
  * vectors apart from the next one. */
@@ -533,9 +534,10 @@ const KernelInfo *kernel_info(const char *name);   /* NULL: none such */
 const KernelInfo *kernel_table(size_t *n);
 /* Whether a node is a view, without code: its kernel is "alias". */
 bool node_is_alias(const Node *n);
-/* Of a slice of rows of a map: the first of them in its operand; of a concat
- * of rows: the first of operand k in the result; -1: n is neither. */
-int64_t node_rows(const Node *n, int k);
+/* Of a slice of rows of a map: the first of them in its operand, and its step
+ * in *step; of a concat of rows: the first of operand k in the result, and 1;
+ * -1: n is neither. */
+int64_t node_rows(const Node *n, int k, int64_t *step);
 /* Whether the kernel reads element i of operand k, and no later one at i or
  * before, when it writes element i of the result, which lies as it does. */
 bool node_reads_in_step(const Node *n, int k);

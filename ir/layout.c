@@ -83,26 +83,32 @@ Layout *layout_planes(Arena *a, const Type *t, int lanes,
 }
 
 Layout *layout_rows(Arena *a, const Type *t, const Type *whole,
-                    int64_t start) {
+                    int64_t start, int64_t step) {
   const Layout *l = whole->layout;
   int64_t stride[MAX_RANK], origin;
   ensure(t->rank == 4 && l && layout_strides(whole, stride, &origin));
   int32_t halo[4] = {start == 0 ? l->halo[0] : 0,
                      start + t->dim[2] == whole->dim[2] ? l->halo[1] : 0,
                      l->halo[2], l->halo[3]};
-  return layout_strided(a, t, stride, origin + start * stride[2], l->size,
-                        halo);
+  origin += start * stride[2];
+  stride[2] *= step;
+  return layout_strided(a, t, stride, origin, l->size,
+                        step == 1 ? halo : NULL);
 }
 
-bool type_is_rows(const Type *t, const Type *whole, int64_t start) {
+bool type_is_rows(const Type *t, const Type *whole, int64_t start,
+                  int64_t step) {
   int64_t ts[MAX_RANK], ws[MAX_RANK], at, from;
   if (t->rank != 4 || whole->rank != 4 || !t->layout || !whole->layout ||
-      start < 0 || start > whole->dim[2] - t->dim[2] ||
+      start < 0 || step < 1 || t->dim[2] < 1 ||
+      start + (t->dim[2] - 1) * step >= whole->dim[2] ||
       t->layout->size != whole->layout->size ||
       !layout_strides(t, ts, &at) || !layout_strides(whole, ws, &from))
     return false;
   for (int i = 0; i < 4; i++)
-    if (ts[i] != ws[i] || (i != 2 && t->dim[i] != whole->dim[i])) return false;
+    if (ts[i] != ws[i] * (i == 2 ? step : 1) ||
+        (i != 2 && t->dim[i] != whole->dim[i]))
+      return false;
   return at == from + start * ws[2];
 }
 

@@ -63,12 +63,12 @@ static bool parts_lie(const Node *n) {
   return fits;
 }
 
-int64_t node_rows(const Node *n, int k) {
+int64_t node_rows(const Node *n, int k, int64_t *step) {
   bool slice = n->op == OP_SLICE, parts = n->op == OP_CONCAT;
   if (n->type.rank != 4 || (!slice && !parts)) return -1;
   int64_t axis = attr_int(n, "axis"), at = 0;
   if (axis != 2 && axis != -2) return -1;
-  if (slice && attr_int(n, "step") != 1) return -1;
+  *step = slice ? attr_int(n, "step") : 1;
   if (slice) at = attr_int(n, "start");
   if (at < 0) at += n->in[0]->type.dim[2];
   for (int i = 0; parts && i < k; i++) at += n->in[i]->type.dim[2];
@@ -78,13 +78,15 @@ int64_t node_rows(const Node *n, int k) {
 /* Rows that lie where the whole lies.  Those further down are computed later:
  * a vector may go over the end of a part. */
 static bool rows_lie(const Node *n) {
-  if (node_rows(n, 0) < 0) return false;
+  int64_t step;
+  if (node_rows(n, 0, &step) < 0) return false;
   for (int k = 0; k < n->nin; k++) {
     const Node *x = n->in[k];
     const Node *part = n->op == OP_CONCAT ? x : n;
     const Node *whole = n->op == OP_CONCAT ? n : x;
     if (part->type.at != whole->type.at ||
-        !type_is_rows(&part->type, &whole->type, node_rows(n, k)) ||
+        !type_is_rows(&part->type, &whole->type, node_rows(n, k, &step),
+                      step) ||
         (k > 0 && x->id <= n->in[k - 1]->id))
       return false;
   }

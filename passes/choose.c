@@ -350,6 +350,10 @@ static double table_time(const TableWork *w, int units, int64_t t) {
          heads * (head_time + 2 * products) + table_line * table;
 }
 
+void table_cross(TableWork *w) {
+  if (w->taps > 1 && w->xloads == 1) w->xloads = 2;
+}
+
 double table_tile(const TableWork *w, int vregs, int tile[2]) {
   double best = -1;
   int h = w->height;

@@ -270,6 +270,8 @@ typedef struct TableWork {
   const int64_t *blocks;
   const Family *family;
 } TableWork;
+/* Most taps of a table that has several read x over the end of a line. */
+void table_cross(TableWork *w);
 /* In half cycles for all vectors. */
 double table_tile(const TableWork *w, int vregs, int tile[2]);
 /* The same for single values of rows in pairs. */

@@ -63,9 +63,8 @@ static bool candidate(PassCtx *c, Node *n, Candidate *to) {
   if (n->in[1]->type.stored) return false;
   const float *w = param_values(c->m, n->in[1]->param);
   ensure(w);
-  /* Most taps read x over the end of a line. */
   double pairs = pair_tile(&table, c->target->vregs, tile);
-  if (table.taps > 1) table.xloads = 2;
+  table_cross(&table);
   CodeWork code = pattern_work(c->target, n, w, &table);
   double gain = node_gain(c->target, n);
   *to = (Candidate){.n = n, .dense = dense_time(&table) / gain};

@@ -92,12 +92,13 @@ static bool part_fits(const Planner *p, const Node *n, int k, int64_t index) {
 
 /* Do the operands lie as rows of the result (pass layout made them so)? */
 static bool rows_fit(const Planner *p, const Node *n) {
-  if (node_rows(n, 0) < 0) return false;
+  int64_t step;
+  if (node_rows(n, 0, &step) < 0) return false;
   for (int k = 0; k < n->nin; k++) {
     const Node *x = n->in[k];
     if (node_is_leaf(x) || node_is_alias(x) || p->outside[x->id] ||
         p->inside[x->id] || (k > 0 && x->id <= n->in[k - 1]->id) ||
-        !type_is_rows(&x->type, &n->type, node_rows(n, k)))
+        !type_is_rows(&x->type, &n->type, node_rows(n, k, &step), step))
       return false;
   }
   return true;
@@ -136,10 +137,12 @@ static void concat_place(Planner *p, Node *n) {
 
 /* Does a slice show rows of what lies in the arena? */
 static bool slice_fits(const Planner *p, const Node *n) {
-  return n->op == OP_SLICE && !p->outside[n->id] &&
-         !p->outside[n->in[0]->id] && !node_is_leaf(n->in[0]) &&
-         node_rows(n, 0) >= 0 &&
-         type_is_rows(&n->type, &n->in[0]->type, node_rows(n, 0));
+  if (n->op != OP_SLICE || p->outside[n->id] || p->outside[n->in[0]->id] ||
+      node_is_leaf(n->in[0]))
+    return false;
+  int64_t step, start = node_rows(n, 0, &step);
+  return start >= 0 &&
+         type_is_rows(&n->type, &n->in[0]->type, start, step);
 }
 
 /* ---- units ---------------------------------------------------------- */

@@ -125,7 +125,10 @@ static bool takes_form(const Type *t, Form form) {
 }
 
 /* A slice or concat of rows: planes of one pitch, and maybe in one place. */
-static bool is_rows(const Node *n) { return node_rows(n, 0) >= 0; }
+static bool is_rows(const Node *n) {
+  int64_t step;
+  return node_rows(n, 0, &step) >= 0 && step == 1;
+}
 
 /* Operand k wants the form of the result. */
 static bool follows(const Node *n, int k, Form form) {
@@ -135,7 +138,8 @@ static bool follows(const Node *n, int k, Form form) {
   if (form == TOKENS)
     return in_step(n) && type_same_shape(&x->type, &n->type);
   if (is_pool(n)) return k == 0;
-  if (is_rows(n)) return true;
+  int64_t step;
+  if (node_rows(n, 0, &step) >= 0) return true;
   return in_step(n) && x->type.dim[2] == n->type.dim[2] &&
          x->type.dim[3] == n->type.dim[3];
 }
@@ -335,7 +339,7 @@ typedef struct Shown {
   bool planes;
   bool part;               /* of a concat, which is its one user */
   bool reaches[2];         /* a window goes over its top, its bottom */
-  int uses;
+  int uses, columns;       /* those that are slices of columns */
 } Shown;
 
 static Shown *places_find(Planes *p) {
@@ -350,6 +354,7 @@ static Shown *places_find(Planes *p) {
       if (!y->in[k]) continue;
       Shown *x = &at[y->in[k]->id];
       x->uses++;
+      x->columns += y->op == OP_SLICE && attr_int(y, "axis") == 3;
       x->part = x->uses == 1 && y->op == OP_CONCAT;
       for (int j = 0; k == 0 && j < 2; j++) x->reaches[j] |= reach[j] > 0;
     }
@@ -369,22 +374,29 @@ static void parts_set(Planes *p, const Shown *at, const Node *n) {
     if (x->op != OP_CONV2D || !a->planes || !a->part || a->uses > 1) return;
     if (type_elems(&x->type) == 0) return;
   }
-  for (int k = 0; k < n->nin; k++)
+  for (int k = 0; k < n->nin; k++) {
+    int64_t step, start = node_rows(n, k, &step);
     n->in[k]->type.layout = layout_rows(p->m->arena, &n->in[k]->type,
-                                        &n->type, node_rows(n, k));
+                                        &n->type, start, step);
+  }
 }
 
 /* A slice of rows: readers find the others above and below, so none may want
- * zeros there, but at the ends of the map. */
+ * zeros there, but at the ends of the map.  Rows with others between them are
+ * for slices of columns. */
 static void slice_set(Planes *p, const Shown *at, Node *n) {
-  if (!at[n->id].planes || n->op != OP_SLICE || !is_rows(n)) return;
   const Node *x = n->in[0];
-  int64_t start = node_rows(n, 0), end = start + n->type.dim[2];
-  if (!at[x->id].planes || type_elems(&n->type) == 0 ||
-      (start > 0 && at[n->id].reaches[0]) ||
-      (end < x->type.dim[2] && at[n->id].reaches[1]))
+  const Shown *a = &at[n->id];
+  int64_t step, start;
+  if (!a->planes || n->op != OP_SLICE || !at[x->id].planes ||
+      type_elems(&n->type) == 0 || (start = node_rows(n, 0, &step)) < 0)
     return;
-  n->type.layout = layout_rows(p->m->arena, &n->type, &x->type, start);
+  int64_t end = start + n->type.dim[2];
+  if (step > 1 ? a->columns < a->uses
+               : (start > 0 && a->reaches[0]) ||
+                   (end < x->type.dim[2] && a->reaches[1]))
+    return;
+  n->type.layout = layout_rows(p->m->arena, &n->type, &x->type, start, step);
 }
 
 static void layouts_set(Planes *p) {

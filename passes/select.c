@@ -134,7 +134,10 @@ static void table_select(Arena *a, const Target *t, Node *n,
   }
   if (height > 1) return;
   TableWork work = table_work(a, t, n, cover, 1);
-  if (pair_tile(&work, t->vregs, tile) < best) pair_take(n, tile);
+  double pairs = pair_tile(&work, t->vregs, tile);
+  int other[2];
+  table_cross(&work);
+  if (pairs < table_tile(&work, t->vregs, other)) pair_take(n, tile);
 }
 
 static DenseWork dense_work(const Target *t, const Node *n,

@@ -95,8 +95,7 @@ static double table_us(const Layer *l, TableWork work, int h) {
   work.height = h;
   work.units = l->rows / h;
   work.blocks = blocks;
-  /* Most taps read x over the end of a line. */
-  if (work.taps > 1 && work.xloads == 1) work.xloads = 2;
+  table_cross(&work);
   double time = table_tile(&work, l->t->vregs, tile);
   return time < 0 ? -1 : us_of(l, time) + far_us(l, stored *
                                                  value_bytes(l, h));

@@ -293,7 +293,7 @@ static int64_t larger_map(Arena *a, Node *n, const Target *t,
   Type whole = n->type;
   whole.dim[2] += above + below;
   whole.layout = layout_planes(a, &whole, t->lanes, h);
-  n->type.layout = layout_rows(a, &n->type, &whole, above);
+  n->type.layout = layout_rows(a, &n->type, &whole, above, 1);
   return above;
 }
 
