@@ -92,10 +92,11 @@ static void step_columns(Gen *g, const Pair2d *d, Val index, Val *x) {
 }
 
 /* Chains of sums: with few vectors the products of a step would wait for
- * each other. */
-static int chains_of(const Gen *g, int t) {
+ * each other.  As many in a tile's rest, whose vectors depend on the parts of
+ * the step: sums are the same for any number of threads. */
+static int chains_of(const Gen *g, const Pair2d *d) {
   enum { FEW = 6, OTHERS = 4 };
-  return t < FEW && 4 * t + OTHERS <= g->t->vregs ? 2 : 1;
+  return d->tile < FEW && 4 * d->tile + OTHERS <= g->t->vregs ? 2 : 1;
 }
 
 /* sum[row][t] of each chain in turn += the products of a step. */
@@ -104,7 +105,7 @@ static void step_emit(Gen *g, const Place2d *p, At *at, Val *sum) {
   const Pairs *t = &d->t;
   int64_t step = vec_bytes(g);
   int vectors = p->s->t, n = pair_values(t), v = 0;
-  int chains = chains_of(g, vectors);
+  int chains = chains_of(g, d);
   Val x[PAIR_VALUES_MAX], from = d->slot ? d->slot : at->value;
   step_columns(g, d, at->index, x);
   if (d->slot) store_weights(g, t->elem, at->value, n, d->slot);
@@ -131,7 +132,7 @@ static void pair_emit(Gen *g, const Place2d *p, At *at) {
   int t = p->s->t;
   const Panels *cut = &d->t.panels;
   bool odd = cut->size[0] % 2 || cut->size[1] % 2;
-  int sums = 2 * t, chains = chains_of(g, t);
+  int sums = 2 * t, chains = chains_of(g, d);
   Val sum[4 * PAIR_TILE_MOST], row[2], steps = load_index(g, at->head, 0, 1);
   for (int r = 0; r < 2; r++) {
     row[r] = load_index(g, at->head, 1 + r, 1);

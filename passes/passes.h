@@ -215,6 +215,10 @@ typedef struct Weight {
   int64_t all, stored[BLOCK_HEIGHTS], runs;
   double gain;   /* how much faster channels in the lanes are; 0: no matter */
   double far;    /* dense_far of the weight */
+  double apart;  /* what taking x apart by phases of a stride takes, in values
+                    of dense */
+  double idle;   /* rows in pairs do without it, with lanes of each row idle:
+                    by how much they are slower for that */
 } Weight;
 /* Rows of a block of the fastest format, RUNS, or 0: dense. */
 int format_choose(const Weight *w);
@@ -270,10 +274,13 @@ typedef struct TableWork {
   const int64_t *blocks;
   const Family *family;
 } TableWork;
-/* Most taps of a table that has several read x over the end of a line. */
+/* What a table loads for a vector of x, once its tile is chosen: most taps of
+ * several read it over the end of a line. */
 void table_cross(TableWork *w);
 /* In half cycles for all vectors. */
 double table_tile(const TableWork *w, int vregs, int tile[2]);
+/* For taking apart a map of so many elements. */
+double apart_time(int64_t elems);
 /* The same for single values of rows in pairs. */
 double pair_tile(const TableWork *w, int vregs, int tile[2]);
 /* Code for the pattern of single values: `columns` is how many the panels of
@@ -296,6 +303,10 @@ double dense_tile(const Target *t, const Node *n, const char *kernel,
 /* The same file: how much faster than conv2d_dense conv2d_channels is where x
  * has stride 1, as a table reads it; 1 at least. */
 double node_gain(const Target *t, const Node *n);
+/* The same file: a strided convolution with single values, as it is: what is
+ * summed, and the time of rows in pairs for that, in half cycles. */
+double strided_pairs(Arena *scratch, const Target *t, const Node *n,
+                     const float *w, TableWork *work);
 /* The same file: what a table of the node's sparse weight would sum; false
  * when the node has no such kernel.  *flat: its vectors are one line. */
 bool node_table(Arena *scratch, const Target *t, const Node *n,

@@ -16,6 +16,7 @@
  *            q = concat(p, ..., axis=1);
  *            y = conv2d(q, w, stride=[1,1], pad=[1,1,0,0]);   ([O,4C,2,2])
  * source     whether the weight is sparse enough: choose.c */
+#include <math.h>
 #include <string.h>
 
 #include "passes/passes.h"
@@ -78,6 +79,35 @@ static bool one_phase(const Axis axis[2]) {
  * pays. */
 enum { PRODUCTS_LEAST = 16 };
 
+/* Are single values as fast in rows that are paired, which copy what they read
+ * of x anyway, without phases? */
+static bool pairs_pay(PassCtx *c, const Node *n, const Axis axis[2]) {
+  TableWork work, parts;
+  int tile[2];
+  const float *w = param_values(c->m, n->in[1]->param);
+  double pairs = strided_pairs(c->scratch, c->target, n, w, &work);
+  parts = work;
+  parts.xloads = 1;
+  parts.widest = 16;
+  parts.vectors = axis[0].out * (axis[1].out + 1) / c->target->lanes + 1;
+  CodeWork code = pattern_work(c->target, n, w, &parts);
+  parts.channels *= axis_phases(&axis[0]) * axis_phases(&axis[1]);
+  parts.taps = (axis[0].hi - axis[0].lo + 1) * (axis[1].hi - axis[1].lo + 1);
+  code.channels = parts.channels, code.taps = parts.taps;
+  double best = pair_tile(&parts, c->target->vregs, tile);
+  table_cross(&parts);
+  best = fmin(best, table_tile(&parts, c->target->vregs, tile));
+  if (code_size(&code) < patterns_budget(c))
+    best = fmin(best, code_time(&code));
+  return pairs < best + apart_time(type_elems(&n->in[0]->type));
+}
+
+static bool weight_wants(PassCtx *c, const Node *n, const Axis axis[2]) {
+  if (c->sparsity_off) return false;
+  int height = weight_height(c, n, 0, n->in[1]->param);
+  return height > 1 || (height == 1 && !pairs_pay(c, n, axis));
+}
+
 static bool phases_pay(PassCtx *c, const Node *n, Axis axis[2]) {
   if (n->op != OP_CONV2D || attr_int(n, "groups") != 1 ||
       n->in[1]->op != OP_PARAM || !conv_takes_planes(n))
@@ -93,8 +123,7 @@ static bool phases_pay(PassCtx *c, const Node *n, Axis axis[2]) {
   }
   return strides > 1 && strides <= PHASES_MOST &&
          w->type.dim[0] * taps >= PRODUCTS_LEAST * strides &&
-         (one_phase(axis) || (!c->sparsity_off &&
-                              weight_height(c, n, 0, w->param) > 0));
+         (one_phase(axis) || weight_wants(c, n, axis));
 }
 
 /* ---- the rewrite ----------------------------------------------------- */

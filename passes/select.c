@@ -112,6 +112,21 @@ bool node_table(Arena *scratch, const Target *t, const Node *n,
   return true;
 }
 
+double strided_pairs(Arena *a, const Target *t, const Node *n,
+                     const float *w, TableWork *work) {
+  const int64_t *dim = n->in[1]->type.dim;
+  int64_t columns = dim[1] * dim[2] * dim[3];
+  int64_t *blocks = arena_array(a, int64_t, (size_t)dim[0]);
+  Cover cover = plane_cover(t, n);
+  int tile[2];
+  for (int64_t i = 0; i < dim[0] * columns; i++)
+    blocks[i / columns] += w[i] != 0;
+  qsort(blocks, (size_t)dim[0], sizeof *blocks, by_size);
+  *work = shape_work(t, n, &cover, 1);
+  work->blocks = blocks;
+  return pair_tile(work, t->vregs, tile);
+}
+
 static void pair_take(Node *n, const int tile[2]) {
   n->kernel = n->op == OP_LINEAR ? "linear_pair" : "conv2d_pair";
   memcpy(n->tile, tile, 2 * sizeof *tile);

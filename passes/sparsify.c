@@ -77,6 +77,19 @@ static bool height_told(const PassCtx *c, const Node *n, const Weight *w,
   return false;
 }
 
+/* By what a sparse convolution is slower for its stride, if its taps lie in
+ * several phases (phases.c). */
+static void stride_weigh(const Target *t, const Node *n, Weight *w) {
+  int count;
+  if (n->op != OP_CONV2D) return;
+  const int64_t *s = attr_ints(n, "stride", &count);
+  const int64_t *k = &n->in[1]->type.dim[2], *y = &n->type.dim[2];
+  int64_t lanes = t->lanes, vectors = (y[0] * y[1] + lanes - 1) / lanes;
+  if (s[0] * s[1] == 1 || k[0] * k[1] == 1 || vectors == 0) return;
+  w->apart = apart_time(type_elems(&n->in[0]->type)) / (double)vectors;
+  w->idle = (double)((y[1] + lanes - 1) / lanes * lanes) / (double)y[1];
+}
+
 int weight_height(PassCtx *c, const Node *n, int64_t rows, Param *p) {
   const float *v = param_values(c->m, p);
   const Type *t = &p->type;
@@ -97,6 +110,7 @@ int weight_height(PassCtx *c, const Node *n, int64_t rows, Param *p) {
   w.gain = node_gain(c->target, n);
   w.far = dense_far(family_of(c->target),
                     (double)w.all * (double)elem_size(type_stored(t)));
+  stride_weigh(c->target, n, &w);
   int told;
   return height_told(c, n, &w, &told) ? told : format_choose(&w);
 }

@@ -30,7 +30,7 @@ v4="--target=x86_64-linux-gnu --cpu=x86-64-v4"
   expect "linear layers" 0 '2 kernel="linear_code"' cat kernels.txt
   expect "of one row" 0 '2 kernel="linear_perm"' cat kernels.txt
   # Planes of another pitch are no line.
-  expect "a table" 0 '1 kernel="conv2d_csr"' cat kernels.txt
+  expect "a table" 0 '1 kernel="conv2d_pair"' cat kernels.txt
   for o in --code-budget=0 -O0 -Os --cpu=x86-64-v3; do
     expect "none with $o" 1 '' sh -c '"$@" | grep "_code\"" ' sh "$TAMIS" \
       show $net --target=x86_64-linux-gnu --cpu=x86-64-v4 $o --after=select
