@@ -11,8 +11,9 @@
  *            choice is made: least time / (density * least time of dense),
  *            the geometric mean over the pointwise layers of
  *            bench/shapes.txt, over its 3x3 layers of 64 channels and more,
- *            over linear layers with 1 and 2 rows of x and with 4 to 128;
- *            Zen 5 with AVX-512, AVX2; blocks of 8 and 16 rows on a Xeon */
+ *            over linear layers with 4 to 128 rows of x, and of 256x256 and
+ *            512x512 with 1; Zen 5 with AVX-512, AVX2; blocks of 8 and 16
+ *            rows and one row of x on a Xeon */
 #include <math.h>
 #include <string.h>
 
@@ -25,7 +26,7 @@ typedef enum { POINTWISE, SPATIAL, VECTOR, MATRIX } Kind;
 static const double costs[][2][BLOCK_HEIGHTS] = {
   [POINTWISE] = {{1.45, 1.1, 1.05, 1.05, 1.05}, {1.65, 1.2, 1.1, 1.1, 1.1}},
   [SPATIAL] = {{1.6, 1.1, 0.95, 0.95, 0.95}, {2.3, 1.4, 1.0, 1.0, 1.0}},
-  [VECTOR] = {{8.0, 4.2, 2.2, 1.3, 1.1}, {2.6, 4.2, 2.2, 1.2, 0.8}},
+  [VECTOR] = {{8.0, 5.0, 2.6, 1.5, 1.2}, {3.7, 7.0, 4.2, 2.2, 1.4}},
   [MATRIX] = {{13.0, 6.5, 3.5, 1.04, 1.04}, {21.0, 12.0, 4.3, 2.9, 1.45}},
 };
 /* The same of code for the pattern; select looks again at what it takes. */
@@ -86,9 +87,7 @@ static int64_t ceil_div(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
 
-/* Of a single value whose x is gathered, eight outputs in lanes: 6 to 7.6 of
- * dense that comes from the second cache (256x256 to 512x512 on a Xeon), where
- * it is bound by the gathers; 1.65 of 1024x1024, which is read from beyond. */
+/* Of a single value whose x is gathered, eight outputs in lanes. */
 static const double gather_vector = 6.5, gather_matrix = 10;
 
 /* Of a stored value of a linear layer: with x in rows, and with x in planes
@@ -153,7 +152,7 @@ static double value_cost(const Weight *w, int i, double *fixed) {
   /* Outputs in lanes take as many. */
   bool full = i > 0 || w->outputs >= w->lanes;
   double rows = rows_cost(w->rows, full ? w->lanes : 4, i);
-  if (i == 0 && w->lanes == 8 && w->far > 1) rows /= w->far;
+  rows = fmax(rows, w->least[i]) / fmax(w->far, 1);
   if (!w->rows) return rows;
   double tokens = tokens_cost(w->rows, w->lanes, w->code, i);
   if (pairs) tokens = fmin(tokens, pair_tokens(w));
@@ -183,17 +182,19 @@ int format_choose(const Weight *w) {
     best = time;
     height = block_heights[i];
   }
-  return w->runs && runs_cost(w->rows) * (double)w->runs < best ? RUNS
-                                                                  : height;
+  double runs = fmax(runs_cost(w->rows), w->least_runs) / fmax(w->far, 1);
+  return w->runs && runs * (double)w->runs < best ? RUNS : height;
 }
 
-const double near_stream = 27;
+/* Bytes a cycle of weights that a row of x is multiplied by, in order, from
+ * the second cache (512x512 on a Xeon; 35 with AVX2).  Of more than it holds
+ * hardly any are left there when they are read again. */
+static const double weights_stream = 45;
 
-double dense_far(const Family *f, double bytes) {
-  double beyond = bytes - (double)f->second_bytes;
-  if (beyond <= 0) return 1;
-  double near = (double)f->second_bytes / near_stream;
-  return (near + beyond / f->stream) / (bytes / near_stream);
+double weights_cycles(const Family *f, double bytes) {
+  double second = (double)f->second_bytes;
+  double far = fmin(fmax((bytes - second) / (second / 2), 0), 1);
+  return bytes * ((1 - far) / weights_stream + far / f->stream);
 }
 
 /* ---- tiles ---------------------------------------------------------- */

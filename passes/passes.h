@@ -214,7 +214,10 @@ typedef struct Weight {
   bool code;     /* the target takes code for its pattern */
   int64_t all, stored[BLOCK_HEIGHTS], runs;
   double gain;   /* how much faster channels in the lanes are; 0: no matter */
-  double far;    /* dense_far of the weight */
+  double far;    /* of one row of x: by how much dense takes longer than from
+                    the second cache, 0: no matter; then a stored value takes
+                    so much at least, for its bytes, and one of runs */
+  double least[BLOCK_HEIGHTS], least_runs;
   double apart;  /* what taking x apart by phases of a stride takes, in values
                     of dense */
   double idle;   /* rows in pairs do without it, with lanes of each row idle:
@@ -232,11 +235,9 @@ typedef struct Family {
   int64_t code_budget;     /* by default; 0: no code for patterns */
 } Family;
 const Family *family_of(const Target *t);
-/* Bytes a cycle from the second cache, by what a kernel does with them. */
-extern const double near_stream;
-/* How many times as long so many bytes of weights take to come as from the
- * second cache. */
-double dense_far(const Family *f, double bytes);
+/* Until so many bytes of weights have come, which are read in order, again
+ * and again. */
+double weights_cycles(const Family *f, double bytes);
 /* A stored value of a linear layer on so many rows of x, in blocks of
  * block_heights[height], against 1 of dense. */
 double rows_cost(int64_t rows, int lanes, int height);
@@ -317,8 +318,10 @@ bool node_shape_work(const Target *t, const Node *n, TableWork *work,
 /* patterns.c: tables of single values become code while the budget lasts,
  * and what is no faster than dense is dense again. */
 void patterns_select(PassCtx *c);
-/* Times are known to a tenth: what stays as it is has that advantage. */
+/* Times are known to a tenth: what stays as it is has that advantage.  Rows in
+ * pairs load more than others, and lose more to a neighbour on the core. */
 #define CODE_GAIN 0.9
+#define PAIR_GAIN 0.85
 /* The code for a weight w on what the table would sum. */
 CodeWork pattern_work(const Target *t, const Node *n, const float *w,
                       const TableWork *table);

@@ -130,8 +130,8 @@ static void pattern_take(PassCtx *c, const Candidate *x, int64_t *left) {
     *left -= x->bytes;
     n->kernel = n->op == OP_LINEAR ? "linear_code" : "conv2d_code";
     n->tile[0] = n->tile[1] = 0;
-  } else if (!x->told && fmin(x->table, x->pairs) > CODE_GAIN * x->dense &&
-             weight_users(c, n, false)) {
+  } else if (!x->told && x->table > CODE_GAIN * x->dense &&
+             x->pairs > PAIR_GAIN * x->dense && weight_users(c, n, false)) {
     sparse_unpack(c->m, n->in[1]->param);
     weight_users(c, n, true);
   }

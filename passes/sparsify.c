@@ -77,6 +77,27 @@ static bool height_told(const PassCtx *c, const Node *n, const Weight *w,
   return false;
 }
 
+/* Of a value with `more` bytes beside its own, of so many, until it has come:
+ * against 1 of dense from the second cache. */
+static double value_comes(const Family *f, double bytes, double more,
+                          int64_t values) {
+  double all = (double)values, near = bytes * all * weights_cycles(f, 1);
+  return values > 0 ? weights_cycles(f, (bytes + more) * all) / near : 0;
+}
+
+/* Weights that a row of x or two are multiplied by, by where they are read
+ * from. */
+static void far_weigh(const PassCtx *c, const Type *t, Weight *w) {
+  const Family *f = family_of(c->target);
+  double bytes = (double)elem_size(type_stored(t));
+  if (w->op != OP_LINEAR || w->rows > 2) return;
+  w->far = value_comes(f, bytes, 0, w->all);
+  for (int i = 0; i < BLOCK_HEIGHTS; i++)
+    w->least[i] = value_comes(f, bytes, 2.0 / block_heights[i],
+                              w->stored[i]);
+  w->least_runs = value_comes(f, bytes, 0.25, w->runs);
+}
+
 /* By what a sparse convolution is slower for its stride, if its taps lie in
  * several phases (phases.c). */
 static void stride_weigh(const Target *t, const Node *n, Weight *w) {
@@ -108,8 +129,7 @@ int weight_height(PassCtx *c, const Node *n, int64_t rows, Param *p) {
   w.code = !t->stored && code < patterns_budget(c);
   if (n->op == OP_LINEAR) w.runs = w.all / RUN_COLUMNS * runs_of(c, t, v);
   w.gain = node_gain(c->target, n);
-  w.far = dense_far(family_of(c->target),
-                    (double)w.all * (double)elem_size(type_stored(t)));
+  far_weigh(c, t, &w);
   stride_weigh(c->target, n, &w);
   int told;
   return height_told(c, n, &w, &told) ? told : format_choose(&w);

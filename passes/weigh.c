@@ -20,6 +20,9 @@ static double us_of(const Layer *l, double half_cycles) {
   return half_cycles / 2 / (1e3 * family_of(l->t)->ghz);
 }
 
+/* Bytes a cycle from the second cache, by what a kernel does with them. */
+static const double near_stream = 27;
+
 /* Cycles for what the second cache does not hold of so many bytes. */
 static double far_cycles(const Family *f, double bytes) {
   double far = bytes - (double)f->second_bytes;
@@ -180,8 +183,7 @@ static double rows_us(const Layer *l, int64_t x) {
   double all = (double)(l->rows * l->columns);
   double half = 1.05 * (double)x * all / l->t->lanes;
   double bytes = (double)elem_size(type_stored(&l->n->in[1]->type)) * all;
-  double stream = 2 * bytes / near_stream;
-  return us_of(l, half > stream ? half : stream);
+  return us_of(l, fmax(half, 2 * bytes * weights_cycles(family_of(l->t), 1)));
 }
 
 /* The same with weights that come from further away. */
@@ -189,9 +191,8 @@ static double rows_dense_us(const Layer *l, int64_t x) {
   const Family *f = family_of(l->t);
   double all = (double)(l->rows * l->columns);
   double bytes = (double)elem_size(type_stored(&l->n->in[1]->type)) * all;
-  double near = fmin(bytes, (double)f->second_bytes) / near_stream;
   double half = 1.05 * (double)x * all / l->t->lanes;
-  return us_of(l, fmax(half, 2 * (near + far_cycles(f, bytes))));
+  return us_of(l, fmax(half, 2 * weights_cycles(f, bytes)));
 }
 
 static double rows_table_us(const Layer *l, int64_t x, int i, int lanes) {
@@ -199,8 +200,10 @@ static double rows_table_us(const Layer *l, int64_t x, int i, int lanes) {
   double all = (double)(l->rows * l->columns);
   int64_t *blocks = arena_array(l->scratch, int64_t, (size_t)(l->rows / h));
   double stored = (double)(units_count(l, h, blocks) * h);
-  return rows_us(l, x) * rows_cost(x, lanes, i) * stored / all +
-         far_us(l, stored * value_bytes(l, h));
+  double near = rows_us(l, x) * rows_cost(x, lanes, i) * stored / all;
+  double bytes = stored * value_bytes(l, h);
+  if (x > 2) return near + far_us(l, bytes);
+  return fmax(near, us_of(l, 2 * weights_cycles(family_of(l->t), bytes)));
 }
 
 static int over_rows(const Layer *l, Alternative *out) {

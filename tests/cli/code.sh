@@ -12,7 +12,7 @@ model net(x: f32[1,32,20,20], t: f32[1,129,64], v: f32[1,100])
   w = (v |> linear(130) as g |> relu |> linear(40) as h) |> tanh;
   u = (t |> linear(96) as e |> relu |> linear(80) as f) |> silu;
 }
-recipe p for net { prune ** with sparsity=0.7; }
+recipe p for net { prune ** with sparsity=0.7; prune g, h with sparsity=0.9; }
 recipe q for net { prune ** with sparsity=0.95; }
 recipe r for net { prune ** with sparsity=0.4; }
 EON

@@ -72,13 +72,14 @@ model net(x: f32[1,3,17,17], t: f32[1,40,24], v: f32[1,100])
   b = a |> conv_transpose(8, k=3, s=2) as up |> conv(72, k=3, pad=1) as big
     |> relu |> conv(48, k=3, s=2, pad=1, groups=2) as halves
     |> conv(48, k=7, pad=3, groups=48) as wide;
-  p = b |> mean([2,3]) |> linear(300) as one |> relu |> linear(10) as head;
+  p = b |> mean([2,3]) |> linear(304) as one |> relu |> linear(10) as head;
   u = t |> linear(48) as many |> relu |> linear(32) as more;
   w = v |> linear(130) as stream;
 }
 recipe dense for net { }
 recipe blocks for net {
-  prune point, big, one, many, more with pattern=4x1, sparsity=0.85;
+  prune point, big, many, more with pattern=4x1, sparsity=0.85;
+  prune one with pattern=8x1, sparsity=0.85;
 }
 recipe single for net { prune ** with sparsity=0.85; }
 EOF
@@ -157,7 +158,7 @@ for t in f16 bf16; do
     same "$t behind $pass, bytes" direct.so again.so
   done
   expect "$t in the first line" 0 "^dump .*weight_type=\"$t\"" cat d.tam
-  expect "$t of a param" 0 "one.weight.*<bsr 4x1.*stored=$t>" cat d.tam
+  expect "$t of a param" 0 "one.weight.*<bsr 8x1.*stored=$t>" cat d.tam
   dtype=$(echo $t | tr bf BF)
   expect "$t in the file" 0 "one.weight.values\":\{\"dtype\":\"$dtype\"" \
     cat d.safetensors
