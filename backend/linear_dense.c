@@ -6,33 +6,20 @@
  * of x.  With few accumulators (R = 1: a matrix-vector product) several k are
  * summed side by side to hide the latency of the adds.
  *
- * With many rows a chunk of x and a block of a panel, DEPTH columns at most,
- * stay in the second cache while the tiles of the chunk go by; between blocks
- * their sums lie on the stack.  Each tile asks for its share of the block
- * that follows. */
+ * With many rows a chunk of x stays in the second cache while panels go by,
+ * and a block of a panel, DEPTH columns at most, while the tiles of a chunk
+ * do, each of which asks for its share of the block that follows.  Between
+ * blocks the sums of a chunk lie on the stack: y may be where r is. */
 #include "backend/linear.h"
 
 enum {
   CHAINS = 8,          /* accumulators that hide an add's latency */
   LINE = 64,
-  TURNS_LEAST = 3      /* tiles that share in asking for weights ahead */
+  UNROLL = 4,          /* columns, where lines are asked for ahead */
+  AHEAD_MOST = 64,     /* tiles that share in asking for a block */
+  CHUNK_BYTES = 512 << 10, CHUNK_LEAST = 8,    /* of x; in tiles */
+  DEPTH = 1024
 };
-
-#include <stdlib.h>
-static int env(const char *n, int d) {
-  const char *s = getenv(n);
-  return s ? atoi(s) : d;
-}
-
-typedef struct Dense {
-  Linear l;
-  int64_t chunk;       /* rows of x */
-  int64_t depth;       /* columns of a block */
-  int64_t whole;       /* in blocks but for the last */
-  Val sums;            /* of a chunk and a panel; NULL: one block */
-} Dense;
-
-/* ---- panels ---------------------------------------------------------- */
 
 /* Equal panels of outputs. */
 typedef struct Panel {
@@ -41,6 +28,18 @@ typedef struct Panel {
   int64_t weights;       /* blob offset of the first panel */
   Elem elem;             /* of weights */
 } Panel;
+
+typedef struct Dense {
+  Linear l;            /* its blocks of rows are the chunks */
+  int rows;            /* of x a tile */
+  int64_t depth;       /* columns of a block */
+  int64_t before;      /* columns of all blocks but the last */
+  Val sums;            /* of a chunk and a panel; NULL: one block */
+  int panels;
+  Panel panel[2];
+} Dense;
+
+/* ---- panels ---------------------------------------------------------- */
 
 static int64_t panel_width(const Gen *g, const Panel *p) {
   return (int64_t)(p->t - 1) * g->t->lanes + p->last;
@@ -70,46 +69,37 @@ static void panel_pack(Gen *g, const Linear *l, Panel *p) {
 
 /* ---- a tile ---------------------------------------------------------- */
 
-/* A block of a panel: `k` columns from byte x of a row on; w is where its
- * weights are and `out` the panel's first output.  Its sums begin with those
- * on the stack, or are the first; they are the last or go there. */
+/* `k` columns of a panel, from byte x of a row on; w is where their weights
+ * are, `out` the panel's first output.  Sums begin with those on the stack, or
+ * these are the first; they go there, or these are the last. */
 typedef struct Block {
   const Panel *p;
   Val w, out, x;
   int64_t k;
   bool first, last;
-  int64_t turns;       /* tiles that ask for the next block; 0: none does */
+  int64_t ahead;       /* bytes a column that a tile asks for; 0: none */
 } Block;
 
-/* Of a tile: its number in the chunk, its sums on the stack. */
 typedef struct Tile {
   Rows rows;
-  Val next, sums;
+  Val sums;            /* its own on the stack */
+  Val next;            /* what it asks for of the next block, or NULL */
 } Tile;
 
-/* Bytes of each column of the next block that a tile asks for. */
-static int64_t ahead_bytes(const Gen *g, const Block *b) {
-  return (column_bytes(g, b->p) + b->turns - 1) / b->turns;
-}
-
-/* acc += column k of the block at w times x[k] of each row. */
+/* acc += column k from x and w on. */
 static void dense_step(Gen *g, const Linear *l, const Block *b,
-                       const Rows *rows, Val x, int64_t k, Val w,
-                       int64_t woff, Val *acc) {
+                       const Rows *rows, Val x, Val w, int64_t k, Val *acc) {
   Val v[TILE_MAX];
   const Panel *p = b->p;
   int64_t bytes = (int64_t)elem_size(p->elem) * g->t->lanes;
+  int64_t at = k * column_bytes(g, p);
   for (int i = 0; i < p->t; i++)
-    v[i] = load_weights(g, p->elem, w, woff + i * bytes, g->t->lanes);
+    v[i] = load_weights(g, p->elem, w, at + i * bytes, g->t->lanes);
   for (int r = 0; r < rows->n; r++) {
     Val s = vsplat(g, load_f32(g, x, 4 * (r * l->xrow + k * l->xk)));
     for (int i = 0; i < p->t; i++)
       acc[r * p->t + i] = fma_(g, s, v[i], acc[r * p->t + i]);
   }
-}
-
-static int64_t sum_at(const Gen *g, const Panel *p, int r, int i) {
-  return (int64_t)(r * p->t + i) * g->t->lanes * 4;
 }
 
 static void bias_load(Gen *g, const Linear *l, const Block *b, Val *v) {
@@ -122,29 +112,31 @@ static void bias_load(Gen *g, const Linear *l, const Block *b, Val *v) {
   }
 }
 
-static void dense_start(Gen *g, const Linear *l, const Block *b,
-                        const Tile *t, Val *acc) {
-  Val bias[TILE_MAX];
-  if (b->first) bias_load(g, l, b, bias);
-  for (int r = 0; r < t->rows.n; r++)
-    for (int i = 0; i < b->p->t; i++)
-      acc[r * b->p->t + i] =
-        b->first ? bias[i]
-                 : load_vec(g, t->sums, sum_at(g, b->p, r, i),
-                            4 * g->t->lanes);
+/* Bytes of a vector; of the sums of a row, on the stack. */
+static int vector_bytes(const Gen *g) { return 4 * g->t->lanes; }
+
+static int64_t sums_bytes(const Gen *g, const Block *b) {
+  return (int64_t)b->p->t * vector_bytes(g);
 }
 
-static void dense_store(Gen *g, const Linear *l, const Block *b,
-                        const Tile *t, Val *acc) {
+static void tile_start(Gen *g, const Linear *l, const Block *b,
+                       const Tile *t, Val *acc) {
+  int n = t->rows.n * b->p->t;
+  Val bias[TILE_MAX];
+  if (b->first) bias_load(g, l, b, bias);
+  for (int i = 0; i < n; i++)
+    acc[i] = b->first ? bias[i % b->p->t]
+                      : load_vec(g, t->sums, (int64_t)i * vector_bytes(g),
+                                 vector_bytes(g));
+}
+
+static void tile_store(Gen *g, const Linear *l, const Block *b,
+                       const Tile *t, Val *acc) {
   const Rows *rows = &t->rows;
   Val col = mul64(g, b->out, 4);
   for (int k = 0; k < rows->n * b->p->t; k++) {
     int r = k / b->p->t, i = k % b->p->t, lanes = panel_lanes(g, b->p, i);
-    int64_t off = 4 * (int64_t)i * g->t->lanes;
-    if (!b->last) {
-      store_vec(g, acc[k], t->sums, sum_at(g, b->p, r, i), 4 * g->t->lanes);
-      continue;
-    }
+    int64_t off = (int64_t)i * vector_bytes(g);
     Val rv = NULL;
     if (rows->r)
       rv = load_lanes(g, addr(g, rows->r, col), off + 4 * r * l->rrow, lanes);
@@ -153,128 +145,151 @@ static void dense_store(Gen *g, const Linear *l, const Block *b,
   }
 }
 
-static void dense_tile(Gen *g, const Linear *l, const Block *b,
-                       const Tile *t) {
-  const Rows *rows = &t->rows;
-  int n = rows->n * b->p->t, chains = CHAINS / n > 1 ? CHAINS / n : 1;
-  int64_t width = column_bytes(g, b->p);
-  if (chains > b->k) chains = 1;
-  ensure(n * chains + 3 <= LOOP_CARRY_MAX && b->p->t <= TILE_MAX);
-  Val acc[LOOP_CARRY_MAX], x = rows->x, w = b->w, next = t->next;
-  int64_t ahead = next ? ahead_bytes(g, b) : 0;
-  int64_t unroll = chains;
-  if (next && chains == 1)
-    while (unroll < env("TU",4) && 2 * unroll * ahead <= LINE) unroll *= 2;
+static void tile_keep(Gen *g, const Block *b, const Tile *t, Val *acc) {
+  for (int i = 0; i < t->rows.n * b->p->t; i++)
+    store_vec(g, acc[i], t->sums, (int64_t)i * vector_bytes(g),
+              vector_bytes(g));
+}
+
+/* Columns a turn: of each chain, or as many as ask for a line. */
+static int tile_unroll(const Block *b, const Tile *t, int chains) {
+  int n = chains;
+  while (t->next && chains == 1 && n < UNROLL && 2 * n * b->ahead <= LINE)
+    n *= 2;
+  return n;
+}
+
+/* acc[chain] += all columns of the block. */
+static void tile_sum(Gen *g, const Linear *l, const Block *b, const Tile *t,
+                     int chains, Val *acc) {
+  int n = t->rows.n * b->p->t, unroll = tile_unroll(b, t, chains);
   int64_t whole = b->k / unroll * unroll;
-  for (int i = 0; i < n * chains; i++) acc[i] = vzero(g);
-  dense_start(g, l, b, t, acc);
+  Val x = t->rows.x, w = b->w, next = t->next;
   Loop k;
   loop_begin(g, &k, k64(g, 0), k64(g, whole), unroll, whole > 0, "k");
   loop_carry(g, &k, &w);
   loop_carry(g, &k, &x);
   if (next) loop_carry(g, &k, &next);
   for (int i = 0; i < n * chains; i++) loop_carry(g, &k, &acc[i]);
-  for (int64_t i = 0; next && i < unroll * ahead; i += LINE)
+  for (int64_t i = 0; next && i < unroll * b->ahead; i += LINE)
     prefetch_second(g, next, i);
-  for (int64_t c = 0; c < unroll; c++)
-    dense_step(g, l, b, rows, x, c, w, c * width, acc + c % chains * n);
-  w = addrk(g, w, unroll * width);
+  for (int c = 0; c < unroll; c++)
+    dense_step(g, l, b, &t->rows, x, w, c, acc + c % chains * n);
+  w = addrk(g, w, unroll * column_bytes(g, b->p));
   x = addrk(g, x, 4 * unroll * l->xk);
-  if (next) next = addrk(g, next, unroll * ahead);
+  if (next) next = addrk(g, next, unroll * b->ahead);
   loop_end(g, &k);
   for (int64_t i = whole; i < b->k; i++)
-    dense_step(g, l, b, rows, x, i - whole, w, (i - whole) * width, acc);
-  for (int c = 1; c < chains; c++)
-    for (int i = 0; i < n; i++) acc[i] = addf(g, acc[i], acc[c * n + i]);
-  dense_store(g, l, b, t, acc);
+    dense_step(g, l, b, &t->rows, x, w, i - whole, acc);
+}
+
+static void tile_emit(Gen *g, const Linear *l, const Block *b,
+                      const Tile *t) {
+  int n = t->rows.n * b->p->t, chains = CHAINS / n > 1 ? CHAINS / n : 1;
+  Val acc[LOOP_CARRY_MAX];
+  if (chains > b->k) chains = 1;
+  ensure(n * chains + 3 <= LOOP_CARRY_MAX && b->p->t <= TILE_MAX);
+  for (int i = n; i < n * chains; i++) acc[i] = vzero(g);
+  tile_start(g, l, b, t, acc);
+  tile_sum(g, l, b, t, chains, acc);
+  for (int i = n; i < n * chains; i++)
+    acc[i % n] = addf(g, acc[i % n], acc[i]);
+  if (b->last) tile_store(g, l, b, t, acc);
+  else tile_keep(g, b, t, acc);
 }
 
 /* ---- loops ----------------------------------------------------------- */
 
-/* Rows of x whose addresses are at `from`, from row i on. */
-static void tile_at(Gen *g, const Dense *d, const Block *b, const Rows *from,
-                    Val i, Tile *t) {
+/* Row i of a chunk and those behind it. */
+static void tile_at(Gen *g, const Dense *d, const Block *b,
+                    const Rows *chunk, Val i, int rows, Tile *t) {
   const Linear *l = &d->l;
-  int64_t ahead = b->turns ? ahead_bytes(g, b) * b->k : 0;
-  t->rows.x = addr(g, addr_at(g, from->x, i, 4 * l->xrow), b->x);
-  t->rows.y = addr_at(g, from->y, i, 4 * l->yrow);
-  t->rows.r = from->r ? addr_at(g, from->r, i, 4 * l->rrow) : NULL;
-  t->sums = d->sums ? addr_at(g, d->sums, i, sum_at(g, b->p, 1, 0)) : NULL;
+  Val x = addr_at(g, chunk->x, i, 4 * l->xrow);
+  t->rows = (Rows){ addr(g, x, b->x), addr_at(g, chunk->y, i, 4 * l->yrow),
+                    NULL, rows };
+  if (chunk->r) t->rows.r = addr_at(g, chunk->r, i, 4 * l->rrow);
+  t->sums = d->sums ? addr_at(g, d->sums, i, sums_bytes(g, b)) : NULL;
   t->next = NULL;
-  if (!b->turns) return;
-  Val turn = LLVMBuildUDiv(g->b, i, k64(g, l->block), "");
-  int64_t bytes = column_bytes(g, b->p) * b->k;
-  t->next = addr_at(g, b->w, turn, ahead);
-  Val off = k64(g, bytes);
-  t->next = LLVMBuildGEP2(g->b, g->i8, t->next, &off, 1, "");
+  if (!b->ahead || rows < d->rows) return;
+  Val turn = LLVMBuildUDiv(g->b, i, k64(g, d->rows), "");
+  t->next = addrk(g, b->w, b->k * column_bytes(g, b->p));
+  t->next = addr_at(g, t->next, turn, b->k * b->ahead);
+}
+
+/* Of each column of the next block, what one of the tiles of `rows` rows asks
+ * for: the third cache gives less in the time of one than it wants.  Few rows
+ * take a stream of weights, which nothing need be told of. */
+static int64_t ahead_bytes(const Gen *g, const Dense *d, const Block *b,
+                           int rows) {
+  int64_t turns = rows / d->rows;
+  if (turns < 1 || turns > AHEAD_MOST || 2 * rows < g->t->lanes) return 0;
+  return (column_bytes(g, b->p) + turns - 1) / turns;
 }
 
 /* All rows of a chunk by a block. */
 static void block_emit(Gen *g, const Dense *d, const Rows *chunk, Block *b) {
-  const Linear *l = &d->l;
-  int64_t whole = chunk->n / l->block * l->block;
-  Tile t = { .rows = { .n = l->block } };
-  Loop rows;
-  b->turns = chunk->n / l->block;
-  if (b->turns < env("TT",TURNS_LEAST) || !env("TA",1)) b->turns = 0;
+  int whole = chunk->n / d->rows * d->rows;
+  Tile t;
+  b->ahead = ahead_bytes(g, d, b, chunk->n);
   if (whole) {
-    loop_begin(g, &rows, k64(g, 0), k64(g, whole), l->block, true, "rows");
-    tile_at(g, d, b, chunk, rows.iv, &t);
-    dense_tile(g, l, b, &t);
+    Loop rows;
+    loop_begin(g, &rows, k64(g, 0), k64(g, whole), d->rows, true, "rows");
+    tile_at(g, d, b, chunk, rows.iv, d->rows, &t);
+    tile_emit(g, &d->l, b, &t);
     loop_end(g, &rows);
   }
-  t.rows.n = (int)(chunk->n - whole);
-  b->turns = 0;
-  if (!t.rows.n) return;
-  tile_at(g, d, b, chunk, k64(g, whole), &t);
-  dense_tile(g, l, b, &t);
+  if (chunk->n == whole) return;
+  tile_at(g, d, b, chunk, k64(g, whole), chunk->n - whole, &t);
+  tile_emit(g, &d->l, b, &t);
 }
 
-static void sums_clear(Gen *g, const Dense *d, const Block *b, int64_t n) {
+/* The sums of a chunk begin with the bias. */
+static void sums_begin(Gen *g, const Dense *d, const Block *b, int rows) {
   Val bias[TILE_MAX];
   Loop l;
   bias_load(g, &d->l, b, bias);
-  loop_begin(g, &l, k64(g, 0), k64(g, n), 1, true, "sums");
-  Val at = addr_at(g, d->sums, l.iv, sum_at(g, b->p, 1, 0));
+  loop_begin(g, &l, k64(g, 0), k64(g, rows), 1, true, "sums");
+  Val at = addr_at(g, d->sums, l.iv, sums_bytes(g, b));
   for (int i = 0; i < b->p->t; i++)
-    store_vec(g, bias[i], at, sum_at(g, b->p, 0, i), 4 * g->t->lanes);
+    store_vec(g, bias[i], at, (int64_t)i * vector_bytes(g), vector_bytes(g));
   loop_end(g, &l);
 }
 
-static void panel_emit(Gen *g, const Dense *d, const Rows *chunk, Block *b) {
-  const Linear *l = &d->l;
-  Val w = b->w;
-  if (d->sums) {
-    Loop k;
-    sums_clear(g, d, b, chunk->n);
-    b->first = b->last = false;
-    b->k = d->depth;
-    loop_begin(g, &k, k64(g, 0), k64(g, d->whole), d->depth, true, "block");
-    b->w = addr_at(g, w, k.iv, column_bytes(g, b->p));
-    b->x = mul64(g, k.iv, 4 * l->xk);
-    block_emit(g, d, chunk, b);
-    loop_end(g, &k);
-  }
-  b->first = !d->sums;
-  b->last = true;
-  b->k = l->k - d->whole;
-  b->w = addrk(g, w, d->whole * column_bytes(g, b->p));
-  b->x = k64(g, 4 * d->whole * l->xk);
+/* All blocks but the last. */
+static void blocks_emit(Gen *g, const Dense *d, const Rows *chunk, Val w,
+                        Block *b) {
+  Loop k;
+  sums_begin(g, d, b, chunk->n);
+  b->k = d->depth;
+  loop_begin(g, &k, k64(g, 0), k64(g, d->before), d->depth, true, "block");
+  b->w = addr_at(g, w, k.iv, column_bytes(g, b->p));
+  b->x = mul64(g, k.iv, 4 * d->l.xk);
   block_emit(g, d, chunk, b);
+  loop_end(g, &k);
 }
 
-static void panels_emit(Gen *g, const Dense *d, const Panel *p, int n,
-                        const Rows *chunk) {
+static void panel_emit(Gen *g, const Dense *d, const Rows *chunk,
+                       const Panel *p, Val i) {
   const Linear *l = &d->l;
-  for (int i = 0; i < n; i++, p++) {
+  Val w = addr_at(g, blob_ptr(g, p->weights), i, column_bytes(g, p) * l->k);
+  Block b = { .p = p, .first = !d->sums };
+  b.out = add64(g, mul64(g, i, panel_width(g, p)), k64(g, p->first));
+  if (d->sums) blocks_emit(g, d, chunk, w, &b);
+  b.last = true;
+  b.k = l->k - d->before;
+  b.w = addrk(g, w, d->before * column_bytes(g, p));
+  b.x = k64(g, 4 * d->before * l->xk);
+  block_emit(g, d, chunk, &b);
+}
+
+static void chunk_emit(Gen *g, const Linear *l, const void *ctx,
+                       const Rows *chunk) {
+  const Dense *d = ctx;
+  for (int i = 0; i < d->panels; i++) {
     Loop loop;
-    int64_t width = panel_width(g, p);
-    Block b = { .p = p };
+    const Panel *p = &d->panel[i];
     loop_either(g, &loop, !l->by_rows, 0, p->count, 1, "panel");
-    b.w = addr_at(g, blob_ptr(g, p->weights), loop.iv,
-                  column_bytes(g, p) * l->k);
-    b.out = add64(g, mul64(g, loop.iv, width), k64(g, p->first));
-    panel_emit(g, d, chunk, &b);
+    panel_emit(g, d, chunk, p, loop.iv);
     loop_end(g, &loop);
   }
 }
@@ -306,86 +321,89 @@ static void emit_computed(Gen *g, const Linear *l) {
   loop_end(g, &row);
 }
 
-static int panels_make(Gen *g, const Linear *l, int tile, Panel out[2]) {
-  int lanes = g->t->lanes, n = 0;
-  int64_t full = l->m / lanes, rest = l->m % lanes;
-  if (full >= tile)
-    out[n++] = (Panel){ 0, full / tile, tile, lanes, 0, F32 };
-  if (full % tile || rest)
-    out[n++] = (Panel){ full / tile * tile * lanes, 1,
-                        (int)(full % tile) + (rest > 0),
-                        rest ? (int)rest : lanes, 0, F32 };
-  for (int i = 0; i < n; i++) {
-    out[i].elem = type_stored(&l->w->type);
-    panel_pack(g, l, &out[i]);
-  }
-  return n;
-}
+/* ---- cuts ------------------------------------------------------------ */
 
-static void dense_cut(Gen *g, Dense *d, int tile) {
-  Linear *l = &d->l;
-  int64_t tiles = (l->rows + l->block - 1) / l->block;
-  int64_t most = env("TC", 512 << 10) / 4 / (l->k > 0 ? l->k : 1) / l->block;
-  if (most < 8) most = 8;
-  if (l->by_rows && g->parts > 1 && most > (tiles + g->parts - 1) / g->parts)
-    most = (tiles + g->parts - 1) / g->parts;
-  int64_t chunks = (tiles + most - 1) / most;
-  d->chunk = (tiles + chunks - 1) / chunks * l->block;
-  int64_t depth = env("TD", 768);
-  int64_t blocks = (l->k + depth - 1) / depth;
-  d->depth = blocks > 1 ? (l->k + blocks - 1) / blocks : l->k;
-  if (tiles < 2) d->depth = l->k;
-  d->whole = blocks > 1 && tiles >= 2 ? (blocks - 1) * d->depth : 0;
-  d->sums = d->whole ? stack_array(g, g->vec, d->chunk * tile) : NULL;
-}
-
-static void chunks_emit(Gen *g, const Dense *d, const Panel *p, int n) {
+/* Panels of t vectors, and one of what is left. */
+static void panels_make(Gen *g, Dense *d, int t) {
   const Linear *l = &d->l;
-  int64_t whole = l->rows / d->chunk * d->chunk;
-  Val x = value_ptr(g, l->x), y = value_ptr(g, l->n);
-  Val r = l->r ? value_ptr(g, l->r) : NULL;
-  Rows at = { x, y, r, (int)d->chunk };
-  Once last;
-  if (whole) {
-    Loop rows;
-    loop_either(g, &rows, l->by_rows, 0, whole, d->chunk, "chunk");
-    at.x = addr_at(g, x, rows.iv, 4 * l->xrow);
-    at.y = addr_at(g, y, rows.iv, 4 * l->yrow);
-    if (r) at.r = addr_at(g, r, rows.iv, 4 * l->rrow);
-    panels_emit(g, d, p, n, &at);
-    loop_end(g, &rows);
+  int64_t full = l->m / g->t->lanes, rest = l->m % g->t->lanes;
+  Panel *p = d->panel;
+  if (full >= t) *p++ = (Panel){ 0, full / t, t, g->t->lanes, 0, F32 };
+  if (full % t || rest)
+    *p++ = (Panel){ full / t * t * g->t->lanes, 1,
+                    (int)(full % t) + (rest > 0),
+                    rest ? (int)rest : g->t->lanes, 0, F32 };
+  d->panels = (int)(p - d->panel);
+  for (p = d->panel; p < d->panel + d->panels; p++) {
+    p->elem = type_stored(&l->w->type);
+    panel_pack(g, l, p);
   }
-  if (whole == l->rows) return;
-  once_either(g, &last, l->by_rows);
-  at.x = addrk(g, x, whole * 4 * l->xrow);
-  at.y = addrk(g, y, whole * 4 * l->yrow);
-  if (r) at.r = addrk(g, r, whole * 4 * l->rrow);
-  at.n = (int)(l->rows - whole);
-  panels_emit(g, d, p, n, &at);
-  once_end(g, &last);
+}
+
+/* Half cycles of a column in all tiles of r rows and t vectors: two products
+ * a cycle, four until a sum can be added to, and something for a tile. */
+static int64_t rows_time(int64_t rows, int r, int t) {
+  int64_t rest = rows % r * t;
+  return rows / r * (r * t + 1) + (rest ? (rest > 8 ? rest : 8) + 1 : 0);
+}
+
+/* Rows a tile, two thirds of `most` at least. */
+static int rows_cut(int64_t rows, int most, int t) {
+  int best = most;
+  for (int r = most - 1; 3 * r >= 2 * most; r--)
+    if (rows_time(rows, r, t) < rows_time(rows, best, t)) best = r;
+  return best;
+}
+
+/* Chunks of whole tiles, cut evenly; with those a part has its own. */
+static void chunks_cut(const Gen *g, Dense *d) {
+  Linear *l = &d->l;
+  int64_t row = 4 * d->rows * (l->k > 0 ? l->k : 1);
+  int64_t tiles = (l->rows + d->rows - 1) / d->rows;
+  int64_t most = CHUNK_BYTES / row;
+  if (most < CHUNK_LEAST) most = CHUNK_LEAST;
+  int64_t chunks = (tiles + most - 1) / most;
+  if (l->by_rows && chunks < g->parts) chunks = g->parts;
+  l->block = (int)((tiles + chunks - 1) / chunks * d->rows);
+  if (l->block > l->rows) l->block = (int)l->rows;
+}
+
+/* Blocks of columns, for chunks of several tiles. */
+static void blocks_cut(Gen *g, Dense *d, int t) {
+  const Linear *l = &d->l;
+  int64_t n = (l->k + DEPTH - 1) / DEPTH;
+  if (n < 2 || l->block <= d->rows) return;
+  d->depth = (l->k + n - 1) / n;
+  d->before = (n - 1) * d->depth;
+  d->sums = stack_array(g, g->vec, (int64_t)l->block * t);
+}
+
+static void dense_init(Gen *g, const Node *n, Dense *d) {
+  Linear *l = &d->l;
+  bool many = type_elems(&n->type) > n->type.dim[n->type.rank - 1];
+  int most = g->t->vregs >= 32 ? 9 : 6;   /* with 3 or 2 vectors */
+  int t = n->tile[1] > 0 ? n->tile[1] : !many ? 8 : most / 3;
+  linear_init(n, l, n->tile[0] > 0 ? n->tile[0] : many ? most : 1);
+  d->rows = n->tile[0] > 0 ? l->block : rows_cut(l->rows, l->block, t);
+  int64_t level[] = { l->m / g->t->lanes / t, l->rows / d->rows };
+  l->by_rows = parts_level(g, level, 2) == 1;
+  chunks_cut(g, d);
+  blocks_cut(g, d, t);
+  panels_make(g, d, t);
 }
 
 void emit_linear_dense(Gen *g, const Node *n) {
-  Dense d = { 0 };
-  Linear *l = &d.l;
-  Panel p[2];
   int64_t plane;
+  Dense d = { 0 };
   if (type_is_tokens(&n->type, &plane)) {
     Conv cv;
     conv_init_tokens(g, n, &cv);
     conv_emit_dense(g, &cv);
-    return;
+  } else if (n->in[1]->op != OP_PARAM) {
+    linear_init(n, &d.l, 1);
+    emit_computed(g, &d.l);
+  } else {
+    dense_init(g, n, &d);
+    linear_rows(g, &d.l, chunk_emit, &d);
   }
-  bool many = type_elems(&n->type) > n->type.dim[n->type.rank - 1];
-  int rows = g->t->vregs >= 32 ? env("TB",9) : 6;   /* with 3 or 2 vectors */
-  int tile = n->tile[1] > 0 ? n->tile[1] : !many ? 8 : g->t->vregs >= 32 ? 3 : rows / 3;
-  linear_init(n, l, n->tile[0] > 0 ? n->tile[0] : many ? rows : 1);
-  if (l->w->op != OP_PARAM) {
-    emit_computed(g, l);
-    return;
-  }
-  int64_t level[] = { l->m / g->t->lanes / tile, l->rows / l->block };
-  l->by_rows = parts_level(g, level, 2) == 1;
-  dense_cut(g, &d, tile);
-  chunks_emit(g, &d, p, panels_make(g, l, tile, p));
 }
