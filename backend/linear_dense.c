@@ -368,11 +368,13 @@ static void chunks_cut(const Gen *g, Dense *d) {
   if (l->block > l->rows) l->block = (int)l->rows;
 }
 
-/* Blocks of columns, for chunks of several tiles. */
+/* Blocks of columns, where there are several tiles, whatever the chunks: the
+ * sums of a tile's chains are added up block by block, to the same bits for
+ * any number of parts. */
 static void blocks_cut(Gen *g, Dense *d, int t) {
   const Linear *l = &d->l;
   int64_t n = (l->k + DEPTH - 1) / DEPTH;
-  if (n < 2 || l->block <= d->rows) return;
+  if (n < 2 || l->rows <= d->rows) return;
   d->depth = (l->k + n - 1) / n;
   d->before = (n - 1) * d->depth;
   d->sums = stack_array(g, g->vec, (int64_t)l->block * t);
