@@ -190,6 +190,31 @@ net="net.tam --random-weights=3 --recipe=sparse"
     "$TAMIS" build $net --threads=2 -o no.so
   absent "no output" no.so
 }
+# A dense layer on many columns: blocks of them and chunks of rows, cut
+# otherwise for parts.
+cat >deep.tam <<'EON'
+model source() -> x: f32[129,3072] {
+  param w: f32[129,3072];
+  x = w * 0.5;
+}
+model deep(x: f32[129,3072]) -> y: f32[129,100] {
+  y = x |> linear(100) as layer |> relu;
+}
+EON
+seed=--random-weights=5
+expect source 0 '' "$TAMIS" run deep.tam --model=source $seed --out=x=x.npy
+for cpu in $cpus; do
+  set -- build deep.tam --model=deep $seed "--cpu=$cpu"
+  expect "deep, $cpu" 0 '' "$TAMIS" "$@" -o plain.so
+  expect "deep threads, $cpu" 0 '' "$TAMIS" "$@" --threads -o parts.so
+  expect "deep plain, $cpu" 0 '' "$TAMIS" run plain.so --in=x=x.npy \
+    --out=y=plain.npy
+  for n in 1 3; do
+    expect "deep $n, $cpu" 0 '' "$TAMIS" run parts.so --threads=$n \
+      --in=x=x.npy --out=y=parts.npy
+    same "deep $n bits, $cpu" plain.npy parts.npy
+  done
+done
 "$TAMIS" build net.tam --random-weights=3 --threads -o one.so
 "$TAMIS" build net.tam --random-weights=3 --threads -o two.so
 same "same bytes" one.so two.so

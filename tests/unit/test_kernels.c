@@ -542,6 +542,13 @@ static void linear_layout(Case *c, int lanes) {
   t->layout = layout_strided(c->m->arena, t, stride, 0, stride[0], NULL);
 }
 
+/* Several blocks of columns, for several chunks of x. */
+static void linear_deep(Case *c, int64_t *rows, int64_t *outputs) {
+  c->k = pick(1000, 4000);
+  *rows = pick(1, 100);
+  *outputs = pick(1, 80);
+}
+
 static void linear_case(const char *kernel, const Target *t) {
   Case c = { .m = module_new("m"), .kernel = kernel };
   Diags *d = diags_new();
@@ -556,6 +563,7 @@ static void linear_case(const char *kernel, const Target *t) {
   /* Blocks of columns, and those of the last block. */
   if (strstr(kernel, "pair") && chance(30)) c.k = pick(200, 800);
   if (strstr(kernel, "nm")) c.k = (c.k + 3) / 4 * 4;
+  if (strstr(kernel, "dense") && chance(15)) linear_deep(&c, &dim[1], &m);
   if (rank == 2) dim[0] = dim[1];
   dim[rank - 1] = c.k;
   c.x = func_input(c.m, c.f, "x", type_make(F32, rank, dim));
@@ -577,7 +585,9 @@ static void linear_case(const char *kernel, const Target *t) {
   place(&sp, c.x, &c.vx);
   fill(&c.vx, c.whole);
   if (c.r) place(&sp, c.r, &c.vr), fill(&c.vr, c.whole);
-  place(&sp, c.y, &c.vy);
+  c.in_place = c.r && c.r->type.layout == c.y->type.layout && chance(50);
+  if (c.in_place) c.y->type.at = c.r->type.at;
+  else place(&sp, c.y, &c.vy);
   float *before = run(&c, &sp, t);
   linear_check(&c, before);
   free(before);
