@@ -2,11 +2,14 @@
  *
  * A band of R rows of y is computed at once (up to 8, of one height where
  * the map allows it): it takes (R-1)*sy + (kh-1)*dy + 1 rows of x, each
- * loaded once a column tap and used by every row of y that wants it.  The
- * channel's weights stay in registers where they fit.
+ * loaded once a column tap and used by every row of y that wants it, which
+ * is stored as soon as it is complete.  The channel's weights stay in
+ * registers where they fit.
  * Planes much narrower than a vector are walked as one line when stride and
  * pitch allow it.  Kernels of many taps loop over the taps instead. */
 #include "backend/depthwise.h"
+
+enum { LINE = 16 };             /* elements of a line of the cache */
 
 /* Equal vectors along a row of y (or along the line). */
 typedef struct Cols {
@@ -25,6 +28,8 @@ typedef struct Bands {
   int ncols;
   Cols cols[2];
   int band;               /* output rows at once */
+  int64_t under;          /* a vector's upper half is the row so far below
+                             that of its lower half; 0: it has one row */
   int64_t taps;           /* blob offset of u32 tap offsets, or -1 */
   int64_t gap;            /* pad columns of y to zero behind each row */
 } Bands;
@@ -67,11 +72,24 @@ static void plan_rows(Gen *g, Bands *p) {
                                   conv_exact(g, cv, (int)rest), -1 };
 }
 
-/* Room for accumulators beside the weights and the row at hand. */
+/* With stride 2 maps at most half a vector wide have two rows in a vector:
+ * rows r and r + oh/2, the last of an odd number of rows alone. */
+static int64_t rows_under(const Gen *g, const Depth *d) {
+  const Conv *cv = d->cv;
+  bool pairs = g->t->lanes == 8 && cv->sx == 2 && 2 * cv->ow <= g->t->lanes &&
+               d->taps <= TAPS_UNROLLED;
+  return pairs && !conv_exact(g, cv, (int)cv->ow) ? cv->oh / 2 : 0;
+}
+
+/* Room for sums beside the weights and the row at hand: of a vector there
+ * are as many at a time as rows of y want one row of x. */
 static int band_of(const Gen *g, const Depth *d) {
+  const Conv *cv = d->cv;
   if (d->taps > TAPS_UNROLLED) return 1;
-  int64_t held = d->in_registers ? d->taps + 4 : 6;
-  return depth_band(d, g->t->vregs - held);
+  int64_t room = g->t->vregs - (d->in_registers ? d->taps + 4 : 6);
+  int64_t live = (cv->kh - 1) * cv->dy / cv->sy + 1;
+  int64_t most = d->taps > 9 ? BAND_MAX / 2 : BAND_MAX;
+  return depth_rows_cut(cv->oh, live <= room || room > most ? most : room);
 }
 
 static int64_t tap_table(Gen *g, const Depth *d) {
@@ -86,23 +104,27 @@ static int64_t tap_table(Gen *g, const Depth *d) {
 /* With stride 2 and 8 lanes, which are two halves to most shuffles, vectors
  * of x have their lanes in such an order that they take one shuffle of two
  * vectors, and results are put right. */
-static bool is_mixed(const Gen *g, const Conv *cv, const Cols *co) {
-  return g->t->lanes == 8 && cv->sx == 2 && !co->exact && co->lanes > 4;
+static bool is_mixed(const Gen *g, const Bands *b, const Cols *co) {
+  return b->under || (g->t->lanes == 8 && b->cv->sx == 2 && !co->exact &&
+                      co->lanes > 4);
 }
 
 static const int mixed[8] = { 0, 1, 4, 5, 2, 3, 6, 7 };
 
 /* The vector of x at byte `off` from p.  With stride 2 an odd column takes
- * the odd lanes of the two vectors of the even one, which are loaded once. */
+ * the odd lanes of the two vectors of the even one, which are loaded once;
+ * those of two rows of y are from two rows of x. */
 static Val load_x(Gen *g, const Bands *b, const Cols *co, Val p,
                   int64_t off) {
   int s = (int)b->cv->sx, lanes = g->t->lanes, lane[64];
-  if (s == 2 && !co->exact && 2 * co->lanes > lanes) {
-    bool mix = is_mixed(g, b->cv, co), odd = off % 8 == 4;
+  if (b->under || (s == 2 && !co->exact && 2 * co->lanes > lanes)) {
+    bool mix = is_mixed(g, b, co), odd = off % 8 == 4;
     for (int i = 0; i < lanes; i++)
       lane[i] = 2 * (mix ? mixed[i] : i) + odd;
-    Val low = load_vec(g, p, off - 4 * odd, 4);
-    Val high = load_vec(g, p, off - 4 * odd + 4 * lanes, 4);
+    off -= 4 * odd;
+    int64_t next = b->under ? b->under * b->cv->sy * b->cv->xs[2] : lanes;
+    Val low = load_vec(g, p, off, 4);
+    Val high = load_vec(g, p, off + 4 * next, 4);
     return vshuffle(g, low, high, lane, lanes);
   }
   if (!co->exact) return load_stride(g, p, off, s, co->lanes);
@@ -113,86 +135,158 @@ static Val load_x(Gen *g, const Bands *b, const Cols *co, Val p,
   return v;
 }
 
-/* Products of a band, taps unrolled: x points at its first tap. */
-static void sum_unrolled(Gen *g, const Bands *p, const Cols *co, Val x,
-                         int band, Val *acc) {
-  const Conv *cv = p->cv;
-  int64_t last = (band - 1) * cv->sy + (cv->kh - 1) * cv->dy;
-  for (int64_t row = 0; row <= last; row++)
-    for (int64_t kx = 0; kx < cv->kw; kx++) {
-      Val v = NULL;
-      for (int64_t r = 0; r < band; r++) {
-        int64_t at = row - r * cv->sy;
-        if (at < 0 || at % cv->dy || at / cv->dy >= cv->kh) continue;
-        if (!v)
-          v = load_x(g, p, co, x, 4 * (row * cv->xs[2] + kx * cv->dx));
-        Val w = depth_weight(g, p->d, p->ch, at / cv->dy * cv->kw + kx);
-        acc[r] = fma_(g, w, v, acc[r]);
-      }
-    }
+/* A vector of each row of a band, and where it lies. */
+typedef struct Spot {
+  const Bands *p;
+  const Cols *co;
+  Val x, y, r, mask;      /* x: of the first tap */
+} Spot;
+
+/* A vector of r; with two rows of y of two. */
+static Val load_r(Gen *g, const Spot *s, int64_t row) {
+  const Conv *cv = s->p->cv;
+  int lane[64], lanes = g->t->lanes, half = lanes / 2;
+  Val low = load_lanes(g, s->r, 4 * row * cv->rs[2], s->co->lanes);
+  if (!s->p->under) return low;
+  row += s->p->under;
+  Val high = load_lanes(g, s->r, 4 * row * cv->rs[2], s->co->lanes);
+  for (int i = 0; i < lanes; i++) lane[i] = i < half ? i : half + i;
+  return vshuffle(g, low, high, lane, lanes);
 }
 
-/* Products of one row by a loop over the taps. */
-static void sum_looped(Gen *g, const Bands *p, const Cols *co, Val x,
-                       Val *acc) {
+static void store_halves(Gen *g, const Spot *s, int64_t row, Val v) {
+  const Conv *cv = s->p->cv;
+  int lane[64], lanes = g->t->lanes, half = lanes / 2;
+  for (int h = 0; h < 2; h++, row += s->p->under) {
+    int64_t at = 4 * row * cv->ys[2];
+    for (int i = 0; i < lanes; i++) lane[i] = i < half ? h * half + i : -1;
+    if (s->co->lanes == half)
+      store_vec(g, vshuffle(g, v, v, lane, half), s->y, at, 4);
+    else
+      store_lanes(g, vshuffle(g, v, v, lane, lanes), s->y, at, s->co->lanes);
+  }
+}
+
+static void row_store(Gen *g, const Spot *s, int64_t row, Val sum) {
+  const Conv *cv = s->p->cv;
+  if (is_mixed(g, s->p, s->co))
+    sum = vshuffle(g, sum, sum, mixed, g->t->lanes);
+  Val out = epilogue(g, cv->n, sum, s->r ? load_r(g, s, row) : NULL);
+  if (s->mask) out = vmask(g, s->mask, 0, out);
+  if (s->p->under) store_halves(g, s, row, out);
+  else store_lanes(g, out, s->y, 4 * row * cv->ys[2], s->co->lanes);
+}
+
+static Val sum_begin(Gen *g, const Bands *p) {
+  return p->ch->bias ? p->ch->bias : vzero(g);
+}
+
+/* Products with one row of x, `row` of those of the band. */
+static void row_sum(Gen *g, const Spot *s, int64_t row, int band, Val *acc) {
+  const Bands *p = s->p;
+  const Conv *cv = p->cv;
+  for (int64_t kx = 0; kx < cv->kw; kx++) {
+    Val v = NULL;
+    for (int64_t r = 0; r < band; r++) {
+      int64_t at = row - r * cv->sy;
+      if (at < 0 || at % cv->dy || at / cv->dy >= cv->kh) continue;
+      if (!v)
+        v = load_x(g, p, s->co, s->x, 4 * (row * cv->xs[2] + kx * cv->dx));
+      Val w = depth_weight(g, p->d, p->ch, at / cv->dy * cv->kw + kx);
+      acc[r] = fma_(g, w, v, acc[r]);
+    }
+  }
+}
+
+/* A band, taps unrolled.  A row of y is stored with the last row of x that
+ * it wants, so that few sums are kept at a time. */
+static void band_unrolled(Gen *g, const Spot *s, int band) {
+  const Conv *cv = s->p->cv;
+  Val acc[BAND_MAX];
+  int64_t reach = (cv->kh - 1) * cv->dy, last = (band - 1) * cv->sy + reach;
+  for (int i = 0; i < band; i++) acc[i] = sum_begin(g, s->p);
+  for (int64_t row = 0; row <= last; row++) {
+    row_sum(g, s, row, band, acc);
+    int64_t done = row - reach;
+    if (done < 0 || done % cv->sy) continue;
+    row_store(g, s, done / cv->sy, acc[done / cv->sy]);
+  }
+}
+
+/* One row by a loop over the taps. */
+static void row_looped(Gen *g, const Spot *s) {
+  const Bands *p = s->p;
   const Depth *d = p->d;
+  Val acc = sum_begin(g, p);
   Loop l;
   loop_begin(g, &l, k64(g, 0), k64(g, d->taps), 1, true, "tap");
-  loop_carry(g, &l, acc);
+  loop_carry(g, &l, &acc);
   Val off = load_index(g, addr_at(g, blob_ptr(g, p->taps), l.iv, 4), 0, 4);
-  Val v = load_x(g, p, co, addr(g, x, off), 0);
+  Val v = load_x(g, p, s->co, addr(g, s->x, off), 0);
   Val w = addr_at(g, p->ch->w, l.iv, d->wbytes);
-  *acc = fma_(g, vsplat(g, load_weight(g, d->elem, w, 0)), v, *acc);
+  acc = fma_(g, vsplat(g, load_weight(g, d->elem, w, 0)), v, acc);
   loop_end(g, &l);
+  row_store(g, s, 0, acc);
 }
+
+/* ---- what comes into L1 ahead ---------------------------------------- */
+
+/* The rows that the next band has and this one has not: planes lie close to
+ * one another, so that behind the last come those of the next channel.  With
+ * stride 1 as much is written as is read, and stores wait for one another;
+ * with stride 2 rows shorter than a line come in fast enough by themselves. */
+static void spot_prefetch(Gen *g, const Spot *s, int band) {
+  const Conv *cv = s->p->cv;
+  int64_t rows = band * cv->sy, n = g->t->lanes * cv->sx;
+  int64_t first = rows + (cv->kh - 1) * cv->dy;
+  if (cv->sy > 1 && cv->xs[2] < LINE) return;
+  for (int64_t row = first; row < first + rows; row++)
+    depth_prefetch(g, s->x, row * cv->xs[2], row * cv->xs[2] + n, false);
+  for (int64_t row = band; row < 2 * band && cv->sy == 1; row++)
+    depth_prefetch(g, s->y, row * cv->ys[2], row * cv->ys[2] + 1, true);
+}
+
+/* ---- bands and columns ----------------------------------------------- */
 
 /* `band` rows of y from row `oh` on, at column `ow`. */
 static void emit_band(Gen *g, const Bands *p, const Cols *co, int band,
                       Val oh, Val ow) {
   const Conv *cv = p->cv;
   const Channel *ch = p->ch;
-  Val acc[BAND_MAX];
-  for (int i = 0; i < band; i++) acc[i] = ch->bias ? ch->bias : vzero(g);
-  Val x = addr_in(g, p->x, oh, 4 * cv->sy * cv->xs[2], ow, 4 * cv->sx);
-  Val col = mul64(g, ow, 4);
-  Val y = addr(g, ch->y, add64(g, mul64(g, oh, 4 * cv->ys[2]), col));
-  Val r = NULL, mask = NULL;
-  if (ch->r)
-    r = addr(g, ch->r, add64(g, mul64(g, oh, 4 * cv->rs[2]), col));
-  if (p->taps < 0) sum_unrolled(g, p, co, x, band, acc);
-  else sum_looped(g, p, co, x, acc);
+  Spot s = { .p = p, .co = co };
+  s.x = addr_in(g, p->x, oh, 4 * cv->sy * cv->xs[2], ow, 4 * cv->sx);
+  s.y = addr_in(g, ch->y, oh, 4 * cv->ys[2], ow, 4);
+  if (ch->r) s.r = addr_in(g, ch->r, oh, 4 * cv->rs[2], ow, 4);
   if (co->mask >= 0) {
     /* A mask has one bit a lane: column / 8 bytes. */
     Val at = add64(g, ow, k64(g, -co->first));
     at = g->t->lanes >= 8 ? shr64(g, at, 3) : shr64(g, at, 2);
-    mask = addr(g, blob_ptr(g, co->mask), at);
+    s.mask = addr(g, blob_ptr(g, co->mask), at);
   }
-  for (int i = 0; i < band; i++) {
-    Val rv = r ? load_lanes(g, r, i * 4 * cv->rs[2], co->lanes) : NULL;
-    if (is_mixed(g, cv, co))
-      acc[i] = vshuffle(g, acc[i], acc[i], mixed, g->t->lanes);
-    Val out = epilogue(g, cv->n, acc[i], rv);
-    if (mask) out = vmask(g, mask, 0, out);
-    store_lanes(g, out, y, i * 4 * cv->ys[2], co->lanes);
-  }
+  spot_prefetch(g, &s, band);
+  if (p->taps < 0) band_unrolled(g, &s, band);
+  else row_looped(g, &s);
+}
+
+static void emit_kind(Gen *g, const Bands *p, const Cols *co, Val oh,
+                      int band) {
+  Loop l;
+  loop_begin(g, &l, k64(g, co->first),
+             k64(g, co->first + co->count * g->t->lanes), g->t->lanes, true,
+             "col");
+  emit_band(g, p, co, band, oh, l.iv);
+  loop_end(g, &l);
 }
 
 static void emit_cols(Gen *g, const void *ctx, Val oh, int band) {
   const Bands *p = ctx;
-  for (int i = 0; i < p->ncols; i++) {
-    const Cols *co = &p->cols[i];
-    Loop l;
-    loop_begin(g, &l, k64(g, co->first),
-               k64(g, co->first + co->count * g->t->lanes), g->t->lanes,
-               true, "col");
-    emit_band(g, p, co, band, oh, l.iv);
-    loop_end(g, &l);
-  }
+  for (int i = 0; i < p->ncols; i++) emit_kind(g, p, &p->cols[i], oh, band);
   if (!p->gap) return;
   /* The pad columns behind each row, and so before the next. */
   Val y = addr_at(g, p->ch->y, oh, 4 * p->cv->ys[2]);
-  for (int i = 0; i < band; i++) {
-    int64_t end = i * p->cv->ys[2] + p->cv->ow;
+  for (int i = 0; i < band * (p->under ? 2 : 1); i++) {
+    int64_t row = i < band ? i : i - band + p->under;
+    int64_t end = row * p->cv->ys[2] + p->cv->ow;
     clear_run(g, y, end, end + p->gap);
   }
 }
@@ -201,16 +295,26 @@ static void emit(Gen *g, const Depth *d, const Channel *ch, int half) {
   const Conv *cv = d->cv;
   bool line = is_line(g, cv);
   Bands p = { .d = d, .cv = cv, .ch = ch, .band = line ? 1 : band_of(g, d),
-              .taps = tap_table(g, d) };
+              .taps = tap_table(g, d), .under = rows_under(g, d) };
   if (line) plan_line(g, &p);
   else plan_rows(g, &p);
   depth_clear(g, d, ch, half, cv->oh * cv->ys[2]);
+  int64_t next = cv->xs[1];
   p.x = addrk(g, ch->x, -4 * (cv->top * cv->xs[2] + cv->left));
-  depth_bands_walk(g, p.rows, p.band, half, emit_cols, &p);
+  if (!p.under) {
+    depth_bands_walk(g, p.rows, p.band, half, emit_cols, &p);
+    return;
+  }
+  depth_prefetch(g, ch->x, next, next + cv->h * cv->xs[2], false);
+  p.band = depth_rows_cut(p.under, p.band);
+  depth_bands_walk(g, p.under, p.band, half, emit_cols, &p);
+  p.under = 0;
+  if (cv->oh % 2) emit_cols(g, &p, k64(g, cv->oh - 1), 1);
 }
 
 static bool halves(const Gen *g, const Depth *d) {
-  return !is_line(g, d->cv) && d->cv->oh / band_of(g, d) >= 2;
+  return !is_line(g, d->cv) && !rows_under(g, d) &&
+         d->cv->oh / band_of(g, d) >= 2;
 }
 
 static bool fits(const Gen *g, const Depth *d) {
