@@ -17,6 +17,7 @@ typedef struct Cols {
   int lanes;
   bool exact;             /* see Vectors */
   int64_t mask;           /* blob offset of masks, or -1 */
+  bool pairs;             /* two rows of y may share a vector */
 } Cols;
 
 typedef struct Bands {
@@ -28,8 +29,6 @@ typedef struct Bands {
   int ncols;
   Cols cols[2];
   int band;               /* output rows at once */
-  int64_t under;          /* a vector's upper half is the row so far below
-                             that of its lower half; 0: it has one row */
   int64_t taps;           /* blob offset of u32 tap offsets, or -1 */
   int64_t gap;            /* pad columns of y to zero behind each row */
 } Bands;
@@ -52,33 +51,33 @@ static void plan_line(Gen *g, Bands *p) {
   p->rows = 1;
   for (int i = 0; i < p->ncols; i++)
     p->cols[i] = (Cols){ v[i].first, v[i].count, v[i].lanes, v[i].exact,
-                         v[i].mask };
+                         v[i].mask, false };
 }
 
-static void plan_rows(Gen *g, Bands *p) {
+/* The rest of a row: with stride 2 half a vector of two rows each; or a
+ * vector that overlaps the one before, but not where r may share memory with
+ * y; or a part of one. */
+static Cols plan_rest(const Gen *g, const Bands *p, int64_t full) {
   const Conv *cv = p->cv;
-  int64_t lanes = g->t->lanes, full = cv->ow / lanes, rest = cv->ow % lanes;
+  int64_t lanes = g->t->lanes, rest = cv->ow - full * lanes;
+  Cols co = { full * lanes, 1, (int)rest, conv_exact(g, cv, (int)rest), -1,
+              false };
+  co.pairs = lanes == 8 && cv->sx == 2 && 2 * rest <= lanes && !co.exact &&
+             p->taps < 0;
+  if (co.pairs || !full || cv->r) return co;
+  return (Cols){ cv->ow - lanes, 1, (int)lanes,
+                 conv_exact(g, cv, (int)lanes), -1, false };
+}
+
+static void plan_rows(const Gen *g, Bands *p) {
+  const Conv *cv = p->cv;
+  int64_t lanes = g->t->lanes, full = cv->ow / lanes;
   p->rows = cv->oh;
   p->gap = depth_gap(cv);
-  bool exact = conv_exact(g, cv, (int)lanes);
-  if (full) p->cols[p->ncols++] = (Cols){ 0, full, (int)lanes, exact, -1 };
-  if (!rest) return;
-  /* The rest overlaps the vector before; not where r may share memory
-   * with y. */
-  if (full && !cv->r)
-    p->cols[p->ncols++] = (Cols){ cv->ow - lanes, 1, (int)lanes, exact, -1 };
-  else
-    p->cols[p->ncols++] = (Cols){ full * lanes, 1, (int)rest,
-                                  conv_exact(g, cv, (int)rest), -1 };
-}
-
-/* With stride 2 maps at most half a vector wide have two rows in a vector:
- * rows r and r + oh/2, the last of an odd number of rows alone. */
-static int64_t rows_under(const Gen *g, const Depth *d) {
-  const Conv *cv = d->cv;
-  bool pairs = g->t->lanes == 8 && cv->sx == 2 && 2 * cv->ow <= g->t->lanes &&
-               d->taps <= TAPS_UNROLLED;
-  return pairs && !conv_exact(g, cv, (int)cv->ow) ? cv->oh / 2 : 0;
+  if (full)
+    p->cols[p->ncols++] = (Cols){ 0, full, (int)lanes,
+                                  conv_exact(g, cv, (int)lanes), -1, false };
+  if (cv->ow % lanes) p->cols[p->ncols++] = plan_rest(g, p, full);
 }
 
 /* Room for sums beside the weights and the row at hand: of a vector there
@@ -101,12 +100,21 @@ static int64_t tap_table(Gen *g, const Depth *d) {
 
 /* ---- code ------------------------------------------------------------ */
 
+/* Vectors of y of a band, one below the other, and where they lie. */
+typedef struct Spot {
+  const Bands *p;
+  const Cols *co;
+  int64_t under;          /* a vector's upper half is the row so far below
+                             that of its lower half; 0: it has one row */
+  Val x, y, r, mask;      /* x: of the first tap */
+} Spot;
+
 /* With stride 2 and 8 lanes, which are two halves to most shuffles, vectors
  * of x have their lanes in such an order that they take one shuffle of two
  * vectors, and results are put right. */
-static bool is_mixed(const Gen *g, const Bands *b, const Cols *co) {
-  return b->under || (g->t->lanes == 8 && b->cv->sx == 2 && !co->exact &&
-                      co->lanes > 4);
+static bool is_mixed(const Gen *g, const Spot *s) {
+  return s->under || (g->t->lanes == 8 && s->p->cv->sx == 2 &&
+                      !s->co->exact && s->co->lanes > 4);
 }
 
 static const int mixed[8] = { 0, 1, 4, 5, 2, 3, 6, 7 };
@@ -114,15 +122,16 @@ static const int mixed[8] = { 0, 1, 4, 5, 2, 3, 6, 7 };
 /* The vector of x at byte `off` from p.  With stride 2 an odd column takes
  * the odd lanes of the two vectors of the even one, which are loaded once;
  * those of two rows of y are from two rows of x. */
-static Val load_x(Gen *g, const Bands *b, const Cols *co, Val p,
-                  int64_t off) {
-  int s = (int)b->cv->sx, lanes = g->t->lanes, lane[64];
-  if (b->under || (s == 2 && !co->exact && 2 * co->lanes > lanes)) {
-    bool mix = is_mixed(g, b, co), odd = off % 8 == 4;
+static Val load_x(Gen *g, const Spot *spot, Val p, int64_t off) {
+  const Cols *co = spot->co;
+  const Conv *cv = spot->p->cv;
+  int s = (int)cv->sx, lanes = g->t->lanes, lane[64];
+  if (spot->under || (s == 2 && !co->exact && 2 * co->lanes > lanes)) {
+    bool mix = is_mixed(g, spot), odd = off % 8 == 4;
     for (int i = 0; i < lanes; i++)
       lane[i] = 2 * (mix ? mixed[i] : i) + odd;
     off -= 4 * odd;
-    int64_t next = b->under ? b->under * b->cv->sy * b->cv->xs[2] : lanes;
+    int64_t next = spot->under ? spot->under * cv->sy * cv->xs[2] : lanes;
     Val low = load_vec(g, p, off, 4);
     Val high = load_vec(g, p, off + 4 * next, 4);
     return vshuffle(g, low, high, lane, lanes);
@@ -135,20 +144,13 @@ static Val load_x(Gen *g, const Bands *b, const Cols *co, Val p,
   return v;
 }
 
-/* A vector of each row of a band, and where it lies. */
-typedef struct Spot {
-  const Bands *p;
-  const Cols *co;
-  Val x, y, r, mask;      /* x: of the first tap */
-} Spot;
-
 /* A vector of r; with two rows of y of two. */
 static Val load_r(Gen *g, const Spot *s, int64_t row) {
   const Conv *cv = s->p->cv;
   int lane[64], lanes = g->t->lanes, half = lanes / 2;
   Val low = load_lanes(g, s->r, 4 * row * cv->rs[2], s->co->lanes);
-  if (!s->p->under) return low;
-  row += s->p->under;
+  if (!s->under) return low;
+  row += s->under;
   Val high = load_lanes(g, s->r, 4 * row * cv->rs[2], s->co->lanes);
   for (int i = 0; i < lanes; i++) lane[i] = i < half ? i : half + i;
   return vshuffle(g, low, high, lane, lanes);
@@ -157,7 +159,7 @@ static Val load_r(Gen *g, const Spot *s, int64_t row) {
 static void store_halves(Gen *g, const Spot *s, int64_t row, Val v) {
   const Conv *cv = s->p->cv;
   int lane[64], lanes = g->t->lanes, half = lanes / 2;
-  for (int h = 0; h < 2; h++, row += s->p->under) {
+  for (int h = 0; h < 2; h++, row += s->under) {
     int64_t at = 4 * row * cv->ys[2];
     for (int i = 0; i < lanes; i++) lane[i] = i < half ? h * half + i : -1;
     if (s->co->lanes == half)
@@ -169,11 +171,11 @@ static void store_halves(Gen *g, const Spot *s, int64_t row, Val v) {
 
 static void row_store(Gen *g, const Spot *s, int64_t row, Val sum) {
   const Conv *cv = s->p->cv;
-  if (is_mixed(g, s->p, s->co))
+  if (is_mixed(g, s))
     sum = vshuffle(g, sum, sum, mixed, g->t->lanes);
   Val out = epilogue(g, cv->n, sum, s->r ? load_r(g, s, row) : NULL);
   if (s->mask) out = vmask(g, s->mask, 0, out);
-  if (s->p->under) store_halves(g, s, row, out);
+  if (s->under) store_halves(g, s, row, out);
   else store_lanes(g, out, s->y, 4 * row * cv->ys[2], s->co->lanes);
 }
 
@@ -191,7 +193,7 @@ static void row_sum(Gen *g, const Spot *s, int64_t row, int band, Val *acc) {
       int64_t at = row - r * cv->sy;
       if (at < 0 || at % cv->dy || at / cv->dy >= cv->kh) continue;
       if (!v)
-        v = load_x(g, p, s->co, s->x, 4 * (row * cv->xs[2] + kx * cv->dx));
+        v = load_x(g, s, s->x, 4 * (row * cv->xs[2] + kx * cv->dx));
       Val w = depth_weight(g, p->d, p->ch, at / cv->dy * cv->kw + kx);
       acc[r] = fma_(g, w, v, acc[r]);
     }
@@ -222,7 +224,7 @@ static void row_looped(Gen *g, const Spot *s) {
   loop_begin(g, &l, k64(g, 0), k64(g, d->taps), 1, true, "tap");
   loop_carry(g, &l, &acc);
   Val off = load_index(g, addr_at(g, blob_ptr(g, p->taps), l.iv, 4), 0, 4);
-  Val v = load_x(g, p, s->co, addr(g, s->x, off), 0);
+  Val v = load_x(g, s, addr(g, s->x, off), 0);
   Val w = addr_at(g, p->ch->w, l.iv, d->wbytes);
   acc = fma_(g, vsplat(g, load_weight(g, d->elem, w, 0)), v, acc);
   loop_end(g, &l);
@@ -231,62 +233,72 @@ static void row_looped(Gen *g, const Spot *s) {
 
 /* ---- what comes into L1 ahead ---------------------------------------- */
 
-/* The rows that the next band has and this one has not: planes lie close to
- * one another, so that behind the last come those of the next channel.  With
- * stride 1 as much is written as is read, and stores wait for one another;
- * with stride 2 rows shorter than a line come in fast enough by themselves. */
-static void spot_prefetch(Gen *g, const Spot *s, int band) {
-  const Conv *cv = s->p->cv;
+/* At a column, the rows that the next band has and this one has not: planes
+ * lie close to one another, so that behind the last come those of the next
+ * channel.  With stride 1 as much is written as is read, and stores wait for
+ * one another; with stride 2 rows shorter than a line come in fast enough by
+ * themselves, but for the smallest planes. */
+static void band_prefetch(Gen *g, const Bands *p, int band, Val oh, Val ow) {
+  const Conv *cv = p->cv;
   int64_t rows = band * cv->sy, n = g->t->lanes * cv->sx;
   int64_t first = rows + (cv->kh - 1) * cv->dy;
   if (cv->sy > 1 && cv->xs[2] < LINE) return;
+  Val x = addr_in(g, p->x, oh, 4 * cv->sy * cv->xs[2], ow, 4 * cv->sx);
+  Val y = addr_in(g, p->ch->y, oh, 4 * cv->ys[2], ow, 4);
   for (int64_t row = first; row < first + rows; row++)
-    depth_prefetch(g, s->x, row * cv->xs[2], row * cv->xs[2] + n, false);
+    depth_prefetch(g, x, row * cv->xs[2], row * cv->xs[2] + n, false);
   for (int64_t row = band; row < 2 * band && cv->sy == 1; row++)
-    depth_prefetch(g, s->y, row * cv->ys[2], row * cv->ys[2] + 1, true);
+    depth_prefetch(g, y, row * cv->ys[2], row * cv->ys[2] + 1, true);
 }
 
 /* ---- bands and columns ----------------------------------------------- */
 
-/* `band` rows of y from row `oh` on, at column `ow`. */
-static void emit_band(Gen *g, const Bands *p, const Cols *co, int band,
-                      Val oh, Val ow) {
-  const Conv *cv = p->cv;
-  const Channel *ch = p->ch;
-  Spot s = { .p = p, .co = co };
-  s.x = addr_in(g, p->x, oh, 4 * cv->sy * cv->xs[2], ow, 4 * cv->sx);
-  s.y = addr_in(g, ch->y, oh, 4 * cv->ys[2], ow, 4);
-  if (ch->r) s.r = addr_in(g, ch->r, oh, 4 * cv->rs[2], ow, 4);
+/* `band` vectors, one below the other, from row `oh` and column `ow` on. */
+static void emit_spot(Gen *g, Spot *s, int band, Val oh, Val ow) {
+  const Cols *co = s->co;
+  const Conv *cv = s->p->cv;
+  const Channel *ch = s->p->ch;
+  s->x = addr_in(g, s->p->x, oh, 4 * cv->sy * cv->xs[2], ow, 4 * cv->sx);
+  s->y = addr_in(g, ch->y, oh, 4 * cv->ys[2], ow, 4);
+  if (ch->r) s->r = addr_in(g, ch->r, oh, 4 * cv->rs[2], ow, 4);
   if (co->mask >= 0) {
     /* A mask has one bit a lane: column / 8 bytes. */
     Val at = add64(g, ow, k64(g, -co->first));
     at = g->t->lanes >= 8 ? shr64(g, at, 3) : shr64(g, at, 2);
-    s.mask = addr(g, blob_ptr(g, co->mask), at);
+    s->mask = addr(g, blob_ptr(g, co->mask), at);
   }
-  spot_prefetch(g, &s, band);
-  if (p->taps < 0) band_unrolled(g, &s, band);
-  else row_looped(g, &s);
+  if (s->p->taps < 0) band_unrolled(g, s, band);
+  else row_looped(g, s);
 }
 
-static void emit_kind(Gen *g, const Bands *p, const Cols *co, Val oh,
-                      int band) {
-  Loop l;
-  loop_begin(g, &l, k64(g, co->first),
-             k64(g, co->first + co->count * g->t->lanes), g->t->lanes, true,
-             "col");
-  emit_band(g, p, co, band, oh, l.iv);
-  loop_end(g, &l);
+/* `band` rows of y from row `oh` on, at column `ow`. */
+static void emit_band(Gen *g, const Bands *p, const Cols *co, int band,
+                      Val oh, Val ow) {
+  int pairs = co->pairs ? band / 2 : 0;
+  Spot s = { .p = p, .co = co, .under = pairs };
+  band_prefetch(g, p, band, oh, ow);
+  if (pairs) emit_spot(g, &s, pairs, oh, ow);
+  s.under = 0;
+  oh = add64(g, oh, k64(g, 2 * pairs));
+  if (band > 2 * pairs) emit_spot(g, &s, band - 2 * pairs, oh, ow);
 }
 
 static void emit_cols(Gen *g, const void *ctx, Val oh, int band) {
   const Bands *p = ctx;
-  for (int i = 0; i < p->ncols; i++) emit_kind(g, p, &p->cols[i], oh, band);
+  for (int i = 0; i < p->ncols; i++) {
+    const Cols *co = &p->cols[i];
+    Loop l;
+    loop_begin(g, &l, k64(g, co->first),
+               k64(g, co->first + co->count * g->t->lanes), g->t->lanes,
+               true, "col");
+    emit_band(g, p, co, band, oh, l.iv);
+    loop_end(g, &l);
+  }
   if (!p->gap) return;
   /* The pad columns behind each row, and so before the next. */
   Val y = addr_at(g, p->ch->y, oh, 4 * p->cv->ys[2]);
-  for (int i = 0; i < band * (p->under ? 2 : 1); i++) {
-    int64_t row = i < band ? i : i - band + p->under;
-    int64_t end = row * p->cv->ys[2] + p->cv->ow;
+  for (int i = 0; i < band; i++) {
+    int64_t end = i * p->cv->ys[2] + p->cv->ow;
     clear_run(g, y, end, end + p->gap);
   }
 }
@@ -295,26 +307,19 @@ static void emit(Gen *g, const Depth *d, const Channel *ch, int half) {
   const Conv *cv = d->cv;
   bool line = is_line(g, cv);
   Bands p = { .d = d, .cv = cv, .ch = ch, .band = line ? 1 : band_of(g, d),
-              .taps = tap_table(g, d), .under = rows_under(g, d) };
+              .taps = tap_table(g, d) };
   if (line) plan_line(g, &p);
   else plan_rows(g, &p);
   depth_clear(g, d, ch, half, cv->oh * cv->ys[2]);
   int64_t next = cv->xs[1];
+  if (p.cols[0].pairs)
+    depth_prefetch(g, ch->x, next, next + cv->h * cv->xs[2], false);
   p.x = addrk(g, ch->x, -4 * (cv->top * cv->xs[2] + cv->left));
-  if (!p.under) {
-    depth_bands_walk(g, p.rows, p.band, half, emit_cols, &p);
-    return;
-  }
-  depth_prefetch(g, ch->x, next, next + cv->h * cv->xs[2], false);
-  p.band = depth_rows_cut(p.under, p.band);
-  depth_bands_walk(g, p.under, p.band, half, emit_cols, &p);
-  p.under = 0;
-  if (cv->oh % 2) emit_cols(g, &p, k64(g, cv->oh - 1), 1);
+  depth_bands_walk(g, p.rows, p.band, half, emit_cols, &p);
 }
 
 static bool halves(const Gen *g, const Depth *d) {
-  return !is_line(g, d->cv) && !rows_under(g, d) &&
-         d->cv->oh / band_of(g, d) >= 2;
+  return !is_line(g, d->cv) && d->cv->oh / band_of(g, d) >= 2;
 }
 
 static bool fits(const Gen *g, const Depth *d) {
