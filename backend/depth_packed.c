@@ -83,6 +83,30 @@ static Val pieces(Gen *g, const Packed *p, int64_t row, int n) {
   return join(g, low, high, n / 2 * p->piece);
 }
 
+/* Lane i + by of v, 0 where there is none in a block of so many lanes. */
+static Val blocks_shift(Gen *g, Val v, int block, int by) {
+  int lane[64], lanes = g->t->lanes;
+  for (int i = 0; i < lanes; i++) {
+    int to = i % block + by;
+    lane[i] = to < 0 || to >= block ? lanes + i : i + by;
+  }
+  return vshuffle(g, v, vzero(g), lane, lanes);
+}
+
+/* Rows that are those of another vector but for its first slot, with none in
+ * the last slot, are made of that where rows would have to be joined else. */
+static bool row_moved(Gen *g, const Packed *p, int64_t row, Phases *ph) {
+  int64_t step = p->count * p->cv->sy;
+  const Phases *was = ph - step;
+  if (p->slots <= p->cv->sx || row - step < -p->cv->top || !was->known ||
+      row + (p->slots - 1) * step < p->cv->h)
+    return false;
+  for (int k = 0; k < 2; k++)
+    if (was->v[k])
+      ph->v[k] = blocks_shift(g, was->v[k], g->t->lanes, p->width);
+  return true;
+}
+
 /* Rows `row` and those of the other slots: of columns f, f + stride, ... of
  * what is loaded. */
 static Val row_phase(Gen *g, const Packed *p, int64_t row, int64_t f) {
@@ -91,6 +115,7 @@ static Val row_phase(Gen *g, const Packed *p, int64_t row, int64_t f) {
   int lane[64], lanes = g->t->lanes, each = p->slots / (int)cv->sx;
   if (ph->known) return ph->v[f];
   ph->known = true;
+  if (row_moved(g, p, row, ph)) return ph->v[f];
   ph->v[0] = pieces(g, p, row, each);
   if (cv->sx == 1) return ph->v[f];
   Val low = ph->v[0];
@@ -117,31 +142,23 @@ static int64_t tap_lane(const Packed *p, int64_t kx) {
 }
 
 /* The taps that lie so many lanes away, added to the sums of n vectors of y
- * from j on. */
+ * from j on; those of a lone vector are two chains of products. */
 static void taps_sum(Gen *g, const Packed *p, int64_t j, int n, int64_t by,
                      Val *sum) {
   const Conv *cv = p->cv;
+  Val odd = NULL;
   for (int64_t i = 0; i < cv->kh * cv->kw; i++) {
     int64_t ky = i / cv->kw, kx = i % cv->kw;
     int64_t f = tap_column(p, kx) - by * cv->sx;
     if (tap_lane(p, kx) != by) continue;
     for (int k = 0; k < n; k++) {
       int64_t row = (j + k) * cv->sy + ky * cv->dy - cv->top;
-      Val x = row_phase(g, p, row, f);
-      Val w = depth_weight(g, p->d, p->ch, i);
-      if (x) sum[k] = fma_(g, w, x, sum[k]);
+      Val x = row_phase(g, p, row, f), w = depth_weight(g, p->d, p->ch, i);
+      Val *to = n == 1 && kx % 2 ? &odd : &sum[k];
+      if (x) *to = fma_(g, w, x, *to ? *to : vzero(g));
     }
   }
-}
-
-/* Lane i + by of each slot, 0 where there is none. */
-static Val slots_shift(Gen *g, const Packed *p, Val v, int by) {
-  int lane[64], lanes = g->t->lanes;
-  for (int i = 0; i < lanes; i++) {
-    int to = i % p->width + by;
-    lane[i] = to < 0 || to >= p->width ? lanes + i : i + by;
-  }
-  return vshuffle(g, v, vzero(g), lane, lanes);
+  if (odd) sum[0] = addf(g, sum[0], odd);
 }
 
 /* Taps on one side of the place, from those furthest away, `by` lanes, on;
@@ -151,7 +168,7 @@ static void side_sum(Gen *g, const Packed *p, int64_t j, int n, int64_t by,
   for (int step = by > 0 ? 1 : -1; by; by -= step) {
     taps_sum(g, p, j, n, by, sum);
     for (int k = 0; k < n; k++)
-      sum[k] = slots_shift(g, p, sum[k], step);
+      sum[k] = blocks_shift(g, sum[k], p->width, step);
   }
 }
 
