@@ -4,7 +4,8 @@
  * the map allows it): it takes (R-1)*sy + (kh-1)*dy + 1 rows of x, each
  * loaded once a column tap and used by every row of y that wants it, which
  * is stored as soon as it is complete.  The channel's weights stay in
- * registers where they fit.
+ * registers where they fit.  With stride 2 and 8 lanes what is left of a
+ * row, or all of a narrow one, shares a vector with that of another.
  * Planes much narrower than a vector are walked as one line when stride and
  * pitch allow it.  Kernels of many taps loop over the taps instead. */
 #include "backend/depthwise.h"
@@ -171,8 +172,7 @@ static void store_halves(Gen *g, const Spot *s, int64_t row, Val v) {
 
 static void row_store(Gen *g, const Spot *s, int64_t row, Val sum) {
   const Conv *cv = s->p->cv;
-  if (is_mixed(g, s))
-    sum = vshuffle(g, sum, sum, mixed, g->t->lanes);
+  if (is_mixed(g, s)) sum = vshuffle(g, sum, sum, mixed, g->t->lanes);
   Val out = epilogue(g, cv->n, sum, s->r ? load_r(g, s, row) : NULL);
   if (s->mask) out = vmask(g, s->mask, 0, out);
   if (s->under) store_halves(g, s, row, out);
@@ -242,7 +242,7 @@ static void band_prefetch(Gen *g, const Bands *p, int band, Val oh, Val ow) {
   const Conv *cv = p->cv;
   int64_t rows = band * cv->sy, n = g->t->lanes * cv->sx;
   int64_t first = rows + (cv->kh - 1) * cv->dy;
-  if (cv->sy > 1 && cv->xs[2] < LINE) return;
+  if (cv->sx > 2 || cv->sy > 2 || (cv->sy == 2 && cv->xs[2] < LINE)) return;
   Val x = addr_in(g, p->x, oh, 4 * cv->sy * cv->xs[2], ow, 4 * cv->sx);
   Val y = addr_in(g, p->ch->y, oh, 4 * cv->ys[2], ow, 4);
   for (int64_t row = first; row < first + rows; row++)
