@@ -36,14 +36,16 @@ void depth_clear(Gen *g, const Depth *d, const Channel *ch, int half,
   if (half) clear_run(g, ch->y, from, end);
 }
 
+int depth_rows_cut(int64_t rows, int64_t most) {
+  int64_t bands = (rows + most - 1) / most;
+  return (int)((rows + bands - 1) / bands);
+}
+
 int depth_band(const Depth *d, int64_t most) {
   const Conv *cv = d->cv;
   int64_t band = d->taps <= 9 ? BAND_MAX : BAND_MAX / 2;
   if (4 * cv->h * cv->xs[2] > PLANE_BYTES) band = 2;
-  if (most < band) band = most;
-  /* Bands of one height where the rows allow it. */
-  int64_t bands = (cv->oh + band - 1) / band;
-  return (int)((cv->oh + bands - 1) / bands);
+  return depth_rows_cut(cv->oh, most < band ? most : band);
 }
 
 void depth_bands_walk(Gen *g, int64_t rows, int band, int half,

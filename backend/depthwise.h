@@ -32,6 +32,9 @@ void depth_clear(Gen *g, const Depth *d, const Channel *ch, int half,
                  int64_t from);
 /* Let elements [from, to) of a plane come into L1, a line each 64 bytes. */
 void depth_prefetch(Gen *g, Val plane, int64_t from, int64_t to, bool write);
+/* Rows of a band, `most` at most, so that bands have one height where the
+ * rows allow it. */
+int depth_rows_cut(int64_t rows, int64_t most);
 /* Rows that are computed at once, of which `most` fit the registers. */
 int depth_band(const Depth *d, int64_t most);
 /* Bands of rows that are done for this half (all: -1): body for each. */
