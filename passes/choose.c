@@ -315,7 +315,8 @@ double channels_tile(const DenseWork *w, int tile[2]) {
   int64_t vectors = ceil_div(w->pixels.rows, w->lanes);
   double best = -1;
   for (int v = 1; v <= 8 && v <= vectors; v++)
-    for (int p = 1; p * v + v + 1 <= w->vregs && p <= w->h * w->w; p++) {
+    for (int p = 1; p * v + v + w->xregs <= w->vregs && p <= w->h * w->w;
+         p++) {
       double time = lanes_time(w, p, v);
       if (best >= 0 && time >= best) continue;
       best = time;

@@ -253,11 +253,13 @@ typedef struct TileWork { int64_t rows, vectors; int xloads; } TileWork;
 int64_t tile_choose(const TileWork *w, int vregs, int tile[2]);
 /* A dense convolution: each group as conv2d_dense sees it, which has pixels
  * in the lanes; channels of x and taps that a group sums, rows and columns of
- * the result and its pitch, bytes of a plane of x.  The tile and the cycles
- * of that kernel, and those of conv2d_channels: tile is {pixels, vectors}. */
+ * the result and its pitch, bytes of a plane of x; registers of vregs that
+ * values of x take which are spread over the channels (NEON loads two at once
+ * and multiplies by a lane).  The tile and the cycles of that kernel, and those
+ * of conv2d_channels: tile is {pixels, vectors}. */
 typedef struct DenseWork {
   TileWork pixels;
-  int lanes, vregs;
+  int lanes, vregs, xregs;
   int64_t groups, channels, taps, h, w, pitch, plane;
 } DenseWork;
 double pixels_tile(const DenseWork *w, int tile[2]);

@@ -160,6 +160,7 @@ static DenseWork dense_work(const Target *t, const Node *n,
   int64_t s[MAX_RANK], at, groups = attr_int(n, "groups");
   const Type *x = &n->in[0]->type, *w = &n->in[1]->type;
   DenseWork work = {.lanes = t->lanes, .vregs = t->vregs, .groups = groups};
+  work.xregs = strcmp(t->arch, "aarch64") == 0 ? 3 : 1;
   work.pixels = (TileWork){w->dim[0] / groups, cover->vectors, cover->xloads};
   work.channels = w->dim[1];
   work.taps = w->dim[2] * w->dim[3];
