@@ -14,6 +14,7 @@
  * than reading x again from a cache of so many bytes.  A tile of an x near
  * the size of L1 stays there while the weights go by. */
 enum { MANY_PLANES = 32, CACHE_BYTES = 2 << 20, NEAR_BYTES = 64 << 10 };
+enum { LINE = 64 };
 enum { CHUNK = 32 };   /* channels whose weights become f32 at once */
 
 typedef struct Dense {
@@ -28,6 +29,7 @@ typedef struct Dense {
   Val wide;             /* those of CHUNK channels as f32, else NULL */
   bool panel_outer;     /* loop order */
   bool by_panel;        /* which of the two is shared */
+  bool ahead;           /* asks for the x of the next tile, and for y */
 } Dense;
 
 /* Rows of panel p (of all panels of a group) and its first row. */
@@ -55,6 +57,25 @@ static int64_t pack_weights(Gen *g, const Dense *d) {
   return blob_weights(g, d->elem, out, (size_t)(at + room), 64);
 }
 
+/* Ask for the lines of x, at one channel, that the next tile reads: planes
+ * are too many for a prefetcher to follow. */
+static void ask_x(Gen *g, const Dense *d, const Spots *s, Val at) {
+  int64_t bytes = 4 * (int64_t)g->t->lanes * s->t;
+  if (!d->ahead) return;
+  for (int64_t i = 0; i < bytes; i += LINE)
+    prefetch(g, addr(g, s->x[0], at), bytes + i, false);
+}
+
+/* And for those of y that this one writes. */
+static void ask_y(Gen *g, const Dense *d, const Spots *s, int rows, Val row) {
+  int64_t bytes = 4 * (int64_t)g->t->lanes * s->t;
+  if (!d->ahead) return;
+  for (int r = 0; r < rows; r++) {
+    Val y = addr_at(g, s->y[0], add64(g, row, k64(g, r)), 4 * d->cv->ys[1]);
+    for (int64_t i = 0; i < bytes; i += LINE) prefetch(g, y, i, true);
+  }
+}
+
 /* acc += the products over channels, whose planes begin at byte `off` and
  * take so many bytes; *w, of f32, advances. */
 static void sum_planes(Gen *g, const Dense *d, const Spots *s, Val off,
@@ -65,6 +86,7 @@ static void sum_planes(Gen *g, const Dense *d, const Spots *s, Val off,
   for (int i = 0; i < rows * s->t; i++) loop_carry(g, &l, &acc[i]);
   Val x[TILE_MAX], at = add64(g, off, l.iv);
   for (int i = 0; i < s->t; i++) x[i] = spot_load(g, d->cv, s, i, at);
+  ask_x(g, d, s, at);
   for (int r = 0; r < rows; r++) {
     Val v = vsplat(g, load_f32(g, *w, 4 * r));
     for (int i = 0; i < s->t; i++)
@@ -120,6 +142,7 @@ static void emit_tile(Gen *g, const Dense *d, const Spots *s, int rows,
     Val v = bias ? vsplat(g, load_f32(g, bias, 4 * r)) : vzero(g);
     for (int i = 0; i < s->t; i++) acc[r * s->t + i] = v;
   }
+  ask_y(g, d, s, rows, row);
   if (cv->kh * cv->kw == 1) {
     sum_channels(g, d, s, off, rows, &w, acc);
   } else {
@@ -230,6 +253,7 @@ void conv_emit_dense(Gen *g, const Conv *cv) {
                       d.panels.n[0] + d.panels.n[1] };
   d.by_panel = d.vectors[0].half >= 0 ||
                (cv->groups == 1 && parts_level(g, turns, 2) == 1);
+  d.ahead = cv->flat && cv->kh * cv->kw == 1 && xbytes > NEAR_BYTES;
   conv_clear(g, cv);
   conv_images(g, cv, emit_image, &d);
 }
