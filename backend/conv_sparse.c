@@ -11,9 +11,11 @@
 #include "backend/tiles.h"
 
 /* With so many times as many planes of y as of x, and y beyond a cache of so
- * many bytes, it is written plane by plane, though each head reads x again:
+ * many bytes, blocks write it plane by plane, though each head reads x again:
  * a little of each plane in turn costs more. */
 enum { MANY_TIMES = 4, CACHE_BYTES = 2 << 20 };
+/* Products for each vector of x from which on it pays to ask for it. */
+enum { ASK_PRODUCTS = 10, LINE = 64 };
 
 typedef struct Sparse2d {
   const Conv *cv;
@@ -24,6 +26,8 @@ typedef struct Sparse2d {
   Val slot;             /* where the values of a step become f32; or NULL */
   bool by_tile;         /* tiles are shared, else heads */
   bool heads_outer;     /* loop order */
+  bool ahead_x;         /* asks for the x of the next tile */
+  bool ahead_y;         /* and for the y of this one */
 } Sparse2d;
 
 int64_t conv_offsets(Gen *g, const Conv *cv) {
@@ -74,6 +78,30 @@ static Head head_read(Gen *g, const Sparse2d *d, int units, int height,
   return h;
 }
 
+static int64_t tile_bytes(const Gen *g, const Spots *s) {
+  return 4 * (int64_t)g->t->lanes * s->t;
+}
+
+/* Ask for what the next tile reads of each plane of x: where they are many no
+ * prefetcher follows. */
+static void ask_x(Gen *g, const Sparse2d *d, const Spots *s) {
+  const Conv *cv = d->cv;
+  int64_t bytes = tile_bytes(g, s), last = conv_tap(cv, cv->kh * cv->kw - 1);
+  Loop l;
+  loop_begin(g, &l, k64(g, 0), k64(g, 4 * cv->c * cv->xs[1]), 4 * cv->xs[1],
+             true, "ask");
+  for (int64_t i = 0; i < bytes; i += LINE)
+    prefetch(g, addr(g, s->x[0], l.iv), last + bytes + i, false);
+  loop_end(g, &l);
+}
+
+/* Ask for what a head writes. */
+static void ask_y(Gen *g, const Sparse2d *d, const Spots *s, const Head *h) {
+  for (int r = 0; r < h->units * h->height; r++)
+    for (int64_t i = 0; i < tile_bytes(g, s); i += LINE)
+      prefetch(g, addr_at(g, s->y[0], h->row[r], 4 * d->cv->ys[1]), i, true);
+}
+
 /* Sum the blocks of a head for a tile, finish and store; the cursor goes on
  * to the next head's. */
 static void head_sum(Gen *g, const Sparse2d *d, const Spots *s,
@@ -90,6 +118,7 @@ static void head_sum(Gen *g, const Sparse2d *d, const Spots *s,
     }
     for (int j = 0; j < s->t; j++) acc[i * s->t + j] = v;
   }
+  if (d->ahead_y) ask_y(g, d, s, h);
   Loop l;
   loop_begin(g, &l, k64(g, 0), h->count, 1, false, "block");
   loop_carry(g, &l, &c->value);
@@ -130,6 +159,7 @@ static void emit_group(Gen *g, const Sparse2d *d, const Spots *s, Val q,
 static void emit_tile(Gen *g, const void *ctx, const Spots *s) {
   const Sparse2d *d = ctx;
   Cursor c = table_begin(g, &d->table);
+  if (d->ahead_x) ask_x(g, d, s);
   if (d->cv->groups == 1) {
     emit_group(g, d, s, k64(g, 0), &c);
     return;
@@ -191,7 +221,7 @@ void conv_emit_table(Gen *g, const Conv *cv, int height) {
   Sparse2d d = { .cv = cv };
   int units = n->tile[0] > height ? n->tile[0] / height : 1;
   d.tile = n->tile[1] > 0 ? n->tile[1] : 2;
-  d.heads_outer = cv->groups == 1 && cv->o >= MANY_TIMES * cv->c &&
+  d.heads_outer = height > 1 && cv->groups == 1 && cv->o >= MANY_TIMES * cv->c &&
                   4 * cv->o * cv->ys[1] > CACHE_BYTES;
   d.nvectors = d.heads_outer ? conv_vectors(g, cv, d.vectors)
                              : conv_halves(g, cv, d.tile, d.vectors);
@@ -203,6 +233,11 @@ void conv_emit_table(Gen *g, const Conv *cv, int height) {
   if (d.table.elem != F32)
     d.slot = stack_array(g, g->f32, TABLE_ROWS_MAX);
   d.offsets = conv_offsets(g, cv);
+  int64_t xbytes = 4 * cv->c * cv->xs[1], ybytes = 4 * cv->o * cv->ys[1];
+  bool far = cv->flat && xbytes + ybytes > CACHE_BYTES / 2;
+  d.ahead_x = far && !d.heads_outer && d.vectors[0].count > d.tile &&
+              cv->w->type.sparse->nnz >= ASK_PRODUCTS * cv->c;
+  d.ahead_y = far && 2 * ybytes >= xbytes;
   /* Heads are cut by what they cost. */
   d.by_tile = !halves && (d.table.starts < 0 || d.table.heads < 2 ||
               d.vectors[0].count / d.tile > 2 * (g->parts + d.table.heads));
