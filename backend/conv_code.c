@@ -25,6 +25,9 @@
 /* Vectors a chunk, fewer where sums go over the stack; products of a block:
  * 27 KB of code at most. */
 enum { CHUNK = 32, CHUNK_SUMS = 8, BLOCK_PRODUCTS = 2500 };
+/* Maps of more bytes come from far; planes are too many for a prefetcher to
+ * follow. */
+enum { FAR_BYTES = 1 << 20 };
 /* The registers behind the sums. */
 enum { X_FIRST = CODE_ROWS, X_COUNT = 4, LOW = CODE_ROWS, HIGH = LOW + 1 };
 
@@ -36,6 +39,7 @@ typedef struct Code {
   bool by_chunk;        /* chunks are shared, else panels */
   bool halves;          /* of the plane, and panels in each */
   Val sums;             /* [chunk][CODE_ROWS] vectors on the stack */
+  bool ahead_x, ahead_y;   /* ask for those of the next vector */
   bool clamps;          /* the activation, if any, is a clamp */
   double low, high;
 } Code;
@@ -91,9 +95,10 @@ static void sums_begin(Writer *w, const float *bias, int rows, bool first) {
       text_printf(&w->text, "vxorps %%xmm%d, %%xmm%d, %%xmm%d\n", i, i, i);
 }
 
-/* Products from column *from on, as many columns as a block holds. */
+/* Products from column *from on, as many columns as a block holds; `ahead`:
+ * each asks for the x of the next vector. */
 static void products(Writer *w, const Conv *cv, const float *row, int rows,
-                     int64_t *from) {
+                     int64_t *from, bool ahead) {
   int64_t columns = cv->cg * cv->kh * cv->kw;
   size_t begin = w->n;
   char at[32];
@@ -106,6 +111,9 @@ static void products(Writer *w, const Conv *cv, const float *row, int rows,
       if (!loaded)
         text_printf(&w->text, "vmovups %lld(" X "), %%zmm%d\n",
                     (long long)column_offset(cv, *from), x);
+      if (!loaded && ahead)
+        text_printf(&w->text, "prefetcht0 %lld(" X ")\n",
+                    (long long)column_offset(cv, *from) + 64);
       loaded = true;
       text_printf(&w->text, "vfmadd231ps %s{1to16}, %%zmm%d, %%zmm%d\n",
                   next(w, v, at), x, i);
@@ -146,6 +154,7 @@ static void sums_store(Writer *w, const Code *d, int rows) {
     if (d->v->mask >= 0)
       text_printf(t, "vmovaps %%zmm%d, %%zmm%d{%%k1}{z}\n", i, i);
     text_printf(t, "vmovups %%zmm%d, %lld(" Y ")\n", i, y);
+    if (d->ahead_y) text_printf(t, "prefetchw %lld(" Y ")\n", y + 64);
   }
 }
 
@@ -271,7 +280,7 @@ static void emit_panel(Gen *g, const Code *d, const Chunk *c, int64_t first,
     to.base = (int64_t)to.n + 128;
     label(&to.text, g->blocks, ":\n");
     sums_begin(&to, bias, rows, begins);
-    products(&to, cv, w, rows, &from);
+    products(&to, cv, w, rows, &from, d->ahead_x && first == 0);
     if (from < columns || !finishes(d)) sums_leave(&to, rows);
     else sums_store(&to, d, rows);
     label(&to.text, g->blocks, "_end:\n");
@@ -376,6 +385,9 @@ void conv_emit_code(Gen *g, const Conv *cv) {
   d.clamps = clamp_of(cv->n, &d.low, &d.high);
   bool once = finishes(&d) && most_products(g, cv) <= BLOCK_PRODUCTS;
   d.chunk = once ? CHUNK : CHUNK_SUMS;
+  int64_t xbytes = 4 * cv->c * cv->xs[1], ybytes = 4 * cv->o * cv->ys[1];
+  d.ahead_x = xbytes > FAR_BYTES;
+  d.ahead_y = xbytes + ybytes > FAR_BYTES && 2 * ybytes >= xbytes;
   share(g, &d);
   d.sums = once ? value_ptr(g, cv->n)
                 : stack_array(g, g->vec, CHUNK_SUMS * CODE_ROWS);
