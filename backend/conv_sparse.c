@@ -15,7 +15,7 @@
  * a little of each plane in turn costs more. */
 enum { MANY_TIMES = 4, CACHE_BYTES = 2 << 20 };
 /* Products for each vector of x from which on it pays to ask for it. */
-enum { ASK_PRODUCTS = 10, LINE = 64 };
+enum { ASK_PRODUCTS = 20, LINE = 64 };
 
 typedef struct Sparse2d {
   const Conv *cv;
