@@ -405,7 +405,7 @@ double apart_time(int64_t elems) { return apart_element * (double)elems; }
 static const double copy_vector = 3, sum_vector = 3;
 /* A line of y that is written a little at a time, row by row as they are
  * paired, and does not stay in the second cache. */
-static const double far_result = 50;
+static const double far_result = 12;
 /* Steps of a pair that are not full; how far, in standard deviations of what
  * rows at random have in a block, two that are paired differ. */
 static const double pair_rest = 0.5, pair_apart = 0.8;
