@@ -253,7 +253,11 @@ void conv_emit_dense(Gen *g, const Conv *cv) {
                       d.panels.n[0] + d.panels.n[1] };
   d.by_panel = d.vectors[0].half >= 0 ||
                (cv->groups == 1 && parts_level(g, turns, 2) == 1);
-  d.ahead = cv->flat && cv->kh * cv->kw == 1 && xbytes > NEAR_BYTES;
+  /* Narrow vectors have less room for it beside their loads. */
+  int64_t ybytes = 4 * cv->o * cv->ys[1];
+  bool far = xbytes > CACHE_BYTES / 2 || xbytes + ybytes > CACHE_BYTES;
+  d.ahead = cv->flat && cv->kh * cv->kw == 1 &&
+            (g->t->lanes == 16 ? xbytes > NEAR_BYTES : far);
   conv_clear(g, cv);
   conv_images(g, cv, emit_image, &d);
 }
