@@ -12,202 +12,12 @@
 #include <stdint.h>
 /* after the four above */
 #include <cmocka.h>
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "tests/run/kernel_jit.h"
-
-/* ---- random numbers -------------------------------------------------- */
-
-static uint64_t seed;
-
-static int64_t pick(int64_t lo, int64_t hi) {   /* both included */
-  seed = hash_mix(seed + 0x9E3779B97F4A7C15u);
-  return lo + (int64_t)(seed % (uint64_t)(hi - lo + 1));
-}
-
-static bool chance(int percent) { return pick(1, 100) <= percent; }
-
-static float value(bool whole) {
-  if (whole) return (float)pick(-3, 3);
-  return (float)pick(-1000, 1000) / 512.0f;
-}
-
-/* ---- values that end at a guard page --------------------------------- */
-
-typedef struct Value { Node *n; float *base; size_t bytes; } Value;
-
-typedef struct Space { char *at; size_t size, used; } Space;
-
-static size_t pages(size_t n) {
-  size_t page = (size_t)sysconf(_SC_PAGESIZE);
-  return (n + page - 1) / page * page;
-}
-
-static Space space_new(size_t size) {
-  Space s = { NULL, size, 0 };
-  s.at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  assert_true(s.at != MAP_FAILED);
-  return s;
-}
-
-/* Give n a place in the space; everything is NaN but the halo. */
-static void place(Space *s, Node *n, Value *v) {
-  size_t bytes = (size_t)type_bytes(&n->type), whole = pages(bytes);
-  assert_true(s->used + whole + pages(1) <= s->size);
-  char *at = s->at + s->used;
-  assert_int_equal(mprotect(at, whole, PROT_READ | PROT_WRITE), 0);
-  s->used += whole + pages(1);
-  n->type.at = (int64_t)(at - s->at) + (int64_t)(whole - bytes);
-  *v = (Value){ n, (float *)(void *)(s->at + n->type.at), bytes };
-  for (size_t i = 0; i < bytes / 4; i++) v->base[i] = NAN;
-}
-
-/* The element at index i of a tensor of rank 4 or less; halo positions
- * count as well. */
-static float *element(const Value *v, const int64_t *i) {
-  int64_t s[MAX_RANK], at;
-  assert_true(layout_strides(&v->n->type, s, &at));
-  for (int k = 0; k < v->n->type.rank; k++) at += i[k] * s[k];
-  assert_true(at >= 0 && (size_t)at < v->bytes / 4);
-  return &v->base[at];
-}
-
-/* Zero the halo, or check that it is zero. */
-static void halo(const Value *v, bool check) {
-  const Type *t = &v->n->type;
-  const Layout *l = t->layout;
-  if (!l || t->rank != 4) return;
-  int64_t i[4], h = t->dim[2], w = t->dim[3];
-  for (i[0] = 0; i[0] < t->dim[0]; i[0]++)
-    for (i[1] = 0; i[1] < t->dim[1]; i[1]++)
-      for (i[2] = -l->halo[0]; i[2] < h + l->halo[1]; i[2]++)
-        for (i[3] = -l->halo[2]; i[3] < w + l->halo[3]; i[3]++) {
-          if (i[2] >= 0 && i[2] < h && i[3] >= 0 && i[3] < w) continue;
-          if (check) assert_true(*element(v, i) == 0);
-          else *element(v, i) = 0;
-        }
-}
-
-/* Index number k of a shape, row-major. */
-static void unravel(const Type *t, int64_t k, int64_t *i) {
-  for (int a = t->rank - 1; a >= 0; a--) {
-    i[a] = k % t->dim[a];
-    k /= t->dim[a];
-  }
-}
-
-static void fill(const Value *v, bool whole) {
-  int64_t i[MAX_RANK], n = type_elems(&v->n->type);
-  halo(v, false);
-  for (int64_t k = 0; k < n; k++) {
-    unravel(&v->n->type, k, i);
-    *element(v, i) = value(whole);
-  }
-}
-
-/* ---- building a case ------------------------------------------------- */
-
-typedef struct Case {
-  Module *m;
-  Func *f;
-  Node *x, *w, *b, *r, *y;
-  Value vx, vr, vy;
-  bool whole, in_place, computed;
-  bool slice;              /* y is the middle of a longer axis of channels */
-  int64_t above;           /* y has so many rows of a larger map above it */
-  Node *given;             /* computed: the weight, an input */
-  int64_t k;               /* products of an output */
-  const char *kernel;
-} Case;
-
-static Node *param_node(Case *c, const char *name, Type t, int density,
-                        int block) {
-  int64_t n = type_elems(&t), cols = n / t.dim[0];
-  Buffer *buf = buffer_new((size_t)n * 4 + 4);
-  buf->size = (size_t)n * 4;
-  float *v = (float *)(void *)buf->data;
-  for (int64_t i = 0; i < t.dim[0]; i += block)
-    for (int64_t k = 0; k < cols; k++) {
-      bool on = chance(density);
-      for (int64_t j = i; j < i + block && j < t.dim[0]; j++)
-        v[j * cols + k] = on ? value(c->whole) : 0;
-    }
-  return func_param(c->m, c->f, module_add_param(c->m, name, t, buf));
-}
-
-static void epilogue_attrs(Case *c) {
-  static const char *const acts[] = { "", "relu", "relu6", "clip",
-                                      "leaky_relu" };
-  const char *act = acts[pick(0, 4)];
-  attr_set_str(c->m, c->y, "act", act);
-  if (strcmp(act, "clip") == 0) {
-    attr_set_float(c->y, "lo", -2);
-    attr_set_float(c->y, "hi", 5);
-  } else if (strcmp(act, "leaky_relu") == 0) {
-    attr_set_float(c->y, "lo", 0.25);
-  }
-  attr_set_bool(c->y, "add_last", chance(50));
-}
-
-static double act_of(const Node *n, double v) {
-  const char *act = attr_str(n, "act");
-  double lo = attr_float(n, "lo"), hi = attr_float(n, "hi");
-  if (strcmp(act, "relu") == 0) return v < 0 ? 0 : v;
-  if (strcmp(act, "relu6") == 0) return v < 0 ? 0 : v > 6 ? 6 : v;
-  if (strcmp(act, "clip") == 0) return v < lo ? lo : v > hi ? hi : v;
-  if (strcmp(act, "leaky_relu") == 0) return v < 0 ? v * lo : v;
-  return v;
-}
-
-/* Sum and bound of an output, before bias and residual. */
-typedef struct Sum { double v, mag; } Sum;
-
-static void add(Sum *s, double a, double b) {
-  s->v += a * b;
-  s->mag += fabs(a * b);
-}
-
-/* Bias, residual and activation; compare with what the kernel gave. */
-static void compare(const Case *c, Sum s, double bias, double r, float got) {
-  bool last = attr_bool(c->y, "add_last");
-  add(&s, bias, 1);
-  if (!last) s.v += r;
-  s.mag += fabs(r);
-  double want = act_of(c->y, s.v) + (last ? r : 0);
-  double bound = (8 + 2 * sqrt((double)c->k)) * FLT_EPSILON * s.mag;
-  if (c->whole) bound = 0;
-  if (fabs(got - want) <= bound) return;
-  Text t = { 0 };
-  node_print(&t, c->m, c->f, c->y);
-  fail_msg("%s: got %.9g, expected %.9g +- %.3g\n%s", c->kernel, got, want,
-           bound, t.s);
-}
-
-/* Run the kernel of c->y and hand over the residual as it was before. */
-static float *run(Case *c, Space *s, const Target *t) {
-  size_t n = c->r ? c->vr.bytes : 4;
-  float *before = malloc(n);
-  if (c->r) memcpy(before, c->vr.base, n);
-  if (c->in_place) c->vy = (Value){ c->y, c->vr.base, c->vr.bytes };
-  c->y->kernel = c->kernel;
-  KernelJit k;
-  int parts = chance(60) ? 1 : (int)pick(2, 17);
-  kernel_compile_parts(&k, c->m, c->f, c->y, t, parts, NULL);
-  /* In the order of the inputs: x, then r, then a weight. */
-  void *io[3] = { c->vx.base };
-  int n_io = 1;
-  if (c->r) io[n_io++] = c->vr.base;
-  if (c->computed)
-    io[n_io] = (void *)(uintptr_t)param_values(c->m, c->w->param);
-  k.run(io, s->at, k.weights);
-  kernel_free(&k);
-  return before;
-}
+#include "tests/unit/kernel_case.h"
 
 /* ---- convolution ----------------------------------------------------- */
 
@@ -339,7 +149,7 @@ static void above_check(const Case *c) {
     for (i[1] = 0; i[1] < d[1]; i[1]++)
       for (i[2] = -c->above; i[2] < 0; i[2]++)
         for (i[3] = 0; i[3] < d[3]; i[3]++)
-          assert_true(isnan(*element(&c->vy, i)));
+          assert_true(isnan(*value_at(&c->vy, i)));
 }
 
 static void conv_check(Case *c, const Shape *s, const float *before) {
@@ -349,7 +159,7 @@ static void conv_check(Case *c, const Shape *s, const float *before) {
   const float *b = c->b ? param_values(c->m, c->b->param) : NULL;
   int64_t cg = s->c / s->groups, og = s->o / s->groups, i[4];
   for (int64_t k = 0; k < type_elems(&c->y->type); k++) {
-    unravel(&c->y->type, k, i);
+    type_index(&c->y->type, k, i);
     Sum sum = { 0, 0 };
     for (int64_t q = 0; q < cg * s->kh * s->kw; q++) {
       int64_t ch = q / (s->kh * s->kw), ky = q / s->kw % s->kh;
@@ -358,12 +168,12 @@ static void conv_check(Case *c, const Shape *s, const float *before) {
                         i[2] * s->stride[0] - s->pad[0] + ky * s->dil[0],
                         i[3] * s->stride[1] - s->pad[1] + kx * s->dil[1] };
       if (at[2] < 0 || at[2] >= s->h || at[3] < 0 || at[3] >= s->w) continue;
-      add(&sum, *element(&c->vx, at), w[i[1] * cg * s->kh * s->kw + q]);
+      sum_add(&sum, *value_at(&c->vx, at), w[i[1] * cg * s->kh * s->kw + q]);
     }
-    compare(c, sum, b ? b[i[1]] : 0, c->r ? *element(&was, i) : 0,
-            *element(&c->vy, i));
+    case_compare(c, sum, b ? b[i[1]] : 0, c->r ? *value_at(&was, i) : 0,
+            *value_at(&c->vy, i));
   }
-  halo(&c->vy, true);
+  value_halo(&c->vy, true);
   above_check(c);
   const int64_t *d = c->y->type.dim, map = d[2] * d[3];
   for (int64_t k = 0; c->slice && !c->in_place && k < d[0] * map; k++) {
@@ -479,12 +289,12 @@ static void conv_case(const char *kernel, const Target *t) {
   tile_pick(c.y, kernel, t);
   c.k = s.c / s.groups * s.kh * s.kw;
   Space sp = space_new((size_t)1 << 26);
-  place(&sp, c.x, &c.vx);
-  fill(&c.vx, c.whole);
-  if (c.r) place(&sp, c.r, &c.vr), fill(&c.vr, c.whole);
+  value_place(&sp, c.x, &c.vx);
+  value_fill(&c.vx, c.whole);
+  if (c.r) value_place(&sp, c.r, &c.vr), value_fill(&c.vr, c.whole);
   if (c.in_place) c.y->type.at = c.r->type.at;
-  else place(&sp, c.y, &c.vy);
-  float *before = run(&c, &sp, t);
+  else value_place(&sp, c.y, &c.vy);
+  float *before = case_run(&c, &sp, t);
   conv_check(&c, &s, before);
   free(before);
   munmap(sp.at, sp.size);
@@ -502,15 +312,15 @@ static void linear_check(Case *c, const float *before) {
   int64_t i[MAX_RANK], x[MAX_RANK];
   int last = c->y->type.rank - 1;
   for (int64_t k = 0; k < type_elems(&c->y->type); k++) {
-    unravel(&c->y->type, k, i);
+    type_index(&c->y->type, k, i);
     memcpy(x, i, sizeof x);
     Sum sum = { 0, 0 };
     for (int64_t q = 0; q < c->k; q++) {
       x[last] = q;
-      add(&sum, *element(&c->vx, x), w[i[last] * c->k + q]);
+      sum_add(&sum, *value_at(&c->vx, x), w[i[last] * c->k + q]);
     }
-    compare(c, sum, b ? b[i[last]] : 0, c->r ? *element(&was, i) : 0,
-            *element(&c->vy, i));
+    case_compare(c, sum, b ? b[i[last]] : 0, c->r ? *value_at(&was, i) : 0,
+            *value_at(&c->vy, i));
   }
 }
 
@@ -582,13 +392,13 @@ static void linear_case(const char *kernel, const Target *t) {
   linear_layout(&c, t->lanes);
   tile_pick(c.y, kernel, t);
   Space sp = space_new((size_t)1 << 26);
-  place(&sp, c.x, &c.vx);
-  fill(&c.vx, c.whole);
-  if (c.r) place(&sp, c.r, &c.vr), fill(&c.vr, c.whole);
+  value_place(&sp, c.x, &c.vx);
+  value_fill(&c.vx, c.whole);
+  if (c.r) value_place(&sp, c.r, &c.vr), value_fill(&c.vr, c.whole);
   c.in_place = c.r && c.r->type.layout == c.y->type.layout && chance(50);
   if (c.in_place) c.y->type.at = c.r->type.at;
-  else place(&sp, c.y, &c.vy);
-  float *before = run(&c, &sp, t);
+  else value_place(&sp, c.y, &c.vy);
+  float *before = case_run(&c, &sp, t);
   linear_check(&c, before);
   free(before);
   munmap(sp.at, sp.size);
@@ -623,7 +433,8 @@ static void run_cases(RunCase *one, const char *kernel, int count) {
     Target t;
     assert_true(target_resolve(a, d, NULL, cpu, NULL, &t));
     for (int k = 0; k < count; k++) {
-      seed = hash_mix((uint64_t)k) ^ hash_bytes(kernel, strlen(kernel));
+      draw_seed(hash_mix((uint64_t)k) ^
+                hash_bytes(kernel, strlen(kernel)));
       if (only && k != atoi(only)) continue;
       if (getenv("KERNEL_VERBOSE"))
         print_message("%s %s case %d\n", kernel, cpu ? cpu : "native", k);
@@ -701,11 +512,11 @@ static void infinity_case(const char *kernel, const Target *t) {
   func_output(c.m, c.f, "y", c.y);
   c.y->tile[0] = ROWS / 2, c.y->tile[1] = 1;
   Space sp = space_new((size_t)1 << 20);
-  place(&sp, c.x, &c.vx);
-  place(&sp, c.y, &c.vy);
+  value_place(&sp, c.x, &c.vx);
+  value_place(&sp, c.y, &c.vy);
   for (int i = 0; i < ROWS * 16; i++)
     c.vx.base[i] = i < 16 ? HUGE_VALF : 1;
-  free(run(&c, &sp, t));
+  free(case_run(&c, &sp, t));
   for (int i = 0; i < ROWS * 16; i++) assert_true(c.vy.base[i] > FLT_MAX);
   munmap(sp.at, sp.size);
   module_free(c.m);
