@@ -385,12 +385,11 @@ static void parts_set(Planes *p, const Shown *at, const Node *n) {
  * zeros there, but at the ends of the map.  Rows with others between them are
  * for slices of columns. */
 static void slice_set(Planes *p, const Shown *at, Node *n) {
-  const Node *x = n->in[0];
   const Shown *a = &at[n->id];
-  int64_t step, start;
-  if (!a->planes || n->op != OP_SLICE || !at[x->id].planes ||
-      type_elems(&n->type) == 0 || (start = node_rows(n, 0, &step)) < 0)
-    return;
+  if (!a->planes || n->op != OP_SLICE || type_elems(&n->type) == 0) return;
+  const Node *x = n->in[0];
+  int64_t step, start = node_rows(n, 0, &step);
+  if (start < 0 || !at[x->id].planes) return;
   int64_t end = start + n->type.dim[2];
   if (step > 1 ? a->columns < a->uses
                : (start > 0 && a->reaches[0]) ||

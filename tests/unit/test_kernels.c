@@ -12,9 +12,11 @@
 #include <stdint.h>
 /* after the four above */
 #include <cmocka.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "tests/run/kernel_jit.h"
 #include "tests/unit/kernel_case.h"
