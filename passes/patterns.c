@@ -123,6 +123,12 @@ static bool pattern_pays(const Candidate *x, int64_t left) {
   return x->bytes <= left && (x->told || x->code < fmin(gain, x->pairs));
 }
 
+/* Is the table, or are the pairs if they are faster, no clear gain? */
+static bool is_slow(const Candidate *x) {
+  return x->pairs < x->table ? x->pairs > PAIR_GAIN * x->dense
+                             : x->table > CODE_GAIN * x->dense;
+}
+
 static void pattern_take(PassCtx *c, const Candidate *x, int64_t *left) {
   Node *n = x->n;
   if (!n->in[1]->type.sparse) return;   /* unpacked with another strip */
@@ -130,8 +136,7 @@ static void pattern_take(PassCtx *c, const Candidate *x, int64_t *left) {
     *left -= x->bytes;
     n->kernel = n->op == OP_LINEAR ? "linear_code" : "conv2d_code";
     n->tile[0] = n->tile[1] = 0;
-  } else if (!x->told && x->table > CODE_GAIN * x->dense &&
-             x->pairs > PAIR_GAIN * x->dense && weight_users(c, n, false)) {
+  } else if (!x->told && is_slow(x) && weight_users(c, n, false)) {
     sparse_unpack(c->m, n->in[1]->param);
     weight_users(c, n, true);
   }
