@@ -323,7 +323,7 @@ void patterns_select(PassCtx *c);
 /* Times are known to a tenth: what stays as it is has that advantage.  Rows in
  * pairs load more than others, and lose more to a neighbour on the core. */
 #define CODE_GAIN 0.9
-#define PAIR_GAIN 0.8
+#define PAIR_GAIN 0.75
 /* The code for a weight w on what the table would sum. */
 CodeWork pattern_work(const Target *t, const Node *n, const float *w,
                       const TableWork *table);
