@@ -169,6 +169,11 @@ void prefetch(Gen *g, Val p, int64_t off, bool write) {
   call_overloaded(g, "llvm.prefetch", &g->ptr, 1, args, 4);
 }
 
+void prefetch_lines(Gen *g, Val p, int64_t from, int64_t to, bool write) {
+  enum { LINE = 64 };
+  for (int64_t i = from; i < to; i += LINE) prefetch(g, p, i, write);
+}
+
 void prefetch_second(Gen *g, Val p, int64_t off) {
   Val at = k64(g, off);
   p = LLVMBuildGEP2(g->b, g->i8, p, &at, 1, "");

@@ -90,6 +90,8 @@ Val fma_(Gen *g, Val a, Val b, Val c);  /* a*b + c, scalar or vector; one
 /* Let a line come into L1, to be written or read; any address will do. */
 void prefetch(Gen *g, Val p, int64_t off, bool write);
 /* A line to be read comes into the second cache. */
+/* Of bytes [from, to), a line each. */
+void prefetch_lines(Gen *g, Val p, int64_t from, int64_t to, bool write);
 void prefetch_second(Gen *g, Val p, int64_t off);
 Val load_index(Gen *g, Val p, int64_t off, int bytes);  /* 1 to 8 -> i64 */
 Val vzero(Gen *g);

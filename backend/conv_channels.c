@@ -342,7 +342,7 @@ void emit_conv2d_channels(Gen *g, const Node *n) {
   strips_cut(&d, lanes, most > 0 ? most : 2);
   d.weights = pack_weights(g, &d);
   if (cv.kh * cv.kw > 1) d.taps = conv_taps(g, &cv);
-  int64_t xbytes = 4 * cv.c * cv.xs[1];
+  int64_t xbytes = conv_x_bytes(&cv);
   int64_t wbytes = (int64_t)elem_size(d.elem) * cv.o * cv.cg * cv.kh * cv.kw;
   d.panel_outer = wbytes > xbytes || xbytes <= CACHE_BYTES;
   int64_t turns[] = { d.patches[0].count, d.strips[0].count };

@@ -25,9 +25,6 @@
 /* Vectors a chunk, fewer where sums go over the stack; products of a block:
  * 27 KB of code at most. */
 enum { CHUNK = 32, CHUNK_SUMS = 8, BLOCK_PRODUCTS = 2500 };
-/* Maps of more bytes come from far; planes are too many for a prefetcher to
- * follow. */
-enum { FAR_BYTES = 1 << 20 };
 /* The registers behind the sums. */
 enum { X_FIRST = CODE_ROWS, X_COUNT = 4, LOW = CODE_ROWS, HIGH = LOW + 1 };
 
@@ -385,7 +382,7 @@ void conv_emit_code(Gen *g, const Conv *cv) {
   d.clamps = clamp_of(cv->n, &d.low, &d.high);
   bool once = finishes(&d) && most_products(g, cv) <= BLOCK_PRODUCTS;
   d.chunk = once ? CHUNK : CHUNK_SUMS;
-  int64_t xbytes = 4 * cv->c * cv->xs[1], ybytes = 4 * cv->o * cv->ys[1];
+  int64_t xbytes = conv_x_bytes(cv), ybytes = conv_y_bytes(cv);
   d.ahead_x = xbytes > FAR_BYTES;
   d.ahead_y = xbytes + ybytes > FAR_BYTES && 2 * ybytes >= xbytes;
   share(g, &d);

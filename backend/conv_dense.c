@@ -14,7 +14,6 @@
  * than reading x again from a cache of so many bytes.  A tile of an x near
  * the size of L1 stays there while the weights go by. */
 enum { MANY_PLANES = 32, CACHE_BYTES = 2 << 20, NEAR_BYTES = 64 << 10 };
-enum { LINE = 64 };
 enum { CHUNK = 32 };   /* channels whose weights become f32 at once */
 
 typedef struct Dense {
@@ -57,25 +56,6 @@ static int64_t pack_weights(Gen *g, const Dense *d) {
   return blob_weights(g, d->elem, out, (size_t)(at + room), 64);
 }
 
-/* Ask for the lines of x, at one channel, that the next tile reads: planes
- * are too many for a prefetcher to follow. */
-static void ask_x(Gen *g, const Dense *d, const Spots *s, Val at) {
-  int64_t bytes = 4 * (int64_t)g->t->lanes * s->t;
-  if (!d->ahead) return;
-  for (int64_t i = 0; i < bytes; i += LINE)
-    prefetch(g, addr(g, s->x[0], at), bytes + i, false);
-}
-
-/* And for those of y that this one writes. */
-static void ask_y(Gen *g, const Dense *d, const Spots *s, int rows, Val row) {
-  int64_t bytes = 4 * (int64_t)g->t->lanes * s->t;
-  if (!d->ahead) return;
-  for (int r = 0; r < rows; r++) {
-    Val y = addr_at(g, s->y[0], add64(g, row, k64(g, r)), 4 * d->cv->ys[1]);
-    for (int64_t i = 0; i < bytes; i += LINE) prefetch(g, y, i, true);
-  }
-}
-
 /* acc += the products over channels, whose planes begin at byte `off` and
  * take so many bytes; *w, of f32, advances. */
 static void sum_planes(Gen *g, const Dense *d, const Spots *s, Val off,
@@ -86,7 +66,7 @@ static void sum_planes(Gen *g, const Dense *d, const Spots *s, Val off,
   for (int i = 0; i < rows * s->t; i++) loop_carry(g, &l, &acc[i]);
   Val x[TILE_MAX], at = add64(g, off, l.iv);
   for (int i = 0; i < s->t; i++) x[i] = spot_load(g, d->cv, s, i, at);
-  ask_x(g, d, s, at);
+  if (d->ahead) spots_ask_x(g, s, at, 0);
   for (int r = 0; r < rows; r++) {
     Val v = vsplat(g, load_f32(g, *w, 4 * r));
     for (int i = 0; i < s->t; i++)
@@ -142,7 +122,8 @@ static void emit_tile(Gen *g, const Dense *d, const Spots *s, int rows,
     Val v = bias ? vsplat(g, load_f32(g, bias, 4 * r)) : vzero(g);
     for (int i = 0; i < s->t; i++) acc[r * s->t + i] = v;
   }
-  ask_y(g, d, s, rows, row);
+  for (int r = 0; d->ahead && r < rows; r++)
+    spots_ask_y(g, cv, s, add64(g, row, k64(g, r)));
   if (cv->kh * cv->kw == 1) {
     sum_channels(g, d, s, off, rows, &w, acc);
   } else {
@@ -243,7 +224,7 @@ void conv_emit_dense(Gen *g, const Conv *cv) {
   d.nvectors = conv_halves(g, cv, d.tile, d.vectors);
   /* With panels outside, y is written plane by plane and the weights are
    * read once; with tiles outside, x is read once. */
-  int64_t xbytes = 4 * cv->c * cv->xs[1];
+  int64_t xbytes = conv_x_bytes(cv);
   int64_t wbytes = (int64_t)elem_size(d.elem) * cv->o * cv->cg * cv->kh *
                    cv->kw;
   d.panel_outer = xbytes > NEAR_BYTES &&
@@ -254,8 +235,7 @@ void conv_emit_dense(Gen *g, const Conv *cv) {
   d.by_panel = d.vectors[0].half >= 0 ||
                (cv->groups == 1 && parts_level(g, turns, 2) == 1);
   /* Narrow vectors have less room for it beside their loads. */
-  int64_t ybytes = 4 * cv->o * cv->ys[1];
-  bool far = xbytes > CACHE_BYTES / 2 || xbytes + ybytes > CACHE_BYTES;
+  bool far = xbytes > FAR_BYTES || xbytes + conv_y_bytes(cv) > CACHE_BYTES;
   d.ahead = cv->flat && cv->kh * cv->kw == 1 &&
             (g->t->lanes == 16 ? xbytes > NEAR_BYTES : far);
   conv_clear(g, cv);

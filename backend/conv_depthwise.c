@@ -7,7 +7,7 @@
 #include "backend/depthwise.h"
 
 /* Planes beyond L1 come in better by a few streams at a time. */
-enum { PLANE_BYTES = 32 << 10, LINE_BYTES = 64 };
+enum { PLANE_BYTES = 32 << 10 };
 
 Val depth_weight(Gen *g, const Depth *d, const Channel *ch, int64_t tap) {
   if (ch->tap[tap]) return ch->tap[tap];
@@ -21,8 +21,7 @@ int64_t depth_gap(const Conv *cv) {
 
 void depth_prefetch(Gen *g, Val plane, int64_t from, int64_t to,
                     bool write) {
-  for (int64_t i = from; i < to; i += LINE_BYTES / 4)
-    prefetch(g, plane, 4 * i, write);
+  prefetch_lines(g, plane, 4 * from, 4 * to, write);
 }
 
 void depth_clear(Gen *g, const Depth *d, const Channel *ch, int half,

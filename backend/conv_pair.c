@@ -9,9 +9,6 @@
  * panel of rows lie on the stack, in the second cache. */
 #include "backend/tiles.h"
 
-/* Maps of more bytes come from far. */
-enum { FAR_BYTES = 1 << 20, LINE = 64 };
-
 typedef struct Pair2d {
   const Conv *cv;
   Pairs t;
@@ -131,14 +128,6 @@ static void step_emit(Gen *g, const Place2d *p, At *at, Val *sum) {
   at->index = addrk(g, at->index, pair_columns(t));
 }
 
-/* Ask for what is written of a row. */
-static void ask_y(Gen *g, const Place2d *p, Val row) {
-  Val plane = add64(g, p->row, row);
-  Val y = addr_at(g, p->s->y[0], plane, 4 * p->d->cv->ys[1]);
-  for (int64_t i = 0; i < vec_bytes(g) * p->s->t; i += LINE)
-    prefetch(g, y, i, true);
-}
-
 static void pair_emit(Gen *g, const Place2d *p, At *at) {
   const Pair2d *d = p->d;
   int t = p->s->t;
@@ -152,7 +141,8 @@ static void pair_emit(Gen *g, const Place2d *p, At *at) {
   }
   for (int i = sums; i < chains * sums; i++) sum[i] = vzero(g);
   at->head = addrk(g, at->head, 4);
-  for (int r = 0; d->ahead && p->last && r < 2; r++) ask_y(g, p, row[r]);
+  for (int r = 0; d->ahead && p->last && r < 2; r++)
+    spots_ask_y(g, d->cv, p->s, add64(g, p->row, row[r]));
   Loop l;
   loop_begin(g, &l, k64(g, 0), steps, 1, false, "step");
   loop_carry(g, &l, &at->value);
@@ -296,8 +286,7 @@ void conv_emit_pairs(Gen *g, const Conv *cv) {
   int64_t turns[] = { d.vectors[0].count / d.tile,
                       d.t.panels.n[0] + d.t.panels.n[1] };
   d.by_panel = d.vectors[0].half >= 0 || parts_level(g, turns, 2) == 1;
-  d.ahead = cv->flat &&
-            4 * (cv->c * cv->xs[1] + cv->o * cv->ys[1]) > FAR_BYTES;
+  d.ahead = cv->flat && conv_x_bytes(cv) + conv_y_bytes(cv) > FAR_BYTES;
   conv_clear(g, cv);
   conv_images(g, cv, emit_image, &d);
 }

@@ -15,7 +15,7 @@
  * a little of each plane in turn costs more. */
 enum { MANY_TIMES = 4, CACHE_BYTES = 2 << 20 };
 /* Products for each vector of x from which on it pays to ask for it. */
-enum { ASK_PRODUCTS = 20, LINE = 64 };
+enum { ASK_PRODUCTS = 20 };
 
 typedef struct Sparse2d {
   const Conv *cv;
@@ -78,28 +78,15 @@ static Head head_read(Gen *g, const Sparse2d *d, int units, int height,
   return h;
 }
 
-static int64_t tile_bytes(const Gen *g, const Spots *s) {
-  return 4 * (int64_t)g->t->lanes * s->t;
-}
-
-/* Ask for what the next tile reads of each plane of x: where they are many no
- * prefetcher follows. */
+/* Ask for what the next tile reads of each plane of x. */
 static void ask_x(Gen *g, const Sparse2d *d, const Spots *s) {
   const Conv *cv = d->cv;
-  int64_t bytes = tile_bytes(g, s), last = conv_tap(cv, cv->kh * cv->kw - 1);
+  int64_t last = conv_tap(cv, cv->kh * cv->kw - 1);
   Loop l;
-  loop_begin(g, &l, k64(g, 0), k64(g, 4 * cv->c * cv->xs[1]), 4 * cv->xs[1],
-             true, "ask");
-  for (int64_t i = 0; i < bytes; i += LINE)
-    prefetch(g, addr(g, s->x[0], l.iv), last + bytes + i, false);
+  loop_begin(g, &l, k64(g, 0), k64(g, conv_x_bytes(cv)), 4 * cv->xs[1], true,
+             "ask");
+  spots_ask_x(g, s, l.iv, last);
   loop_end(g, &l);
-}
-
-/* Ask for what a head writes. */
-static void ask_y(Gen *g, const Sparse2d *d, const Spots *s, const Head *h) {
-  for (int r = 0; r < h->units * h->height; r++)
-    for (int64_t i = 0; i < tile_bytes(g, s); i += LINE)
-      prefetch(g, addr_at(g, s->y[0], h->row[r], 4 * d->cv->ys[1]), i, true);
 }
 
 /* Sum the blocks of a head for a tile, finish and store; the cursor goes on
@@ -118,7 +105,8 @@ static void head_sum(Gen *g, const Sparse2d *d, const Spots *s,
     }
     for (int j = 0; j < s->t; j++) acc[i * s->t + j] = v;
   }
-  if (d->ahead_y) ask_y(g, d, s, h);
+  for (int i = 0; d->ahead_y && i < rows; i++)
+    spots_ask_y(g, cv, s, h->row[i]);
   Loop l;
   loop_begin(g, &l, k64(g, 0), h->count, 1, false, "block");
   loop_carry(g, &l, &c->value);
@@ -221,8 +209,9 @@ void conv_emit_table(Gen *g, const Conv *cv, int height) {
   Sparse2d d = { .cv = cv };
   int units = n->tile[0] > height ? n->tile[0] / height : 1;
   d.tile = n->tile[1] > 0 ? n->tile[1] : 2;
-  d.heads_outer = height > 1 && cv->groups == 1 && cv->o >= MANY_TIMES * cv->c &&
-                  4 * cv->o * cv->ys[1] > CACHE_BYTES;
+  d.heads_outer = height > 1 && cv->groups == 1 &&
+                  cv->o >= MANY_TIMES * cv->c &&
+                  conv_y_bytes(cv) > CACHE_BYTES;
   d.nvectors = d.heads_outer ? conv_vectors(g, cv, d.vectors)
                              : conv_halves(g, cv, d.tile, d.vectors);
   bool halves = !d.heads_outer && d.vectors[0].half >= 0;
@@ -233,8 +222,8 @@ void conv_emit_table(Gen *g, const Conv *cv, int height) {
   if (d.table.elem != F32)
     d.slot = stack_array(g, g->f32, TABLE_ROWS_MAX);
   d.offsets = conv_offsets(g, cv);
-  int64_t xbytes = 4 * cv->c * cv->xs[1], ybytes = 4 * cv->o * cv->ys[1];
-  bool far = cv->flat && xbytes + ybytes > CACHE_BYTES / 2;
+  int64_t xbytes = conv_x_bytes(cv), ybytes = conv_y_bytes(cv);
+  bool far = cv->flat && xbytes + ybytes > FAR_BYTES;
   d.ahead_x = far && !d.heads_outer && d.vectors[0].count > d.tile &&
               cv->w->type.sparse->nnz >= ASK_PRODUCTS * cv->c;
   d.ahead_y = far && 2 * ybytes >= xbytes;

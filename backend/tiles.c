@@ -362,6 +362,25 @@ void spot_store(Gen *g, const Conv *cv, const Spots *s, int i, Val acc,
               s->v->lanes);
 }
 
+int64_t conv_x_bytes(const Conv *cv) { return 4 * cv->c * cv->xs[1]; }
+
+int64_t conv_y_bytes(const Conv *cv) { return 4 * cv->o * cv->ys[1]; }
+
+static int64_t tile_bytes(const Gen *g, const Spots *s) {
+  return 4 * (int64_t)g->t->lanes * s->t;
+}
+
+void spots_ask_x(Gen *g, const Spots *s, Val off, int64_t more) {
+  int64_t next = more + tile_bytes(g, s);
+  prefetch_lines(g, addr(g, s->x[0], off), next, next + tile_bytes(g, s),
+                 false);
+}
+
+void spots_ask_y(Gen *g, const Conv *cv, const Spots *s, Val plane) {
+  prefetch_lines(g, addr_at(g, s->y[0], plane, 4 * cv->ys[1]), 0,
+                 tile_bytes(g, s), true);
+}
+
 Panels panels_cut(int64_t rows, int most) {
   Panels p = { { 0, 0 }, { 0, 0 } };
   int64_t count = (rows + most - 1) / most;

@@ -87,6 +87,17 @@ Val spot_load(Gen *g, const Conv *cv, const Spots *s, int i, Val off);
 void spot_store(Gen *g, const Conv *cv, const Spots *s, int i, Val acc,
                 Val plane);
 
+/* Bytes of an image of x, of y.  Maps of more than so many come from far; a
+ * tile reads and writes a little of each plane, more places than a prefetcher
+ * follows. */
+enum { FAR_BYTES = 1 << 20 };
+int64_t conv_x_bytes(const Conv *cv);
+int64_t conv_y_bytes(const Conv *cv);
+/* Ask for what the next tile of a line of vectors reads at byte offset `off`
+ * (a Val) and `more`, and for what this one writes of a plane. */
+void spots_ask_x(Gen *g, const Spots *s, Val off, int64_t more);
+void spots_ask_y(Gen *g, const Conv *cv, const Spots *s, Val plane);
+
 /* Cut `rows` into panels of at most `most` rows that differ by one at most:
  * n[0] panels of size[0] rows, then n[1] of size[1] (n[1] may be 0). */
 typedef struct Panels { int64_t n[2]; int size[2]; } Panels;

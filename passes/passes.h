@@ -255,8 +255,8 @@ int64_t tile_choose(const TileWork *w, int vregs, int tile[2]);
  * in the lanes; channels of x and taps that a group sums, rows and columns of
  * the result and its pitch, bytes of a plane of x; registers of vregs that
  * values of x take which are spread over the channels (NEON loads two at once
- * and multiplies by a lane).  The tile and the cycles of that kernel, and those
- * of conv2d_channels: tile is {pixels, vectors}. */
+ * and multiplies by a lane).  The tile and the cycles of that kernel, and
+ * those of conv2d_channels: tile is {pixels, vectors}. */
 typedef struct DenseWork {
   TileWork pixels;
   int lanes, vregs, xregs;
@@ -306,6 +306,10 @@ double dense_tile(const Target *t, const Node *n, const char *kernel,
 /* The same file: how much faster than conv2d_dense conv2d_channels is where x
  * has stride 1, as a table reads it; 1 at least. */
 double node_gain(const Target *t, const Node *n);
+/* The same file: blocks of h rows that are not empty, of each unit of so many
+ * rows, the fullest first, in blocks[rows / h]; all of them. */
+int64_t unit_counts(const float *w, int64_t rows, int64_t columns, int h,
+                    int64_t *blocks);
 /* The same file: a strided convolution with single values, as it is: what is
  * summed, and the time of rows in pairs for that, in half cycles. */
 double strided_pairs(Arena *scratch, const Target *t, const Node *n,

@@ -45,7 +45,24 @@ static int by_size(const void *pa, const void *pb) {
   return a < b ? 1 : a > b ? -1 : 0;
 }
 
-/* Blocks of each unit of `height` rows, the fullest first. */
+int64_t unit_counts(const float *w, int64_t rows, int64_t columns, int h,
+                    int64_t *blocks) {
+  int64_t all = 0, units = rows / h;
+  for (int64_t i = 0; i < units; i++) {
+    const float *row = w + i * h * columns;
+    blocks[i] = 0;
+    for (int64_t k = 0; k < columns; k++) {
+      int r = 0;
+      while (r < h && row[r * columns + k] == 0) r++;
+      blocks[i] += r < h;
+    }
+    all += blocks[i];
+  }
+  qsort(blocks, (size_t)units, sizeof *blocks, by_size);
+  return all;
+}
+
+/* The same of a weight that is packed. */
 static int64_t *unit_blocks(Arena *a, const Param *p, int64_t units,
                             int height) {
   int64_t *n = arena_array(a, int64_t, (size_t)units);
@@ -119,9 +136,7 @@ double strided_pairs(Arena *a, const Target *t, const Node *n,
   int64_t *blocks = arena_array(a, int64_t, (size_t)dim[0]);
   Cover cover = plane_cover(t, n);
   int tile[2];
-  for (int64_t i = 0; i < dim[0] * columns; i++)
-    blocks[i / columns] += w[i] != 0;
-  qsort(blocks, (size_t)dim[0], sizeof *blocks, by_size);
+  unit_counts(w, dim[0], columns, 1, blocks);
   *work = shape_work(t, n, &cover, 1);
   work->blocks = blocks;
   return pair_tile(work, t->vregs, tile);

@@ -41,28 +41,6 @@ static double value_bytes(const Layer *l, int h) {
   return (double)elem_size(type_stored(&l->n->in[1]->type)) + 2.0 / h;
 }
 
-static int by_size(const void *pa, const void *pb) {
-  int64_t a = *(const int64_t *)pa, b = *(const int64_t *)pb;
-  return a < b ? 1 : a > b ? -1 : 0;
-}
-
-/* Blocks of h rows that are not empty, of each unit, the fullest first; all
- * of them. */
-static int64_t units_count(const Layer *l, int h, int64_t *blocks) {
-  int64_t all = 0, units = l->rows / h;
-  for (int64_t i = 0; i < units; i++) {
-    const float *row = l->w + i * h * l->columns;
-    for (int64_t k = 0; k < l->columns; k++) {
-      int r = 0;
-      while (r < h && row[r * l->columns + k] == 0) r++;
-      blocks[i] += r < h;
-    }
-    all += blocks[i];
-  }
-  qsort(blocks, (size_t)units, sizeof *blocks, by_size);
-  return all;
-}
-
 /* Rows of the blocks that a weight is packed in; 0: any could be. */
 static int height_packed(const Node *n) {
   const Sparse *w = n->in[1]->type.sparse;
@@ -94,7 +72,8 @@ static int runs_make(const Layer *l, int64_t x, double dense_us,
 static double table_us(const Layer *l, TableWork work, int h) {
   int tile[2];
   int64_t *blocks = arena_array(l->scratch, int64_t, (size_t)(l->rows / h));
-  double stored = (double)(units_count(l, h, blocks) * h);
+  double stored = (double)(h * unit_counts(l->w, l->rows, l->columns, h,
+                                           blocks));
   work.height = h;
   work.units = l->rows / h;
   work.blocks = blocks;
@@ -107,7 +86,7 @@ static double table_us(const Layer *l, TableWork work, int h) {
 static double pair_us(const Layer *l, TableWork work) {
   int tile[2];
   int64_t *blocks = arena_array(l->scratch, int64_t, (size_t)l->rows);
-  double stored = (double)units_count(l, 1, blocks);
+  double stored = (double)unit_counts(l->w, l->rows, l->columns, 1, blocks);
   work.blocks = blocks;
   return us_of(l, pair_tile(&work, l->t->vregs, tile)) +
          far_us(l, stored * value_bytes(l, 1));
@@ -177,30 +156,26 @@ static int over_planes(const Layer *l, const TableWork *work, bool flat,
 
 /* ---- over rows -------------------------------------------------------- */
 
-/* What a dense layer computes or reads of the second cache, which tables
- * are relative to. */
-static double rows_us(const Layer *l, int64_t x) {
-  double all = (double)(l->rows * l->columns);
-  double half = 1.05 * (double)x * all / l->t->lanes;
-  double bytes = (double)elem_size(type_stored(&l->n->in[1]->type)) * all;
-  return us_of(l, fmax(half, 2 * bytes * weights_cycles(family_of(l->t), 1)));
-}
-
-/* The same with weights that come from further away. */
-static double rows_dense_us(const Layer *l, int64_t x) {
+/* What a dense layer takes on x rows, with weights from where they are or
+ * from the second cache, which tables are relative to. */
+static double rows_dense_us(const Layer *l, int64_t x, bool near) {
   const Family *f = family_of(l->t);
   double all = (double)(l->rows * l->columns);
   double bytes = (double)elem_size(type_stored(&l->n->in[1]->type)) * all;
   double half = 1.05 * (double)x * all / l->t->lanes;
-  return us_of(l, fmax(half, 2 * weights_cycles(f, bytes)));
+  double cycles = near ? bytes * weights_cycles(f, 1)
+                       : weights_cycles(f, bytes);
+  return us_of(l, fmax(half, 2 * cycles));
 }
 
 static double rows_table_us(const Layer *l, int64_t x, int i, int lanes) {
   int h = block_heights[i];
   double all = (double)(l->rows * l->columns);
   int64_t *blocks = arena_array(l->scratch, int64_t, (size_t)(l->rows / h));
-  double stored = (double)(units_count(l, h, blocks) * h);
-  double near = rows_us(l, x) * rows_cost(x, lanes, i) * stored / all;
+  double stored = (double)(h * unit_counts(l->w, l->rows, l->columns, h,
+                                           blocks));
+  double near = rows_dense_us(l, x, true) * rows_cost(x, lanes, i) * stored /
+                all;
   double bytes = stored * value_bytes(l, h);
   if (x > 2) return near + far_us(l, bytes);
   return fmax(near, us_of(l, 2 * weights_cycles(family_of(l->t), bytes)));
@@ -211,7 +186,7 @@ static int over_rows(const Layer *l, Alternative *out) {
   bool perm = perm_takes(l->t, l->n) &&
               strcmp(l->n->kernel, "linear_csr") != 0;
   int n = 0;
-  out[n++] = make("linear_dense", rows_dense_us(l, x));
+  out[n++] = make("linear_dense", rows_dense_us(l, x, false));
   Alternative best = make("linear_bsr", -1);
   for (int i = 0; i < BLOCK_HEIGHTS; i++) {
     if (!height_tried(l, block_heights[i])) continue;
@@ -221,7 +196,7 @@ static int over_rows(const Layer *l, Alternative *out) {
     else if (best.us < 0 || us < best.us) best.us = us;
   }
   if (best.us >= 0) out[n++] = best;
-  return n + runs_make(l, x, rows_us(l, x), out + n);
+  return n + runs_make(l, x, rows_dense_us(l, x, true), out + n);
 }
 
 /* ---- all -------------------------------------------------------------- */
