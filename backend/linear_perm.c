@@ -1,14 +1,14 @@
 /* linear_perm.c - linear_perm: y = x w' for a few rows of x and unstructured
  * weights, outputs in the lanes of a vector.
  *
- * A step takes one nonzero of each of the outputs in a chunk of columns: as
- * many weights as lanes, and their columns, by which it picks values of x.
- * With AVX-512 a chunk is 64 columns of x in four registers, columns are
- * bytes, and two permutations and a blend pick 16 values; with AVX2 it is a
- * whole row of x, if columns fit two bytes, and 8 values are gathered.  An
- * output with fewer nonzeros in the chunk than the others goes on with zeros,
- * at columns where its weight is zero.  Outputs with as many nonzeros lie
- * together. */
+ * A step takes one nonzero of each of the outputs in some columns: as many
+ * weights as lanes, and their columns of a byte, by which two permutations
+ * and a blend pick values of x.  With AVX-512 the columns are chunks of 64,
+ * whose x is in four registers.  With AVX2, which has no permutation of two
+ * registers, each step has a window of 16 of its own, wherever the outputs
+ * have got to, and reads x from memory.  An output that has no nonzero for a
+ * step goes on with a zero, at a column where its weight is zero.  Outputs
+ * with as many nonzeros lie together. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,16 +16,18 @@
 
 enum { LANES_MOST = 16, PARTS = 4, UNROLL = 2 };
 enum { ROWS_MOST = 4 };     /* of x at once: their chunks are in registers */
+/* Columns of a window, which begins at a multiple of so many. */
+enum { WINDOW_LANES = 8, WINDOW = PERM_WINDOW, WINDOW_STEP = 8 };
 
 typedef struct Perm {
   int lanes;
-  bool gathers;            /* else it permutes */
-  int64_t chunk;           /* its columns */
+  bool windows;            /* else chunks */
+  int64_t chunk;           /* its columns; all of them for windows */
   int64_t groups, chunks;
   int64_t values, index;   /* blob offsets: a step takes a vector of each */
   int64_t counts;          /* pairs of steps, u16 [groups][chunks] */
   int64_t outputs, bias;   /* [groups][lanes], as they are sorted */
-  int64_t starts;          /* of parts: u32 group, steps; -1: none */
+  int64_t starts;          /* of parts: u32 group, counts; -1: none */
   Elem elem;               /* of values */
 } Perm;
 
@@ -54,7 +56,8 @@ typedef struct Packer {
   const Linear *l;
   const float *w;
   float *values;
-  uint16_t *index;
+  uint8_t *index;
+  uint16_t *first;         /* of the window of a step */
   int64_t steps;
 } Packer;
 
@@ -75,7 +78,7 @@ static void lane_pack(Packer *p, int lane, const float *w, int64_t width,
     while (k < width && w[k] == 0) k++;
     bool set = k < width;
     p->values[at] = set ? w[k] : 0;
-    p->index[at] = (uint16_t)(set ? k++ : empty);
+    p->index[at] = (uint8_t)(set ? k++ : empty);
   }
 }
 
@@ -110,14 +113,89 @@ static int group_rows(const Perm *p, const Linear *l, int64_t q) {
   return left < p->lanes ? (int)left : p->lanes;
 }
 
-/* Steps, by UNROLL, of each group and chunk; returns their sum. */
+/* The next nonzero of a row from column k on; its end if there is none. */
+static int64_t next_nonzero(const float *w, int64_t k, int64_t end) {
+  while (k < end && w[k] == 0) k++;
+  return k;
+}
+
+/* A window for outputs whose next nonzeros are in columns `at`, the least of
+ * them `least`: one in which outputs that have none there have a zero; any
+ * window for none at all.  Returns where it begins; -1 if there is none. */
+static int64_t window_find(const Linear *l, const float *w, const Row *r,
+                           int rows, const int64_t *at, int64_t least) {
+  int64_t s = least / WINDOW_STEP * WINDOW_STEP;
+  if (s > l->k - WINDOW) s = l->k - WINDOW;
+  for (; s >= 0 && (s + WINDOW > least || least == l->k); s -= WINDOW_STEP) {
+    int i = 0;
+    for (; i < rows; i++) {
+      const float *row = w + r[i].row * l->k;
+      if (at[i] >= s + WINDOW && chunk_count(row + s, WINDOW) == WINDOW)
+        break;
+    }
+    if (i == rows) return s;
+  }
+  return -1;
+}
+
+/* One step in the window that begins at `first`: the nonzeros in it, or
+ * zeros. */
+static void window_pack(Packer *p, const Row *r, int rows, const int64_t *at,
+                        int64_t first) {
+  int lanes = p->p->lanes;
+  p->first[p->steps] = (uint16_t)first;
+  for (int i = 0; i < lanes; i++) {
+    const float *w = p->w + (i < rows ? r[i].row * p->l->k + first : 0);
+    int64_t k = i < rows ? at[i] - first : WINDOW;
+    float value = k < WINDOW ? w[k] : 0;
+    if (k >= WINDOW)
+      for (k = 0; i < rows && k + 1 < WINDOW && w[k] != 0;) k++;
+    p->values[p->steps * lanes + i] = value;
+    /* The blend looks at the sign. */
+    p->index[p->steps * lanes + i] =
+      (uint8_t)(k % lanes + (k < lanes ? 0 : 0x80));
+  }
+  p->steps++;
+}
+
+/* A group's steps, which are counted only without p->values: each takes the
+ * next nonzero of the outputs that have it in the window of the one that is
+ * least far.  Returns how many, by UNROLL; -1 if there is an output without a
+ * zero where it has to wait for others. */
+static int windows_pack(Packer *p, const Row *r, int rows) {
+  const Linear *l = p->l;
+  int64_t at[WINDOW_LANES], first = 0;
+  int steps = 0;
+  for (int i = 0; i < rows; i++)
+    at[i] = next_nonzero(p->w + r[i].row * l->k, 0, l->k);
+  for (;;) {
+    int64_t least = l->k;
+    for (int i = 0; i < rows; i++)
+      if (at[i] < least) least = at[i];
+    if (least == l->k && steps % UNROLL == 0) return steps / UNROLL;
+    first = window_find(l, p->w, r, rows, at, least);
+    if (first < 0) return -1;
+    if (p->values) window_pack(p, r, rows, at, first);
+    for (int i = 0; i < rows; i++)
+      if (at[i] < first + WINDOW)
+        at[i] = next_nonzero(p->w + r[i].row * l->k, at[i] + 1, l->k);
+    steps++;
+  }
+}
+
+/* Steps, by UNROLL, of each group and chunk; returns their sum, -1 if they
+ * cannot be made. */
 static int64_t counts_find(const Perm *p, const Linear *l, const float *w,
                            const Row *rows, uint16_t *counts) {
   int64_t all = 0;
+  Packer only = { .p = p, .l = l, .w = w };
   for (int64_t q = 0; q < p->groups; q++)
     for (int64_t c = 0; c < p->chunks; c++) {
-      int n = group_count(p, l, w, rows + q * p->lanes, group_rows(p, l, q),
-                          c * p->chunk);
+      const Row *r = rows + q * p->lanes;
+      int some = group_rows(p, l, q);
+      int n = p->windows ? windows_pack(&only, r, some)
+                         : group_count(p, l, w, r, some, c * p->chunk);
+      if (n < 0) return -1;
       counts[q * p->chunks + c] = (uint16_t)n;
       all += n;
     }
@@ -138,7 +216,8 @@ static void outputs_pack(Gen *g, Perm *p, const Linear *l, const Row *rows) {
   p->bias = b ? blob_add(g, bias, n * sizeof *bias, 64) : 0;
 }
 
-/* With which group each part begins, and how many steps lie before it. */
+/* With which group each part begins, and how many steps, by UNROLL, lie before
+ * it. */
 static int64_t starts_pack(Gen *g, const Perm *p, const Linear *l,
                            const uint16_t *counts) {
   int64_t whole = l->m / p->lanes;
@@ -146,7 +225,7 @@ static int64_t starts_pack(Gen *g, const Perm *p, const Linear *l,
   int64_t *bound = arena_array(g->a, int64_t, (size_t)g->parts + 1);
   uint32_t *at = arena_array(g->a, uint32_t, 2 * (size_t)g->parts + 2);
   for (int64_t i = 0; i < p->groups * p->chunks; i++)
-    cost[i / p->chunks] += UNROLL * counts[i];
+    cost[i / p->chunks] += counts[i];
   parts_cut(g, cost, whole, whole < p->groups ? cost[whole] : 0, bound);
   int64_t steps = 0, i = 0;
   for (int n = 0; n <= g->parts; n++) {
@@ -156,19 +235,22 @@ static int64_t starts_pack(Gen *g, const Perm *p, const Linear *l,
   return blob_add(g, at, (2 * (size_t)g->parts + 2) * sizeof *at, 8);
 }
 
-/* Columns of a step, as they are stored: two bytes, or one where a chunk is in
- * registers. */
-static int64_t index_pack(Gen *g, const Perm *p, const uint16_t *index,
-                          size_t n) {
-  if (p->gathers) return blob_add(g, index, n * sizeof *index, 16);
-  uint8_t *bytes = arena_array(g->a, uint8_t, n + 1);
-  for (size_t i = 0; i < n; i++) bytes[i] = (uint8_t)index[i];
-  return blob_add(g, bytes, n, 16);
+/* Columns of UNROLL steps, of windows behind them where each begins. */
+static int64_t index_pack(Gen *g, const Packer *to, size_t n) {
+  size_t lanes = UNROLL * (size_t)to->p->lanes;
+  if (!to->p->windows) return blob_add(g, to->index, n, 16);
+  size_t each = lanes + UNROLL * sizeof *to->first, turns = n / lanes;
+  uint8_t *bytes = arena_array(g->a, uint8_t, turns * each + 1);
+  for (size_t i = 0; i < turns; i++) {
+    memcpy(bytes + i * each, to->index + i * lanes, lanes);
+    memcpy(bytes + i * each + lanes, to->first + i * UNROLL, each - lanes);
+  }
+  return blob_add(g, bytes, turns * each, 16);
 }
 
-static Perm perm_pack(Gen *g, const Linear *l) {
-  Perm p = { .lanes = g->t->lanes, .gathers = g->t->lanes == 8 };
-  p.chunk = !p.gathers ? p.lanes * PARTS : l->k > 0 ? l->k : 1;
+static bool perm_pack(Gen *g, const Linear *l, Perm *out) {
+  Perm p = { .lanes = g->t->lanes, .windows = g->t->lanes == WINDOW_LANES };
+  p.chunk = p.windows ? l->k : p.lanes * PARTS;
   p.groups = (l->m + p.lanes - 1) / p.lanes;
   p.chunks = (l->k + p.chunk - 1) / p.chunk;
   Packer to = { .p = &p, .l = l, .w = operand_values(g, l->w) };
@@ -176,21 +258,28 @@ static Perm perm_pack(Gen *g, const Linear *l) {
   uint16_t *counts = arena_array(g->a, uint16_t, cells + 1);
   const Row *rows = rows_sort(g, l, to.w);
   int64_t steps = counts_find(&p, l, to.w, rows, counts) * UNROLL;
+  if (steps < 0) return false;
   size_t n = (size_t)(steps * p.lanes);
   to.values = arena_array(g->a, float, n + 1);
-  to.index = arena_array(g->a, uint16_t, n + 1);
+  to.index = arena_array(g->a, uint8_t, n + 1);
+  to.first = arena_array(g->a, uint16_t, (size_t)steps + 1);
   for (int64_t i = 0; i < p.groups * p.chunks; i++) {
     int64_t q = i / p.chunks, c = i % p.chunks;
-    group_pack(&to, rows + q * p.lanes, group_rows(&p, l, q), c * p.chunk,
-               counts[i] * UNROLL);
+    const Row *r = rows + q * p.lanes;
+    if (p.windows)
+      windows_pack(&to, r, group_rows(&p, l, q));
+    else
+      group_pack(&to, r, group_rows(&p, l, q), c * p.chunk,
+                 counts[i] * UNROLL);
   }
   p.elem = type_stored(&l->w->type);
   p.values = blob_weights(g, p.elem, to.values, n, 64);
-  p.index = index_pack(g, &p, to.index, n);
+  p.index = index_pack(g, &to, n);
   p.counts = blob_add(g, counts, cells * sizeof *counts, 16);
   outputs_pack(g, &p, l, rows);
   p.starts = g->parts > 1 ? starts_pack(g, &p, l, counts) : -1;
-  return p;
+  *out = p;
+  return true;
 }
 
 /* ---- code ------------------------------------------------------------ */
@@ -205,42 +294,56 @@ static Val permute2(Gen *g, Val a, Val index, Val b) {
   return LLVMBuildCall2(g->b, type, fn, (Val[]){ a, index, b }, 3, "");
 }
 
-/* Lane i: element index[i] of x. */
-static Val gather(Gen *g, Val x, Val index) {
-  static const char name[] = "llvm.x86.avx2.gather.d.ps.256";
-  LLVMTypeRef in[] = { g->vec, g->ptr, g->veci, g->vec, g->i8 };
-  LLVMTypeRef type = LLVMFunctionType(g->vec, in, 5, false);
+/* Lane i: element index[i] mod 8 of x. */
+static Val permute(Gen *g, Val x, Val index) {
+  static const char name[] = "llvm.x86.avx2.permps";
+  LLVMTypeRef in[] = { g->vec, g->veci };
+  LLVMTypeRef type = LLVMFunctionType(g->vec, in, 2, false);
   Val fn = LLVMGetNamedFunction(g->m, name);
   if (!fn) fn = LLVMAddFunction(g->m, name, type);
-  Val all = LLVMConstBitCast(LLVMConstAllOnes(g->veci), g->vec);
-  Val args[] = { vzero(g), x, index, all, LLVMConstInt(g->i8, 4, false) };
-  return LLVMBuildCall2(g->b, type, fn, args, 5, "");
+  return LLVMBuildCall2(g->b, type, fn, (Val[]){ x, index }, 2, "");
 }
 
 /* Where the reading of the steps has got to. */
 typedef struct At { Val value, index; } At;
 
-static int index_bytes(const Perm *p) { return p->lanes * (1 + p->gathers); }
-
-/* The columns of a step, as i32. */
-static Val step_index(Gen *g, const Perm *p, const At *at, int i) {
-  int bytes = index_bytes(p);
-  LLVMTypeRef t = LLVMVectorType(p->gathers ? g->i16 : g->i8,
-                                 (unsigned)p->lanes);
-  Val v = LLVMBuildLoad2(g->b, t, addrk(g, at->index, i * bytes), "");
-  LLVMSetAlignment(v, (unsigned)bytes);
-  return LLVMBuildZExt(g->b, v, g->veci, "");
+/* Of UNROLL steps. */
+static int index_bytes(const Perm *p) {
+  return UNROLL * (p->lanes + (p->windows ? (int)sizeof(uint16_t) : 0));
 }
 
-/* sum += weights times the values of x, in x[PARTS] or from x[0] on, at the
- * columns. */
-static Val step_sum(Gen *g, const Perm *p, Val index, Val weights,
+/* The columns of step i, as i32. */
+static Val step_index(Gen *g, const Perm *p, const At *at, int i) {
+  LLVMTypeRef t = LLVMVectorType(g->i8, (unsigned)p->lanes);
+  Val v = LLVMBuildLoad2(g->b, t, addrk(g, at->index, i * p->lanes), "");
+  LLVMSetAlignment(v, p->windows ? 4 : (unsigned)p->lanes);
+  return p->windows ? LLVMBuildSExt(g->b, v, g->veci, "")
+                    : LLVMBuildZExt(g->b, v, g->veci, "");
+}
+
+/* In bytes, where the window of step i begins. */
+static Val step_first(Gen *g, const Perm *p, const At *at, int i) {
+  if (!p->windows) return NULL;
+  int lies = UNROLL * p->lanes + i * (int)sizeof(uint16_t);
+  return mul64(g, load_index(g, at->index, lies, 2), 4);
+}
+
+/* sum += weights times the values of x at the columns: in x[PARTS], or in
+ * the window that begins at x[0] and `first`. */
+static Val step_sum(Gen *g, const Perm *p, Val first, Val index, Val weights,
                     const Val *x, Val sum) {
-  if (p->gathers) return fma_(g, weights, gather(g, x[0], index), sum);
-  Val low = permute2(g, x[0], index, x[1]);
-  Val high = permute2(g, x[2], index, x[3]);
-  Val bit = LLVMBuildAnd(g->b, index, const_like(g, index, 32), "");
-  bit = LLVMBuildICmp(g->b, LLVMIntNE, bit, const_like(g, index, 0), "");
+  Val low, high, bit;
+  if (p->windows) {
+    Val at = addr(g, x[0], first);
+    low = permute(g, load_vec(g, at, 0, 4), index);
+    high = permute(g, load_vec(g, at, 4 * p->lanes, 4), index);
+    bit = LLVMBuildICmp(g->b, LLVMIntSLT, index, const_like(g, index, 0), "");
+  } else {
+    low = permute2(g, x[0], index, x[1]);
+    high = permute2(g, x[2], index, x[3]);
+    bit = LLVMBuildAnd(g->b, index, const_like(g, index, 32), "");
+    bit = LLVMBuildICmp(g->b, LLVMIntNE, bit, const_like(g, index, 0), "");
+  }
   return fma_(g, weights, LLVMBuildSelect(g->b, bit, high, low, ""), sum);
 }
 
@@ -249,7 +352,7 @@ static Val step_sum(Gen *g, const Perm *p, Val index, Val weights,
 static void chunk_load(Gen *g, const Perm *p, Val row, Val from,
                        int64_t width, Val *x) {
   x[0] = addr(g, row, from);
-  for (int i = PARTS; !p->gathers && i-- > 0;) {
+  for (int i = PARTS; !p->windows && i-- > 0;) {
     int64_t n = width - i * p->lanes;
     x[i] = n <= 0 ? vzero(g)
                   : load_lanes(g, addr(g, row, from), 4 * i * p->lanes,
@@ -279,14 +382,14 @@ static void chunk_sum(Gen *g, const Body *b, Val count, Val from,
   loop_carry(g, &l, &at->index);
   for (int i = 0; i < UNROLL * b->n; i++) loop_carry(g, &l, &sum[i]);
   for (int i = 0; i < UNROLL; i++) {
-    Val index = step_index(g, p, at, i);
+    Val index = step_index(g, p, at, i), first = step_first(g, p, at, i);
     Val w = load_weights(g, p->elem, at->value, i * bytes, p->lanes);
     for (int r = 0; r < b->n; r++)
-      sum[UNROLL * r + i] = step_sum(g, p, index, w, x + r * PARTS,
+      sum[UNROLL * r + i] = step_sum(g, p, first, index, w, x + r * PARTS,
                                      sum[UNROLL * r + i]);
   }
   at->value = addrk(g, at->value, UNROLL * bytes);
-  at->index = addrk(g, at->index, UNROLL * index_bytes(p));
+  at->index = addrk(g, at->index, index_bytes(p));
   loop_end(g, &l);
 }
 
@@ -348,7 +451,7 @@ static void groups_share(Gen *g, Loop *l, const Perm *p, At *at) {
   Val start = addr_at(g, blob_ptr(g, p->starts), g->part, 8);
   Val steps = load_index(g, start, 4, 4);
   at->value = addr_at(g, at->value, steps,
-                      (int64_t)elem_size(p->elem) * p->lanes);
+                      (int64_t)elem_size(p->elem) * UNROLL * p->lanes);
   at->index = addr_at(g, at->index, steps, index_bytes(p));
   loop_range(g, l, load_index(g, start, 0, 4), load_index(g, start, 8, 4), 1,
              "group");
@@ -383,13 +486,10 @@ static void rows_emit(Gen *g, const Linear *l, const void *ctx,
 void emit_linear_perm(Gen *g, const Node *n) {
   Linear l = { 0 };
   linear_init(n, &l, ROWS_MOST);
-  int lanes = g->t->lanes;
-  bool perm = strcmp(g->t->arch, "x86_64") == 0 &&
-              (lanes == 16 || (lanes == 8 && l.k <= UINT16_MAX));
-  if (!perm || l.xk != 1 || (l.b && l.b->op != OP_PARAM)) {
+  Perm p;
+  if (!linear_permutes(g->t, n) || !perm_pack(g, &l, &p)) {
     emit_linear_csr(g, n);
     return;
   }
-  Perm p = perm_pack(g, &l);
   linear_rows(g, &l, rows_emit, &p);
 }

@@ -543,6 +543,11 @@ int64_t node_rows(const Node *n, int k, int64_t *step);
 bool node_reads_in_step(const Node *n, int k);
 /* Does n read operand k as a weight, which may be stored in 16 bits? */
 bool node_reads_weight(const Node *n, int k);
+/* Whether a linear layer's x, K of them in a row, can be permuted by columns
+ * of a byte: at once in registers, or in windows of so many, whose begin is
+ * two bytes. */
+enum { PERM_WINDOW = 16 };
+bool linear_permutes(const Target *t, const Node *n);
 /* The largest tile that kernels have registers and tables for. */
 enum { TILE_ROWS_MOST = 32, TILE_VECTORS_MOST = 16, TILE_SUMS_MOST = 60 };
 /* Rows that code for a pattern sums at once. */

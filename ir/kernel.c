@@ -29,6 +29,15 @@ bool node_reads_weight(const Node *n, int k) {
                     n->op == OP_CONV2D_TRANSPOSE);
 }
 
+bool linear_permutes(const Target *t, const Node *n) {
+  const Node *b = n->nin > 2 ? n->in[2] : NULL;
+  int64_t k = n->in[1]->type.dim[1];
+  return strcmp(t->arch, "x86_64") == 0 &&
+         (t->lanes == 16 ||
+          (t->lanes == 8 && k >= PERM_WINDOW && k <= UINT16_MAX)) &&
+         !n->in[0]->type.layout && (!b || b->op == OP_PARAM);
+}
+
 static bool op_reads_in_step(const Node *n, int k) {
   uint32_t flags = op_info(n->op)->flags;
   if (flags & (FLAG_UNARY | FLAG_BINARY)) return true;

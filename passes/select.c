@@ -231,17 +231,10 @@ static void select_conv(Arena *a, const Target *t, Node *n) {
   }
 }
 
-/* Outputs in lanes: x is dense along K, columns are a byte or two, and a
- * group of outputs has something to share. */
+/* Outputs in lanes: a group of them has something to share. */
 bool perm_takes(const Target *t, const Node *n) {
-  const Node *b = node_in(n, 2);
-  const Type *x = &n->in[0]->type;
-  int64_t k = n->in[1]->type.dim[1];
-  return strcmp(t->arch, "x86_64") == 0 &&
-         (t->lanes == 16 || (t->lanes == 8 && k <= UINT16_MAX)) &&
-         !x->layout && !n->type.layout &&
-         n->type.dim[n->type.rank - 1] >= t->lanes &&
-         (!b || b->op == OP_PARAM);
+  return linear_permutes(t, n) && !n->type.layout &&
+         n->type.dim[n->type.rank - 1] >= t->lanes;
 }
 
 static void select_linear(Arena *a, const Target *t, Node *n) {
