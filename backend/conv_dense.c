@@ -11,9 +11,12 @@
 #include "backend/tiles.h"
 
 /* From so many planes of y on, writing a little of each in turn costs more
- * than reading x again from a cache of so many bytes.  A tile of an x near
- * the size of L1 stays there while the weights go by. */
+ * than reading x again from a cache of so many bytes; with narrow vectors,
+ * whose machines have smaller caches, only after sums of so few products.  A
+ * tile of an x near the size of L1 stays there while the weights go by.
+ * Planes of so few bytes lie side by side in the lines that are read. */
 enum { MANY_PLANES = 32, CACHE_BYTES = 2 << 20, NEAR_BYTES = 64 << 10 };
+enum { FEW_PRODUCTS = 32, SMALL_PLANE = 512 };
 enum { CHUNK = 32 };   /* channels whose weights become f32 at once */
 
 typedef struct Dense {
@@ -211,6 +214,18 @@ static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
   }
 }
 
+/* With panels outside, y is written plane by plane and the weights are read
+ * once; with tiles outside, x is read once. */
+static bool panels_outside(const Gen *g, const Conv *cv, Elem elem) {
+  int64_t products = cv->cg * cv->kh * cv->kw, x = conv_x_bytes(cv);
+  int64_t weights = (int64_t)elem_size(elem) * cv->o * products;
+  bool many = cv->og >= MANY_PLANES && x <= CACHE_BYTES;
+  if (x <= NEAR_BYTES) return false;
+  if (g->t->lanes == 16) return weights > x || many;
+  return (weights > x && weights > 2 * CACHE_BYTES) ||
+         (many && products <= FEW_PRODUCTS);
+}
+
 void conv_emit_dense(Gen *g, const Conv *cv) {
   const Node *n = cv->n;
   Dense d = { .cv = cv, .elem = type_stored(&cv->w->type) };
@@ -222,22 +237,14 @@ void conv_emit_dense(Gen *g, const Conv *cv) {
   d.weights = pack_weights(g, &d);
   if (cv->kh * cv->kw > 1) d.taps = conv_taps(g, cv);
   d.nvectors = conv_halves(g, cv, d.tile, d.vectors);
-  /* With panels outside, y is written plane by plane and the weights are
-   * read once; with tiles outside, x is read once. */
-  int64_t xbytes = conv_x_bytes(cv);
-  int64_t wbytes = (int64_t)elem_size(d.elem) * cv->o * cv->cg * cv->kh *
-                   cv->kw;
-  d.panel_outer = xbytes > NEAR_BYTES &&
-                  (wbytes > xbytes ||
-                   (cv->og >= MANY_PLANES && xbytes <= CACHE_BYTES));
+  d.panel_outer = panels_outside(g, cv, d.elem);
   int64_t turns[] = { d.vectors[0].count / d.tile,
                       d.panels.n[0] + d.panels.n[1] };
   d.by_panel = d.vectors[0].half >= 0 ||
                (cv->groups == 1 && parts_level(g, turns, 2) == 1);
-  /* Narrow vectors have less room for it beside their loads. */
-  bool far = xbytes > FAR_BYTES || xbytes + conv_y_bytes(cv) > CACHE_BYTES;
   d.ahead = cv->flat && cv->kh * cv->kw == 1 &&
-            (g->t->lanes == 16 ? xbytes > NEAR_BYTES : far);
+            conv_x_bytes(cv) > NEAR_BYTES &&
+            (g->t->lanes == 16 || 4 * cv->xs[1] > SMALL_PLANE);
   conv_clear(g, cv);
   conv_images(g, cv, emit_image, &d);
 }
