@@ -12,11 +12,11 @@ mkdir -p "$logs"
 
 # step NAME COMMAND...: one check that is a whole command.
 step() {
-  name=$1
+  name=$1 began=$(date +%s)
   shift
   if "$@" >"$logs/$name.log" 2>&1; then
     passed=$((passed + 1))
-    echo "PASS: $name"
+    echo "PASS: $name, $(($(date +%s) - began)) s"
   else
     failed=$((failed + 1))
     echo "FAIL: $name"
@@ -27,7 +27,7 @@ step() {
 
 # suite NAME DIR [VAR=VALUE...]: `make check` there; each test counts.
 suite() {
-  name=$1 dir=$2
+  name=$1 dir=$2 began=$(date +%s)
   shift 2
   make -C "$dir" -s -j"$jobs" check "$@" >"$logs/$name.log" 2>&1
   grep -E '^(PASS|SKIP|XFAIL|FAIL|XPASS|ERROR):' "$logs/$name.log" |
@@ -48,6 +48,7 @@ suite() {
   failed=$((failed + bad))
   skipped=$((skipped + $(n SKIP)))
   [ "$bad" = 0 ] || tail -n 150 "$dir/test-suite.log"
+  echo "suite $name: $(($(date +%s) - began)) s"
 }
 
 # The newest clang of the LLVM releases that Tamis builds with.

@@ -7,6 +7,7 @@ cpus=x86-64-v2
 grep -qw f16c /proc/cpuinfo 2>/dev/null && cpus="$cpus x86-64-v3"
 grep -qw avx512vl /proc/cpuinfo 2>/dev/null && cpus="$cpus x86-64-v4"
 [ "$(uname -m)" = x86_64 ] || cpus=generic
+[ -z "${TAMIS_QUICK:-}" ] || cpus=${cpus##* }
 
 # words HEX...: their bytes, little endian.
 words() {
