@@ -9,7 +9,12 @@
  * vectors, and are stored as rows of pixels.
  *
  * The pixels of a tile are whole rows of the map or a piece of one, so that
- * all of them lie at offsets known now from the first. */
+ * all of them lie at offsets known now from the first.
+ *
+ * A step of a 1x1 kernel reads a line of x and one or two of weights, more
+ * than the second cache gives to the few products of narrow vectors.  There
+ * channels of x are cut into blocks, whose weights stay in the first cache
+ * while the patches go by; sums wait in an array on the stack. */
 #include "backend/tiles.h"
 
 /* An x of so many bytes stays in the second cache while panels go by. */
@@ -18,6 +23,8 @@ enum { CACHE_BYTES = 1 << 20 };
  * without asking. */
 enum { AHEAD_MOST = 64, LINE = 64 };
 enum { ROW_MOST = 8 };   /* taps in the body of a loop */
+/* Channels of x in a block; the most bytes of sums. */
+enum { BLOCK_MOST = 128, SUMS_BYTES = 32 << 10 };
 
 /* Equal patches of pixels, `across` of them side by side, from (row, col)
  * of the map on. */
@@ -43,6 +50,9 @@ typedef struct Wide {
   Elem elem;            /* of the weights */
   bool panel_outer;     /* loop order */
   bool by_panel;        /* which of the two is shared */
+  int64_t blocks, block;     /* of channels: how many, channels of all but
+                                the last */
+  Val sums;             /* of the patches, if there are several blocks */
 } Wide;
 
 /* ---- cutting --------------------------------------------------------- */
@@ -114,11 +124,16 @@ static int64_t pack_weights(Gen *g, const Wide *d) {
 
 /* ---- a tile ---------------------------------------------------------- */
 
+/* Which channels of x are summed: so many from number `from` on; whether
+ * these are the first and the last ones. */
+typedef struct Block { Val from; int64_t n; bool first, last; } Block;
+
 /* A tile: its pixels, its channels (vectors; lanes of the last), addresses
  * of its first pixel for channel 0 of the group (x) or its own first channel
  * (y, r), and of its weights. */
 typedef struct Tile {
   const Patches *patch;
+  const Block *block;
   int size, last;
   Val turn;             /* number of the patch */
   Val x, y, r, w, bias;
@@ -182,15 +197,25 @@ static void steps(Gen *g, const Wide *d, const Tile *t, Val x, Val *w,
 static void sum(Gen *g, const Wide *d, const Tile *t, Val *acc) {
   const Conv *cv = d->cv;
   int64_t n = tile_pixels(t) * t->size;
-  Val w = t->w, next = t->next;
+  int64_t bytes = (int64_t)elem_size(d->elem) * g->t->lanes * t->size;
+  Val from = t->block->from, next = t->next;
+  Val w = addr_at(g, t->w, from, bytes * cv->kh * cv->kw);
+  Val x = addr_at(g, t->x, from, 4 * cv->xs[1]);
+  if (next) next = addr_at(g, next, from, ahead_bytes(d, bytes));
   Loop l;
-  loop_begin(g, &l, k64(g, 0), k64(g, 4 * cv->cg * cv->xs[1]),
-             4 * cv->xs[1], cv->cg > 0, "c");
+  loop_begin(g, &l, k64(g, 0), k64(g, 4 * t->block->n * cv->xs[1]),
+             4 * cv->xs[1], t->block->n > 0, "c");
   loop_carry(g, &l, &w);
   if (next) loop_carry(g, &l, &next);
   for (int64_t i = 0; i < n; i++) loop_carry(g, &l, &acc[i]);
-  steps(g, d, t, addr(g, t->x, l.iv), &w, &next, acc);
+  steps(g, d, t, addr(g, x, l.iv), &w, &next, acc);
   loop_end(g, &l);
+}
+
+/* Bytes of the sums of a patch. */
+static int64_t sums_bytes(const Gen *g, const Wide *d) {
+  const Patches *p = d->patches;     /* the first are the largest */
+  return (int64_t)4 * p->rows * p->cols * d->strips[0].size * g->t->lanes;
 }
 
 /* Where the pixel in lane l of vector q of a line lies in the tile, or -1:
@@ -238,16 +263,26 @@ static void finish(Gen *g, const Wide *d, const Tile *t, Val *acc) {
       store_square(g, d, t, v, q, acc);
 }
 
-static void emit_tile(Gen *g, const Wide *d, const Tile *t) {
-  Val acc[LOOP_CARRY_MAX];
+static void bias_load(Gen *g, const Tile *t, Val *acc) {
   for (int i = 0; i < t->size; i++) {
     int lanes = i + 1 < t->size ? g->t->lanes : t->last;
     Val b = t->bias ? load_lanes(g, t->bias, 4 * i * g->t->lanes, lanes)
                     : vzero(g);
     for (int p = 0; p < tile_pixels(t); p++) acc[p * t->size + i] = b;
   }
+}
+
+static void emit_tile(Gen *g, const Wide *d, const Tile *t) {
+  int n = tile_pixels(t) * t->size, bytes = 4 * g->t->lanes;
+  Val acc[LOOP_CARRY_MAX], sums = NULL;
+  if (d->sums) sums = addr_at(g, d->sums, t->turn, sums_bytes(g, d));
+  if (t->block->first) bias_load(g, t, acc);
+  for (int i = 0; i < n && !t->block->first; i++)
+    acc[i] = load_vec(g, sums, i * bytes, bytes);
   sum(g, d, t, acc);
-  finish(g, d, t, acc);
+  for (int i = 0; i < n && !t->block->last; i++)
+    store_vec(g, acc[i], sums, i * bytes, bytes);
+  if (t->block->last) finish(g, d, t, acc);
 }
 
 /* ---- loops ----------------------------------------------------------- */
@@ -294,16 +329,19 @@ static void panel_at(Gen *g, const Wide *d, const Strip *s, Val i, Val q,
 typedef struct Turn {
   const Patches *patch;
   const Strip *strip;
+  Block block;
   Val patch_iv, panel_iv, group;
 } Turn;
 
 static void emit_turn(Gen *g, const Wide *d, const Turn *at,
                       const Image *im) {
-  Tile t;
+  Tile t = { .block = &at->block };
   patch_at(g, d, at->patch, at->patch_iv, im, &t);
   panel_at(g, d, at->strip, at->panel_iv, at->group, &t);
   emit_tile(g, d, &t);
 }
+
+static void emit_blocks(Gen *g, const Wide *d, Turn *at, const Image *im);
 
 /* The loops over all panels or all patches, and the other ones inside. */
 static void emit_loops(Gen *g, const Wide *d, Turn *at, const Image *im,
@@ -315,10 +353,44 @@ static void emit_loops(Gen *g, const Wide *d, Turn *at, const Image *im,
                 panels ? "panel" : "patch");
     if (panels) at->strip = &d->strips[i], at->panel_iv = l.iv;
     else at->patch = &d->patches[i], at->patch_iv = l.iv;
-    if (outer) emit_loops(g, d, at, im, !panels, false);
+    if (outer) emit_blocks(g, d, at, im);
     else emit_turn(g, d, at, im);
     loop_end(g, &l);
   }
+}
+
+/* The inner loops, for each block of channels. */
+static void emit_blocks(Gen *g, const Wide *d, Turn *at, const Image *im) {
+  int64_t n = d->blocks, before = (n - 1) * d->block;
+  if (n > 1) {
+    at->block = (Block){ k64(g, 0), d->block, .first = true };
+    emit_loops(g, d, at, im, !d->panel_outer, false);
+  }
+  if (n > 2) {
+    Loop l;
+    loop_begin(g, &l, k64(g, d->block), k64(g, before), d->block, true,
+               "block");
+    at->block = (Block){ l.iv, d->block, .first = false };
+    emit_loops(g, d, at, im, !d->panel_outer, false);
+    loop_end(g, &l);
+  }
+  at->block = (Block){ k64(g, before), d->cv->cg - before, n == 1, true };
+  emit_loops(g, d, at, im, !d->panel_outer, false);
+}
+
+/* Whether and how channels are cut. */
+static void blocks_cut(Gen *g, Wide *d) {
+  const Conv *cv = d->cv;
+  int64_t bytes = d->turns * sums_bytes(g, d);
+  d->blocks = 1;
+  d->block = cv->cg;
+  if (g->t->lanes == 16 || cv->kh * cv->kw > 1 || !d->panel_outer ||
+      bytes > SUMS_BYTES || cv->cg <= BLOCK_MOST)
+    return;
+  d->blocks = (cv->cg + BLOCK_MOST - 1) / BLOCK_MOST;
+  d->block = (cv->cg + d->blocks - 1) / d->blocks;
+  d->blocks = (cv->cg + d->block - 1) / d->block;
+  if (d->blocks > 1) d->sums = stack_array(g, g->f32, bytes / 4);
 }
 
 static void emit_image(Gen *g, void *ctx, Val x, Val y, Val r) {
@@ -347,6 +419,7 @@ void emit_conv2d_channels(Gen *g, const Node *n) {
   d.panel_outer = wbytes > xbytes || xbytes <= CACHE_BYTES;
   int64_t turns[] = { d.patches[0].count, d.strips[0].count };
   d.by_panel = parts_level(g, turns, 2) == 1;
+  blocks_cut(g, &d);
   conv_clear(g, &cv);
   conv_images(g, &cv, emit_image, &d);
 }
