@@ -36,9 +36,16 @@ double binary_eval(Op op, double a, double b);
 int64_t unary_eval_int(Op op, int64_t x);
 int64_t binary_eval_int(Op op, int64_t a, int64_t b);
 bool compare_eval(Op op, double a, double b);
-/* The epilogue of a conv2d or linear node: y from the sum of products with
- * bias in it, and the residual operand's element (0 when there is none). */
-double epilogue_eval(const Node *n, double acc, double r);
+/* The epilogue of a conv2d or linear node, read off its attributes; y from
+ * the sum of products with bias in it, and the residual operand's element (0
+ * when there is none). */
+typedef struct Epilogue {
+  bool act, last;   /* whether `op` is applied; r is added behind it */
+  Op op;
+  double lo, hi;
+} Epilogue;
+Epilogue epilogue_of(const Node *n);
+double epilogue_eval(const Epilogue *e, double acc, double r);
 
 /* eval_reduce.c: what a max or min of no integers is. */
 int64_t reduce_start_int(Op op, Elem e);

@@ -70,11 +70,12 @@ static void conv2d_loops(const Window *s, const double *x, const double *w,
  * are `inner` long, `channels` of them repeat. */
 static void finish(EvalCtx *c, int64_t inner, int64_t channels) {
   const Tensor *b = eval_operand(c, "b"), *r = eval_operand(c, "r");
+  Epilogue e = epilogue_of(c->n);
   int64_t count = type_elems(&c->n->type);
   for (int64_t i = 0; i < count; i++) {
     double acc = c->out->v[i];
     if (b) acc += b->v[i / inner % channels];
-    c->out->v[i] = epilogue_eval(c->n, acc, r ? r->v[i] : 0);
+    c->out->v[i] = epilogue_eval(&e, acc, r ? r->v[i] : 0);
   }
 }
 

@@ -105,16 +105,19 @@ int64_t binary_eval_int(Op op, int64_t a, int64_t b) {
   }
 }
 
-double epilogue_eval(const Node *n, double acc, double r) {
+Epilogue epilogue_of(const Node *n) {
   const char *act = attr_str(n, "act");
-  bool last = attr_bool(n, "add_last");
-  if (!last) acc += r;
-  if (act && *act) {
-    Op op;
-    ensure(op_parse(act, &op) && (op_info(op)->flags & FLAG_UNARY));
-    acc = unary_eval(op, acc, attr_float(n, "lo"), attr_float(n, "hi"));
-  }
-  return last ? acc + r : acc;
+  Epilogue e = {.act = *act, .last = attr_bool(n, "add_last"),
+                .lo = attr_float(n, "lo"), .hi = attr_float(n, "hi")};
+  if (e.act)
+    ensure(op_parse(act, &e.op) && (op_info(e.op)->flags & FLAG_UNARY));
+  return e;
+}
+
+double epilogue_eval(const Epilogue *e, double acc, double r) {
+  if (!e->last) acc += r;
+  if (e->act) acc = unary_eval(e->op, acc, e->lo, e->hi);
+  return e->last ? acc + r : acc;
 }
 
 void eval_unary(EvalCtx *c) {

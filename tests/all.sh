@@ -81,7 +81,7 @@ elif [ build-san/Makefile -nt build/config.status ] ||
   done
 fi
 
-step distcheck make -C build -s distcheck TAMIS_QUICK=1 \
+step distcheck make -C build -s -j"$jobs" distcheck TAMIS_QUICK=1 \
   DISTCHECK_CONFIGURE_FLAGS=--enable-werror
 
 echo "skipped: $skipped"

@@ -73,18 +73,12 @@ static double row_nonzeros(const Bounded *w, int64_t row) {
 }
 
 /* Through activation and a residual that comes behind it. */
-static double epilogue_error(const Node *n, double acc, double e, double r,
-                             double er) {
-  const char *act = attr_str(n, "act");
-  bool last = attr_bool(n, "add_last");
-  double y = epilogue_eval(n, acc, last ? 0 : r);
-  if (!last) acc += r;
-  if (act && *act) {
-    Op op;
-    ensure(op_parse(act, &op));
-    e = unary_error(op, attr_float(n, "lo"), attr_float(n, "hi"), acc, e);
-  }
-  return last ? e + er + LOCAL * (fabs(y) + fabs(r)) : e;
+static double epilogue_error(const Epilogue *p, double acc, double e,
+                             double r, double er) {
+  double y = epilogue_eval(p, acc, p->last ? 0 : r);
+  if (!p->last) acc += r;
+  if (p->act) e = unary_error(p->op, p->lo, p->hi, acc, e);
+  return p->last ? e + er + LOCAL * (fabs(y) + fabs(r)) : e;
 }
 
 /* Element i of an optional operand, per output channel when it is b. */
@@ -113,13 +107,13 @@ static void bound_products(Bounder *b) {
   for (int64_t i = 0; i < rows; i++)
     own[i] = products_error(
         spread_out ? (double)type_elems(&w->type) : row_nonzeros(w, i));
-  bool last = attr_bool(b->n, "add_last");
+  Epilogue p = epilogue_of(b->n);
   for (int64_t i = 0; i < count; i++) {
     int64_t c = bound_channel(t, axis, i);
     Extra bias = extra(b, 2, c), r = extra(b, 3, i);
-    double e = from_x[i] + from_w[i] + bias.e + (last ? 0 : r.e);
-    double size = sum[i] + fabs(bias.v) + (last ? 0 : fabs(r.v));
-    b->out->e[i] = epilogue_error(b->n, acc[i] + bias.v, e + own[c] * size,
+    double e = from_x[i] + from_w[i] + bias.e + (p.last ? 0 : r.e);
+    double size = sum[i] + fabs(bias.v) + (p.last ? 0 : fabs(r.v));
+    b->out->e[i] = epilogue_error(&p, acc[i] + bias.v, e + own[c] * size,
                                   r.v, r.e);
   }
 }

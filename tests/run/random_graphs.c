@@ -4,8 +4,8 @@
  *                 [--target=TRIPLE --runner=COMMAND] [--jobs=J]
  *                 [--weight-type=TYPE] [--keep] [-v]
  * checks the models of seeds S .. S+N-1 (tests/gen).  Each goes through all
- * passes with a round trip through text behind every one; a batch of them
- * is linked into one shared object.  Integral models must agree bit for
+ * passes, with a round trip through text behind one of them (every fourth
+ * model: behind each); a batch of them is linked into one shared object.  Integral models must agree bit for
  * bit, others within the error bound of errorbound.h.  Models for another
  * target are called by the runner (runner.c), which COMMAND starts. */
 #include "tests/run/random_graphs.h"

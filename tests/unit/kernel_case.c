@@ -47,6 +47,12 @@ Space space_new(size_t size) {
   return s;
 }
 
+static Value value_of(Node *n, float *base, size_t bytes) {
+  Value v = {.n = n, .base = base, .bytes = bytes};
+  v.strided = layout_strides(&n->type, v.strides, &v.first);
+  return v;
+}
+
 /* Give n a place in the space; everything is NaN but the halo. */
 void value_place(Space *s, Node *n, Value *v) {
   size_t bytes = (size_t)type_bytes(&n->type), whole = pages(bytes);
@@ -55,16 +61,16 @@ void value_place(Space *s, Node *n, Value *v) {
   assert_int_equal(mprotect(at, whole, PROT_READ | PROT_WRITE), 0);
   s->used += whole + pages(1);
   n->type.at = (int64_t)(at - s->at) + (int64_t)(whole - bytes);
-  *v = (Value){ n, (float *)(void *)(s->at + n->type.at), bytes };
+  *v = value_of(n, (float *)(void *)(s->at + n->type.at), bytes);
   for (size_t i = 0; i < bytes / 4; i++) v->base[i] = NAN;
 }
 
 /* The element at index i of a tensor of rank 4 or less; halo positions
  * count as well. */
 float *value_at(const Value *v, const int64_t *i) {
-  int64_t s[MAX_RANK], at;
-  assert_true(layout_strides(&v->n->type, s, &at));
-  for (int k = 0; k < v->n->type.rank; k++) at += i[k] * s[k];
+  int64_t at = v->first;
+  assert_true(v->strided);
+  for (int k = 0; k < v->n->type.rank; k++) at += i[k] * v->strides[k];
   assert_true(at >= 0 && (size_t)at < v->bytes / 4);
   return &v->base[at];
 }
@@ -169,7 +175,7 @@ float *case_run(Case *c, Space *s, const Target *t) {
   size_t n = c->r ? c->vr.bytes : 4;
   float *before = malloc(n);
   if (c->r) memcpy(before, c->vr.base, n);
-  if (c->in_place) c->vy = (Value){ c->y, c->vr.base, c->vr.bytes };
+  if (c->in_place) c->vy = value_of(c->y, c->vr.base, c->vr.bytes);
   c->y->kernel = c->kernel;
   KernelJit k;
   int parts = chance(60) ? 1 : (int)pick(2, 17);

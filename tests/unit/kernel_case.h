@@ -15,7 +15,13 @@ float draw_value(bool whole);
 
 /* ---- values that end at a guard page --------------------------------- */
 
-typedef struct Value { Node *n; float *base; size_t bytes; } Value;
+typedef struct Value {
+  Node *n;
+  float *base;
+  size_t bytes;
+  bool strided;                       /* has a layout of strides */
+  int64_t strides[MAX_RANK], first;   /* these, in elements */
+} Value;
 typedef struct Space { char *at; size_t size, used; } Space;
 
 Space space_new(size_t size);
