@@ -1,10 +1,13 @@
 /* threads.c - what a net gains from threads, beside what plain arithmetic
  * gains from them:
- *   threads [--threads=N] [--rounds=R] LIB.so...
- * for artifacts built with --threads.  A round times, one after the other,
- * a chain of multiply-adds and then each net, first on one thread and then
- * on N.  Rounds in which the chain is slow, because a neighbour has a core,
- * are dropped; the others give medians. */
+ *   threads [--threads=N] [--samples=S] [--rounds=R] LIB.so...
+ * for artifacts built with --threads.  A round times each net on one thread
+ * and then on N, with a chain of multiply-adds on as many threads before and
+ * behind it.  A sample beside which one of the two is slow, because a
+ * neighbour has a core or the threads have but one, is dropped.  Rounds go
+ * on until each net has S samples of either kind (15), or R are done (300);
+ * the medians of those are shown, and how many there are. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,12 +17,13 @@
 
 enum { TURNS_MOST = 1000, LIBS_MOST = 16, CALLS = 5, WARM = 2 };
 /* Chains that 16 registers hold. */
-enum { CHAINS = 12, LANES = 8, STEPS = 800000, PROBE_PARTS = 8 };
+enum { CHAINS = 12, LANES = 8, STEPS = 400000, PROBE_PARTS = 8 };
 
-/* In ns. */
-typedef struct Times { double one[TURNS_MOST], many[TURNS_MOST]; } Times;
+/* In ns: a net, and the slower of the chains beside it. */
+typedef struct Sample { double net, chain; } Sample;
 
-typedef struct Lib { Built b; Times t; } Lib;
+/* On one thread and on many. */
+typedef struct Lib { Built b; Sample t[2][TURNS_MOST]; } Lib;
 
 /* ---- plain arithmetic ------------------------------------------------ */
 
@@ -65,63 +69,89 @@ static double lib_time(const Lib *l, tamis_pool *pool) {
   return median_of(t, CALLS);
 }
 
+static Sample sample(const Lib *l, tamis_pool *pool) {
+  Sample s = { 0, 0 };
+  double before = (probe(pool), probe(pool));
+  s.net = lib_time(l, pool);
+  s.chain = probe(pool);
+  if (s.chain < before) s.chain = before;
+  return s;
+}
+
 /* ---- all of it ------------------------------------------------------- */
 
-/* Drop the rounds in which the probe was slow; how many stay. */
-static int rounds_keep(const Times *probe, Lib *lib, int libs, Times *kept,
-                       int rounds) {
-  double one = probe->one[0], many = probe->many[0];
+static double chain_best(const Lib *lib, int libs, int many, int rounds) {
+  double best = lib[0].t[many][0].chain;
+  for (int i = 0; i < libs; i++)
+    for (int r = 0; r < rounds; r++)
+      if (lib[i].t[many][r].chain < best) best = lib[i].t[many][r].chain;
+  return best;
+}
+
+/* The samples beside which the chain was fast; how many. */
+static int kept(const Lib *l, int many, int rounds, double best, double *t) {
   int n = 0;
-  for (int r = 0; r < rounds; r++) {
-    if (probe->one[r] < one) one = probe->one[r];
-    if (probe->many[r] < many) many = probe->many[r];
-  }
-  for (int r = 0; r < rounds; r++) {
-    if (probe->many[r] > 1.15 * many || probe->one[r] > 1.15 * one) continue;
-    kept->one[n] = probe->one[r], kept->many[n] = probe->many[r];
-    for (int i = 0; i < libs; i++) {
-      lib[i].t.one[n] = lib[i].t.one[r];
-      lib[i].t.many[n] = lib[i].t.many[r];
-    }
-    n++;
-  }
+  for (int r = 0; r < rounds; r++)
+    if (l->t[many][r].chain < 1.1 * best) t[n++] = l->t[many][r].net;
   return n;
+}
+
+static bool enough(const Lib *lib, int libs, int rounds, int samples) {
+  double t[TURNS_MOST];
+  for (int m = 0; m < 2; m++) {
+    double best = chain_best(lib, libs, m, rounds);
+    for (int i = 0; i < libs; i++)
+      if (kept(&lib[i], m, rounds, best, t) < samples) return false;
+  }
+  return true;
+}
+
+static void report(const Lib *lib, int libs, int rounds, int threads) {
+  double chain[2];
+  for (int m = 0; m < 2; m++) chain[m] = chain_best(lib, libs, m, rounds);
+  double gain = chain[0] / chain[1];
+  printf("multiply-adds gain %.2f from %d threads\n", gain, threads);
+  printf("%10s %5s %10s %5s %6s %8s\n", "one, ms", "of", "many, ms", "of",
+         "gain", "of probe");
+  for (int i = 0; i < libs; i++) {
+    double t[2], all[TURNS_MOST];
+    int n[2];
+    for (int m = 0; m < 2; m++) {
+      n[m] = kept(&lib[i], m, rounds, chain[m], all);
+      t[m] = n[m] ? median_of(all, n[m]) : 0;
+    }
+    if (!n[0] || !n[1]) {
+      printf("no sample was quiet  %s\n", lib[i].b.path);
+      continue;
+    }
+    printf("%10.3f %5d %10.3f %5d %6.2f %8.2f  %s\n", t[0] / 1e6, n[0],
+           t[1] / 1e6, n[1], t[0] / t[1], t[0] / t[1] / gain, lib[i].b.path);
+  }
 }
 
 int main(int argc, char **argv) {
   static Lib lib[LIBS_MOST];
-  static Times all, kept;
   const char *v;
-  int n = 0, rounds = 60, threads = 2;
+  int n = 0, rounds = 300, samples = 15, threads = 2;
   for (int i = 1; i < argc; i++) {
     if ((v = option(argv[i], "--rounds="))) rounds = atoi(v);
+    else if ((v = option(argv[i], "--samples="))) samples = atoi(v);
     else if ((v = option(argv[i], "--threads="))) threads = atoi(v);
     else if (n < LIBS_MOST) lib_open(&lib[n++], argv[i]);
   }
   if (n == 0 || rounds < 1 || rounds > TURNS_MOST || threads < 1)
-    die("usage", "expected [--threads=N] [--rounds=1..1000] LIB.so...");
+    die("usage", "expected [--threads=N] [--samples=S] [--rounds=1..1000] "
+        "LIB.so...");
   tamis_pool one = tamis_pthreadpool(pthreadpool_create(1));
   tamis_pool many = tamis_pthreadpool(pthreadpool_create((size_t)threads));
-  for (int r = 0; r < rounds; r++) {
-    probe(&many);
-    all.one[r] = probe(&one);
-    all.many[r] = probe(&many);
+  int done = 0;
+  while (done < rounds && (done == 0 || !enough(lib, n, done, samples))) {
     for (int i = 0; i < n; i++) {
-      lib[i].t.one[r] = lib_time(&lib[i], &one);
-      lib[i].t.many[r] = lib_time(&lib[i], &many);
+      lib[i].t[0][done] = sample(&lib[i], &one);
+      lib[i].t[1][done] = sample(&lib[i], &many);
     }
+    done++;
   }
-  int keep = rounds_keep(&all, lib, n, &kept, rounds);
-  if (keep == 0) die("no round was quiet", "the machine is too busy");
-  double gain = median_of(kept.one, keep) / median_of(kept.many, keep);
-  printf("%d of %d rounds kept; multiply-adds gain %.2f from %d threads\n",
-         keep, rounds, gain, threads);
-  printf("%10s %10s %6s %8s\n", "one, ms", "many, ms", "gain", "of probe");
-  for (int i = 0; i < n; i++) {
-    double a = median_of(lib[i].t.one, keep);
-    double b = median_of(lib[i].t.many, keep);
-    printf("%10.3f %10.3f %6.2f %8.2f  %s\n", a / 1e6, b / 1e6, a / b,
-           a / b / gain, lib[i].b.path);
-  }
+  report(lib, n, done, threads);
   return 0;
 }
