@@ -241,15 +241,17 @@ int64_t tile_choose(const TileWork *w, int vregs, int tile[2]) {
 /* ---- pixels or channels in the lanes --------------------------------- */
 
 /* In 32nds of a cycle, of vectors of 16 lanes: a vector of x that conv2d_dense
- * reads at one tap, at several (most lie over the end of a line), or at a
- * stride; a vector of weights that conv2d_channels reads.  In cycles: a
+ * reads at one tap, or at several (most lie over the end of a line); a vector
+ * of weights that conv2d_channels reads; of any width, a vector of x at a
+ * stride, of which four lanes need one shuffle less.  In cycles: a
  * channel of x where each lies in a page of its own and no prefetcher
  * follows; for a square of vectors whose results change places, by its
  * shuffles and stores; a vector that is stored as it is.
  * source     bench/kernels on a Xeon, AVX-512 and AVX2: steps of 14x2, 9x3,
  *            7x3 and 28x1 take 0.95, 0.93, 0.89 and 0.82 of the peak, of 6x2
- *            and 4x3 with AVX2 0.94 and 0.91 */
-static const double near_x = 8, taps_x = 20, stride_x = 60, lanes_w = 11;
+ *            and 4x3 with AVX2 0.94 and 0.91; 3,224x224 to 32 with 3x3 and
+ *            stride 2 on Zen 3, channels in the lanes 0.75 of pixels */
+static const double near_x = 8, taps_x = 20, lanes_w = 11, stride_x = 60;
 static const double page_time = 4, square_time = 1.25, vector_time = 1;
 enum { PAGE_BYTES = 2048 };
 
@@ -259,10 +261,9 @@ static double step_time(double products, double loads, double lines) {
 }
 
 static double pixels_step(const DenseWork *w, int64_t r, int64_t t) {
-  double line = w->pixels.xloads > 1 ? stride_x : w->taps > 1 ? taps_x
-                                                              : near_x;
-  return step_time((double)(r * t), (double)(r + t),
-                   line * (double)t * w->lanes / 16);
+  double line = (w->taps > 1 ? taps_x : near_x) * w->lanes / 16;
+  if (w->pixels.xloads > 1) line = w->lanes > 4 ? stride_x : stride_x / 2;
+  return step_time((double)(r * t), (double)(r + t), line * (double)t);
 }
 
 double pixels_tile(const DenseWork *w, int tile[2]) {
