@@ -161,14 +161,31 @@ static void import_read(Elab *e, const File *from, Decl *d) {
   d->imported = u ? u->file : NULL;
 }
 
-bool units_load(Elab *e, const char *path, const Source *src) {
-  Source *prelude = arena_new_of(diags_arena(e->d), Source);
-  *prelude = (Source){.name = "prelude.tam", .text = prelude_tam,
-                      .len = prelude_tam_len};
-  Unit *u = unit_add(e, "", prelude);
-  ensure(u && diags_errors(e->d) == e->base);
-  u->file->prelude = true;
+/* Parsed once for all loads, which do not change it. */
+static File *prelude_file(Diags *d) {
+  static Source src = {.name = "prelude.tam", .text = prelude_tam};
+  static File *file;
+  if (file)
+    return file;
+  src.len = prelude_tam_len;
+  file = tam_parse(arena_new(), d, &src);
+  ensure(file);
+  file->dir = ".";
+  file->prelude = true;
+  return file;
+}
+
+static void prelude_add(Elab *e) {
+  Unit *u = arena_new_of(e->a, Unit);
+  u->id = "";
+  u->file = prelude_file(e->d);
+  ensure(diags_errors(e->d) == e->base);
+  vec_push(e->a, &e->units, u);
   names_collect(e, u);
+}
+
+bool units_load(Elab *e, const char *path, const Source *src) {
+  prelude_add(e);
   if (!unit_add(e, path, src))
     return false;
   for (size_t i = 1; i < e->units.n; i++) {
