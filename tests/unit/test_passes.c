@@ -404,7 +404,7 @@ static void formats_by_density(void **state) {
   assert_int_equal(format_of(OP_LINEAR, 0, 0, 0), 4);
   assert_int_equal(format_of(OP_LINEAR, 200, -1, -1), 0);
   assert_int_equal(format_of(OP_LINEAR, 100, 105, 400), 1);
-  assert_int_equal(format_of_rows(1, 250), 4);
+  assert_int_equal(format_of_rows(1, 150), 4);
   assert_int_equal(format_of_rows(128, 250), 4);
   assert_int_equal(format_of_rows(128, 800), 0);
   /* Of equal ones the highest; on one row of x those that pad a little. */
