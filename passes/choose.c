@@ -100,10 +100,10 @@ static const double window_far = 4.2;
  * their peak than pointwise convolutions (Zen 3: 4x1 at 65 to 75 % of BERT's
  * and MiniLM's 1.1 to 1.3 of dense), so are convolutions of so many weights,
  * which dense ones ask for ahead (1024,14x14 to 2048), and 3x3 layers with
- * strides are than those without.  Rows in pairs, which were timed later, lose
- * less by it. */
-static const double tokens_dense = 1.4, pairs_dense = 1.13;
-static const double strided_dense = 1.15;
+ * strides are than those without.  Rows in pairs and windows, which were timed
+ * later, lose less by it or nothing. */
+static const double tokens_dense = 1.4, strided_dense = 1.15;
+static const double pairs_dense = 1.13;
 enum { FAR_VALUES = 1 << 21 };
 
 /* Of a stored value of a linear layer: with x in rows, and with x in planes
@@ -148,16 +148,21 @@ static double pair_tokens(const Weight *w) {
          (double)w->rows;
 }
 
+static double dense_nearer(const Weight *w) {
+  if (w->lanes != 8) return 1;
+  if (w->op == OP_LINEAR) return w->rows > 2 ? tokens_dense : 1;
+  return w->all >= FAR_VALUES ? tokens_dense
+         : w->apart > 0       ? strided_dense : 1;
+}
+
 /* Of a stored value of a convolution; in *fixed what comes on top for all. */
 static double conv_cost(const Weight *w, int i, double *fixed) {
   double cost = map_cost(w->taps == 1 ? POINTWISE : SPATIAL, w->lanes,
                          w->code, i);
   *fixed = w->apart;
-  if (w->lanes == 8 && i > 0)
-    cost *= w->all >= FAR_VALUES ? tokens_dense
-            : w->apart > 0       ? strided_dense : 1;
   if (i > 0 || !w->outputs) return cost;
   double pairs = pair_map(w, PAIR_VECTORS), stored = (double)w->stored[i];
+  if (dense_nearer(w) == tokens_dense) pairs *= pairs_dense / tokens_dense;
   if (w->apart > 0) pairs *= w->idle;
   if (pairs * stored > cost * stored + w->apart) return cost;
   *fixed = 0;
@@ -175,11 +180,11 @@ static double value_cost(const Weight *w, int i, double *fixed) {
   if (i == 0 && full && w->lanes == 8) rows = fmax(rows, window_far);
   if (!w->rows) return rows;
   double tokens = tokens_cost(w->rows, w->lanes, w->code, i);
-  bool near = w->lanes == 8 && w->rows > 2;
-  if (near && i > 0) rows *= tokens_dense;
-  if (near) tokens *= tokens_dense;
+  double near = dense_nearer(w);
+  if (i == 0) rows /= near;
   if (pairs)
-    tokens = fmin(tokens, pair_tokens(w) * (near ? pairs_dense : 1));
+    tokens = fmin(tokens,
+                  pair_tokens(w) * (near > 1 ? pairs_dense / near : 1));
   return fmin(rows, tokens);
 }
 
@@ -195,7 +200,8 @@ const Choice *choice_of(const Choices *c, const Node *n) {
 }
 
 int format_choose(const Weight *w) {
-  double best = margin * (double)w->all / fmax(w->gain, 1);
+  double near = dense_nearer(w);
+  double best = margin * (double)w->all / fmax(w->gain, 1) / near;
   int height = 0;
   for (int i = 0; i < BLOCK_HEIGHTS; i++) {
     double fixed, cost = value_cost(w, i, &fixed);
@@ -207,6 +213,7 @@ int format_choose(const Weight *w) {
     height = block_heights[i];
   }
   double runs = fmax(runs_cost(w->rows), w->least_runs) / fmax(w->far, 1);
+  if (!height) best *= near;
   return w->runs && runs * (double)w->runs < best ? RUNS : height;
 }
 
