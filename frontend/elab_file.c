@@ -164,11 +164,13 @@ static void import_read(Elab *e, const File *from, Decl *d) {
 /* Parsed once for all loads, which do not change it. */
 static File *prelude_file(Diags *d) {
   static Source src = {.name = "prelude.tam", .text = prelude_tam};
+  static Arena *arena;   /* never freed */
   static File *file;
   if (file)
     return file;
   src.len = prelude_tam_len;
-  file = tam_parse(arena_new(), d, &src);
+  arena = arena_new();
+  file = tam_parse(arena, d, &src);
   ensure(file);
   file->dir = ".";
   file->prelude = true;
