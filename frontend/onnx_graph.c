@@ -89,8 +89,10 @@ static Node *body_take(Ox *o, OxBody *b, Node *outer) {
   for (size_t i = 0; i < b->outer.n; i++)
     if (b->outer.at[i] == outer)
       return b->inner.at[i];
-  const char *name = arena_printf(o->m->arena, "around_%zu", b->outer.n);
-  Node *in = func_input(o->m, o->f, name, outer->type);
+  const char *name = module_fresh_path(o->m, "around");
+  Node *in = func_input(o->m, o->f, name,
+                        type_make(outer->type.elem, outer->type.rank,
+                                  outer->type.dim));
   vec_push(o->a, &b->outer, outer);
   vec_push(o->a, &b->inner, in);
   return in;
