@@ -63,6 +63,12 @@ struct OxScope {
   int depth;
 };
 
+/* Why nodes of one operator cannot be compiled, and which. */
+typedef struct OxRefusal {
+  const char *text;
+  Vec(const char *) nodes;   /* their names */
+} OxRefusal;
+
 typedef struct Ox {
   Arena *a;
   Diags *d;
@@ -79,8 +85,8 @@ typedef struct Ox {
   const char *node_path;     /* its path in the language */
   int opset;                 /* version of the node's domain */
   bool said;                 /* node was refused, or is malformed */
-  Vec(const char *) refused; /* in the words of the report */
-  Map reasons;               /* those that stand there */
+  Vec(OxRefusal *) refused;
+  Map reasons;               /* the text of each -> OxRefusal * */
   Map opsets;                /* domain -> version, by uintptr_t */
   Map paths;                 /* of nodes and params that are taken */
   Map external;              /* files of tensors -> Buffer * */
@@ -113,8 +119,7 @@ Node *ox_sparse_tensor(Ox *o, const OnnxFile__SparseTensor *t,
 
 /* ---- onnx_node.c: what writers call --------------------------------- */
 
-/* Why this node cannot be compiled; false.  Said once for each operator and
- * reason. */
+/* Why this node cannot be compiled; false. */
 bool ox_refuse(Ox *o, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* What no reader of the file could carry out; false. */
 bool ox_malformed(Ox *o, const char *fmt, ...) PRINTF_LIKE(2, 3);
