@@ -156,23 +156,24 @@ static Node *one_hot_places(Ox *o, Node *index, int64_t depth) {
 
 bool ox_write_one_hot(Ox *o) {
   int axis;
-  int64_t depth;
+  double depth;
   Node *index = ox_in(o, 0), *values = ox_in(o, 2);
-  if (!index || !values || !ox_const_int(o, 1, "depth", &depth))
+  if (!index || !values || !ox_const_float(o, 1, "depth", &depth))
     return false;
   int rank = index->type.rank + 1;
   if (!ox_rank_fits(o, rank) ||
       !ox_axis(o, ox_int(o, "axis", -1), rank, &axis))
     return false;
-  if (depth < 0 || depth > INT32_MAX)
-    return ox_malformed(o, "a depth of %lld", (long long)depth);
+  if (!(depth >= 0 && depth <= INT32_MAX))
+    return ox_malformed(o, "a depth of %g", depth);
   if (values->type.rank != 1 || values->type.dim[0] != 2)
     return ox_malformed(o, "expected two values, off and on");
-  index = ox_unsqueeze(o, one_hot_places(o, index, depth), axis);
+  index = ox_unsqueeze(o, one_hot_places(o, index, (int64_t)depth),
+                       axis);
   if (!index)
     return false;
   Node *hit = ox_op2(o, OP_EQUAL, index, ox_ruler(o, index->type.elem, rank,
-                                                  axis, depth));
+                                                  axis, (int64_t)depth));
   Node *on = select_one(o, values, 1, 0);
   Node *off = select_one(o, values, 0, 0);
   return ox_give_as(o, 0, ox_op3(o, OP_WHERE, hit, on, off),
