@@ -24,33 +24,40 @@ static Node *blocks_of(Ox *o, bool channels, int64_t *b) {
   return NULL;
 }
 
+/* Channels of the deep side are [row of the block, column, rest], in mode CRD
+ * [rest, row, column]. */
+static bool blocks_mode(Ox *o, bool *rest_first) {
+  const char *mode = ox_str(o, "mode", "DCR");
+  *rest_first = strcmp(mode, "CRD") == 0;
+  return *rest_first || strcmp(mode, "DCR") == 0 ||
+         ox_malformed(o, "mode %s", mode);
+}
+
 bool ox_write_space_to_depth(Ox *o) {
+  static const int64_t dcr[] = {0, 3, 5, 1, 2, 4};
+  static const int64_t crd[] = {0, 1, 3, 5, 2, 4};
   int64_t b;
+  bool rest_first;
   Node *x = blocks_of(o, false, &b);
-  if (!x)
+  if (!x || !blocks_mode(o, &rest_first))
     return false;
   int64_t n = x->type.dim[0], c = x->type.dim[1], h = x->type.dim[2] / b;
   int64_t w = x->type.dim[3] / b, deep;
   if (__builtin_mul_overflow(c, b * b, &deep))
     return ox_malformed(o, "the sizes multiply to more than 2^63");
   Node *y = ox_reshape(o, x, 6, (int64_t[]){n, c, h, b, w, b});
-  y = ox_permute(o, y, (int64_t[]){0, 3, 5, 1, 2, 4});
+  y = ox_permute(o, y, rest_first ? crd : dcr);
   return ox_give(o, 0, ox_reshape(o, y, 4, (int64_t[]){n, deep, h, w}));
 }
 
-/* Channels are [row of the block, column, rest], in mode CRD [rest, row,
- * column]. */
 bool ox_write_depth_to_space(Ox *o) {
   static const int64_t dcr[] = {0, 3, 4, 1, 5, 2};
   static const int64_t crd[] = {0, 1, 4, 2, 5, 3};
-  const char *mode = ox_str(o, "mode", "DCR");
   int64_t b;
+  bool rest_first;
   Node *x = blocks_of(o, true, &b);
-  if (!x)
+  if (!x || !blocks_mode(o, &rest_first))
     return false;
-  bool rest_first = strcmp(mode, "CRD") == 0;
-  if (!rest_first && strcmp(mode, "DCR") != 0)
-    return ox_malformed(o, "mode %s", mode);
   int64_t n = x->type.dim[0], c = x->type.dim[1] / (b * b);
   int64_t h = x->type.dim[2], w = x->type.dim[3], high, wide;
   if (__builtin_mul_overflow(h, b, &high) ||
