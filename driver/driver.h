@@ -17,6 +17,7 @@ typedef struct Options {
   const char *command, *file;
   /* the model */
   Vec(DimArg) dims;
+  Vec(ConstArg) consts;
   const char *model, *recipe, *weights;
   bool random_weights;
   uint64_t random_seed;

@@ -5,9 +5,9 @@
 #include <string.h>
 
 static bool paths_ok(const Options *o, Diags *d, Arena *a, const char *out) {
-  if (!path_is_tflite(o->file))
+  if (!path_is_tflite(o->file) && !path_is_onnx(o->file))
     return diag_error_at(d, EXIT_USAGE, "import",
-                         "expected a .tflite file, found '%s'", o->file);
+                         "expected an .onnx or .tflite file, found '%s'", o->file);
   if (!dump_has_weights(out)) return true;
   const char *weights = path_with_ext(a, out, ".safetensors");
   if (path_same(out, o->file) || path_same(weights, o->file))
@@ -21,7 +21,8 @@ static bool paths_ok(const Options *o, Diags *d, Arena *a, const char *out) {
 }
 
 int cmd_import(const Options *o, Diags *d, Arena *a) {
-  const LoadOpts load = {0};
+  const LoadOpts load = {.ndims = o->dims.n, .dims = o->dims.at,
+                         .nconsts = o->consts.n, .consts = o->consts.at};
   const char *out = o->out ? o->out : path_with_ext(a, o->file, ".tam");
   if (!paths_ok(o, d, a, out)) return diags_exit_code(d);
   Module *m = tam_load(d, o->file, &load);

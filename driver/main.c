@@ -16,7 +16,7 @@ static const Command commands[] = {
   {"run", cmd_run, "run a model or a built .so on data", true},
   {"bench", cmd_bench, "measure the latency of a model or a .so", true},
   {"check", cmd_check, "compare native code with the reference", true},
-  {"import", cmd_import, "make a .tam and weights of a .tflite", true},
+  {"import", cmd_import, "make a .tam and weights of an .onnx or .tflite", true},
   {"show", cmd_show, "show the IR before and after each pass", true},
   {"targets", cmd_targets, "list targets and CPUs", false},
 };
@@ -27,8 +27,8 @@ static void usage(FILE *to) {
         "Compiles sparse neural networks to native code.\n\n", to);
   for (int i = 0; i < NCOMMANDS; i++)
     fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].what);
-  fputs("\nFILE is a .tam ('-': standard input) or a .tflite; run, bench and "
-        "check take a built .so too.\n"
+  fputs("\nFILE is a .tam ('-': standard input), an .onnx or a .tflite; run, "
+        "bench and\ncheck take a built .so too.\n"
         "'tamis COMMAND --help' lists the options of a command.\n", to);
 }
 
@@ -63,7 +63,7 @@ static int dispatch(int argc, char **argv, Diags *d, Arena *a,
   }
   if (c->file && !o->file) {
     diag_error_at(d, EXIT_USAGE, "tamis",
-                  "%s: no file given; expected a .tam or .tflite", c->name);
+                  "%s: no file given; expected a .tam, .onnx or .tflite", c->name);
     return EXIT_USAGE;
   }
   return c->run(o, d, a);

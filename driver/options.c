@@ -12,7 +12,7 @@ enum {
 };
 
 typedef enum {
-  KIND_FLAG, KIND_STR, KIND_DIM, KIND_SEED, KIND_IN, KIND_OUT, KIND_EXPECT
+  KIND_FLAG, KIND_STR, KIND_DIM, KIND_CONST, KIND_SEED, KIND_IN, KIND_OUT, KIND_EXPECT
 } OptKind;
 
 typedef struct OptDef {
@@ -44,7 +44,10 @@ static const OptDef table[] = {
    "carry out this recipe of the file", NULL},
   {"--model", KIND_STR, AT(model), MODEL, "NAME",
    "which model, where a file holds several", NULL},
-  {"--dim", KIND_DIM, 0, MODEL, "N=SIZE", "fix a free dimension", NULL},
+  {"--dim", KIND_DIM, 0, MODEL | IMPORT, "N=SIZE", "fix a free dimension",
+   NULL},
+  {"--const", KIND_CONST, 0, MODEL | IMPORT, "NAME=FILE",
+   "fix an input of an .onnx, which may determine shapes (npy)", NULL},
   {"--weights", KIND_STR, AT(weights), MODEL, "FILE",
    "weights in place of the file's own (safetensors, npz)", NULL},
   {"--random-weights", KIND_SEED, 0, MODEL, "SEED",
@@ -234,6 +237,19 @@ static bool set_dim(Arena *a, Options *o, const char *v, Diags *d) {
   return true;
 }
 
+static bool set_const(Arena *a, Options *o, const char *v, Diags *d) {
+  Binding b = binding(a, v);
+  if (!*b.name || !*b.value)
+    return diag_error_at(d, EXIT_USAGE, "--const",
+                         "expected NAME=FILE, found '%s'", v);
+  for (size_t i = 0; i < o->consts.n; i++)
+    if (strcmp(o->consts.at[i].name, b.name) == 0)
+      return diag_error_at(d, EXIT_USAGE, "--const", "'%s' is given twice",
+                           b.name);
+  vec_push(a, &o->consts, ((ConstArg){b.name, b.value}));
+  return true;
+}
+
 static bool set_seed(Options *o, const char *v, Diags *d) {
   int64_t seed;
   if (!option_int(d, "--random-weights", v, 0, INT64_MAX, &seed))
@@ -252,6 +268,7 @@ static bool apply(Arena *a, Options *o, const OptDef *t, const char *v,
   case KIND_FLAG: *(bool *)((char *)o + t->offset) = true; return true;
   case KIND_STR: *(const char **)((char *)o + t->offset) = v; return true;
   case KIND_DIM: return set_dim(a, o, v, d);
+  case KIND_CONST: return set_const(a, o, v, d);
   case KIND_SEED: return set_seed(o, v, d);
   case KIND_IN: vec_push(a, &o->in, binding(a, v)); return true;
   case KIND_OUT: vec_push(a, &o->outs, binding(a, v)); return true;

@@ -31,7 +31,8 @@ static void note_file(void *ctx, const char *path) {
 static LoadOpts load_opts(Session *s) {
   const Options *o = s->o;
   return (LoadOpts){
-    .ndims = o->dims.n, .dims = o->dims.at, .model = o->model,
+    .ndims = o->dims.n, .dims = o->dims.at, .nconsts = o->consts.n,
+    .consts = o->consts.at, .model = o->model,
     .recipe = o->recipe, .weights = o->weights,
     .random_weights = o->random_weights, .seed = o->random_seed,
     .on_file = note_file, .on_file_ctx = s, .source = &s->text,

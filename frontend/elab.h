@@ -172,8 +172,8 @@ void elab_chain(Elab *e);
 
 /* ---- elab_file.c ---------------------------------------------------- */
 
-/* A model's text: read, or made from a .tflite.  NULL on error. */
-const Source *model_source(Diags *d, const char *path);
+/* A model's text: read, or made from a .tflite or .onnx.  NULL on error. */
+const Source *model_source(Diags *d, const char *path, const LoadOpts *o);
 /* Parse the prelude and a file with all it imports. */
 bool units_load(Elab *e, const char *path, const Source *src);
 Unit *unit_of(const Elab *e, const File *f);

@@ -130,17 +130,16 @@ static bool ends_with(const char *s, const char *end) {
   return n >= k && !strcmp(s + n - k, end);
 }
 
-const Source *model_source(Diags *d, const char *path) {
-  return path_is_tflite(path) ? tflite_source(diags_arena(d), d, path)
-                              : source_read(diags_arena(d), d, path);
+const Source *model_source(Diags *d, const char *path, const LoadOpts *o) {
+  Arena *a = diags_arena(d);
+  if (path_is_onnx(path))
+    return onnx_source(a, d, path, o);
+  return path_is_tflite(path) ? tflite_source(a, d, path)
+                              : source_read(a, d, path);
 }
 
 static void import_read(Elab *e, const File *from, Decl *d) {
   const char *path = path_join(e->a, from->dir, d->path.s);
-  if (ends_with(path, ".onnx")) {
-    elab_later(e, d->path.span, "an import of an .onnx file");
-    return;
-  }
   if (!ends_with(path, ".tam") && !path_is_tflite(path)) {
     elab_error(e, d->path.span,
                "expected a .tam or .tflite file, found \"%s\"",
@@ -149,7 +148,7 @@ static void import_read(Elab *e, const File *from, Decl *d) {
   }
   Unit *u = unit_find(e, path);
   if (!u) {
-    const Source *src = model_source(e->d, path);
+    const Source *src = model_source(e->d, path, e->o);
     if (!src) {
       diag_note(e->d, d->path.span, "imported here");
       return;

@@ -23,6 +23,16 @@ typedef struct Loader {
 
 /* ---- files ---------------------------------------------------------- */
 
+/* An ONNX file has no mark at its beginning. */
+static WeightFile *file_read(Elab *e, const char *path) {
+  if (!path_is_onnx(path))
+    return weights_read(e->a, e->d, path);
+  Buffer *buf = buffer_map(e->d, path);
+  WeightFile *w = buf ? onnx_parse(e->a, e->d, path, buf, e->o) : NULL;
+  buffer_unref(buf);
+  return w;
+}
+
 static Opened *file_open(Loader *l, const char *path, Span at) {
   Elab *e = l->e;
   for (size_t i = 0; i < l->files.n; i++)
@@ -32,7 +42,7 @@ static Opened *file_open(Loader *l, const char *path, Span at) {
   f->path = path;
   f->at = at;
   vec_push(e->a, &l->files, f);
-  f->w = weights_read(e->a, e->d, path);
+  f->w = file_read(e, path);
   if (!f->w) {
     l->ok = false;
     if (at.src)

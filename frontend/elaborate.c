@@ -127,9 +127,15 @@ static bool func_has_dim(const File *f, const char *name) {
   return false;
 }
 
-/* Every --dim must mean something. */
+/* Every --dim must mean something; the reader of another format asked for
+ * those of its file. */
 static bool dims_known(Elab *e, const Decl *d) {
   bool ok = true;
+  if (path_is_onnx(e->m->file))
+    return true;
+  if (e->o->nconsts)
+    ok = diag_error_at(e->d, EXIT_USAGE, "--const", "expected an .onnx file, "
+                       "found '%s'", e->m->file);
   for (size_t i = 0; i < e->o->ndims; i++)
     if (!map_get(&e->frame->vars, e->o->dims[i].name) &&
         !func_has_dim(d->file, e->o->dims[i].name))
@@ -291,7 +297,7 @@ static Module *load_source(Diags *d, const char *path, const Source *src,
 Module *tam_load(Diags *d, const char *path, const LoadOpts *o) {
   const Source *src = o->source ? *o->source : NULL;
   if (!src)
-    src = model_source(d, path);
+    src = model_source(d, path, o);
   if (!src)
     return NULL;
   if (o->source)

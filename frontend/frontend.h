@@ -37,6 +37,16 @@ bool tflite_text(Diags *d, const char *path, Buffer *buf, Text *out);
 Source *tflite_source(Arena *a, Diags *d, const char *path);
 WeightFile *tflite_parse(Arena *a, Diags *d, const char *path, Buffer *buf);
 bool path_is_tflite(const char *path);   /* by its end */
+/* The same of an ONNX file (onnx.c); dims and consts of `o` count, which must
+ * be the same for both. */
+struct LoadOpts;
+bool onnx_text(Diags *d, const char *path, Buffer *buf,
+               const struct LoadOpts *o, Text *out);
+Source *onnx_source(Arena *a, Diags *d, const char *path,
+                    const struct LoadOpts *o);
+WeightFile *onnx_parse(Arena *a, Diags *d, const char *path, Buffer *buf,
+                       const struct LoadOpts *o);
+bool path_is_onnx(const char *path);
 /* Written whole or not at all; header padded so that data begin at a
  * multiple of 64; tensors in the given order. */
 bool safetensors_write(Diags *d, const char *path, const WeightTensor *t,
@@ -70,10 +80,14 @@ float *image_read(Arena *a, Diags *d, const char *path, const Type *t,
 /* ---- parse.y, elaborate.c ------------------------------------------- */
 
 typedef struct DimArg { const char *name; int64_t value; } DimArg;
+/* An input that is the one tensor of a file. */
+typedef struct ConstArg { const char *name, *file; } ConstArg;
 
 typedef struct LoadOpts {
   size_t ndims;
   const DimArg *dims;         /* --dim */
+  size_t nconsts;
+  const ConstArg *consts;     /* --const, of an ONNX file */
   const char *model;          /* NULL: the only one */
   const char *recipe;         /* NULL: none */
   const char *weights;        /* --weights: in place of the file's own */

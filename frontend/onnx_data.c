@@ -1,0 +1,462 @@
+/* onnx_data.c - tensors of an ONNX file: element types, values inline, raw or
+ * in files beside the model. */
+#include "frontend/onnx.h"
+#include "frontend/weights.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- element types -------------------------------------------------- */
+
+/* raw: what an element of raw_data is, as lies in memory; -1: none of ours.
+ * bytes: of one element there. */
+static const struct { const char *name; int held, raw, bytes; } types[] = {
+  [OX_FLOAT] = {"float", F32, F32, 4},
+  [OX_UINT8] = {"uint8", U8, U8, 1},
+  [OX_INT8] = {"int8", I32, I8, 1},
+  [OX_UINT16] = {"uint16", I32, -1, 2},
+  [OX_INT16] = {"int16", I32, I16, 2},
+  [OX_INT32] = {"int32", I32, I32, 4},
+  [OX_INT64] = {"int64", I64, I64, 8},
+  [OX_STRING] = {"string", -1, -1, 0},
+  [OX_BOOL] = {"bool", B1, B1, 1},
+  [OX_FLOAT16] = {"float16", F32, F16, 2},
+  [OX_DOUBLE] = {"double", F32, F64, 8},
+  [OX_UINT32] = {"uint32", I64, -1, 4},
+  [OX_UINT64] = {"uint64", I64, I64, 8},
+  [OX_COMPLEX64] = {"complex64", -1, -1, 0},
+  [OX_COMPLEX128] = {"complex128", -1, -1, 0},
+  [OX_BFLOAT16] = {"bfloat16", F32, BF16, 2},
+  [17] = {"float8e4m3fn", -1, -1, 0},
+  [18] = {"float8e4m3fnuz", -1, -1, 0},
+  [19] = {"float8e5m2", -1, -1, 0},
+  [20] = {"float8e5m2fnuz", -1, -1, 0},
+  [OX_UINT4] = {"uint4", U8, -1, 0},
+  [OX_INT4] = {"int4", I32, -1, 0},
+  [23] = {"float4e2m1", -1, -1, 0},
+};
+
+static bool type_known(int type) {
+  return type > 0 && type < (int)(sizeof types / sizeof *types) &&
+         types[type].name;
+}
+
+const char *ox_type_name(int type) {
+  return type_known(type) ? types[type].name : "an unknown type";
+}
+
+int ox_held(int type) { return type_known(type) ? types[type].held : -1; }
+
+int ox_stored(int type) {
+  switch (type) {
+  case OX_FLOAT16: return F16;
+  case OX_BFLOAT16: return BF16;
+  case OX_FLOAT: case OX_INT32: case OX_INT64: case OX_BOOL: case OX_UINT8:
+    return types[type].held;
+  default: return -1;
+  }
+}
+
+int ox_natural(Elem e) {
+  switch (e) {
+  case I64: return OX_INT64;
+  case I32: return OX_INT32;
+  case U8: return OX_UINT8;
+  case B1: return OX_BOOL;
+  case F16: return OX_FLOAT16;
+  case BF16: return OX_BFLOAT16;
+  default: return OX_FLOAT;
+  }
+}
+
+/* ---- shapes --------------------------------------------------------- */
+
+static bool data_error(Ox *o, const OnnxFile__Tensor *t, const char *fmt,
+                       ...) PRINTF_LIKE(3, 4);
+static bool data_error(Ox *o, const OnnxFile__Tensor *t, const char *fmt,
+                       ...) {
+  Text s = {0};
+  va_list ap;
+  va_start(ap, fmt);
+  text_vprintf(&s, fmt, ap);
+  va_end(ap);
+  diag_error_at(o->d, EXIT_FILE, o->path, "onnx: tensor '%s': %s",
+                t->name ? t->name : "", s.s);
+  text_free(&s);
+  return false;
+}
+
+static bool dims_read(Ox *o, const OnnxFile__Tensor *t, const int64_t *dim,
+                      size_t rank, Elem e, Type *out) {
+  if (rank > MAX_RANK)
+    return data_error(o, t, "expected at most %d dimensions, found %zu",
+                      MAX_RANK, rank);
+  for (size_t i = 0; i < rank; i++)
+    if (dim[i] < 0)
+      return data_error(o, t, "dimension %zu: expected none below 0, found "
+                        "%lld", i, (long long)dim[i]);
+  *out = type_make(e, (int)rank, dim);
+  size_t bytes;
+  if (!weight_bytes(out, &bytes) || bytes > INT64_MAX / 16)
+    return data_error(o, t, "dimensions overflow");
+  return true;
+}
+
+/* ---- bytes: in the file, or in one beside it ------------------------ */
+
+static const char *entry(const OnnxFile__Tensor *t, const char *key) {
+  for (size_t i = 0; i < t->n_external_data; i++) {
+    const OnnxFile__Entry *e = t->external_data[i];
+    if (e->key && !strcmp(e->key, key))
+      return e->value ? e->value : "";
+  }
+  return NULL;
+}
+
+/* A path that stays in the model's folder. */
+static bool location_ok(const char *s) {
+  if (!*s || *s == '/' || strchr(s, '\\') || strchr(s, ':'))
+    return false;
+  for (const char *p = s; p;) {
+    size_t n = strcspn(p, "/");
+    if (n == 2 && p[0] == '.' && p[1] == '.')
+      return false;
+    p = p[n] ? p + n + 1 : NULL;
+  }
+  return true;
+}
+
+/* Nor may a link lead out of it. */
+static bool location_inside(const char *dir, const char *file) {
+  char *d = realpath(dir, NULL), *f = realpath(file, NULL);
+  size_t n = d ? strlen(d) : 0;
+  bool ok = d && f && !strncmp(d, f, n) && (f[n] == '/' || !strcmp(d, "/"));
+  bool missing = !f;     /* buffer_map says that */
+  free(d);
+  free(f);
+  return ok || missing;
+}
+
+static Buffer *external_file(Ox *o, const OnnxFile__Tensor *t) {
+  const char *where = entry(t, "location");
+  if (!where || !location_ok(where)) {
+    data_error(o, t, "external data: expected a location inside the model's "
+               "folder, found '%s'", where ? where : "");
+    return NULL;
+  }
+  Buffer *b = map_get(&o->external, where);
+  if (b)
+    return b;
+  const char *dir = path_dir(o->a, o->path);
+  const char *file = path_join(o->a, dir, where);
+  if (!location_inside(dir, file)) {
+    data_error(o, t, "external data: '%s' leads out of the model's folder",
+               where);
+    return NULL;
+  }
+  b = buffer_map(o->d, file);
+  if (b) {
+    map_put(o->a, &o->external, arena_strdup(o->a, where), b);
+    if (o->o && o->o->on_file)
+      o->o->on_file(o->o->on_file_ctx, file);
+  }
+  return b;
+}
+
+static bool count_read(Ox *o, const OnnxFile__Tensor *t, const char *key,
+                       uint64_t def, uint64_t *out) {
+  const char *s = entry(t, key);
+  char *end;
+  *out = def;
+  if (!s)
+    return true;
+  *out = strtoull(s, &end, 10);
+  return (*s >= '0' && *s <= '9' && !*end) ||
+         data_error(o, t, "external data: %s: expected a number, found '%s'",
+                    key, s);
+}
+
+/* The bytes of the elements, `size` of them. */
+static Buffer *external_bytes(Ox *o, const OnnxFile__Tensor *t, size_t size) {
+  Buffer *b = external_file(o, t);
+  uint64_t at, n;
+  if (!b || !count_read(o, t, "offset", 0, &at) ||
+      !count_read(o, t, "length", size, &n))
+    return NULL;
+  if (n != size) {
+    data_error(o, t, "external data: its shape takes %zu bytes, its length "
+               "is %llu", size, (unsigned long long)n);
+    return NULL;
+  }
+  if (at > b->size || size > b->size - at) {
+    data_error(o, t, "external data: bytes %llu to %llu lie outside the file "
+               "'%s' of %zu", (unsigned long long)at,
+               (unsigned long long)(at + size), entry(t, "location"), b->size);
+    return NULL;
+  }
+  return buffer_slice(b, (size_t)at, size);
+}
+
+static Buffer *raw_bytes(Ox *o, const OnnxFile__Tensor *t, size_t size) {
+  if (t->data_size != size) {
+    data_error(o, t, "its shape takes %zu bytes, its data have %llu", size,
+               (unsigned long long)t->data_size);
+    return NULL;
+  }
+  return buffer_slice(o->buf, (size_t)t->data_at, size);
+}
+
+/* ---- values --------------------------------------------------------- */
+
+/* Element i of a field of numbers. */
+static double field_number(const OnnxFile__Tensor *t, size_t i) {
+  if (t->n_float_data)
+    return t->float_data[i];
+  return t->double_data[i];
+}
+
+static int64_t field_int(const OnnxFile__Tensor *t, size_t i) {
+  if (t->n_int32_data)
+    return t->int32_data[i];
+  if (t->n_uint64_data)
+    return (int64_t)t->uint64_data[i];
+  return t->int64_data[i];
+}
+
+static size_t field_count(const OnnxFile__Tensor *t) {
+  return t->n_float_data + t->n_double_data + t->n_int32_data +
+         t->n_int64_data + t->n_uint64_data;
+}
+
+static size_t fields_used(const OnnxFile__Tensor *t) {
+  return (size_t)!!t->n_float_data + (size_t)!!t->n_double_data +
+         (size_t)!!t->n_int32_data + (size_t)!!t->n_int64_data +
+         (size_t)!!t->n_uint64_data + (size_t)t->has_data_at;
+}
+
+/* Whether the values lie in the field that goes with the type. */
+static bool field_fits(const OnnxFile__Tensor *t) {
+  switch (t->data_type) {
+  case OX_FLOAT: return !field_count(t) || t->n_float_data;
+  case OX_DOUBLE: return !field_count(t) || t->n_double_data;
+  case OX_INT64: return !field_count(t) || t->n_int64_data;
+  case OX_UINT32: case OX_UINT64: return !field_count(t) || t->n_uint64_data;
+  default: return !field_count(t) || t->n_int32_data;
+  }
+}
+
+/* An integer of the format's as one that holds it. */
+static int64_t int_narrow(int type, int64_t v) {
+  switch (type) {
+  case OX_INT8: return (int8_t)v;
+  case OX_UINT8: return (uint8_t)v;
+  case OX_INT16: return (int16_t)v;
+  case OX_UINT16: return (uint16_t)v;
+  case OX_UINT32: return (uint32_t)v;
+  case OX_BOOL: return v != 0;
+  default: return v;
+  }
+}
+
+/* From a field of numbers: 16-bit floats are bit patterns there. */
+static Buffer *field_values(const OnnxFile__Tensor *t, const Type *to) {
+  size_t n = field_count(t);
+  Buffer *b = buffer_new(checked_mul(n, elem_size(to->elem)));
+  for (size_t i = 0; i < n; i++) {
+    if (t->data_type == OX_FLOAT16 || t->data_type == OX_BFLOAT16) {
+      uint16_t bits = (uint16_t)field_int(t, i);
+      double v = elem_load((Elem)types[t->data_type].raw, &bits, 0);
+      elem_store(to->elem, b->data, i, v);
+    } else if (elem_is_float(to->elem)) {
+      elem_store(to->elem, b->data, i, field_number(t, i));
+    } else {
+      elem_store_int(to->elem, b->data, i,
+                     int_narrow(t->data_type, field_int(t, i)));
+    }
+  }
+  return b;
+}
+
+/* Four bits each, the lower half of a byte first. */
+static int64_t nibble(int type, const uint8_t *p, size_t i) {
+  int v = p[i / 2] >> (i % 2 * 4) & 15;
+  return type == OX_INT4 && v > 7 ? v - 16 : v;
+}
+
+/* Raw bytes that hold no element of ours as it lies there. */
+static Buffer *raw_widen(const OnnxFile__Tensor *t, const uint8_t *p,
+                         size_t n, Elem to) {
+  Buffer *b = buffer_new(checked_mul(n, elem_size(to)));
+  for (size_t i = 0; i < n; i++) {
+    int raw = types[t->data_type].raw;
+    int64_t v;
+    if (elem_is_float(to)) {
+      elem_store(to, b->data, i, elem_load((Elem)raw, p, i));
+      continue;
+    }
+    if (t->data_type == OX_UINT16)
+      v = p[2 * i] | p[2 * i + 1] << 8;
+    else if (t->data_type == OX_UINT32)
+      v = (int64_t)((uint32_t)p[4 * i] | (uint32_t)p[4 * i + 1] << 8 |
+                    (uint32_t)p[4 * i + 2] << 16 |
+                    (uint32_t)p[4 * i + 3] << 24);
+    else if (raw < 0)
+      v = nibble(t->data_type, p, i);
+    else
+      v = elem_load_int((Elem)raw, p, i);
+    elem_store_int(to, b->data, i, v);
+  }
+  return b;
+}
+
+/* In place where memory allows. */
+static Buffer *raw_values(const OnnxFile__Tensor *t, Buffer *raw,
+                          const Type *to, size_t n) {
+  int kind = types[t->data_type].raw;
+  bool as_is = kind == (int)to->elem && to->elem != B1 &&
+               (uintptr_t)raw->data % elem_size(to->elem) == 0;
+  if (as_is)
+    return raw;
+  Buffer *b;
+  if (kind == (int)to->elem && to->elem != B1) {
+    b = buffer_new(raw->size);
+    if (raw->size)
+      memcpy(b->data, raw->data, raw->size);
+  } else {
+    b = raw_widen(t, raw->data, n, to->elem);
+  }
+  for (size_t i = 0; to->elem == B1 && i < n; i++)
+    b->data[i] = b->data[i] != 0;
+  buffer_unref(raw);
+  return b;
+}
+
+static size_t raw_size(const OnnxFile__Tensor *t, size_t n) {
+  if (t->data_type == OX_INT4 || t->data_type == OX_UINT4)
+    return n / 2 + n % 2;
+  return n * (size_t)types[t->data_type].bytes;
+}
+
+static Buffer *values_read(Ox *o, const OnnxFile__Tensor *t, const Type *to,
+                           size_t n) {
+  if (fields_used(t) > 1) {
+    data_error(o, t, "expected its values in one field, found several");
+    return NULL;
+  }
+  if (t->data_location == 1 || t->has_data_at) {
+    Buffer *raw = t->data_location == 1 ? external_bytes(o, t, raw_size(t, n))
+                                        : raw_bytes(o, t, raw_size(t, n));
+    return raw ? raw_values(t, raw, to, n) : NULL;
+  }
+  bool packed = t->data_type == OX_INT4 || t->data_type == OX_UINT4;
+  if (!field_fits(t) || packed) {
+    if (packed || field_count(t))
+      data_error(o, t, "values of type %s in a field of another type",
+                 ox_type_name(t->data_type));
+    return NULL;
+  }
+  if (field_count(t) != n) {
+    data_error(o, t, "expected %zu values, found %zu", n, field_count(t));
+    return NULL;
+  }
+  return field_values(t, to);
+}
+
+static Node *held_node(Ox *o, const Type *type, Buffer *b, const char *path) {
+  if (type->rank == 0) {
+    Node *n = elem_is_float(type->elem)
+                ? func_const(o->m, o->f, elem_load(type->elem, b->data, 0))
+                : func_const_int(o->m, o->f, type->elem,
+                                 elem_load_int(type->elem, b->data, 0));
+    buffer_unref(b);
+    return n;
+  }
+  Param *p = module_add_param(o->m, path, *type, b);
+  return func_param(o->m, o->f, p);
+}
+
+/* What an initialiser becomes: the stored type where the artifact can keep
+ * it, cast to what holds it. */
+Node *ox_tensor(Ox *o, const OnnxFile__Tensor *t, const char *path) {
+  int held = ox_held(t->data_type);
+  Type type;
+  if (held < 0) {
+    diag_error_at(o->d, EXIT_UNSUPPORTED, o->path, "onnx: tensor '%s' is of "
+                  "type %s, which is not supported", t->name ? t->name : "",
+                  ox_type_name(t->data_type));
+    return NULL;
+  }
+  if (!dims_read(o, t, t->dims, t->n_dims, (Elem)held, &type))
+    return NULL;
+  Buffer *b = values_read(o, t, &type, (size_t)type_elems(&type));
+  return b ? held_node(o, &type, b, path) : NULL;
+}
+
+/* ---- sparse initialisers: coordinates and values -------------------- */
+
+/* Where value i lies in the dense tensor; -1: its index is out of range. */
+static int64_t sparse_place(const Type *t, const int64_t *index, bool flat,
+                            size_t i) {
+  if (flat)
+    return index[i] >= 0 && index[i] < type_elems(t) ? index[i] : -1;
+  int64_t at = 0;
+  for (int k = 0; k < t->rank; k++) {
+    int64_t v = index[i * (size_t)t->rank + (size_t)k];
+    if (v < 0 || v >= t->dim[k])
+      return -1;
+    at = at * t->dim[k] + v;
+  }
+  return at;
+}
+
+static Buffer *sparse_dense(Ox *o, const OnnxFile__SparseTensor *s,
+                            const Type *t, const Buffer *values, size_t n,
+                            const Buffer *index, bool flat) {
+  size_t size = elem_size(t->elem);
+  Buffer *b = buffer_new(checked_mul((size_t)type_elems(t), size));
+  for (size_t i = 0; i < n; i++) {
+    int64_t at = sparse_place(t, (const int64_t *)(const void *)index->data,
+                              flat, i);
+    if (at < 0) {
+      data_error(o, s->values, "the index of value %zu is out of range", i);
+      buffer_unref(b);
+      return NULL;
+    }
+    memcpy(b->data + (size_t)at * size, values->data + i * size, size);
+  }
+  return b;
+}
+
+Node *ox_sparse_tensor(Ox *o, const OnnxFile__SparseTensor *s,
+                       const char *path) {
+  const OnnxFile__Tensor *v = s->values, *x = s->indices;
+  Type type, vt, xt;
+  if (!v || !x || ox_held(v->data_type) < 0 || x->data_type != OX_INT64 ||
+      v->n_dims != 1 || x->n_dims < 1 || x->n_dims > 2) {
+    diag_error_at(o->d, EXIT_FILE, o->path, "onnx: a sparse tensor: expected "
+                  "values [n] and indices int64 [n] or [n,rank]");
+    return NULL;
+  }
+  Elem e = (Elem)ox_held(v->data_type);
+  if (!dims_read(o, v, s->dims, s->n_dims, e, &type) ||
+      !dims_read(o, v, v->dims, 1, e, &vt) ||
+      !dims_read(o, x, x->dims, x->n_dims, I64, &xt))
+    return NULL;
+  bool flat = x->n_dims == 1;
+  if (x->dims[0] != v->dims[0] ||
+      (!flat && x->dims[1] != (int64_t)s->n_dims) || type.rank == 0) {
+    data_error(o, v, "sparse: the shapes of values, indices and dims differ");
+    return NULL;
+  }
+  if (!ox_room(o, type_elems(&type)))
+    return NULL;
+  Buffer *values = values_read(o, v, &vt, (size_t)type_elems(&vt));
+  Buffer *index = values ? values_read(o, x, &xt, (size_t)type_elems(&xt))
+                         : NULL;
+  Buffer *b = index ? sparse_dense(o, s, &type, values,
+                                   (size_t)type_elems(&vt), index, flat)
+                    : NULL;
+  buffer_unref(values);
+  buffer_unref(index);
+  return b ? held_node(o, &type, b, path) : NULL;
+}
