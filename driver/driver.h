@@ -206,6 +206,9 @@ bool bindings_check(Diags *d, const char *opt, const Binding *b, size_t nb,
 const Binding *binding_find(const Binding *b, size_t nb, const char *name,
                             size_t index);
 
+/* An integer of type e in decimal. */
+const char *int_text(char out[24], Elem e, int64_t v);
+
 /* ---- report.c ------------------------------------------------------- */
 
 bool report_name_ok(Diags *d, const char *path);   /* ends in .json */
