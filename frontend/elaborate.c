@@ -133,6 +133,9 @@ static bool dims_known(Elab *e, const Decl *d) {
   bool ok = true;
   if (path_is_onnx(e->m->file))
     return true;
+  if (e->o->nconsts)
+    ok = diag_error_at(e->d, EXIT_USAGE, "--const", "expected an .onnx file, "
+                       "found '%s'", e->m->file);
   for (size_t i = 0; i < e->o->ndims; i++)
     if (!map_get(&e->frame->vars, e->o->dims[i].name) &&
         !func_has_dim(d->file, e->o->dims[i].name))

@@ -22,7 +22,7 @@ for c in build run bench check show targets; do
   expect "help-$c" 0 '--diagnostics' "$TAMIS" $c --help
 done
 expect unknown-option 2 "did you mean '--recipe'" "$TAMIS" build --recpie=x m.tam
-expect later-option 2 "unknown option '--const'" "$TAMIS" build --const=k=x.npy m.tam
+expect const-of-tam 2 'expected an .onnx file' "$TAMIS" build --const=k=x.npy m.tam
 expect no-file 2 'no file given' "$TAMIS" build
 expect two-files 2 'expected one file' "$TAMIS" build m.tam free.tam
 expect missing-file 3 'nothere.tam' "$TAMIS" build nothere.tam
