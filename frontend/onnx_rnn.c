@@ -153,8 +153,8 @@ static Node *time_first(Rnn *n, Node *x) {
 bool rnn_read(Rnn *n, const char *const *acts) {
   Ox *o = n->o;
   Node *x = ox_in(o, 0);
-  n->w = weight_fold(o, "W", ox_in(o, 1));
-  n->r = weight_fold(o, "R", ox_in(o, 2));
+  n->w = weight_fold(o, "W", n->w ? n->w : ox_in(o, 1));
+  n->r = weight_fold(o, "R", n->r ? n->r : ox_in(o, 2));
   n->b = ox_opt(o, 3);
   n->batch_first = ox_int(o, "layout", 0) != 0;
   n->clip = ox_float(o, "clip", INFINITY);

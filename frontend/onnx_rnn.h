@@ -46,7 +46,7 @@ typedef struct RnnDir {
 
 /* ---- onnx_rnn.c ----------------------------------------------------- */
 
-/* Reads operands 0 to 4 and the attributes.  `acts`: names of the default
+/* Reads operands 0 to 4 (W and R if they are not there) and the attributes.  `acts`: names of the default
  * activations.  False: reported. */
 bool rnn_read(Rnn *n, const char *const *acts);
 /* Operand i, an initial state, as init[which]. */
