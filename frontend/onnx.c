@@ -240,15 +240,16 @@ static const char *model_name(Arena *a, const char *path) {
 }
 
 static bool refused_report(Ox *o) {
-  Text s = {0};
-  if (!o->refused.n)
-    return true;
-  for (size_t i = 0; i < o->refused.n; i++)
-    text_printf(&s, "%s%s", i ? "; " : "", o->refused.at[i]);
-  diag_error_at(o->d, EXIT_UNSUPPORTED, o->path, "onnx: not supported: %s",
-                s.s);
-  text_free(&s);
-  return false;
+  for (size_t i = 0; i < o->refused.n; i++) {
+    const OxRefusal *r = o->refused.at[i];
+    Text s = {0};
+    for (size_t k = 0; k < r->nodes.n; k++)
+      text_printf(&s, "%s'%s'", k ? ", " : "", r->nodes.at[k]);
+    diag_error_at(o->d, EXIT_UNSUPPORTED, o->path, "onnx: %s, in node%s %s",
+                  r->text, r->nodes.n > 1 ? "s" : "", s.s);
+    text_free(&s);
+  }
+  return !o->refused.n;
 }
 
 /* A model of now imports its opsets; the first files did not. */

@@ -63,6 +63,12 @@ struct OxScope {
   int depth;
 };
 
+/* Why nodes of one operator cannot be compiled, and which. */
+typedef struct OxRefusal {
+  const char *text;
+  Vec(const char *) nodes;   /* their names */
+} OxRefusal;
+
 typedef struct Ox {
   Arena *a;
   Diags *d;
@@ -79,8 +85,8 @@ typedef struct Ox {
   const char *node_path;     /* its path in the language */
   int opset;                 /* version of the node's domain */
   bool said;                 /* node was refused, or is malformed */
-  Vec(const char *) refused; /* in the words of the report */
-  Map reasons;               /* those that stand there */
+  Vec(OxRefusal *) refused;
+  Map reasons;               /* the text of each -> OxRefusal * */
   Map opsets;                /* domain -> version, by uintptr_t */
   Map paths;                 /* of nodes and params that are taken */
   Map external;              /* files of tensors -> Buffer * */
@@ -113,8 +119,7 @@ Node *ox_sparse_tensor(Ox *o, const OnnxFile__SparseTensor *t,
 
 /* ---- onnx_node.c: what writers call --------------------------------- */
 
-/* Why this node cannot be compiled; false.  Said once for each operator and
- * reason. */
+/* Why this node cannot be compiled; false. */
 bool ox_refuse(Ox *o, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* What no reader of the file could carry out; false. */
 bool ox_malformed(Ox *o, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -217,6 +222,33 @@ OxValue *ox_value_new(Ox *o, const char *name, int type, Node *n);
 Node *ox_use(Ox *o, OxValue *v);
 /* A path of the language that nothing has, from a name of the file. */
 const char *ox_path(Ox *o, const char *name);
+
+/* ---- onnx_math.c, onnx_int.c, onnx_cast.c: elementwise -------------- */
+
+/* Operand i as arithmetic takes it: an u8 becomes i32. */
+Node *ox_number(Ox *o, int i);
+/* Result 0 in the type of operand 0, an i32 where that is held as u8. */
+bool ox_give_number(Ox *o, Node *n);
+/* An uint64 as an i64 of the same order, and back; other types stay. */
+Node *ox_ordered(Ox *o, Node *x, int type);
+/* Bits of an integer type, 0: it is none; whether it has no sign, as has
+ * bool. */
+int ox_bits(int type);
+bool ox_unsigned(int type);
+/* a / b towards zero; integers. */
+Node *ox_quotient(Ox *o, Node *a, Node *b, int type);
+/* A value of ONNX type `from` as one of `to`, both held. */
+Node *ox_converted(Ox *o, Node *x, int from, int to);
+/* Between two numbers, which may be infinite. */
+Node *ox_clipped(Ox *o, Node *x, double lo, double hi);
+
+/* ---- onnx_softmax.c, onnx_order.c: along an axis -------------------- */
+
+Node *ox_log_softmax(Ox *o, Node *x, int axis);
+/* 0 to n-1 along an axis, the others of size 1; i32. */
+Node *ox_numbers(Ox *o, int rank, int axis, int64_t n);
+/* Elements of axes from..to; -1: too many. */
+int64_t ox_product(const Type *t, int from, int to);
 
 /* ---- writers: onnx.def ---------------------------------------------- */
 

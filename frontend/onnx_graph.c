@@ -89,8 +89,10 @@ static Node *body_take(Ox *o, OxBody *b, Node *outer) {
   for (size_t i = 0; i < b->outer.n; i++)
     if (b->outer.at[i] == outer)
       return b->inner.at[i];
-  const char *name = arena_printf(o->m->arena, "around_%zu", b->outer.n);
-  Node *in = func_input(o->m, o->f, name, outer->type);
+  const char *name = module_fresh_path(o->m, "around");
+  Node *in = func_input(o->m, o->f, name,
+                        type_make(outer->type.elem, outer->type.rank,
+                                  outer->type.dim));
   vec_push(o->a, &b->outer, outer);
   vec_push(o->a, &b->inner, in);
   return in;
@@ -214,17 +216,22 @@ static bool node_write(Ox *o) {
   const OxProto *n = o->node;
   const char *domain = domain_of(n->domain);
   const OnnxFile__Function *f = function_of(o, n);
-  o->opset = opset_of(o, domain);
   if (f)
     return function_write(o, f);
   OxWriter *write = writer_of(domain, n->op_type);
-  if (!write)
-    return ox_refuse(o, "%s", "");
   if (!*domain && o->opset < 7)
     return o->opset ? ox_refuse(o, "opset %d; expected 7 or newer", o->opset)
                     : ox_malformed(o, "the model imports no opset of the "
                                    "operator's domain");
   return write(o);
+}
+
+/* Whether there is a way to write it at all. */
+static bool is_known(Ox *o) {
+  const char *domain = domain_of(o->node->domain);
+  o->opset = opset_of(o, domain);
+  return writer_of(domain, o->node->op_type) || function_of(o, o->node) ||
+         ox_refuse(o, "%s", "");
 }
 
 /* Results that a refused node lacks: what needs them says nothing. */
@@ -265,7 +272,7 @@ static void one_node(Ox *o, const OxProto *n) {
   o->node_path = arena_strdup(o->m->arena, scoped(o, name));
   if (!n->op_type || !*n->op_type)
     ox_malformed(o, "it names no operator");
-  else if (results_new(o) && operands_there(o))
+  else if (is_known(o) && results_new(o) && operands_there(o))
     node_write(o);
   results_fail(o);
   o->node = node;

@@ -26,17 +26,19 @@ bool ox_refuse(Ox *o, const char *fmt, ...) {
   va_start(ap, fmt);
   text_vprintf(&s, fmt, ap);
   va_end(ap);
-  const char *op = op_text(o);
-  const char *why = s.s ? arena_strdup(o->a, s.s) : "";
+  const char *text = arena_printf(o->a, "%s (opset %d) is not supported%s%s",
+                                  op_text(o), o->opset, s.n ? ": " : "",
+                                  s.n ? s.s : "");
   text_free(&s);
   o->said = true;
-  const char *kind = arena_printf(o->a, "%s: %s", op, why);
-  if (map_get(&o->reasons, kind))
-    return false;
-  map_put(o->a, &o->reasons, kind, (void *)kind);
-  vec_push(o->a, &o->refused,
-           arena_printf(o->a, "'%s' (%s, opset %d)%s%s", node_name(o), op,
-                        o->opset, *why ? ": " : "", why));
+  OxRefusal *r = map_get(&o->reasons, text);
+  if (!r) {
+    r = arena_new_of(o->a, OxRefusal);
+    r->text = text;
+    map_put(o->a, &o->reasons, text, r);
+    vec_push(o->a, &o->refused, r);
+  }
+  vec_push(o->a, &r->nodes, node_name(o));
   return false;
 }
 

@@ -1,0 +1,152 @@
+"""make_bad.py DIR - ONNX files that lie, each NAME.onnx, for
+tests/cli/onnx_bad.sh."""
+import os
+import sys
+
+from onnx_file import (BOOL, FLOAT, INT64, STRING, Graph, floats, ints,
+                       message, model, node, tensor, varint, write)
+
+X, Y = ("x", [2, 3]), ("y", [2, 3])
+RELU = node("Relu", ["x"], ["y"])
+HUGE = 1 << 40
+
+
+def net(nodes, tensors=(), inputs=(X,), outputs=(Y,), **how):
+    return model(Graph(nodes, inputs, outputs, tensors), **how)
+
+
+def with_tensor(t):
+    return net([node("Add", ["x", "k"], ["y"])], [t])
+
+
+def external(*entries):
+    more = [(13, [(1, k), (2, v)]) for k, v in entries] + [(14, 1)]
+    return with_tensor(tensor("k", FLOAT, [3], more=more))
+
+
+def nested(depth):
+    g = Graph([], [], [("x", [2, 3])])
+    for i in range(depth):
+        g = Graph([node("If", ["c"], [f"v{i}"], then_branch=g, else_branch=g)],
+                  [], [(f"v{i}", [2, 3])])
+    return g
+
+
+def deep(depth):
+    """The same, without a copy of each graph in the one around it."""
+    body = message(Graph([], [], [("x", [2, 3])]).fields)
+    for i in range(depth):
+        a = message([(1, "then_branch"), (6, body), (20, 5)])
+        n = message([(1, "c"), (2, "v"), (4, "If"), (5, a)])
+        body = message([(1, n)])
+    return message([(1, 8), (7, body), (8, [(2, 17)])])
+
+
+def call(name, out="y", **attrs):
+    return node(name, ["x"], [out], domain="own", **attrs)
+
+
+def function(name, nodes, ins=("a",), outs=("b",)):
+    return ([(1, name)] + [(4, i) for i in ins] +
+            [(5, o) for o in outs] + [(7, n) for n in nodes] +
+            [(9, [(1, ""), (2, 17)]), (9, [(1, "own"), (2, 1)]),
+             (10, "own")])
+
+
+GOOD = message(net([RELU]))
+OWN = {"domains": [("own", 1)]}
+FILES = {
+    "empty": b"",
+    "text": b"not a model at all, but a text\n" * 9,
+    "truncated": GOOD[:-9],
+    "claims_2g": GOOD + varint(7 << 3 | 2) + varint(1 << 31) + b"x",
+    "claims_max": varint(7 << 3 | 2) + b"\xff" * 9 + b"\x01",
+    "long_number": b"\x08" + b"\xff" * 11,
+    "field_zero": b"\x00\x01",
+    "wire_type": b"\x0f\x01",
+    "no_graph": [(1, 8), (8, [(2, 17)])],
+    "no_outputs": net([RELU], outputs=()),
+    "no_opset": [(1, 8), (7, Graph([RELU], [X], [Y]).fields)],
+    "opset_old": net([RELU], opset=6),
+    "opset_negative": net([RELU], opset=-1),
+    "unknown_ops": net([node("Foo", ["x"], ["a"]),
+                        node("Bar", ["x"], ["b"], name="bar"),
+                        node("Foo", ["a"], ["c"]),
+                        node("Add", ["c", "b"], ["y"])]),
+    "unknown_domain": net([node("Relu", ["x"], ["y"], domain="mine")]),
+    "circle": net([node("Add", ["x", "b"], ["a"]),
+                   node("Relu", ["a"], ["b"]), node("Relu", ["b"], ["y"])]),
+    "no_value": net([node("Add", ["x", "nowhere"], ["y"])]),
+    "twice": net([RELU, node("Abs", ["x"], ["y"])]),
+    "operand_missing": net([node("Add", ["x"], ["y"])]),
+    "output_missing": net([RELU], outputs=(("z", [2, 3]),)),
+    "broadcast": net([node("Add", ["x", "k"], ["y"])],
+                     [floats("k", [4], [1, 2, 3, 4])]),
+    "tensor_short": with_tensor(tensor("k", FLOAT, [3], b"\0" * 8)),
+    "tensor_long": with_tensor(tensor("k", FLOAT, [3], b"\0" * 16)),
+    "tensor_none": with_tensor(tensor("k", FLOAT, [3])),
+    "tensor_negative": with_tensor(tensor("k", FLOAT, [-3], b"\0" * 12)),
+    "tensor_huge": with_tensor(tensor("k", FLOAT, [HUGE, HUGE, HUGE], b"")),
+    "tensor_rank": with_tensor(tensor("k", FLOAT, [1] * 9, b"\0" * 4)),
+    "tensor_string": with_tensor(tensor("k", STRING, [1], more=[(6, b"s")])),
+    "tensor_type": with_tensor(tensor("k", 99, [1], b"\0" * 4)),
+    "tensor_nameless": with_tensor(tensor("", FLOAT, [1], b"\0" * 4)),
+    "tensor_twice": net([RELU], [floats("k", [1], [1.0])] * 2),
+    "tensor_fields": with_tensor(tensor("k", FLOAT, [1], b"\0" * 4,
+                                        [(4, b"\0\0\0\0")])),
+    "tensor_other_field": with_tensor(tensor("k", FLOAT, [1],
+                                             more=[(5, b"\1")])),
+    "external_up": external(("location", "../k.bin")),
+    "external_up_inside": external(("location", "a/../../k.bin")),
+    "external_root": external(("location", "/etc/hostname")),
+    "external_nowhere": external(("location", "nowhere.bin")),
+    "external_none": external(("offset", "0")),
+    "external_offset": external(("location", "bytes.bin"),
+                                ("offset", "9999999999999999")),
+    "external_length": external(("location", "bytes.bin"), ("length", "5")),
+    "external_word": external(("location", "bytes.bin"), ("offset", "-1x")),
+    "external_link": external(("location", "link.bin")),
+    "input_negative": net([RELU], inputs=(("x", [-2, 3]),)),
+    "input_huge": net([RELU], inputs=(("x", [HUGE, HUGE, HUGE]),)),
+    "input_rank": net([RELU], inputs=(("x", [1] * 9),)),
+    "input_string": net([RELU], inputs=(("x", [1], STRING),)),
+    "input_free": net([RELU], inputs=(("x", ["batch", 3]),)),
+    "reshape_computed": net([node("Reshape", ["x", "s"], ["y"])],
+                            inputs=(X, ("s", [2], INT64))),
+    "attribute_type": net([node("Concat", ["x", "x"], ["y"], axis="one")]),
+    "axis": net([node("Concat", ["x", "x"], ["y"], axis=5)]),
+    "if_deep": deep(60),
+    "if_deeper": deep(3000),
+    "if_shapes": net([node("If", ["c"], ["y"],
+                           then_branch=Graph([], [], [("x", [2, 3])]),
+                           else_branch=Graph([], [], [("k", [1])]))],
+                     [floats("k", [1], [1.0])],
+                     inputs=(X, ("c", [], BOOL))),
+    "if_missing": net([node("If", ["c"], ["y"])],
+                      inputs=(X, ("c", [], BOOL))),
+    "loop_forever": net([node("Loop", ["", "", "x"], ["y"], body=Graph(
+        [node("Identity", ["d"], ["e"]), node("Relu", ["v"], ["w"])],
+        [("i", [], INT64), ("d", [], BOOL), ("v", [2, 3])],
+        [("e", [], BOOL), ("w", [2, 3])]))]),
+    "loop_shape": net([node("Loop", ["n", "", "x"], ["y"], body=Graph(
+        [node("Identity", ["d"], ["e"]),
+         node("Concat", ["v", "v"], ["w"], axis=0)],
+        [("i", [], INT64), ("d", [], BOOL), ("v", [2, 3])],
+        [("e", [], BOOL), ("w", [4, 3])]))], [ints("n", [], [1000])]),
+    "function_itself": net([call("f")], functions=[
+        function("f", [node("f", ["a"], ["b"], domain="own")])], **OWN),
+    "function_inputs": net([node("f", ["x", "x"], ["y"], domain="own")],
+                           functions=[function("f", [])], **OWN),
+    "function_output": net([call("f")], functions=[
+        function("f", [node("Relu", ["a"], ["c"])])], **OWN),
+    "makes_much": net([node("ConstantOfShape", ["s"], ["a"]),
+                       node("NonZero", ["a"], ["b"]),
+                       node("Cast", ["b"], ["y"], to=1)],
+                      [ints("s", [2], [1 << 20, 1 << 20])]),
+}
+
+os.makedirs(sys.argv[1], exist_ok=True)
+os.chdir(sys.argv[1])
+for name, m in FILES.items():
+    write(name + ".onnx", m)
+write("bytes.bin", b"\0" * 64)
