@@ -142,11 +142,11 @@ static Node *cached(Ox *o, const Grouped *g, int in, int result, Node *x) {
 
 /* ---- GroupQueryAttention -------------------------------------------- */
 
-/* A query sees its own key and `local_window_size` keys before it. */
+/* A query sees `local_window_size` keys, its own the last of them. */
 static bool masks_read(Ox *o, const Grouped *g, Attention *t) {
   int64_t local = ox_int(o, "local_window_size", -1);
   const int64_t dim[4] = {t->q->type.dim[0], g->heads, g->s, g->total};
-  Window w = {g->s, g->total, g->past, NULL, local < 0 ? -1 : local, 0};
+  Window w = {g->s, g->total, g->past, NULL, local < 1 ? -1 : local - 1, 0};
   if (local > INT32_MAX / 4)
     return ox_malformed(o, "a window of %lld", (long long)local);
   if (ox_int(o, "causal", 1))
