@@ -46,7 +46,7 @@ Node *ox_sum(Ox *o, Node *a, Node *b);
 bool ox_mask_fits(Ox *o, const char *what, const Node *x,
                   const int64_t dim[4]);
 /* i32, their place along `axis` of that rank, other sizes being 1. */
-Node *ox_places(Ox *o, int rank, int axis, int64_t n);
+Node *ox_line(Ox *o, int rank, int axis, int64_t n);
 
 /* ---- onnx_rotary.c -------------------------------------------------- */
 

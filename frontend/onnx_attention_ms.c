@@ -49,7 +49,7 @@ static Node *unpadded(Ox *o, Node *m, const int64_t dim[4]) {
   int r = m->type.rank;
   const int64_t *d = m->type.dim, b = dim[0];
   if (r == 1 && (d[0] == b || d[0] == 2 * b)) {
-    Node *key = ox_places(o, 4, 3, dim[3]);
+    Node *key = ox_line(o, 4, 3, dim[3]);
     Node *y = ox_op2(o, OP_LESS, key, lengths(o, m, 0, b));
     if (d[0] == b)
       return y;

@@ -13,7 +13,7 @@ typedef struct Deform {
  * [K,P]. */
 static Node *regular(Ox *o, const Deform *d, int axis) {
   const OxWindow *w = &d->w;
-  int64_t n = ox_times(d->k, d->points);
+  int64_t n = ox_size_times(d->k, d->points);
   Type t = type_make(F32, 2, (int64_t[]){d->k, d->points});
   if (!ox_room(o, n))
     return NULL;
@@ -30,7 +30,7 @@ static Node *regular(Ox *o, const Deform *d, int axis) {
 
 /* x [N,C,...] with the channels of a group of offsets as a map. */
 static bool deform_map(Ox *o, const Deform *d, Node *x, OxMap *map) {
-  x = ox_reshape(o, x, 4, (int64_t[]){ox_times(d->n, d->groups),
+  x = ox_reshape(o, x, 4, (int64_t[]){ox_size_times(d->n, d->groups),
                                       d->c / d->groups, d->w.in[0],
                                       d->w.in[1]});
   return x && ox_map(o, x, OX_LINEAR, OX_ZEROS, map);
@@ -41,7 +41,7 @@ static Node *columns(Ox *o, const Deform *d, Node *x, Node *offset,
                      Node *mask) {
   OxMap map;
   OxTaps axis[2];
-  int64_t maps = ox_times(d->n, d->groups);
+  int64_t maps = ox_size_times(d->n, d->groups);
   if (!deform_map(o, d, x, &map))
     return NULL;
   offset = ox_reshape(o, offset, 4,
@@ -57,7 +57,7 @@ static Node *columns(Ox *o, const Deform *d, Node *x, Node *offset,
   }
   x = ox_taps_sum(o, &map, t);
   x = ox_permute(o, x, (int64_t[]){0, 3, 1, 2});
-  return ox_reshape(o, x, 4, (int64_t[]){d->n, ox_times(d->c, d->k),
+  return ox_reshape(o, x, 4, (int64_t[]){d->n, ox_size_times(d->c, d->k),
                                          d->w.out[0], d->w.out[1]});
 }
 
@@ -80,14 +80,14 @@ static bool deform_read(Ox *o, Node *const *in, Deform *d) {
     return false;
   d->n = x->dim[0];
   d->c = x->dim[1];
-  d->k = ox_times(d->w.k[0], d->w.k[1]);
-  d->points = ox_times(d->w.out[0], d->w.out[1]);
+  d->k = ox_size_times(d->w.k[0], d->w.k[1]);
+  d->points = ox_size_times(d->w.out[0], d->w.out[1]);
   d->groups = ox_int(o, "offset_group", 1);
   if (d->groups < 1 || d->c % d->groups)
     return ox_malformed(o, "offset_group=%lld of %lld channels",
                         (long long)d->groups, (long long)d->c);
-  int64_t each = ox_times(d->groups, d->k);
-  return has_shape(o, in[2], "offset", d->n, ox_times(2, each), &d->w) &&
+  int64_t each = ox_size_times(d->groups, d->k);
+  return has_shape(o, in[2], "offset", d->n, ox_size_times(2, each), &d->w) &&
          (!in[4] || has_shape(o, in[4], "mask", d->n, each, &d->w));
 }
 
@@ -100,7 +100,7 @@ bool ox_write_deform_conv(Ox *o) {
   const int64_t *w = in[1]->type.dim;
   Node *x = columns(o, &d, in[0], in[2], in[4]);
   Node *f = ox_reshape(o, in[1], 4,
-                       (int64_t[]){w[0], ox_times(w[1], d.k), 1, 1});
+                       (int64_t[]){w[0], ox_size_times(w[1], d.k), 1, 1});
   if (!x || !f)
     return false;
   Node *n = ox_begin(o, OP_CONV2D, (Node *[]){x, f, in[3]}, 3);

@@ -80,7 +80,7 @@ bool ox_write_grid_sample(Ox *o) {
   memcpy(dim, x->type.dim, sizeof dim);
   for (int i = 0; i < map.n; i++) {
     dim[2 + i] = grid->type.dim[1 + i];
-    points = ox_times(points, dim[2 + i]);
+    points = ox_size_times(points, dim[2 + i]);
   }
   grid = ox_reshape(o, grid, 3, (int64_t[]){dim[0], points, map.n});
   grid = places(o, &map, grid, corners);
@@ -101,13 +101,13 @@ bool ox_write_grid_sample(Ox *o) {
 static Node *unit_grid(Ox *o, int n, const int64_t *size, bool corners) {
   int64_t all = 1;
   for (int i = 0; i < n; i++) {
-    all = ox_times(all, size[i]);
+    all = ox_size_times(all, size[i]);
     if (corners && size[i] == 1) {
       ox_refuse(o, "align_corners=1 with an axis of size 1");
       return NULL;
     }
   }
-  if (!ox_room(o, ox_times(all, n + 1)))
+  if (!ox_room(o, ox_size_times(all, n + 1)))
     return NULL;
   float *v = arena_array(o->a, float, (size_t)(all * (n + 1)) + 1);
   for (int64_t p = 0; p < all; p++) {

@@ -227,34 +227,3 @@ bool ox_write_slice(Ox *o) {
   return ox_give(o, 0, x);
 }
 
-/* ---- BitCast --------------------------------------------------------- */
-
-static int int_bytes(int type) {
-  switch (type) {
-  case OX_BOOL: case OX_UINT8: case OX_INT8: return 1;
-  case OX_UINT16: case OX_INT16: return 2;
-  case OX_INT32: case OX_UINT32: return 4;
-  case OX_INT64: case OX_UINT64: return 8;
-  default: return 0;
-  }
-}
-
-/* Between integers of one size it is a matter of range. */
-bool ox_write_bit_cast(Ox *o) {
-  Node *x = ox_in(o, 0);
-  int from = ox_in_type(o, 0);
-  int64_t to = ox_int(o, "to", 0);
-  if (!x)
-    return false;
-  if (to == from)
-    return ox_give_as(o, 0, x, from);
-  if (to <= 0 || to > OX_INT4 || !int_bytes(from) || !int_bytes((int)to))
-    return ox_refuse(o, "from %s to %s: the bits of floats",
-                     ox_type_name(from),
-                     ox_type_name(to > 0 && to < 100 ? (int)to : 0));
-  if (int_bytes(from) != int_bytes((int)to))
-    return ox_malformed(o, "from %s to %s, which have different sizes",
-                        ox_type_name(from), ox_type_name((int)to));
-  x = ox_cast(o, x, (Elem)ox_held((int)to));
-  return ox_give_as(o, 0, ox_wrap(o, x, (int)to), (int)to);
-}

@@ -21,7 +21,7 @@ static bool is_plain(const OxWindow *w, int i) {
 
 /* Along axis i of a padded x the elements of the windows, side by side. */
 static Node *spread(Ox *o, Node *x, OxWindow *w, int i) {
-  int64_t n = ox_times(w->out[i], w->k[i]);
+  int64_t n = ox_size_times(w->out[i], w->k[i]);
   if (!ox_room(o, n))
     return NULL;
   int64_t *index = arena_array(o->a, int64_t, (size_t)n);
@@ -86,8 +86,8 @@ static Node *pool(Ox *o, Op op, Node *x, const OxWindow *w, bool count_pad) {
   } else if (w->n == 2) {
     y = pool_of(o, op, x, d, w, 0, 1, count_pad);
   } else {
-    int64_t maps[4] = {d[0], ox_times(d[1], d[2]), d[3], d[4]};
-    int64_t rows[4] = {d[0], d[1], d[2], ox_times(w->out[1], w->out[2])};
+    int64_t maps[4] = {d[0], ox_size_times(d[1], d[2]), d[3], d[4]};
+    int64_t rows[4] = {d[0], d[1], d[2], ox_size_times(w->out[1], w->out[2])};
     y = pool_of(o, op, x, maps, w, 1, 2, count_pad);
     y = pool_of(o, op, y, rows, w, 0, -1, count_pad);
   }
@@ -160,14 +160,14 @@ static Node *steps(Ox *o, int64_t n, int64_t step, bool column) {
 static Node *max_places(Ox *o, Node *x, const OxWindow *w) {
   const int64_t *d = x->type.dim;
   int64_t plane = 1, n = 1, k = 1, dim[5] = {d[0], d[1]};
-  int64_t planes = ox_times(d[0], d[1]);
+  int64_t planes = ox_size_times(d[0], d[1]);
   for (int i = 0; i < w->n; i++) {
     dim[2 + i] = w->out[i];
-    plane = ox_times(plane, w->in[i]);
-    n = ox_times(n, w->out[i]);
-    k = ox_times(k, w->k[i]);
+    plane = ox_size_times(plane, w->in[i]);
+    n = ox_size_times(n, w->out[i]);
+    k = ox_size_times(k, w->k[i]);
   }
-  int64_t all = ox_times(n, k);
+  int64_t all = ox_size_times(n, k);
   if (!ox_room(o, all) || !ox_room(o, all) || !ox_room(o, planes))
     return NULL;
   Node *from = places(o, w, n, k, false);

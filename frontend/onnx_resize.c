@@ -274,7 +274,7 @@ static Node *ir_resize(Ox *o, const Resize *r, Node *x, const char *coord) {
     int to = i + 4 - r->rank;
     out[i] = r->axis[i].out;
     if (to < 2)
-      dim[1] = ox_times(dim[1], r->axis[i].in);
+      dim[1] = ox_size_times(dim[1], r->axis[i].in);
     else
       dim[to] = r->axis[i].in;
   }
@@ -336,7 +336,7 @@ static void weights(const Resize *r, const Axis *a, int64_t i, float *row) {
 }
 
 static Node *matrix(Ox *o, const Resize *r, const Axis *a) {
-  int64_t n = ox_times(a->out, a->in);
+  int64_t n = ox_size_times(a->out, a->in);
   if (!ox_room(o, n))
     return NULL;
   if (r->antialias && a->scale * (float)a->in < 0.25f) {

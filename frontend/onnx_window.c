@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-int64_t ox_times(int64_t a, int64_t b) {
+int64_t ox_size_times(int64_t a, int64_t b) {
   int64_t y;
   return __builtin_mul_overflow(a, b, &y) ? INT64_MAX : y;
 }

@@ -8,7 +8,7 @@
 enum { OX_AXES_MOST = 3 };
 
 /* a * b of sizes; the greatest integer where that is too much. */
-int64_t ox_times(int64_t a, int64_t b);
+int64_t ox_size_times(int64_t a, int64_t b);
 
 typedef enum { OX_PAD_GIVEN, OX_PAD_UPPER, OX_PAD_LOWER, OX_PAD_VALID }
     OxAutoPad;
