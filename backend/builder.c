@@ -50,7 +50,8 @@ Val const_of(Gen *g, const Node *n) {
   if (n->type.elem == B1) return LLVMConstInt(g->i1, n->ivalue != 0, false);
   if (!elem_is_float(n->type.elem))
     return LLVMConstInt(t, (uint64_t)n->ivalue, true);
-  if (n->type.elem == F32) return kf(g, n->value);
+  if (n->type.elem == F32 || n->type.elem == F64)
+    return LLVMConstReal(t, n->value);
   uint16_t bits;
   elem_store(n->type.elem, &bits, 0, n->value);
   return LLVMConstInt(t, bits, false);

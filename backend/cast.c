@@ -96,11 +96,37 @@ static Val bf16_narrow(Gen *g, Val f) {
   return LLVMBuildTrunc(g->b, r, as_vector(g, r, g->i16), "");
 }
 
+/* ---- f64 ------------------------------------------------------------- */
+
+static Val float_resize(Gen *g, Val v, Elem to) {
+  return LLVMBuildFPCast(g->b, v, as_vector(g, v, elem_type(g, to)), "");
+}
+
+/* An f64 as an f32 that f16 is then rounded from as from the f64 itself:
+ * towards zero, with the last bit set where bits are lost (Boldo and
+ * Melquiond, 2008: rounding to odd). */
+static Val round_to_odd(Gen *g, Val v) {
+  Val f = float_resize(g, v, F32), back = float_resize(g, f, F64);
+  Val exact = LLVMBuildFCmp(g->b, LLVMRealOEQ, back, v, "");
+  Val nan = LLVMBuildFCmp(g->b, LLVMRealUNO, v, v, "");
+  Val zero = const_like(g, v, 0);
+  Val above = LLVMBuildFCmp(g->b, LLVMRealOGT, back, v, "");
+  Val positive = LLVMBuildFCmp(g->b, LLVMRealOGT, v, zero, "");
+  /* Whether the f32 is farther from zero than v, where they differ. */
+  Val out = LLVMBuildICmp(g->b, LLVMIntEQ, above, positive, "");
+  Val bits = to_bits(g, f), odd = iadd(g, bits, 0xffffffff);
+  odd = pick(g, out, odd, bits);
+  odd = LLVMBuildOr(g->b, odd, const_like(g, odd, 1), "");
+  Val same = LLVMBuildOr(g->b, exact, nan, "");
+  return to_float(g, pick(g, same, bits, odd));
+}
+
 /* ---- conversions ----------------------------------------------------- */
 
 /* Towards zero; NaN 0; out of range the nearest. */
 static Val float_to_int(Gen *g, Val f, Elem to) {
-  const char *name = to == U8 ? "llvm.fptoui.sat" : "llvm.fptosi.sat";
+  const char *name = elem_is_unsigned(to) ? "llvm.fptoui.sat"
+                                          : "llvm.fptosi.sat";
   LLVMTypeRef t[] = { as_vector(g, f, elem_type(g, to)), LLVMTypeOf(f) };
   unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
   ensure(id != 0);
@@ -117,11 +143,31 @@ static Val not_zero(Gen *g, Val v, Elem e) {
 
 static Val int_to_int(Gen *g, Val v, Elem from, Elem to) {
   LLVMTypeRef t = as_vector(g, v, elem_type(g, to));
-  bool wraps = from == B1 || elem_size(from) < elem_size(to);
-  if (!wraps) return LLVMBuildTrunc(g->b, v, t, "");
-  bool is_unsigned = from == B1 || from == U8;
-  return is_unsigned ? LLVMBuildZExt(g->b, v, t, "")
-                     : LLVMBuildSExt(g->b, v, t, "");
+  if (from != B1 && elem_size(from) == elem_size(to)) return v;
+  bool widens = from == B1 || elem_size(from) < elem_size(to);
+  if (!widens) return LLVMBuildTrunc(g->b, v, t, "");
+  return elem_is_unsigned(from) ? LLVMBuildZExt(g->b, v, t, "")
+                                : LLVMBuildSExt(g->b, v, t, "");
+}
+
+/* To f32, or where `to` is one to f64. */
+static Val int_to_float(Gen *g, Val v, Elem from, Elem to) {
+  LLVMTypeRef t = as_vector(g, v, to == F64 ? g->f64 : g->f32);
+  return elem_is_unsigned(from) ? LLVMBuildUIToFP(g->b, v, t, "")
+                                : LLVMBuildSIToFP(g->b, v, t, "");
+}
+
+/* To a float of an f32 or f64. */
+static Val float_to_float(Gen *g, Val v, Elem from, Elem to) {
+  if (from == to) return v;
+  if (from == F64) v = to == F16 ? round_to_odd(g, v)
+                                 : float_resize(g, v, F32);
+  switch (to) {
+    case F16: return half_narrow(g, v);
+    case BF16: return bf16_narrow(g, v);
+    case F64: return float_resize(g, v, F64);
+    default: return v;
+  }
 }
 
 Val elem_convert(Gen *g, Val v, Elem from, Elem to) {
@@ -130,14 +176,13 @@ Val elem_convert(Gen *g, Val v, Elem from, Elem to) {
   if (from == BF16) v = bf16_widen(g, v), from = F32;
   if (to == B1) return not_zero(g, v, from);
   if (!elem_is_float(to))
-    return from == F32 ? float_to_int(g, v, to) : int_to_int(g, v, from, to);
-  if (from != F32) {
-    LLVMTypeRef t = as_vector(g, v, g->f32);
-    bool is_unsigned = from == B1 || from == U8;
-    v = is_unsigned ? LLVMBuildUIToFP(g->b, v, t, "")
-                    : LLVMBuildSIToFP(g->b, v, t, "");
+    return elem_is_float(from) ? float_to_int(g, v, to)
+                               : int_to_int(g, v, from, to);
+  if (!elem_is_float(from)) {
+    v = int_to_float(g, v, from, to);
+    from = to == F64 ? F64 : F32;
   }
-  return to == F16 ? half_narrow(g, v) : to == BF16 ? bf16_narrow(g, v) : v;
+  return float_to_float(g, v, from, to);
 }
 
 static Val body_cast(Gen *g, const void *ctx, Val *in) {

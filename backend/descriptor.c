@@ -15,7 +15,8 @@ typedef struct Desc {
 
 /* Elem and the numbers of the descriptor follow one table. */
 _Static_assert(TAMIS_F32 == (int)F32 && TAMIS_B1 == (int)B1 &&
-               TAMIS_I4 == (int)I4, "element types");
+               TAMIS_I4 == (int)I4 && TAMIS_U64 == (int)U64 &&
+               TAMIS_U64 == ELEM_COUNT - 1, "element types");
 
 /* ---- constants ------------------------------------------------------ */
 

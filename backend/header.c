@@ -8,12 +8,14 @@ static const char *c_type(Elem e) {
   switch (e) {
     case F64: return "double";
     case F32: return "float";
-    case F16: case BF16: return "uint16_t";
+    case F16: case BF16: case U16: return "uint16_t";
     case I64: return "int64_t";
     case I32: return "int32_t";
     case I16: return "int16_t";
     case I8: case I4: return "int8_t";
     case U8: case U4: case B1: return "uint8_t";
+    case U32: return "uint32_t";
+    case U64: return "uint64_t";
     default: unreachable();
   }
 }

@@ -35,7 +35,7 @@ typedef struct Options {
   bool layers, json;
   /* show */
   const char *after, *before, *diff, *dir;
-  bool dot, stats;
+  bool dot, stats, onnx;
   /* all */
   const char *diagnostics, *progress;
   bool help, version;
@@ -205,6 +205,9 @@ bool bindings_check(Diags *d, const char *opt, const Binding *b, size_t nb,
                     const char *const *names, size_t n);
 const Binding *binding_find(const Binding *b, size_t nb, const char *name,
                             size_t index);
+
+/* An integer of type e in decimal. */
+const char *int_text(char out[24], Elem e, int64_t v);
 
 /* ---- report.c ------------------------------------------------------- */
 

@@ -33,9 +33,10 @@ static bool io_read(Arena *a, Diags *d, const Options *o, Io *io) {
 enum { SHOWN = 10 };
 
 static void print_element(Elem e, const void *data, int64_t i) {
+  char text[24];
   printf("  [%lld] ", (long long)i);
   if (elem_is_float(e)) printf("%g\n", elem_load(e, data, (size_t)i));
-  else printf("%lld\n", (long long)elem_load_int(e, data, (size_t)i));
+  else puts(int_text(text, e, elem_load_int(e, data, (size_t)i)));
 }
 
 /* Outputs that no --out takes are printed, the largest values first. */

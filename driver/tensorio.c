@@ -105,8 +105,14 @@ static bool image_in(Arena *a, Diags *d, const char *path, char *opts,
   return true;
 }
 
+const char *int_text(char out[24], Elem e, int64_t v) {
+  if (e == U64) snprintf(out, 24, "%llu", (unsigned long long)v);
+  else snprintf(out, 24, "%lld", (long long)v);
+  return out;
+}
+
 /* Numbers of a file as elements of another type: floats are rounded,
- * integers have to be in range. */
+ * integers have to be in range.  A u64 past the others' is negative here. */
 static bool elems_convert(Diags *d, const char *path, const WeightTensor *from,
                           Elem to, void *out) {
   size_t n = (size_t)type_elems(&from->type);
@@ -117,10 +123,12 @@ static bool elems_convert(Diags *d, const char *path, const WeightTensor *from,
       continue;
     }
     int64_t v = elem_load_int(e, from->data->data, i);
+    bool past = v < 0 && (e == U64) != (to == U64);
+    char text[24];
     elem_store_int(to, out, i, v);
-    if (elem_load_int(to, out, i) != v)
-      return diag_error_at(d, EXIT_FILE, path, "element %zu: %lld is no %s",
-                           i, (long long)v, elem_name(to));
+    if (past || elem_load_int(to, out, i) != v)
+      return diag_error_at(d, EXIT_FILE, path, "element %zu: %s is no %s", i,
+                           int_text(text, e, v), elem_name(to));
   }
   return true;
 }

@@ -130,13 +130,6 @@ static void path_taken(Elab *e, const LazyParam *p) {
   e->frame = saved;
 }
 
-/* Nothing computes in f64: such weights are rounded when they are read. */
-static Type param_type(const Elab *e, const LazyParam *p) {
-  Type t = p->type;
-  if (!e->dump && t.elem == F64) t.elem = F32;
-  return t;
-}
-
 Node *param_use(Elab *e, LazyParam *p) {
   if (p->param)
     return func_param(e->m, e->f, p->param);
@@ -145,7 +138,7 @@ Node *param_use(Elab *e, LazyParam *p) {
     path_taken(e, p);
     path = module_fresh_path(e->m, path);
   }
-  Param *q = module_add_param(e->m, path, param_type(e, p), NULL);
+  Param *q = module_add_param(e->m, path, p->type, NULL);
   q->init = p->init;
   q->span = p->span;
   p->param = q;

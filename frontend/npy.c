@@ -7,7 +7,8 @@
 
 static const struct { const char *descr; Elem elem; } descrs[] = {
   {"<f8", F64}, {"<f4", F32}, {"<f2", F16}, {"<i8", I64}, {"<i4", I32},
-  {"<i2", I16}, {"|i1", I8}, {"|u1", U8}, {"|b1", B1},
+  {"<i2", I16}, {"|i1", I8}, {"|u1", U8}, {"|b1", B1}, {"<u2", U16},
+  {"<u4", U32}, {"<u8", U64},
   {"<V2", BF16},   /* as ml_dtypes' bfloat16 is saved */
   {"|V2", BF16},
   /* Only written: in memory these are a byte an element. */
@@ -73,7 +74,8 @@ static bool scan_descr(Scan *s, Elem *elem) {
   s->at = start;
   scan_space(s);
   return scan_error(s, arena_printf(s->a, "type '%s' is not supported; "
-                    "expected one of <f8 <f4 <f2 <i8 <i4 <i2 |i1 |u1 |b1",
+                    "expected one of <f8 <f4 <f2 <i8 <i4 <i2 |i1 |u1 "
+                    "|b1 <u2 <u4 <u8",
                     descr));
 }
 

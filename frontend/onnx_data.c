@@ -8,32 +8,32 @@
 
 /* ---- element types -------------------------------------------------- */
 
-/* raw: what an element of raw_data is, as lies in memory; -1: none of ours.
- * bytes: of one element there. */
-static const struct { const char *name; int held, raw, bytes; } types[] = {
-  [OX_FLOAT] = {"float", F32, F32, 4},
-  [OX_UINT8] = {"uint8", U8, U8, 1},
-  [OX_INT8] = {"int8", I32, I8, 1},
-  [OX_UINT16] = {"uint16", I32, -1, 2},
-  [OX_INT16] = {"int16", I32, I16, 2},
-  [OX_INT32] = {"int32", I32, I32, 4},
-  [OX_INT64] = {"int64", I64, I64, 8},
-  [OX_STRING] = {"string", -1, -1, 0},
-  [OX_BOOL] = {"bool", B1, B1, 1},
-  [OX_FLOAT16] = {"float16", F32, F16, 2},
-  [OX_DOUBLE] = {"double", F32, F64, 8},
-  [OX_UINT32] = {"uint32", I64, -1, 4},
-  [OX_UINT64] = {"uint64", I64, I64, 8},
-  [OX_COMPLEX64] = {"complex64", -1, -1, 0},
-  [OX_COMPLEX128] = {"complex128", -1, -1, 0},
-  [OX_BFLOAT16] = {"bfloat16", F32, BF16, 2},
-  [17] = {"float8e4m3fn", -1, -1, 0},
-  [18] = {"float8e4m3fnuz", -1, -1, 0},
-  [19] = {"float8e5m2", -1, -1, 0},
-  [20] = {"float8e5m2fnuz", -1, -1, 0},
-  [OX_UINT4] = {"uint4", U8, -1, 0},
-  [OX_INT4] = {"int4", I32, -1, 0},
-  [23] = {"float4e2m1", -1, -1, 0},
+/* raw: what an element of raw_data is, but that i4 and u4 lie two in a byte;
+ * -1: none of ours. */
+static const struct { const char *name; int held, raw; } types[] = {
+  [OX_FLOAT] = {"float", F32, F32},
+  [OX_UINT8] = {"uint8", U8, U8},
+  [OX_INT8] = {"int8", I32, I8},
+  [OX_UINT16] = {"uint16", I32, U16},
+  [OX_INT16] = {"int16", I32, I16},
+  [OX_INT32] = {"int32", I32, I32},
+  [OX_INT64] = {"int64", I64, I64},
+  [OX_STRING] = {"string", -1, -1},
+  [OX_BOOL] = {"bool", B1, B1},
+  [OX_FLOAT16] = {"float16", F32, F16},
+  [OX_DOUBLE] = {"double", F32, F64},
+  [OX_UINT32] = {"uint32", I64, U32},
+  [OX_UINT64] = {"uint64", I64, U64},
+  [OX_COMPLEX64] = {"complex64", -1, -1},
+  [OX_COMPLEX128] = {"complex128", -1, -1},
+  [OX_BFLOAT16] = {"bfloat16", F32, BF16},
+  [17] = {"float8e4m3fn", -1, -1},
+  [18] = {"float8e4m3fnuz", -1, -1},
+  [19] = {"float8e5m2", -1, -1},
+  [20] = {"float8e5m2fnuz", -1, -1},
+  [OX_UINT4] = {"uint4", U8, U4},
+  [OX_INT4] = {"int4", I32, I4},
+  [23] = {"float4e2m1", -1, -1},
 };
 
 static bool type_known(int type) {
@@ -49,24 +49,16 @@ int ox_held(int type) { return type_known(type) ? types[type].held : -1; }
 
 int ox_stored(int type) {
   switch (type) {
-  case OX_FLOAT16: return F16;
-  case OX_BFLOAT16: return BF16;
-  case OX_FLOAT: case OX_INT32: case OX_INT64: case OX_BOOL: case OX_UINT8:
-    return types[type].held;
-  default: return -1;
+  case OX_INT4: return I8;      /* a byte each */
+  case OX_UINT4: return U8;
+  default: return type_known(type) ? types[type].raw : -1;
   }
 }
 
 int ox_natural(Elem e) {
-  switch (e) {
-  case I64: return OX_INT64;
-  case I32: return OX_INT32;
-  case U8: return OX_UINT8;
-  case B1: return OX_BOOL;
-  case F16: return OX_FLOAT16;
-  case BF16: return OX_BFLOAT16;
-  default: return OX_FLOAT;
-  }
+  for (int i = 1; i < (int)(sizeof types / sizeof *types); i++)
+    if (types[i].raw == (int)e) return i;
+  unreachable();
 }
 
 /* ---- shapes --------------------------------------------------------- */
@@ -245,96 +237,62 @@ static bool field_fits(const OnnxFile__Tensor *t) {
   }
 }
 
-/* An integer of the format's as one that holds it. */
-static int64_t int_narrow(int type, int64_t v) {
-  switch (type) {
-  case OX_INT8: return (int8_t)v;
-  case OX_UINT8: return (uint8_t)v;
-  case OX_INT16: return (int16_t)v;
-  case OX_UINT16: return (uint16_t)v;
-  case OX_UINT32: return (uint32_t)v;
-  case OX_BOOL: return v != 0;
-  default: return v;
-  }
-}
-
 /* From a field of numbers: 16-bit floats are bit patterns there. */
 static Buffer *field_values(const OnnxFile__Tensor *t, const Type *to) {
   size_t n = field_count(t);
+  Elem raw = (Elem)types[t->data_type].raw;
   Buffer *b = buffer_new(checked_mul(n, elem_size(to->elem)));
   for (size_t i = 0; i < n; i++) {
-    if (t->data_type == OX_FLOAT16 || t->data_type == OX_BFLOAT16) {
-      uint16_t bits = (uint16_t)field_int(t, i);
-      double v = elem_load((Elem)types[t->data_type].raw, &bits, 0);
-      elem_store(to->elem, b->data, i, v);
+    uint64_t bits = 0;
+    if (raw == F16 || raw == BF16) {
+      elem_store_int(U16, &bits, 0, field_int(t, i));
+      elem_store(to->elem, b->data, i, elem_load(raw, &bits, 0));
     } else if (elem_is_float(to->elem)) {
       elem_store(to->elem, b->data, i, field_number(t, i));
     } else {
-      elem_store_int(to->elem, b->data, i,
-                     int_narrow(t->data_type, field_int(t, i)));
+      elem_store_int(raw, &bits, 0, field_int(t, i));
+      elem_store_int(to->elem, b->data, i, elem_load_int(raw, &bits, 0));
     }
   }
   return b;
 }
 
 /* Four bits each, the lower half of a byte first. */
-static int64_t nibble(int type, const uint8_t *p, size_t i) {
+static int64_t nibble(Elem e, const uint8_t *p, size_t i) {
   int v = p[i / 2] >> (i % 2 * 4) & 15;
-  return type == OX_INT4 && v > 7 ? v - 16 : v;
+  return e == I4 && v > 7 ? v - 16 : v;
 }
 
-/* Raw bytes that hold no element of ours as it lies there. */
-static Buffer *raw_widen(const OnnxFile__Tensor *t, const uint8_t *p,
-                         size_t n, Elem to) {
+static Buffer *raw_widen(Elem raw, const uint8_t *p, size_t n, Elem to) {
   Buffer *b = buffer_new(checked_mul(n, elem_size(to)));
-  for (size_t i = 0; i < n; i++) {
-    int raw = types[t->data_type].raw;
-    int64_t v;
-    if (elem_is_float(to)) {
-      elem_store(to, b->data, i, elem_load((Elem)raw, p, i));
-      continue;
-    }
-    if (t->data_type == OX_UINT16)
-      v = p[2 * i] | p[2 * i + 1] << 8;
-    else if (t->data_type == OX_UINT32)
-      v = (int64_t)((uint32_t)p[4 * i] | (uint32_t)p[4 * i + 1] << 8 |
-                    (uint32_t)p[4 * i + 2] << 16 |
-                    (uint32_t)p[4 * i + 3] << 24);
-    else if (raw < 0)
-      v = nibble(t->data_type, p, i);
+  for (size_t i = 0; i < n; i++)
+    if (elem_is_float(to))
+      elem_store(to, b->data, i, elem_load(raw, p, i));
+    else if (elem_bits(raw) < 8)
+      elem_store_int(to, b->data, i, nibble(raw, p, i));
     else
-      v = elem_load_int((Elem)raw, p, i);
-    elem_store_int(to, b->data, i, v);
-  }
+      elem_store_int(to, b->data, i, elem_load_int(raw, p, i));
   return b;
 }
 
 /* In place where memory allows. */
 static Buffer *raw_values(const OnnxFile__Tensor *t, Buffer *raw,
                           const Type *to, size_t n) {
-  int kind = types[t->data_type].raw;
-  bool as_is = kind == (int)to->elem && to->elem != B1 &&
-               (uintptr_t)raw->data % elem_size(to->elem) == 0;
-  if (as_is)
+  Elem kind = (Elem)types[t->data_type].raw;
+  bool same = kind == to->elem && kind != B1;
+  if (same && (uintptr_t)raw->data % elem_size(kind) == 0)
     return raw;
-  Buffer *b;
-  if (kind == (int)to->elem && to->elem != B1) {
-    b = buffer_new(raw->size);
-    if (raw->size)
-      memcpy(b->data, raw->data, raw->size);
-  } else {
-    b = raw_widen(t, raw->data, n, to->elem);
-  }
-  for (size_t i = 0; to->elem == B1 && i < n; i++)
-    b->data[i] = b->data[i] != 0;
+  Buffer *b = same ? buffer_new(raw->size)
+                   : raw_widen(kind, raw->data, n, to->elem);
+  if (same && raw->size)
+    memcpy(b->data, raw->data, raw->size);
   buffer_unref(raw);
   return b;
 }
 
 static size_t raw_size(const OnnxFile__Tensor *t, size_t n) {
-  if (t->data_type == OX_INT4 || t->data_type == OX_UINT4)
-    return n / 2 + n % 2;
-  return n * (size_t)types[t->data_type].bytes;
+  Elem raw = (Elem)types[t->data_type].raw;
+  return elem_bits(raw) < 8 ? n / 2 + n % 2 : n * elem_size(raw);
 }
 
 static Buffer *values_read(Ox *o, const OnnxFile__Tensor *t, const Type *to,

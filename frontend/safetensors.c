@@ -13,6 +13,7 @@ enum { HEADER_MAX = 100000000 };
 static const struct { const char *name; Elem elem; } dtypes[] = {
   {"F64", F64}, {"F32", F32}, {"F16", F16}, {"BF16", BF16}, {"I64", I64},
   {"I32", I32}, {"I16", I16}, {"I8", I8}, {"U8", U8}, {"BOOL", B1},
+  {"U16", U16}, {"U32", U32}, {"U64", U64},
   /* Only written: in memory these are a byte an element. */
   {"I8", I4}, {"U8", U4}
 };
@@ -79,7 +80,8 @@ static bool read_dtype(Reader *r, const char *where, const json_t *v,
     }
   return diag_error_at(r->d, EXIT_FILE, where,
                        "dtype \"%s\" is not supported; expected one of "
-                       "F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL", s);
+                       "F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL U16 U32 U64",
+                       s);
 }
 
 /* An array of non-negative integers; -1 after a diagnostic. */

@@ -9,6 +9,10 @@ bool elem_is_float(Elem e) {
   return e == F64 || e == F32 || e == F16 || e == BF16;
 }
 
+bool elem_is_unsigned(Elem e) {
+  return e == U8 || e == U4 || e == B1 || e == U16 || e == U32 || e == U64;
+}
+
 /* ---- narrow floats --------------------------------------------------- */
 
 static float float_of_bits(uint32_t bits) {
@@ -56,22 +60,19 @@ static uint16_t bf16_of(double v) {
 
 /* ---- integers -------------------------------------------------------- */
 
-/* Towards zero, the nearest one in range; NaN is 0. */
+/* Towards zero, the nearest one in range; NaN is 0.  A u64 comes as its
+ * bits. */
 static int64_t int_of(Elem e, double v) {
-  double lo = -0x1p63, hi = 0x1p63;
-  switch (e) {
-  case I64: break;
-  case I32: lo = INT32_MIN, hi = INT32_MAX; break;
-  case I16: lo = INT16_MIN, hi = INT16_MAX; break;
-  case I8: lo = INT8_MIN, hi = INT8_MAX; break;
-  case I4: lo = -8, hi = 7; break;
-  case U8: lo = 0, hi = UINT8_MAX; break;
-  case U4: lo = 0, hi = 15; break;
-  default: unreachable();
-  }
+  double lo = 0, hi = ldexp(1, elem_bits(e)) - 1;
   if (isnan(v)) return 0;
   v = trunc(v);
-  if (v >= 0x1p63) return e == I64 ? INT64_MAX : (int64_t)hi;
+  if (e == U64)
+    return (int64_t)(v >= 0x1p64 ? UINT64_MAX : v < 0 ? 0 : (uint64_t)v);
+  if (e == I64 && v >= 0x1p63) return INT64_MAX;
+  if (!elem_is_unsigned(e)) {
+    lo = -ldexp(1, elem_bits(e) - 1);
+    hi = -lo - 1;
+  }
   return (int64_t)(v < lo ? lo : v > hi ? hi : v);
 }
 
@@ -80,15 +81,15 @@ int64_t elem_load_int(Elem e, const void *at, size_t i) {
   int32_t word;
   int16_t half;
   switch (e) {
-  case I64:
+  case I64: case U64:
     memcpy(&wide, (const char *)at + 8 * i, 8);
     return wide;
-  case I32:
+  case I32: case U32:
     memcpy(&word, (const char *)at + 4 * i, 4);
-    return word;
-  case I16:
+    return e == U32 ? (int64_t)(uint32_t)word : word;
+  case I16: case U16:
     memcpy(&half, (const char *)at + 2 * i, 2);
-    return half;
+    return e == U16 ? (uint16_t)half : half;
   case I8: case I4: return ((const int8_t *)at)[i];
   case U8: case U4: return ((const uint8_t *)at)[i];
   case B1: return ((const uint8_t *)at)[i] != 0;
@@ -100,13 +101,13 @@ void elem_store_int(Elem e, void *at, size_t i, int64_t v) {
   int32_t word = (int32_t)(uint32_t)(uint64_t)v;
   int16_t half = (int16_t)(uint16_t)(uint64_t)v;
   switch (e) {
-  case I64:
+  case I64: case U64:
     memcpy((char *)at + 8 * i, &v, 8);
     return;
-  case I32:
+  case I32: case U32:
     memcpy((char *)at + 4 * i, &word, 4);
     return;
-  case I16:
+  case I16: case U16:
     memcpy((char *)at + 2 * i, &half, 2);
     return;
   case I8: case U8:
@@ -142,6 +143,8 @@ double elem_load(Elem e, const void *at, size_t i) {
     memcpy(&h, (const char *)at + 2 * i, 2);
     return (double)(e == F16 ? half_to_float(h)
                              : float_of_bits((uint32_t)h << 16));
+  case U64:
+    return (double)(uint64_t)elem_load_int(e, at, i);
   default:
     return (double)elem_load_int(e, at, i);
   }
@@ -179,8 +182,11 @@ void elems_widen(Elem e, const void *from, size_t n, float *to) {
     } else if (e == F16 || e == BF16) {
       memcpy(&h, (const char *)from + 2 * i, 2);
       to[i] = e == F16 ? half_to_float(h) : float_of_bits((uint32_t)h << 16);
-    } else {
+    } else if (elem_is_float(e)) {
       to[i] = (float)elem_load(e, from, i);
+    } else {
+      int64_t v = elem_load_int(e, from, i);
+      to[i] = e == U64 ? (float)(uint64_t)v : (float)v;
     }
   }
 }

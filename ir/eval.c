@@ -88,7 +88,8 @@ void eval_leaf(EvalCtx *c) {
     tensor_fill(c->out, n->value, n->ivalue);
     return;
   }
-  if (!elem_is_float(n->type.elem)) {
+  /* param_values would round an f64. */
+  if (!elem_is_float(n->type.elem) || n->type.elem == F64) {
     const void *data = param_data(n->param);
     ensure(data);
     tensor_read(c->out, data);

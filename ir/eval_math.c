@@ -140,14 +140,29 @@ static int64_t float_to_int(Elem to, double v) {
   return elem_load_int(to, &at, 0);
 }
 
+/* To f32 first, but for an f64. */
+static double int_to_float(Elem from, Elem to, int64_t v) {
+  uint64_t bits = (uint64_t)v;
+  if (to == F64) return from == U64 ? (double)bits : (double)v;
+  return (double)(from == U64 ? (float)bits : (float)v);
+}
+
+/* What is no f64 is rounded although results may not be: a double would
+ * stay one. */
+static double float_to_float(Elem from, Elem to, double v) {
+  return from == F64 ? elem_round(to, v) : v;
+}
+
 void eval_cast(EvalCtx *c) {
   const Tensor *x = c->in[0];
   Elem from = x->type.elem, to = c->n->type.elem;
   int64_t count = type_elems(&c->n->type);
   for (int64_t i = 0; i < count; i++)
-    if (elem_is_float(from) && elem_is_float(to)) c->out->v[i] = x->v[i];
+    if (elem_is_float(from) && elem_is_float(to))
+      c->out->v[i] = float_to_float(from, to, x->v[i]);
     else if (elem_is_float(from)) c->out->i[i] = float_to_int(to, x->v[i]);
-    else if (elem_is_float(to)) c->out->v[i] = (double)(float)x->i[i];
+    else if (elem_is_float(to))
+      c->out->v[i] = int_to_float(from, to, x->i[i]);
     else c->out->i[i] = to == B1 ? x->i[i] != 0 : x->i[i];
 }
 

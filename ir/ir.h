@@ -22,6 +22,7 @@ bool elem_parse(const char *s, Elem *out);
 int elem_bits(Elem e);
 size_t elem_size(Elem e);  /* bytes in memory; i4 and u4 count 1 */
 bool elem_is_float(Elem e);
+bool elem_is_unsigned(Elem e);   /* b1 among them */
 /* Element i of row-major memory as a number; floats exactly, integers of
  * magnitude up to 2^53. */
 double elem_load(Elem e, const void *at, size_t i);
@@ -36,7 +37,7 @@ void elems_widen(Elem e, const void *from, size_t n, float *to);
 void elems_narrow(Elem e, const float *from, size_t n, void *to);
 size_t elems_exact(Elem e, const float *v, size_t n);
 /* elem_load and elem_store for integers, which wrap; not for elements that
- * are floats. */
+ * are floats.  A u64 is its bits. */
 int64_t elem_load_int(Elem e, const void *at, size_t i);
 void elem_store_int(Elem e, void *at, size_t i, int64_t v);
 
@@ -449,6 +450,9 @@ Node *node_operand(const Node *n, const char *name);
  * operands and attributes.  On an error: false, one diagnostic at n->span
  * that says expected and found. */
 bool node_infer(Module *m, Node *n, Diags *d);
+/* infer_index.c: the binary op that a mode of scatter stands for; false:
+ * none, as of "set". */
+bool scatter_op(const char *mode, Op *op);
 /* Largest size of a kernel, a stride, a dilation or a padding. */
 enum { MAX_WINDOW = 1 << 30 };
 /* infer_matmul.c: m x k times k x n, of a matmul node's operands. */

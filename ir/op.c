@@ -153,7 +153,7 @@ static void attrs_parse(OpInfo *info, const char *s) {
 
 enum {
   NUM_MASK = 1u << F32 | 1u << I64 | 1u << I32,
-  ANY_MASK = NUM_MASK | 1u << F16 | 1u << BF16 | 1u << U8 | 1u << B1
+  ANY_MASK = ((1u << ELEM_COUNT) - 1) & ~(1u << I4 | 1u << U4)
 };
 
 static uint32_t elem_mask(const char *s, size_t n) {

@@ -16,7 +16,8 @@ extern "C" {
 /* Element types, as in tamis_tensor.elem. */
 enum {
   TAMIS_F64, TAMIS_F32, TAMIS_F16, TAMIS_BF16, TAMIS_I64, TAMIS_I32,
-  TAMIS_I16, TAMIS_I8, TAMIS_I4, TAMIS_U8, TAMIS_U4, TAMIS_B1
+  TAMIS_I16, TAMIS_I8, TAMIS_I4, TAMIS_U8, TAMIS_U4, TAMIS_B1, TAMIS_U16,
+  TAMIS_U32, TAMIS_U64
 };
 
 /* What a call may return. */

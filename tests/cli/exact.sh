@@ -85,4 +85,53 @@ model m() -> y: b1[9] {
 }
 EOF
 expect least-dump 0 '' "$TAMIS" check --roundtrip least.tam
+
+# Each type from each other one: what is out of range, what rounding twice
+# would spoil, what is no number.  A u64 past the others' is its bits.
+types='f64 f32 f16 bf16 i64 i32 i16 i8 u8 b1 u16 u32 u64'
+wide='9223372036854775807 -9223372036854775807 9223371761976868863 16777217'
+values() {
+  case $1 in
+  f64)
+    floats='1.7976931348623157e308 3.4028235677973366e38 1.00048828126
+      65519.99999999999 2.9802322387695315e-8 1.0e-320 9007199254740993.0'
+    ;;
+  f32) floats='3.4028234663852886e38 65519.996 1.0005 6.0e-8 1.0e-40' ;;
+  *) floats='3.3 6.0e-8' ;;
+  esac
+  case $1 in
+  b1) echo true false ;;
+  i64) echo 0 -1 "$wide" ;;
+  i32) echo 0 -1 2147483647 -2147483648 16777217 ;;
+  i16) echo 0 -1 32767 -32768 255 ;;
+  i8) echo 0 -1 127 -128 ;;
+  u8) echo 0 3 255 ;;
+  u16) echo 0 3 255 65535 ;;
+  u32) echo 0 3 65535 4294967295 16777217 ;;
+  u64) echo 0 -1 "$wide" ;;
+  *) echo $floats -$(echo $floats | sed 's/ / -/g') 0.0 0.5 -0.5 1.0 \
+    300.7 -300.7 3.0e9 -3.0e9 1.2e19 -1.2e19 nan inf -inf ;;
+  esac
+}
+for from in $types; do
+  list=''
+  i=0
+  values "$from" | tr ' ' '\n' >values.txt
+  n=$(($(wc -l <values.txt) * 5))
+  {
+    printf 'model m() -> '
+    for to in $types; do echo "y$to: $to[$n]"; done | paste -sd ,
+    echo '{'
+    while read -r v; do
+      i=$((i + 1))
+      echo "state s$i: $from[5] = $v; next s$i = s$i;"
+      list="$list${list:+, }s$i"
+    done <values.txt
+    echo "x = concat($list, axis=0);"
+    for to in $types; do echo "y$to = cast(x, $to);"; done
+    echo '}'
+  } | exact "cast-$from"
+done
+expect cast-dump 0 '' "$TAMIS" check --roundtrip cast-f64.tam
+expect cast-dump-u64 0 '' "$TAMIS" check --roundtrip cast-u64.tam
 finish

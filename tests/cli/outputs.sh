@@ -103,6 +103,48 @@ fi
 expect run-both 0 '' "$TAMIS" run two.tam --in x.npy --out y=y.npy \
   --out w=w.npy
 
+# Types that nothing computes in, written and read.
+cat >types.tam <<'EOF'
+model types() -> a: f64[3], b: i8[3], c: i16[3], d: u16[3], e: u32[3],
+    f: u64[3] {
+  state x: f64[3] = 0.1;
+  a = x;
+  b = i8(-128) |> expand([3]);
+  c = i16(-32768) |> expand([3]);
+  d = u16(65535) |> expand([3]);
+  e = u32(4294967295) |> expand([3]);
+  f = u64(-1) |> expand([3]);
+  next x = x;
+}
+EOF
+cat >typed.tam <<'EOF'
+model typed(a: f64[3], b: i8[3], c: i16[3], d: u16[3], e: u32[3], f: u64[3])
+    -> y: f64[3], z: u64[3], w: i8[3], v: f32[3] {
+  y = a;
+  z = f;
+  w = b;
+  v = cast(a, f32) + cast(b, f32) + cast(c, f32) + cast(d, f32)
+        + cast(e, f32) + cast(f, f32);
+}
+EOF
+typed() {
+  "$TAMIS" run typed.tam --in a=a.npy --in b="${b-b.npy}" --in c=c.npy \
+    --in d=d.npy --in e="${e-e.npy}" --in f="${f-f.npy}" "$@"
+}
+for engine in native reference; do
+  expect types-$engine 0 '' "$TAMIS" run types.tam --engine=$engine \
+    --out a=a.npy --out b=b.npy --out c=c.npy --out d=d.npy --out e=e.npy \
+    --out f=f.npy
+  expect typed-$engine 0 '\] 18446744073709551615$' typed --engine=$engine \
+    --out y=y64.npy --out w=w8.npy
+  same typed-f64-$engine a.npy y64.npy
+  same typed-i8-$engine b.npy w8.npy
+done
+expect typed-sum 0 '\] 1\.84467e\+19$' typed
+b=d.npy expect typed-i8-range 3 'd.npy: error: element 0: 65535 is no i8' typed
+e=f.npy expect typed-u32-range 3 '0: 18446744073709551615 is no u32' typed
+f=b.npy expect typed-u64-range 3 'element 0: -128 is no u64' typed
+
 # Integers that doubles do not tell apart.
 expect ints-equal 0 'all within' "$TAMIS" check two.tam --in x.npy \
   --expect y=y.npy

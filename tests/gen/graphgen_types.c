@@ -10,43 +10,59 @@
 static double cast_bound(const GraphGen *g, double bound, Elem e) {
   switch (e) {
     case B1: return 1;
-    case U8: return bound < 255 ? bound : 255;
+    case I8: return fmin(bound, 128);
+    case U8: return fmin(bound, 255);
+    case I16: return fmin(bound, 32768);
+    case U16: return fmin(bound, 65535);
     case F16: return bound <= (g->ints ? 2048 : 60000) ? bound : INFINITY;
     case BF16: return bound <= (g->ints ? 256 : 1e9) ? bound : INFINITY;
-    case F32: return gen_fits(g, bound) ? bound : INFINITY;
+    case F64: case F32: return gen_fits(g, bound) ? bound : INFINITY;
     default: return bound <= 1e9 ? bound : INFINITY;
   }
 }
 
+static const Elem cast_to[] = {
+  F32, F32, F32, F32, F32, I32, I32, I32, I64, I64, U8, B1, F16, BF16, F64,
+  I16, I8, U16, U32, U64
+};
+
+/* A negative number is no unsigned one: from another integer it wraps. */
+static bool wraps(Elem from, Elem to) {
+  return !elem_is_float(from) && !elem_is_unsigned(from) &&
+         elem_is_unsigned(to) && to != B1;
+}
+
 bool gen_cast(GraphGen *g) {
-  static const Elem to[] = {F32, F32, F32, I32, I32, I64, U8, B1, F16, BF16};
   int x = gen_pick_of(g, op_info(OP_CAST)->elems, -1, 0);
   GenValue v = g->value[x];
-  Elem e = to[gen_below(g, sizeof to / sizeof *to)];
-  /* A negative number is no u8, and wraps from another integer. */
-  double bound = v.elem != F32 && e == U8 ? 255 : cast_bound(g, v.bound, e);
+  Elem e = cast_to[gen_below(g, sizeof cast_to / sizeof *cast_to)];
+  double most = wraps(v.elem, e) ? ldexp(1, elem_bits(e)) : v.bound;
+  double bound = cast_bound(g, most, e);
   if (isinf(bound) || (e == v.elem && gen_chance(g, 80))) return false;
   gen_value_of(g, e, v.rank, v.dim, bound, "cast(%s, %s)", gen_use(g, x),
                elem_name(e));
   return true;
 }
 
-/* A param that is stored in 16 bits, and moved so or computed with. */
+/* A param of another type than is computed in, and moved so or computed
+ * with. */
 bool gen_storage(GraphGen *g) {
   int like = gen_pick(g, -1, 0);
   GenValue v = g->value[like];
   char p[16];
-  Elem e = gen_chance(g, 50) ? F16 : BF16;
+  static const Elem kinds[] = {F16, F16, BF16, BF16, F64, I8, I16, U16};
+  Elem e = kinds[gen_below(g, sizeof kinds / sizeof *kinds)];
+  double bound = elem_is_float(e) ? 3 : 18;
   int64_t dim[MAX_RANK];
   for (int i = 0; i < v.rank; i++) dim[i] = gen_chance(g, 20) ? 1 : v.dim[i];
   gen_param(g, p, elem_name(e), 'b', v.rank, dim);
   if (gen_chance(g, 50)) {
-    gen_value(g, v.rank, dim, 3, "cast(%s, f32)", p);
+    gen_value(g, v.rank, dim, bound, "cast(%s, f32)", p);
     return true;
   }
   Text t = {0};
   gen_dims(&t, v.rank, v.dim);
-  gen_value_of(g, e, v.rank, v.dim, 3, "expand(%s, shape=[%s])", p,
+  gen_value_of(g, e, v.rank, v.dim, bound, "expand(%s, shape=[%s])", p,
                v.rank ? t.s : "");
   text_free(&t);
   return true;
@@ -99,9 +115,12 @@ bool gen_int_binary(GraphGen *g) {
   return true;
 }
 
-/* One more input that is no float. */
+/* One more input that is no f32. */
 bool gen_typed_input(GraphGen *g) {
-  static const Elem to[] = {I32, I32, I64, U8, B1, F16, BF16};
+  static const Elem to[] = {
+    I32, I32, I32, I64, I64, U8, U8, B1, B1, F16, BF16, F64, I16, I8, U16,
+    U32, U64
+  };
   int like = gen_pick_of(g, op_info(OP_CAST)->elems, -1, 0);
   GenValue v = g->value[like];
   gen_input(g, to[gen_below(g, sizeof to / sizeof *to)], v.rank, v.dim);
@@ -125,7 +144,7 @@ static void same_type(GraphGen *g, int x, char text[16]) {
   else if (real) snprintf(text, 16, "%d.0", (int)gen_range(g, -2, 2));
   else
     snprintf(text, 16, v.elem == B1 ? "true" : "%d",
-             (int)gen_range(g, v.elem == U8 ? 0 : -2, 3));
+             (int)gen_range(g, elem_is_unsigned(v.elem) ? 0 : -2, 3));
 }
 
 bool gen_compare(GraphGen *g) {

@@ -274,6 +274,19 @@ static void rounds_elements(void **state) {
   assert_true(elem_round(I8, -2.5) == -2);
   assert_true(elem_round(U8, -3) == 0);
   assert_true(elem_round(B1, 0.25) == 1);
+  assert_true(elem_round(F64, 0.1) == 0.1);
+  assert_true(elem_round(I16, -1e9) == -32768);
+  assert_true(elem_round(U16, 65535.5) == 65535);
+  assert_true(elem_round(U16, -1) == 0);
+  assert_true(elem_round(U32, 1e10) == 4294967295);
+  assert_true(elem_round(U64, 0x1p63) == 0x1p63);
+  assert_true(elem_round(U64, -1) == 0);
+  assert_true(elem_round(I64, 0x1p70) == 0x1p63);
+  assert_true(elem_round(I64, -0x1p70) == -0x1p63);
+  uint64_t most = UINT64_MAX;
+  assert_int_equal(elem_load_int(U64, &most, 0), -1);
+  assert_int_equal(elem_load_int(U32, &most, 0), 4294967295);
+  assert_int_equal(elem_load_int(U16, &most, 0), 65535);
 }
 
 /* The known answers that Random123 publishes; test_oracle.c has more. */

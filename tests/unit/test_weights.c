@@ -116,6 +116,9 @@ static void test_widen_others(void **state) {
   int16_t i16 = -300;
   int8_t i8 = -128;
   uint8_t u8 = 255, b1 = 1;
+  uint16_t u16 = UINT16_MAX;
+  uint32_t u32 = UINT32_MAX;
+  uint64_t u64 = UINT64_MAX;
   double f64 = 0.1;
   float f32 = -0.0f;
 
@@ -127,6 +130,11 @@ static void test_widen_others(void **state) {
   assert_true(widened(U8, &u8) == 255);
   assert_true(widened(B1, &b1) == 1);
   assert_true(widened(F64, &f64) == 0.1f);
+  assert_true(widened(U16, &u16) == 65535);
+  assert_true(widened(U32, &u32) == 4294967296);
+  assert_true(widened(U64, &u64) == 0x1p64f);
+  i64 = ((int64_t)1 << 60) + ((int64_t)1 << 36) + 1;   /* rounded once */
+  assert_true(widened(I64, &i64) == 0x1.000002p60f);
   assert_true(signbit(widened(F32, &f32)));
 }
 
@@ -176,7 +184,7 @@ static void test_safetensors_tensor(void **state) {
   static const struct { const char *header, *expect; } rows[] = {
     {"{\"a\":3}", "tensor 'a': error: expected an object"},
     {"{\"a\":{}}", "expected a string as \"dtype\""},
-    {A("U16", "[4]", "[0,8]"), "dtype \"U16\" is not supported"},
+    {A("F8_E4M3", "[4]", "[0,8]"), "dtype \"F8_E4M3\" is not supported"},
     {"{\"a\":{\"dtype\":\"F32\"}}", "expected an array as \"shape\""},
     {A("F32", "[-1]", "[0,8]"), "entry 0 of \"shape\" is not a size"},
     {A("F32", "[2.0]", "[0,8]"), "entry 0 of \"shape\" is not a size"},
@@ -240,6 +248,8 @@ static void test_safetensors_write(void **state) {
     tensor("i64", I64, 2, dim), tensor("i32", I32, 2, dim),
     tensor("i16", I16, 1, dim), tensor("i8", I8, 1, dim),
     tensor("u8", U8, 1, dim), tensor("b1", B1, 1, dim),
+    tensor("u16", U16, 1, dim), tensor("u32", U32, 2, dim),
+    tensor("u64", U64, 1, dim),
     tensor("none", F32, 4, dim), tensor("scalar", F32, 0, dim),
     tensor("quote\"d \xc3\xa9", F32, 1, dim)
   };
@@ -352,7 +362,7 @@ static void test_npy_malformed(void **state) {
 
 static void test_npy_write(void **state) {
   static const Elem elems[] = {
-    F64, F32, F16, BF16, I64, I32, I16, I8, U8, B1
+    F64, F32, F16, BF16, I64, I32, I16, I8, U8, B1, U16, U32, U64
   };
   static const int64_t dim[] = {2, 1, 3};
   Arena *a = arena_new();
