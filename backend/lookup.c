@@ -1,6 +1,6 @@
-/* lookup.c - kernels that find slices by an index (gather, scatter_add), sum
- * along an axis (cumsum), or make numbers of nothing but numbers (iota,
- * random), for any unblocked layouts. */
+/* lookup.c - kernels that find slices by an index (gather, scatter_add,
+ * scatter), sum along an axis (cumsum), or make numbers of nothing but numbers
+ * (iota, random), for any unblocked layouts. */
 #include <string.h>
 
 #include "backend/vmath.h"
@@ -51,14 +51,15 @@ void emit_cumsum(Gen *g, const Node *n) {
   clear_halo(g, n);
 }
 
-/* ---- gather, scatter_add --------------------------------------------- */
+/* ---- gather, scatter_add, scatter ------------------------------------ */
 
 /* The walk over all indices: the axes of x in front of the axis, then those
  * of the index; `slice` is the nest over the axes behind, arg 0 in the table
- * (x of gather, y of scatter_add), arg 1 in the slices. */
+ * (x of gather, y of a scatter), arg 1 in the slices. */
 typedef struct Lookup {
   const Node *n, *index;
-  bool scatters;
+  bool scatters, sets;        /* folds by op, or sets */
+  Op op;
   Elem e;
   int64_t size;               /* of the axis */
   int64_t axis_bytes;         /* of the table, from one to the next */
@@ -76,10 +77,10 @@ static Val clamped(Gen *g, Val i, int64_t size) {
                          last, i, "");
 }
 
-static Val body_add(Gen *g, const void *ctx, Val *in) {
+static Val body_fold(Gen *g, const void *ctx, Val *in) {
   const Lookup *l = ctx;
-  return l->e == F32 ? LLVMBuildFAdd(g->b, in[0], in[1], "")
-                     : LLVMBuildAdd(g->b, in[0], in[1], "");
+  return l->e == F32 ? binary_math(g, l->op, in[0], in[1])
+                     : binary_int(g, l->op, l->e, in[0], in[1]);
 }
 
 static void slice_copy(Gen *g, const Lookup *l, Val table, Val slice, Val i) {
@@ -92,15 +93,19 @@ static void slice_copy(Gen *g, const Lookup *l, Val table, Val slice, Val i) {
 }
 
 /* Only what is in range, also where it is read. */
-static void slice_add(Gen *g, const Lookup *l, Val table, Val slice, Val i) {
+static void slice_put(Gen *g, const Lookup *l, Val table, Val slice, Val i) {
   Nest t = l->slice;
   If f;
   if_begin(g, &f, LLVMBuildICmp(g->b, LLVMIntULT, i, k64(g, l->size), ""));
-  t.nargs = 3;
-  t.arg[2] = t.arg[1], t.arg[1] = t.arg[0];
-  t.arg[0].at = t.arg[1].at = addr_at(g, table, i, l->axis_bytes);
-  t.arg[2].at = slice;
-  nest_map(g, &t, body_add, l);
+  t.arg[0].at = addr_at(g, table, i, l->axis_bytes);
+  t.arg[1].at = slice;
+  if (l->sets) {
+    nest_copy(g, &t);
+  } else {
+    t.nargs = 3;
+    t.arg[2] = t.arg[1], t.arg[1] = t.arg[0];
+    nest_map(g, &t, body_fold, l);
+  }
   if_end(g, &f);
 }
 
@@ -109,7 +114,7 @@ static void lookup_walk(Gen *g, const Lookup *l, int k, Val table, Val slice,
   if (k == l->rank) {
     Val i = load_elem(g, l->index->type.elem, index, 0);
     if (l->index->type.elem == I32) i = LLVMBuildSExt(g->b, i, g->i64, "");
-    (l->scatters ? slice_add : slice_copy)(g, l, table, slice, i);
+    (l->scatters ? slice_put : slice_copy)(g, l, table, slice, i);
     return;
   }
   Loop loop;
@@ -167,10 +172,12 @@ void emit_gather(Gen *g, const Node *n) {
   clear_halo(g, n);
 }
 
-void emit_scatter_add(Gen *g, const Node *n) {
+static void scatter(Gen *g, const Node *n, bool sets, Op op) {
   Lookup l = lookup_of(n, n, n->in[2]);
   Nest t;
   l.scatters = true;
+  l.sets = sets;
+  l.op = op;
   nest_over(g, &t, n);
   nest_add(g, &t, n->in[0]);
   nest_copy(g, &t);
@@ -179,6 +186,14 @@ void emit_scatter_add(Gen *g, const Node *n) {
     lookup_walk(g, &l, 0, table, slice, value_ptr(g, l.index));
   }
   clear_halo(g, n);
+}
+
+void emit_scatter_add(Gen *g, const Node *n) { scatter(g, n, false, OP_ADD); }
+
+void emit_scatter(Gen *g, const Node *n) {
+  Op op = OP_ADD;
+  bool folds = scatter_op(attr_str(n, "mode"), &op);
+  scatter(g, n, !folds, op);
 }
 
 /* ---- iota ------------------------------------------------------------ */

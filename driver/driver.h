@@ -35,7 +35,7 @@ typedef struct Options {
   bool layers, json;
   /* show */
   const char *after, *before, *diff, *dir;
-  bool dot, stats;
+  bool dot, stats, onnx;
   /* all */
   const char *diagnostics, *progress;
   bool help, version;

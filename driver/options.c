@@ -120,6 +120,8 @@ static const OptDef table[] = {
   {"--dir", KIND_STR, AT(dir), SHOW, "DIR",
    "numbered dumps of every pass", NULL},
   {"--dot", KIND_FLAG, AT(dot), SHOW, NULL, "the graph for Graphviz", NULL},
+  {"--onnx", KIND_FLAG, AT(onnx), SHOW, NULL,
+   "the IR as an ONNX file, written to -o", NULL},
   {"--stats", KIND_FLAG, AT(stats), SHOW, NULL,
    "per layer: shape, nonzeros, MACs, bytes, kernel and why", NULL},
   {"--diagnostics", KIND_STR, AT(diagnostics), ALL, "HOW", "text or json",

@@ -158,6 +158,9 @@ static bool stats(Session *s) {
 /* One view at a time; -o takes a dump. */
 static bool modes_fit(const Options *o, Diags *d) {
   bool text = o->diff || o->dir || o->stats;
+  if (o->onnx && (text || o->dot || !o->out))
+    return diag_error_at(d, EXIT_USAGE, "--onnx", "expected -o FILE, and at "
+                         "most --after or --before, with it");
   if (!!o->after + !!o->before + !!o->diff + !!o->dir + o->stats > 1)
     return diag_error_at(d, EXIT_USAGE, "show", "expected one of --after, "
                          "--before, --diff, --dir, --stats");
@@ -180,7 +183,7 @@ static bool show_outputs(Session *s) {
   Outputs all = {0};
   if (s->o->out) {
     output_add(s, &all, "-o", s->o->out);
-    if (dump_has_weights(s->o->out))
+    if (!s->o->onnx && dump_has_weights(s->o->out))
       output_add(s, &all, "-o", path_with_ext(s->arena, s->o->out,
                                               ".safetensors"));
   }
@@ -216,6 +219,7 @@ static bool show(Session *s, Show *w) {
     print_dot(s);
     return true;
   }
+  if (o->onnx) return onnx_write(s->diags, o->out, s->module);
   return dump_write(s->diags, s->module, o->out);
 }
 

@@ -47,6 +47,10 @@ Source *onnx_source(Arena *a, Diags *d, const char *path,
 WeightFile *onnx_parse(Arena *a, Diags *d, const char *path, Buffer *buf,
                        const struct LoadOpts *o);
 bool path_is_onnx(const char *path);
+/* onnx_write.c: the module as an ONNX file, opset 18, that other programs run;
+ * layouts and kernels are not in it, states are inputs and outputs.  An op
+ * that ONNX cannot express is EXIT_UNSUPPORTED. */
+bool onnx_write(Diags *d, const char *path, Module *m);
 /* Written whole or not at all; header padded so that data begin at a
  * multiple of 64; tensors in the given order. */
 bool safetensors_write(Diags *d, const char *path, const WeightTensor *t,

@@ -223,6 +223,33 @@ Node *ox_use(Ox *o, OxValue *v);
 /* A path of the language that nothing has, from a name of the file. */
 const char *ox_path(Ox *o, const char *name);
 
+/* ---- onnx_math.c, onnx_int.c, onnx_cast.c: elementwise -------------- */
+
+/* Operand i as arithmetic takes it: an u8 becomes i32. */
+Node *ox_number(Ox *o, int i);
+/* Result 0 in the type of operand 0, an i32 where that is held as u8. */
+bool ox_give_number(Ox *o, Node *n);
+/* An uint64 as an i64 of the same order, and back; other types stay. */
+Node *ox_ordered(Ox *o, Node *x, int type);
+/* Bits of an integer type, 0: it is none; whether it has no sign, as has
+ * bool. */
+int ox_bits(int type);
+bool ox_unsigned(int type);
+/* a / b towards zero; integers. */
+Node *ox_quotient(Ox *o, Node *a, Node *b, int type);
+/* A value of ONNX type `from` as one of `to`, both held. */
+Node *ox_converted(Ox *o, Node *x, int from, int to);
+/* Between two numbers, which may be infinite. */
+Node *ox_clipped(Ox *o, Node *x, double lo, double hi);
+
+/* ---- onnx_softmax.c, onnx_order.c: along an axis -------------------- */
+
+Node *ox_log_softmax(Ox *o, Node *x, int axis);
+/* 0 to n-1 along an axis, the others of size 1; i32. */
+Node *ox_numbers(Ox *o, int rank, int axis, int64_t n);
+/* Elements of axes from..to; -1: too many. */
+int64_t ox_product(const Type *t, int from, int to);
+
 /* ---- writers: onnx.def ---------------------------------------------- */
 
 #define ONNX(domain, name, writer) OxWriter ox_write_##writer;

@@ -126,25 +126,43 @@ void eval_gather(EvalCtx *c) {
     }
 }
 
+/* A slice of n updates from element `from` on meets the one at `to`. */
+static void slice_set(EvalCtx *c, int64_t to, int64_t from, int64_t n) {
+  memcpy(c->out->v + to, c->in[2]->v + from, (size_t)n * sizeof(double));
+}
+
+static void slice_fold(EvalCtx *c, Op op, int64_t to, int64_t from,
+                       int64_t n) {
+  const Tensor *y = c->out, *up = c->in[2];
+  for (int64_t e = 0; e < n; e++)
+    if (elem_is_float(y->type.elem))
+      y->v[to + e] = binary_eval(op, y->v[to + e], up->v[from + e]);
+    else
+      y->i[to + e] = binary_eval_int(op, y->i[to + e], up->i[from + e]);
+}
+
 /* What has an index out of range is left out. */
-void eval_scatter_add(EvalCtx *c) {
-  const Tensor *x = c->in[0], *index = c->in[1], *up = c->in[2];
+static void scatter(EvalCtx *c, bool set, Op op) {
+  const Tensor *x = c->in[0], *index = c->in[1];
   Lines l = lines_of(c, &x->type);
   int64_t count = type_elems(&index->type), n = type_elems(&x->type);
   if (n) memcpy(c->out->v, x->v, (size_t)n * sizeof(double));
   for (int64_t o = 0; o < l.outer; o++)
     for (int64_t k = 0; k < count; k++) {
       int64_t i = index->i[k];
-      if (i < 0 || i >= l.n) continue;
-      for (int64_t e = 0; e < l.inner; e++) {
-        int64_t to = (o * l.n + i) * l.inner + e;
-        int64_t from = (o * count + k) * l.inner + e;
-        if (elem_is_float(x->type.elem)) c->out->v[to] += up->v[from];
-        else
-          c->out->i[to] =
-              binary_eval_int(OP_ADD, c->out->i[to], up->i[from]);
-      }
+      if (i < 0 || i >= l.n || l.inner == 0) continue;
+      int64_t to = (o * l.n + i) * l.inner, from = (o * count + k) * l.inner;
+      if (set) slice_set(c, to, from, l.inner);
+      else slice_fold(c, op, to, from, l.inner);
     }
+}
+
+void eval_scatter_add(EvalCtx *c) { scatter(c, false, OP_ADD); }
+
+void eval_scatter(EvalCtx *c) {
+  Op op = OP_ADD;
+  bool folds = scatter_op(attr_str(c->n, "mode"), &op);
+  scatter(c, !folds, op);
 }
 
 /* ---- made of numbers alone ------------------------------------------- */

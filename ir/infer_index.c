@@ -76,6 +76,18 @@ bool infer_gather(InferCtx *c) {
   return infer_out(c, rank, y);
 }
 
+bool scatter_op(const char *mode, Op *op) {
+  static const struct { const char *mode; Op op; } ops[] = {
+    {"mul", OP_MUL}, {"max", OP_MAXIMUM}, {"min", OP_MINIMUM}
+  };
+  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+    if (strcmp(mode, ops[i].mode) == 0) {
+      *op = ops[i].op;
+      return true;
+    }
+  return false;
+}
+
 bool infer_scatter_add(InferCtx *c) {
   const Type *x = infer_in(c, 0);
   int axis, rank;
@@ -83,6 +95,19 @@ bool infer_scatter_add(InferCtx *c) {
   return infer_axis(c, attr_int(c->n, "axis"), x->rank, &axis) &&
          looked_up(c, axis, &rank, y) && infer_shape(c, 2, rank, y) &&
          infer_out(c, x->rank, x->dim);
+}
+
+bool infer_scatter(InferCtx *c) {
+  const char *mode = attr_str(c->n, "mode");
+  Elem e = infer_in(c, 0)->elem;
+  Op op;
+  if (strcmp(mode, "set") != 0 && !scatter_op(mode, &op))
+    return infer_error(c, "mode=\"%s\", expected \"set\", \"mul\", \"max\" or "
+                       "\"min\"", mode);
+  if (strcmp(mode, "set") != 0 && !(op_info(op)->elems >> e & 1))
+    return infer_error(c, "x is %s, expected %s with mode=\"%s\"",
+                       elem_name(e), elems_text(op_info(op)->elems), mode);
+  return infer_scatter_add(c);
 }
 
 /* The attribute shape, sizes of at least 0. */

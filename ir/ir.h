@@ -450,6 +450,9 @@ Node *node_operand(const Node *n, const char *name);
  * operands and attributes.  On an error: false, one diagnostic at n->span
  * that says expected and found. */
 bool node_infer(Module *m, Node *n, Diags *d);
+/* infer_index.c: the binary op that a mode of scatter stands for; false:
+ * none, as of "set". */
+bool scatter_op(const char *mode, Op *op);
 /* Largest size of a kernel, a stride, a dilation or a padding. */
 enum { MAX_WINDOW = 1 << 30 };
 /* infer_matmul.c: m x k times k x n, of a matmul node's operands. */

@@ -282,6 +282,8 @@ static const char *kernel_of(const Node *n) {
     return "gather";
   case OP_SCATTER_ADD:
     return "scatter_add";
+  case OP_SCATTER:
+    return "scatter";
   case OP_IOTA:
     return "iota";
   case OP_RANDOM:

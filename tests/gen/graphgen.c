@@ -185,6 +185,7 @@ static const Choice choices[] = {
     {gen_compare, 6},    {gen_where, 6},
     {gen_arg, 3},        {gen_argsort, 3},   {gen_cumsum, 3},
     {gen_flip, 2},       {gen_gather, 5},    {gen_scatter_add, 3},
+    {gen_scatter, 3},
     {gen_iota, 2},       {gen_random, 2},    {gen_call, 6},
     {gen_scan, 8},       {gen_state, 6},     {gen_storage, 3},
     {gen_matmul, 6},     {gen_convn, 16},    {gen_convn_transpose, 7},

@@ -118,6 +118,7 @@ bool gen_cumsum(GraphGen *g);
 bool gen_flip(GraphGen *g);
 bool gen_gather(GraphGen *g);
 bool gen_scatter_add(GraphGen *g);
+bool gen_scatter(GraphGen *g);
 bool gen_iota(GraphGen *g);
 bool gen_random(GraphGen *g);
 bool gen_unary(GraphGen *g);

@@ -118,9 +118,10 @@ bool gen_gather(GraphGen *g) {
   return true;
 }
 
-/* What is added comes from a lookup in the value itself. */
-bool gen_scatter_add(GraphGen *g) {
-  int x = pick_of(g, OP_SCATTER_ADD, 1);
+/* What comes to the value is from a lookup in the value itself. */
+static bool gen_scatter_as(GraphGen *g, Op op, const char *name,
+                           const char *mode) {
+  int x = pick_of(g, op, 1);
   if (x < 0 || g->nvalues + 2 >= GEN_MAX_VALUES) return false;
   GenValue v = g->value[x], up = {.elem = v.elem};
   char axis[8], index[16];
@@ -130,15 +131,27 @@ bool gen_scatter_add(GraphGen *g) {
   for (int i = 0; i < a; i++) up.dim[up.rank++] = v.dim[i];
   for (int i = 0; i < wide; i++) up.dim[up.rank++] = at[i];
   for (int i = a + 1; i < v.rank; i++) up.dim[up.rank++] = v.dim[i];
-  double bound = v.bound * (double)(1 + gen_elems(wide, at));
+  double bound = v.bound;
+  if (op == OP_SCATTER_ADD) bound *= (double)(1 + gen_elems(wide, at));
   if (gen_elems(up.rank, up.dim) > g->max_elems || !gen_fits(g, bound))
     return false;
   int u = gen_value_of(g, v.elem, up.rank, up.dim, v.bound,
                        "gather(%s, %s, axis=%s)", gen_use(g, x), index, axis);
   gen_value_of(g, v.elem, v.rank, v.dim, bound,
-               "scatter_add(%s, %s, %s, axis=%s)", gen_use(g, x), index,
-               gen_use(g, u), axis);
+               "%s(%s, %s, %s, axis=%s%s)", name, gen_use(g, x), index,
+               gen_use(g, u), axis, mode);
   return true;
+}
+
+bool gen_scatter_add(GraphGen *g) {
+  return gen_scatter_as(g, OP_SCATTER_ADD, "scatter_add", "");
+}
+
+bool gen_scatter(GraphGen *g) {
+  if (gen_chance(g, 60)) return gen_scatter_as(g, OP_SCATTER, "scatter", "");
+  bool max = gen_chance(g, 50);
+  return gen_scatter_as(g, OP_MAXIMUM, "scatter",
+                        max ? ", mode=\"max\"" : ", mode=\"min\"");
 }
 
 /* ---- of numbers alone ------------------------------------------------ */

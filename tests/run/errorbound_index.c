@@ -1,5 +1,7 @@
 /* errorbound_index.c - error bounds of ops that count, order and look up: what
  * is decided by numbers closer than their errors may come out otherwise. */
+#include <string.h>
+
 #include "tests/run/bounder.h"
 
 typedef struct Lines { int64_t outer, n, inner; } Lines;
@@ -71,10 +73,18 @@ static bool index_certain(const Bounder *b) {
 static void bound_lookup(Bounder *b) {
   const Bounded *x = bound_operand(b, 0), *up = bound_operand(b, 2);
   int64_t count = type_elems(&b->n->type);
-  double *e = bound_apply(b, b->n, (double *[]){x->e, NULL,
-                                                up ? up->e : NULL});
+  Node worst = *b->n;
+  Attr attr[2];
+  if (b->n->op == OP_SCATTER) {    /* the greatest error, whatever is kept */
+    memcpy(attr, b->n->attr, sizeof attr);
+    worst.attr = attr;
+    if (strcmp(attr_str(b->n, "mode"), "set") != 0)
+      attr_set_str(b->m, &worst, "mode", "max");
+  }
+  double *e = bound_apply(b, &worst, (double *[]){x->e, NULL,
+                                                  up ? up->e : NULL});
   double *size = NULL;
-  if (up)
+  if (b->n->op == OP_SCATTER_ADD)
     size = bound_apply(b, b->n, (double *[]){bound_sizes(b, x, true), NULL,
                                              bound_sizes(b, up, true)});
   bool real = elem_is_float(x->type.elem), sure = index_certain(b);
@@ -92,6 +102,7 @@ bool bound_index(Bounder *b) {
     case OP_ARGSORT: bound_argsort(b); return true;
     case OP_CUMSUM: bound_cumsum(b); return true;
     case OP_GATHER:
+    case OP_SCATTER:
     case OP_SCATTER_ADD: bound_lookup(b); return true;
     case OP_IOTA:
     case OP_RANDOM: return true;      /* exact */
