@@ -37,11 +37,11 @@ bool ox_map(Ox *o, Node *x, OxSampling sampling, OxOutside outside,
   }
   order[rank - 1] = 1;
   x = ox_permute(o, ox_pad(o, x, ring, ring, 0), order);
-  if (x)
-    x = ox_reshape(o, x, 2, (int64_t[]){ox_size_times(x->type.dim[0], map->plane),
-                                        x->type.dim[rank - 1]});
-  map->rows = x;
-  return x != NULL;
+  if (!x)
+    return false;
+  int64_t rows = ox_size_times(x->type.dim[0], map->plane);
+  map->rows = ox_reshape(o, x, 2, (int64_t[]){rows, x->type.dim[rank - 1]});
+  return map->rows != NULL;
 }
 
 static Node *clip(Ox *o, Node *x, double lo, double hi) {
