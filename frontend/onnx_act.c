@@ -61,6 +61,12 @@ bool ox_write_prelu(Ox *o) {
     return ox_give(o, 0, with_attr(o, OP_LEAKY_RELU, x, "alpha", t->v[0]));
   if (ox_unsigned(type))
     return ox_give_as(o, 0, x, type);
+  if (o->opset < 7 && slope->type.rank == 1 && x->type.rank > 1) {
+    int64_t dim[MAX_RANK];         /* one a channel */
+    for (int i = 1; i < x->type.rank; i++)
+      dim[i - 1] = i == 1 ? slope->type.dim[0] : 1;
+    slope = ox_reshape(o, slope, x->type.rank - 1, dim);
+  }
   Node *y = ox_op2(o, OP_MUL, x, slope);
   y = ox_op3(o, OP_WHERE, ox_with(o, OP_LESS, x, 0), y, x);
   return ox_give_as(o, 0, y, type);
