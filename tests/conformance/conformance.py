@@ -133,6 +133,8 @@ def difference(got, want, slack=0):
     a, b = values(got), values(want)
     for i, (x, y) in enumerate(zip(a, b)):
         close = near(x, y) if want.descr in FLOATS else abs(x - y) <= slack
+        if want.descr == "<V2":      # older data are cut off, not rounded
+            close = close or abs(x - y) <= abs(y) / 128
         if x != y and not close:
             return f"element {i} of {len(b)} is {x:.9g}, expected {y:.9g}"
     return None
