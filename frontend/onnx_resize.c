@@ -35,7 +35,9 @@ static const double *floats_in(Ox *o, int i, const char *what, int *n) {
   const Tensor *t = ox_values(o, x);
   if (!t || x->type.elem != F32) {
     if (!t)
-      ox_refuse(o, "%s ('%s') must be a constant", what, o->node->input[i]);
+      ox_refuse(o, "%s ('%s') must be a constant; an input that determines "
+                "a shape is fixed with --const NAME=FILE.npy", what,
+                o->node->input[i]);
     else
       ox_malformed(o, "%s: expected floats", what);
     return NULL;

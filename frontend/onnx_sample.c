@@ -18,9 +18,9 @@ static bool map_sizes(Ox *o, const Node *x, OxMap *map) {
       return ox_refuse(o, "a map of size %lld", (long long)map->size[i]);
     map->stride[i] = map->plane;
     map->first += ring * map->plane;
-    map->plane = ox_times(map->plane, map->size[i] + 2 * ring);
+    map->plane = ox_size_times(map->plane, map->size[i] + 2 * ring);
   }
-  return ox_times(all, map->plane) <= INT32_MAX ||
+  return ox_size_times(all, map->plane) <= INT32_MAX ||
          ox_refuse(o, "maps of more than 2^31 pixels");
 }
 
@@ -38,7 +38,7 @@ bool ox_map(Ox *o, Node *x, OxSampling sampling, OxOutside outside,
   order[rank - 1] = 1;
   x = ox_permute(o, ox_pad(o, x, ring, ring, 0), order);
   if (x)
-    x = ox_reshape(o, x, 2, (int64_t[]){ox_times(x->type.dim[0], map->plane),
+    x = ox_reshape(o, x, 2, (int64_t[]){ox_size_times(x->type.dim[0], map->plane),
                                         x->type.dim[rank - 1]});
   map->rows = x;
   return x != NULL;
@@ -145,7 +145,7 @@ static Node *merged(Ox *o, Node *x, int n) {
   int64_t dim[MAX_RANK];
   memcpy(dim, x->type.dim, sizeof dim);
   for (int i = 1; i < n; i++)
-    dim[rank] = ox_times(dim[rank], dim[rank + i]);
+    dim[rank] = ox_size_times(dim[rank], dim[rank + i]);
   return ox_reshape(o, x, rank + 1, dim);
 }
 
