@@ -91,7 +91,8 @@ static Node *cubic(Ox *o, Node *d) {
   return y;
 }
 
-/* Places of pixels may still lie outside. */
+/* Cubic convolution brings inside the pixels around a point, not the point:
+ * its weights stay those of where it lies. */
 static Node *pixels(Ox *o, const OxMap *map, int axis, Node *c) {
   double last = (double)(map->size[axis] - 1);
   if (map->outside != OX_ZEROS && map->sampling == OX_CUBIC)
@@ -105,7 +106,8 @@ OxTaps ox_taps(Ox *o, const OxMap *map, int axis, Node *c) {
   OxTaps t = {0};
   if (map->sampling == OX_NEAREST)
     c = ox_op1(o, OP_ROUND, c);
-  c = brought_inside(o, map, axis, c);
+  if (map->sampling != OX_CUBIC)
+    c = brought_inside(o, map, axis, c);
   c = c ? ox_unsqueeze(o, c, c->type.rank) : NULL;
   if (map->sampling == OX_NEAREST) {
     t.at = pixels(o, map, axis, c);
