@@ -151,6 +151,8 @@ static bool attributes(Ox *o, OxResize *r) {
   static const char *const rounds[] = {
     "round_prefer_floor", "round_prefer_ceil", "floor", "ceil", NULL};
   r->mode = ox_str(o, "mode", "nearest");
+  if (o->opset < 7 && !strcmp(r->mode, "bilinear"))
+    r->mode = "linear";
   r->coord = ox_str(o, "coordinate_transformation_mode", "half_pixel");
   r->nearest = ox_str(o, "nearest_mode", "round_prefer_floor");
   r->cubic = ox_float(o, "cubic_coeff_a", -0.75);
@@ -197,23 +199,31 @@ bool ox_write_resize(Ox *o) {
   return ox_give(o, 0, ox_resized(o, &r, x));
 }
 
-/* Before opset 9 the scales are an attribute. */
+/* Before opset 7 maps are resized, by two attributes; before opset 9 the
+ * scales of all axes are one. */
+static bool attribute_scales(Ox *o, OxResize *r) {
+  const double *scale;
+  double maps[4] = {1, 1, ox_float(o, "height_scale", 1),
+                    ox_float(o, "width_scale", 1)};
+  int n = ox_floats(o, "scales", &scale);
+  if (o->opset < 7 && n < 0) {
+    scale = maps;
+    n = 4;
+  }
+  if (n != r->rank)
+    return ox_malformed(o, "%d scales, expected %d", n < 0 ? 0 : n, r->rank);
+  for (int i = 0; i < n; i++)
+    if (!scaled_by(o, &r->axis[i], scale[i], false))
+      return false;
+  return true;
+}
+
 bool ox_write_upsample(Ox *o) {
   Node *x = ox_in(o, 0);
-  const double *scale;
   OxResize r;
-  if (!begin(o, &r, x, true))
+  if (!begin(o, &r, x, true) ||
+      !(o->opset < 9 ? attribute_scales(o, &r)
+                     : sizes_read(o, &r, -1, 1, -1)))
     return false;
-  if (o->opset >= 9) {
-    if (!sizes_read(o, &r, -1, 1, -1))
-      return false;
-  } else {
-    int n = ox_floats(o, "scales", &scale);
-    if (n != r.rank)
-      return ox_malformed(o, "%d scales, expected %d", n < 0 ? 0 : n, r.rank);
-    for (int i = 0; i < n; i++)
-      if (!scaled_by(o, &r.axis[i], scale[i], false))
-        return false;
-  }
   return ox_positions(o, &r) && ox_give(o, 0, ox_resized(o, &r, x));
 }
