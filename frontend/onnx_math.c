@@ -121,8 +121,10 @@ static const Named binaries[] = {
 bool ox_write_binary(Ox *o) {
   if (!same_types(o))
     return false;
+  Op op = op_named(o, binaries);
   Node *a = ox_number(o, 0), *b = ox_number(o, 1);
-  return give_wrapped(o, ox_op2(o, op_named(o, binaries), a, b));
+  Node *y = op == OP_MUL ? ox_mish(o, a, b) : NULL;
+  return give_wrapped(o, y ? y : ox_op2(o, op, a, b));
 }
 
 bool ox_write_div(Ox *o) {
