@@ -37,12 +37,17 @@ static Node *u64_of_float(Ox *o, Node *x) {
                 ox_cast(o, x, I64));
 }
 
-/* Out of range the nearest. */
+static Node *int_of_int(Ox *o, Node *x, int from, int to);
+
+/* Out of range the nearest, but of 4 bits the lowest ones, as ONNX's tests
+ * have it. */
 static Node *int_of_float(Ox *o, Node *x, int to) {
   Elem held = (Elem)ox_held(to);
   int bits = ox_bits(to);
   if (to == OX_UINT64)
     return u64_of_float(o, x);
+  if (bits == 4)
+    return int_of_int(o, ox_cast(o, x, I32), OX_INT32, to);
   if (bits == elem_bits(held))
     return ox_cast(o, x, held);
   if (bits == 32) {

@@ -103,7 +103,6 @@ static bool keep_ratio(Ox *o, Resize *r, const int *axes, int n, bool larger) {
     if (!sized(o, a, (int64_t)floorf(scale * (float)a->in + 0.5f)))
       return false;
     a->scale = scale;
-    a->length = scale * (float)a->in;
   }
   return true;
 }
@@ -172,7 +171,7 @@ static float position(const Resize *r, const Axis *a, int64_t i) {
     return 0;
   float at = (x + 0.5f) / a->scale - 0.5f;
   if (!strcmp(c, "half_pixel_symmetric"))
-    at += (float)a->in / 2 * (1 - (float)a->out / a->length);
+    at += (float)a->in / 2 * (1 - (float)a->out / (a->scale * (float)a->in));
   return at;
 }
 
@@ -205,10 +204,11 @@ static int64_t clamped(float v, int64_t size) {
 
 static int64_t nearest(const Resize *r, const Axis *a, int64_t i) {
   float x = a->at[i], low = floorf(x);
-  if (!strcmp(r->nearest, "floor"))
-    return clamped(low, a->in);
-  if (!strcmp(r->nearest, "ceil"))
+  bool smaller = !strcmp(r->nearest, "simple") && a->scale < 1;
+  if (!strcmp(r->nearest, "ceil") || smaller)
     return clamped(ceilf(x), a->in);
+  if (!strcmp(r->nearest, "floor") || !strcmp(r->nearest, "simple"))
+    return clamped(low, a->in);
   bool up = !strcmp(r->nearest, "round_prefer_ceil") ? x - low >= 0.5f
                                                      : x - low > 0.5f;
   return clamped(low + (up ? 1 : 0), a->in);
@@ -427,17 +427,15 @@ static bool attributes(Ox *o, Resize *r) {
   r->outside = ox_float(o, "extrapolation_value", 0);
   r->exclude = ox_int(o, "exclude_outside", 0) != 0;
   r->antialias = ox_int(o, "antialias", 0) != 0;
-  if (o->opset < 11) {
-    r->coord = "asymmetric";
-    r->nearest = "floor";
-  }
   r->crop = !strcmp(r->coord, "tf_crop_and_resize");
   return one_of(o, "mode", r->mode, modes) &&
          one_of(o, "coordinate_transformation_mode", r->coord, coords) &&
          one_of(o, "nearest_mode", r->nearest, rounds);
 }
 
-static bool begin(Ox *o, Resize *r, const Node *x) {
+/* The old operators count from the corner of each element, and take the one
+ * behind a position where they make x smaller. */
+static bool begin(Ox *o, Resize *r, const Node *x, bool old) {
   if (!x)
     return false;
   *r = (Resize){.rank = x->type.rank};
@@ -448,14 +446,21 @@ static bool begin(Ox *o, Resize *r, const Node *x) {
     r->axis[i] = (Axis){.in = size, .out = size, .scale = 1, .end = 1};
     r->axis[i].length = (float)size;
   }
-  return attributes(o, r);
+  if (!attributes(o, r))
+    return false;
+  if (old) {
+    r->coord = "asymmetric";
+    r->nearest = "simple";
+    r->crop = false;
+  }
+  return true;
 }
 
 bool ox_write_resize(Ox *o) {
   Node *x = ox_in(o, 0);
   Resize r;
   bool old = o->opset < 11;
-  if (!begin(o, &r, x) ||
+  if (!begin(o, &r, x, old) ||
       !sizes_read(o, &r, old ? -1 : 1, old ? 1 : 2, old ? -1 : 3) ||
       !positions(o, &r))
     return false;
@@ -467,11 +472,8 @@ bool ox_write_upsample(Ox *o) {
   Node *x = ox_in(o, 0);
   const double *scale;
   Resize r;
-  if (!begin(o, &r, x))
+  if (!begin(o, &r, x, true))
     return false;
-  r.coord = "asymmetric";
-  r.nearest = "floor";
-  r.crop = false;
   if (o->opset >= 9) {
     if (!sizes_read(o, &r, -1, 1, -1))
       return false;
