@@ -49,24 +49,11 @@ bool ox_write_leaky_relu(Ox *o) {
 }
 
 /* x, or slope x below 0; slope broadcasts. */
-/* One slope a channel, the second axis, before slopes broadcast. */
-static Node *slope_channels(Ox *o, const Node *x, Node *slope) {
-  int64_t dim[MAX_RANK];
-  if (slope->type.rank != 1 || x->type.rank < 2 || ox_elems(slope) == 1)
-    return slope;
-  dim[0] = slope->type.dim[0];
-  for (int i = 2; i < x->type.rank; i++)
-    dim[i - 1] = 1;
-  return ox_reshape(o, slope, x->type.rank - 1, dim);
-}
-
 bool ox_write_prelu(Ox *o) {
   int type = ox_in_type(o, 0);
   Node *x = ox_in(o, 0), *slope = ox_in(o, 1);
   if (!x || !slope)
     return false;
-  if (o->opset < 7)
-    slope = slope_channels(o, x, slope);
   const Tensor *t = ox_elems(slope) == 1 && slope->type.elem == F32 &&
                     slope->type.rank <= x->type.rank ? ox_values(o, slope)
                                                      : NULL;
