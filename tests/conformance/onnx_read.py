@@ -244,7 +244,6 @@ class Model:
             self.walk(f, 7)
         self.all_inputs = list(self.inputs)
         self.inputs = [i for i in self.inputs if i.name not in given]
-        self.ops = {op for _, op in self.nodes}
 
     def walk(self, graph, field):
         inner = []
