@@ -165,6 +165,14 @@ static bool floor_node(Out *w, const Node *n, const char *to) {
   return true;
 }
 
+/* Whether y is below 0, or -0: a turn goes that way. */
+static const char *below_zero(Out *w, const char *y) {
+  const char *zero = out_scalar(w, F32, 0.0);
+  const char *over = out_op(w, NULL, "Reciprocal", y, NULL);
+  return out_op(w, NULL, "Or", out_op(w, NULL, "Less", y, zero, NULL),
+                out_op(w, NULL, "Less", over, zero, NULL), NULL);
+}
+
 /* atan(y/x), half a turn further where x < 0, 0 where both are. */
 static bool atan2_node(Out *w, const Node *n, const char *to) {
   const char *y = out_in(w, n, 0), *x = out_in(w, n, 1);
@@ -172,7 +180,7 @@ static bool atan2_node(Out *w, const Node *n, const char *to) {
   const double pi = 3.141592653589793;
   const char *a = out_op(w, NULL, "Atan", out_op(w, NULL, "Div", y, x, NULL),
                          NULL);
-  const char *below = out_op(w, NULL, "Less", y, zero, NULL);
+  const char *below = below_zero(w, y);
   const char *turn = out_op(w, NULL, "Where", below, out_scalar(w, F32, -pi),
                             out_scalar(w, F32, pi), NULL);
   const char *left = out_op(w, NULL, "Less", x, zero, NULL);
