@@ -23,7 +23,7 @@ static Node *dft_matrix(Ox *o, const Dft *d) {
   Type t;
   int64_t cols = d->in * d->in_parts;
   float *v = signal_table(o, d->out * d->out_parts, cols, &t);
-  if (!v)
+  if (!v || !ox_room(o, 2 * d->length))
     return NULL;
   double *turn = arena_array(o->a, double, (size_t)d->length * 2);
   for (int64_t i = 0; i < d->length; i++) {

@@ -83,6 +83,8 @@ static void mel_fill(float *v, const int64_t *at, int64_t bins, int64_t n) {
   }
 }
 
+enum { MEL_MOST = 1 << 20 };
+
 bool ox_write_mel_weight_matrix(Ox *o) {
   int64_t n, dft, rate;
   double lo, hi;
@@ -93,7 +95,7 @@ bool ox_write_mel_weight_matrix(Ox *o) {
       !ox_const_float(o, 3, "lower_edge_hertz", &lo) ||
       !ox_const_float(o, 4, "upper_edge_hertz", &hi))
     return false;
-  if (n < 1 || dft < 1 || rate < 1 || dft > INT32_MAX || n > INT32_MAX ||
+  if (n < 1 || dft < 1 || rate < 1 || dft > INT32_MAX || n > MEL_MOST ||
       !(lo >= 0 && hi >= lo))
     return ox_malformed(o, "%lld bins, dft_length %lld, sample_rate %lld, "
                         "from %g to %g hertz", (long long)n, (long long)dft,
