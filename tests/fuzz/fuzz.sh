@@ -28,7 +28,7 @@ if [ "$kind" = onnx ]; then
     exit 1
   fi
   PYTHONDONTWRITEBYTECODE=1 python3 "$src/tests/onnx/make_bad.py" "$corpus"
-  find "$data" -name model.onnx -size -16 | while read -r f; do
+  find "$data/" -name model.onnx -size -16 | while read -r f; do
     name=${f%/model.onnx}
     cp "$f" "$corpus/${name##*/}.onnx"
   done
