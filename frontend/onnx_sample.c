@@ -37,11 +37,11 @@ bool ox_map(Ox *o, Node *x, OxSampling sampling, OxOutside outside,
   }
   order[rank - 1] = 1;
   x = ox_permute(o, ox_pad(o, x, ring, ring, 0), order);
-  if (x)
-    x = ox_reshape(o, x, 2, (int64_t[]){ox_size_times(x->type.dim[0], map->plane),
-                                        x->type.dim[rank - 1]});
-  map->rows = x;
-  return x != NULL;
+  if (!x)
+    return false;
+  int64_t rows = ox_size_times(x->type.dim[0], map->plane);
+  map->rows = ox_reshape(o, x, 2, (int64_t[]){rows, x->type.dim[rank - 1]});
+  return map->rows != NULL;
 }
 
 static Node *clip(Ox *o, Node *x, double lo, double hi) {
@@ -91,7 +91,8 @@ static Node *cubic(Ox *o, Node *d) {
   return y;
 }
 
-/* Places of pixels may still lie outside. */
+/* Cubic convolution brings inside the pixels around a point, not the point:
+ * its weights stay those of where it lies. */
 static Node *pixels(Ox *o, const OxMap *map, int axis, Node *c) {
   double last = (double)(map->size[axis] - 1);
   if (map->outside != OX_ZEROS && map->sampling == OX_CUBIC)
@@ -105,7 +106,8 @@ OxTaps ox_taps(Ox *o, const OxMap *map, int axis, Node *c) {
   OxTaps t = {0};
   if (map->sampling == OX_NEAREST)
     c = ox_op1(o, OP_ROUND, c);
-  c = brought_inside(o, map, axis, c);
+  if (map->sampling != OX_CUBIC)
+    c = brought_inside(o, map, axis, c);
   c = c ? ox_unsqueeze(o, c, c->type.rank) : NULL;
   if (map->sampling == OX_NEAREST) {
     t.at = pixels(o, map, axis, c);
