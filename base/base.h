@@ -169,6 +169,8 @@ Buffer *buffer_new(size_t size);  /* zeroed */
 Buffer *buffer_slice(Buffer *parent, size_t offset, size_t size);
 Buffer *buffer_ref(Buffer *b);    /* NULL stays NULL */
 void buffer_unref(Buffer *b);
+/* Of a mapped file: let the pages go until someone reads them again. */
+void buffer_forget(const Buffer *b);
 /* Map a file read-only; NULL and a diagnostic (EXIT_FILE) when it can't.
  * An empty file gives size 0. */
 Buffer *buffer_map(Diags *d, const char *path);

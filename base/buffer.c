@@ -64,6 +64,17 @@ void buffer_unref(Buffer *b) {
   free(b);
 }
 
+void buffer_forget(const Buffer *b) {
+  const Buffer *root = b;
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  while (root->parent)
+    root = root->parent;
+  uintptr_t from = ((uintptr_t)b->data + page - 1) / page * page;
+  uintptr_t till = ((uintptr_t)b->data + b->size) / page * page;
+  if (root->mapped && till > from)
+    madvise((void *)from, till - from, MADV_DONTNEED);
+}
+
 /* Map the open file; NULL with errno set when it can't be. */
 static Buffer *map_open_file(int fd) {
   struct stat st;

@@ -229,7 +229,7 @@ static bool set_dim(Arena *a, Options *o, const char *v, Diags *d) {
   if (!*b.name)
     return diag_error_at(d, EXIT_USAGE, "--dim",
                          "expected NAME=SIZE, found '%s'", v);
-  if (!option_int(d, "--dim", b.value, 1, (int64_t)1 << 32, &size))
+  if (!option_int(d, "--dim", b.value, 0, (int64_t)1 << 32, &size))
     return false;
   for (size_t i = 0; i < o->dims.n; i++)
     if (strcmp(o->dims.at[i].name, b.name) == 0)

@@ -133,7 +133,9 @@ static bool evaluate(Session *s, Io *io) {
     in[i] = tensor_new(s->arena, &io->type[i]);
     tensor_read(&in[i], io->data[i]);
   }
-  EvalOpts e = {.blas = true};
+  /* Rounded as compiled code does it, so that integers which are made of
+   * floats are the same. */
+  EvalOpts e = {.round = true, .blas = true};
   Tensor *v = func_eval(s->arena, s->module, f, in, &e, false, s->diags);
   if (!v) return false;
   for (size_t i = 0; i < io->nout; i++)

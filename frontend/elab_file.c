@@ -140,9 +140,10 @@ const Source *model_source(Diags *d, const char *path, const LoadOpts *o) {
 
 static void import_read(Elab *e, const File *from, Decl *d) {
   const char *path = path_join(e->a, from->dir, d->path.s);
-  if (!ends_with(path, ".tam") && !path_is_tflite(path)) {
+  if (!ends_with(path, ".tam") && !path_is_tflite(path) &&
+      !path_is_onnx(path)) {
     elab_error(e, d->path.span,
-               "expected a .tam or .tflite file, found \"%s\"",
+               "expected a .tam, .onnx or .tflite file, found \"%s\"",
                d->path.s);
     return;
   }

@@ -166,6 +166,9 @@ static bool input_make(Ox *o, const OnnxFile__ValueInfo *v, Map *taken) {
   if (!input_type(o, v, &t))
     return false;
   int type = v->type->tensor_type->elem_type;
+  if (type == OX_DOUBLE)
+    diag_warning(o->d, (Span){0}, "%s: onnx: input '%s': double is computed "
+                 "as float32", o->path, v->name);
   Node *n = func_input(o->m, o->f, fresh_name(o, taken, v->name), t);
   OxProto none = {.n_output = 1, .output = (char *[]){v->name}};
   o->node = &none;

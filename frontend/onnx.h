@@ -241,6 +241,9 @@ Node *ox_quotient(Ox *o, Node *a, Node *b, int type);
 Node *ox_converted(Ox *o, Node *x, int from, int to);
 /* Between two numbers, which may be infinite. */
 Node *ox_clipped(Ox *o, Node *x, double lo, double hi);
+/* The product of x and tanh(softplus(x)), in whichever order; NULL: they are
+ * others. */
+Node *ox_mish(Ox *o, Node *a, Node *b);
 
 /* ---- onnx_softmax.c, onnx_order.c: along an axis -------------------- */
 

@@ -61,6 +61,12 @@ bool ox_write_prelu(Ox *o) {
     return ox_give(o, 0, with_attr(o, OP_LEAKY_RELU, x, "alpha", t->v[0]));
   if (ox_unsigned(type))
     return ox_give_as(o, 0, x, type);
+  if (o->opset < 7 && slope->type.rank == 1 && x->type.rank > 1) {
+    int64_t dim[MAX_RANK];         /* one a channel */
+    for (int i = 1; i < x->type.rank; i++)
+      dim[i - 1] = i == 1 ? slope->type.dim[0] : 1;
+    slope = ox_reshape(o, slope, x->type.rank - 1, dim);
+  }
   Node *y = ox_op2(o, OP_MUL, x, slope);
   y = ox_op3(o, OP_WHERE, ox_with(o, OP_LESS, x, 0), y, x);
   return ox_give_as(o, 0, y, type);
@@ -121,12 +127,20 @@ bool ox_write_celu(Ox *o) {
   return ox_give(o, 0, y);
 }
 
-/* log(1 + exp x) as max(x, 0) - log(sigmoid |x|): nothing overflows. */
+/* log(1 + e), e = exp(x): the logarithm of the rounded sum w, and what
+ * rounding took off it, by w, without which nothing is left where x is far
+ * below 0; from 80 on it is x. */
+static Node *softplus(Ox *o, Node *x) {
+  Node *e = ox_op1(o, OP_EXP, ox_with(o, OP_MINIMUM, x, 80));
+  Node *w = ox_with(o, OP_ADD, e, 1);
+  Node *lost = ox_op2(o, OP_SUB, e, ox_with(o, OP_SUB, w, 1));
+  lost = ox_op2(o, OP_DIV, lost, w);
+  Node *y = ox_op2(o, OP_ADD, ox_op1(o, OP_LOG, w), lost);
+  return ox_op2(o, OP_MAXIMUM, y, x);
+}
+
 bool ox_write_softplus(Ox *o) {
-  Node *x = ox_in(o, 0);
-  Node *y = ox_op1(o, OP_SIGMOID, ox_op1(o, OP_ABS, x));
-  y = ox_op1(o, OP_LOG, y);
-  return ox_give(o, 0, ox_op2(o, OP_SUB, ox_op1(o, OP_RELU, x), y));
+  return ox_give(o, 0, softplus(o, ox_in(o, 0)));
 }
 
 bool ox_write_softsign(Ox *o) {
@@ -137,12 +151,41 @@ bool ox_write_softsign(Ox *o) {
 
 /* x tanh(log(1 + e)) with e = exp(x) is x n / (n + 2) with n = e (e + 2); of
  * 20 and more the quotient is 1. */
-bool ox_write_mish(Ox *o) {
-  Node *x = ox_in(o, 0);
+static Node *mish(Ox *o, Node *x) {
   Node *e = ox_op1(o, OP_EXP, ox_with(o, OP_MINIMUM, x, 20));
   Node *n = ox_op2(o, OP_MUL, e, ox_with(o, OP_ADD, e, 2));
   Node *part = ox_op2(o, OP_DIV, n, ox_with(o, OP_ADD, n, 2));
-  return ox_give(o, 0, ox_op2(o, OP_MUL, x, part));
+  return ox_op2(o, OP_MUL, x, part);
+}
+
+bool ox_write_mish(Ox *o) {
+  return ox_give(o, 0, mish(o, ox_in(o, 0)));
+}
+
+/* Whether y is what softplus makes of x; a graph that computes the same
+ * otherwise is not known. */
+static bool is_softplus(const Node *y, const Node *x) {
+  const Node *sum = y->op == OP_MAXIMUM && y->in[1] == x ? y->in[0] : NULL;
+  if (!sum || sum->op != OP_ADD || sum->in[0]->op != OP_LOG ||
+      sum->in[1]->op != OP_DIV)
+    return false;
+  const Node *w = sum->in[0]->in[0], *lost = sum->in[1]->in[0];
+  if (sum->in[1]->in[1] != w || w->op != OP_ADD || w->in[0]->op != OP_EXP ||
+      lost->op != OP_SUB || lost->in[0] != w->in[0] ||
+      lost->in[1]->op != OP_SUB || lost->in[1]->in[0] != w)
+    return false;
+  const Node *least = w->in[0]->in[0], *one = w->in[1];
+  return least->op == OP_MINIMUM && least->in[0] == x &&
+         one->op == OP_CONST && one->value == 1;
+}
+
+Node *ox_mish(Ox *o, Node *a, Node *b) {
+  for (int i = 0; a && b && i < 2; i++) {
+    Node *x = i ? b : a, *gate = i ? a : b;
+    if (gate->op == OP_TANH && is_softplus(gate->in[0], x))
+      return mish(o, x);
+  }
+  return NULL;
 }
 
 /* ---- gates ---------------------------------------------------------- */

@@ -90,15 +90,9 @@ Node *rnn_act_plain(RnnDir *d, int i, Node *x) {
 }
 
 Node *rnn_act(RnnDir *d, int i, Node *x) {
-  Ox *o = d->n->o;
-  if (isfinite(d->n->clip)) {
-    x = ox_begin(o, OP_CLIP, &x, 1);
-    if (x) {
-      attr_set_float(x, "lo", -d->n->clip);
-      attr_set_float(x, "hi", d->n->clip);
-    }
-    x = ox_end(o, x);
-  }
+  double most = d->n->clip;
+  if (isfinite(most))
+    x = ox_clipped(d->n->o, x, -most, most);
   return rnn_act_plain(d, i, x);
 }
 

@@ -219,10 +219,9 @@ static bool node_write(Ox *o) {
   if (f)
     return function_write(o, f);
   OxWriter *write = writer_of(domain, n->op_type);
-  if (!*domain && o->opset < 7)
-    return o->opset ? ox_refuse(o, "opset %d; expected 7 or newer", o->opset)
-                    : ox_malformed(o, "the model imports no opset of the "
-                                   "operator's domain");
+  if (!*domain && !o->opset)
+    return ox_malformed(o, "the model imports no opset of the operator's "
+                        "domain");
   return write(o);
 }
 

@@ -113,15 +113,16 @@ static Node *power_int(Ox *o, Node *x, Node *n) {
   return ox_op3(o, OP_WHERE, kept, y, ox_scalar_int(o, e, 0));
 }
 
-/* Integers to a power that is no integer type: rounded where it is whole,
- * as pow of f32 is not exact, else towards zero. */
+/* Integers to a power that is no integer type: exact where it is whole, else
+ * that of a float towards zero. */
 static Node *power_mixed(Ox *o, Node *x, Node *n) {
   if (!x || !n)
     return NULL;
+  Elem e = x->type.elem;
   Node *y = ox_op2(o, OP_POW, ox_cast(o, x, F32), n);
   Node *whole = ox_op2(o, OP_EQUAL, n, ox_op1(o, OP_ROUND, n));
-  y = ox_op3(o, OP_WHERE, whole, ox_op1(o, OP_ROUND, y), y);
-  return ox_cast(o, y, x->type.elem);
+  return ox_op3(o, OP_WHERE, whole, power_int(o, x, ox_cast(o, n, e)),
+                ox_cast(o, y, e));
 }
 
 /* Powers that are known, as products or roots; NULL: none of these. */

@@ -121,8 +121,10 @@ static const Named binaries[] = {
 bool ox_write_binary(Ox *o) {
   if (!same_types(o))
     return false;
+  Op op = op_named(o, binaries);
   Node *a = ox_number(o, 0), *b = ox_number(o, 1);
-  return give_wrapped(o, ox_op2(o, op_named(o, binaries), a, b));
+  Node *y = op == OP_MUL ? ox_mish(o, a, b) : NULL;
+  return give_wrapped(o, y ? y : ox_op2(o, op, a, b));
 }
 
 bool ox_write_div(Ox *o) {
@@ -142,6 +144,14 @@ static Node *rest_float(Ox *o, Node *a, Node *b) {
   return ox_op2(o, OP_MUL, ox_op1(o, OP_SIGN, a), rest);
 }
 
+/* A rest of zero has the sign of b, too. */
+static Node *rest_floor(Ox *o, Node *a, Node *b) {
+  Node *rest = ox_op2(o, OP_FLOOR_MOD, a, b);
+  Node *zero = ox_op3(o, OP_WHERE, ox_with(o, OP_LESS, b, 0),
+                      ox_scalar(o, F32, -0.0), ox_scalar(o, F32, 0));
+  return ox_op3(o, OP_WHERE, ox_with(o, OP_EQUAL, rest, 0), zero, rest);
+}
+
 /* fmod: whether the rest has the sign of a, as C has it, or that of b. */
 bool ox_write_mod(Ox *o) {
   bool fmod = ox_int(o, "fmod", 0);
@@ -153,7 +163,7 @@ bool ox_write_mod(Ox *o) {
     return false;
   if (a->type.elem == F32)
     return ox_give(o, 0, fmod ? rest_float(o, a, b)
-                              : ox_op2(o, OP_FLOOR_MOD, a, b));
+                              : rest_floor(o, a, b));
   if (!fmod && type != OX_UINT64)
     return ox_give_number(o, ox_op2(o, OP_FLOOR_MOD, a, b));
   Node *whole = ox_op2(o, OP_MUL, ox_quotient(o, a, b, type), b);

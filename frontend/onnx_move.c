@@ -1,5 +1,4 @@
-/* onnx_move.c - operators that repeat, join and cut values, or take their
- * bits for others. */
+/* onnx_move.c - operators that repeat, join and cut values. */
 #include "frontend/onnx_move.h"
 
 #include <string.h>
@@ -45,17 +44,36 @@ static bool tile_fits(Ox *o, const Type *t, const int64_t *by) {
   return true;
 }
 
+/* A count for each axis; up to version 5 one count, and its axis. */
+static bool tile_counts(Ox *o, int rank, int64_t *by) {
+  const int64_t *v;
+  int64_t given, count;
+  int axis;
+  if (o->opset < 6) {
+    if (!ox_const_int(o, 1, "tiles", &count) ||
+        !ox_const_int(o, 2, "axis", &given) ||
+        !ox_axis(o, given, rank, &axis))
+      return false;
+    for (int i = 0; i < rank; i++)
+      by[i] = i == axis ? count : 1;
+    return true;
+  }
+  int n = ox_const_ints(o, 1, "repeats", &v);
+  if (n < 0)
+    return false;
+  if (n != rank)
+    return ox_malformed(o, "%d repeats of a value of rank %d", n, rank);
+  memcpy(by, v, (size_t)n * sizeof *v);
+  return true;
+}
+
 bool ox_write_tile(Ox *o) {
-  const int64_t *by;
+  int64_t by[MAX_RANK];
   Node *x = ox_in(o, 0);
-  int n = ox_const_ints(o, 1, "repeats", &by);
-  if (!x || n < 0)
+  if (!x || !tile_counts(o, x->type.rank, by) ||
+      !tile_fits(o, &x->type, by))
     return false;
-  if (n != x->type.rank)
-    return ox_malformed(o, "%d repeats of a value of rank %d", n,
-                        x->type.rank);
-  if (!tile_fits(o, &x->type, by))
-    return false;
+  int n = x->type.rank;
   unsigned set = 0;
   for (int i = 0; i < n; i++) {
     if (by[i] != 1)
@@ -78,9 +96,9 @@ bool ox_write_concat(Ox *o) {
   for (int i = 0; i < n; i++)
     if (!(xs[i] = ox_in(o, i)))
       return false;
-  if (!ox_has(o, "axis"))
+  if (!ox_has(o, "axis") && o->opset >= 4)
     return ox_malformed(o, "expected the attribute axis");
-  if (!ox_axis(o, ox_int(o, "axis", 0), xs[0]->type.rank, &axis))
+  if (!ox_axis(o, ox_int(o, "axis", 1), xs[0]->type.rank, &axis))
     return false;
   return ox_give(o, 0, n == 1 ? xs[0] : ox_concat(o, xs, n, axis));
 }

@@ -51,6 +51,8 @@ bool ox_write_batch_norm(Ox *o) {
   for (int i = 1; i < 5; i++)
     if (ox_wants(o, i) && !trained)
       return ox_refuse(o, "statistics as results, as in training");
+  if (o->opset < 7 && !ox_int(o, "is_test", 0))
+    return ox_refuse(o, "statistics of the values, as in training");
   if (o->opset < 9 && !ox_int(o, "spatial", 1))
     return ox_refuse(o, "statistics of each pixel (spatial=0)");
   if (trained && x->type.rank > 1)

@@ -165,6 +165,14 @@ static bool floor_node(Out *w, const Node *n, const char *to) {
   return true;
 }
 
+/* Whether y is below 0, or -0: a turn goes that way. */
+static const char *below_zero(Out *w, const char *y) {
+  const char *zero = out_scalar(w, F32, 0.0);
+  const char *over = out_op(w, NULL, "Reciprocal", y, NULL);
+  return out_op(w, NULL, "Or", out_op(w, NULL, "Less", y, zero, NULL),
+                out_op(w, NULL, "Less", over, zero, NULL), NULL);
+}
+
 /* atan(y/x), half a turn further where x < 0, 0 where both are. */
 static bool atan2_node(Out *w, const Node *n, const char *to) {
   const char *y = out_in(w, n, 0), *x = out_in(w, n, 1);
@@ -172,7 +180,7 @@ static bool atan2_node(Out *w, const Node *n, const char *to) {
   const double pi = 3.141592653589793;
   const char *a = out_op(w, NULL, "Atan", out_op(w, NULL, "Div", y, x, NULL),
                          NULL);
-  const char *below = out_op(w, NULL, "Less", y, zero, NULL);
+  const char *below = below_zero(w, y);
   const char *turn = out_op(w, NULL, "Where", below, out_scalar(w, F32, -pi),
                             out_scalar(w, F32, pi), NULL);
   const char *left = out_op(w, NULL, "Less", x, zero, NULL);
@@ -441,28 +449,36 @@ static bool gather_node(Out *w, const Node *n, const char *to) {
   return true;
 }
 
-/* One row longer, where all that is out of range goes. */
+static const char *scatter_mode(const Node *n) {
+  const char *mode = n->op == OP_SCATTER ? attr_str(n, "mode") : "add";
+  return strcmp(mode, "set") ? mode : "none";
+}
+
+/* One row longer, where all that is out of range goes; the axes of the index
+ * as one. */
 static bool scatter_node(Out *w, const Node *n, const char *to) {
-  const Type *x = in_type(n, 0), *u = in_type(n, 2);
-  int64_t axis = attr_int(n, "axis"), dim[MAX_RANK], zero[2 * MAX_RANK] = {0};
+  const Type *x = in_type(n, 0), *index = in_type(n, 1);
+  int64_t axis = attr_int(n, "axis"), dim[MAX_RANK], ones[MAX_RANK],
+          pads[2 * MAX_RANK] = {0};
   axis += axis < 0 ? x->rank : 0;
-  Elem e = in_type(n, 1)->elem;
-  if (in_type(n, 1)->rank != 1)
-    return out_unsupported(w, n, "an index that is no vector");
+  Elem e = index->elem;
+  for (int k = 0; k < x->rank; k++) {
+    dim[k] = k == axis ? type_elems(index) : x->dim[k];
+    ones[k] = k == axis ? dim[k] : 1;
+  }
   const char *i = out_in(w, n, 1), *size = out_scalar_int(w, e, x->dim[axis]);
   const char *low = out_op(w, NULL, "Less", i, out_scalar_int(w, e, 0), NULL);
   i = out_op(w, NULL, "Where", low, size, i, NULL);
   i = out_op(w, NULL, "Min", i, size, NULL);
-  for (int k = 0; k < x->rank; k++)
-    dim[k] = k == axis ? u->dim[axis] : 1;
-  i = reshaped(w, NULL, i, dim, x->rank);
-  i = out_op(w, NULL, "Expand", i, out_list(w, u->dim, u->rank), NULL);
-  zero[x->rank + axis] = 1;
+  i = reshaped(w, NULL, i, ones, x->rank);
+  i = out_op(w, NULL, "Expand", i, out_list(w, dim, x->rank), NULL);
+  const char *u = reshaped(w, NULL, out_in(w, n, 2), dim, x->rank);
+  pads[x->rank + axis] = 1;
   const char *y = out_op(w, NULL, "Pad", out_in(w, n, 0),
-                         out_list(w, zero, 2 * x->rank), NULL);
+                         out_list(w, pads, 2 * x->rank), NULL);
   out_int(w, "axis", axis);
-  out_str(w, "reduction", "add");
-  y = out_op(w, NULL, "ScatterElements", y, i, out_in(w, n, 2), NULL);
+  out_str(w, "reduction", scatter_mode(n));
+  y = out_op(w, NULL, "ScatterElements", y, i, u, NULL);
   int64_t from = 0, till = x->dim[axis];
   out_op(w, to, "Slice", y, out_list(w, &from, 1), out_list(w, &till, 1),
          out_list(w, &axis, 1), NULL);
@@ -558,7 +574,7 @@ bool out_write(Out *w, const Node *n, const char *to) {
   case OP_SELECT: return select_node(w, n, to);
   case OP_FLIP: return flip_node(w, n, to);
   case OP_GATHER: return gather_node(w, n, to);
-  case OP_SCATTER_ADD: return scatter_node(w, n, to);
+  case OP_SCATTER: case OP_SCATTER_ADD: return scatter_node(w, n, to);
   case OP_IOTA: return iota_node(w, n, to);
   case OP_PAD: return pad_node(w, n, to);
   default: break;

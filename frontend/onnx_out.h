@@ -12,6 +12,7 @@ enum { OUT_OPSET = 18, OUT_IR_VERSION = 8 };
 /* A graph that is being written: its parts as fields of GraphProto. */
 typedef struct OutGraph {
   Text nodes, tensors;
+  unsigned id;               /* of the file's graphs */
 } OutGraph;
 
 /* Values of one function at one of its calls. */
@@ -34,7 +35,7 @@ typedef struct Out {
   const Node *node;          /* that is being written */
   Text attrs;                /* of the next ONNX node */
   Map known;                 /* constants that were written, by content */
-  unsigned temps;
+  unsigned temps, graphs;
   int depth;                 /* of calls and scans */
 } Out;
 

@@ -33,7 +33,7 @@ static bool pads_read(Ox *o, int rank, Pads *p) {
   int axis[MAX_RANK], n, all;
   memset(p, 0, sizeof *p);
   if (o->opset < 11)
-    all = ox_ints(o, "pads", &v);
+    all = ox_ints(o, o->opset < 2 ? "paddings" : "pads", &v);
   else if ((all = ox_const_ints(o, 1, "pads", &v)) < 0)
     return false;
   if (!pads_axes(o, rank, &n, axis))

@@ -305,9 +305,11 @@ static Node *root(Ox *o, Node *x, int64_t p) {
 }
 
 static bool exponent(Ox *o, int64_t *p) {
-  *p = ox_int(o, "p", 2);
-  return *p >= 1 || ox_malformed(o, "p=%lld, expected 1 or more",
-                                 (long long)*p);
+  double v = o->opset < 2 ? ox_float(o, "p", 2) : (double)ox_int(o, "p", 2);
+  if (!(v >= 1 && v <= 1 << 20))
+    return ox_malformed(o, "p=%g, expected 1 or more", v);
+  *p = (int64_t)v;
+  return true;
 }
 
 bool ox_write_lp_pool(Ox *o) {

@@ -46,6 +46,9 @@ int onnx_type(Elem e) {
   switch (e) {
   case F32: return 1;
   case U8: return 2;
+  case U16: return 4;
+  case U32: return 12;
+  case U64: return 13;
   case I8: return 3;
   case I16: return 5;
   case I32: return 6;
@@ -172,7 +175,7 @@ const char *out_op(Out *w, const char *to, const char *op, ...) {
 static const char *constant(Out *w, Elem e, int rank, int64_t dim,
                             const void *data, size_t bytes) {
   Text key = {0}, t = {0};
-  text_printf(&key, "%p %d %d:", (void *)w->g, e, rank);
+  text_printf(&key, "%u %d %d:", w->g->id, e, rank);
   for (size_t i = 0; i < bytes; i++)
     text_printf(&key, "%02x", ((const uint8_t *)data)[i]);
   const char *name = map_get(&w->known, key.s);

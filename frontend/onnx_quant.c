@@ -210,6 +210,9 @@ static Node *centred(Ox *o, Node *x, int type, const Quants *q) {
     return z.one == by ? made : ox_with(o, OP_SUB, made, z.one - by);
   if (made && by == 0)
     x = made;
+  else if (x->op == OP_CAST && elem_bits(x->in[0]->type.elem) < 32 &&
+           !elem_is_float(x->in[0]->type.elem))
+    x = x->in[0];    /* an input, as it is stored */
   if (type == OX_INT32 && zero) {
     x = ox_op2(o, OP_SUB, x, ox_cast(o, zero, x->type.elem));
     zero = NULL;
@@ -248,15 +251,6 @@ bool ox_write_dequantize_linear(Ox *o) {
 
 /* ---- to quantised values -------------------------------------------- */
 
-static Node *clipped(Ox *o, Node *x, double lo, double hi) {
-  Node *n = x ? ox_begin(o, OP_CLIP, &x, 1) : NULL;
-  if (n) {
-    attr_set_float(n, "lo", lo);
-    attr_set_float(n, "hi", hi);
-  }
-  return ox_end(o, n);
-}
-
 /* A zero point that is one known number is added behind the clip, where
  * quant_real finds it. */
 Node *quant_made(Ox *o, Node *x, int type, const Quants *q) {
@@ -270,12 +264,12 @@ Node *quant_made(Ox *o, Node *x, int type, const Quants *q) {
     x = ox_op2(o, OP_DIV, x, quant_shaped(o, x, q->scale, q));
   x = ox_op1(o, OP_ROUND, x);
   if (numbers_of(zero, 0, &z) && !z.at) {
-    x = clipped(o, x, lo - z.one, hi - z.one);
+    x = ox_clipped(o, x, lo - z.one, hi - z.one);
     if (z.one != 0)
       x = ox_with(o, OP_ADD, x, z.one);
   } else {
     x = ox_op2(o, OP_ADD, x, ox_cast(o, zero, F32));
-    x = clipped(o, x, lo, hi);
+    x = ox_clipped(o, x, lo, hi);
   }
   return ox_cast(o, x, held);
 }
@@ -310,7 +304,7 @@ bool quant_dynamic(Ox *o, Node *x, Node **y, Node **scale, Node **zero) {
   s = ox_op3(o, OP_WHERE, ox_op2(o, OP_EQUAL, s, none),
              ox_scalar(o, F32, 1), s);
   Node *z = ox_op1(o, OP_NEG, ox_op2(o, OP_DIV, lo, s));
-  z = ox_op1(o, OP_ROUND, clipped(o, z, 0, 255));
+  z = ox_op1(o, OP_ROUND, ox_clipped(o, z, 0, 255));
   Quants q = {.scale = s, .zero = z};
   *y = quant_made(o, x, OX_UINT8, &q);
   *scale = s;

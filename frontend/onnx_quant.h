@@ -37,7 +37,4 @@ bool quant_dynamic(Ox *o, Node *x, Node **y, Node **scale, Node **zero);
 Node *quant_delegate(Ox *o, OxWriter *write, const char *op, Node *const *in,
                      int nin);
 
-/* matmul as NumPy has it: vectors are matrices of one row or column. */
-Node *quant_matmul(Ox *o, Node *a, Node *b);
-
 #endif

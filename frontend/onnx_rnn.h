@@ -46,8 +46,8 @@ typedef struct RnnDir {
 
 /* ---- onnx_rnn.c ----------------------------------------------------- */
 
-/* Reads operands 0 to 4 (W and R if they are not there) and the attributes.  `acts`: names of the default
- * activations.  False: reported. */
+/* Reads operands 0 to 4, but W and R that are there, and the attributes.
+ * `acts`: names of the default activations.  False: reported. */
 bool rnn_read(Rnn *n, const char *const *acts);
 /* Operand i, an initial state, as init[which]. */
 bool rnn_init_read(Rnn *n, int i, int which);

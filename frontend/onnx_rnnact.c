@@ -99,15 +99,6 @@ static Node *affine(Ox *o, Node *x, double alpha, double beta) {
   return beta == 0 ? x : ox_with(o, OP_ADD, x, beta);
 }
 
-static Node *unit_clip(Ox *o, Node *x) {
-  Node *n = ox_begin(o, OP_CLIP, &x, 1);
-  if (n) {
-    attr_set_float(n, "lo", 0);
-    attr_set_float(n, "hi", 1);
-  }
-  return ox_end(o, n);
-}
-
 Node *rnn_act_write(Ox *o, const RnnAct *a, Node *x) {
   switch (a->kind) {
   case ACT_SIGMOID: return ox_op1(o, OP_SIGMOID, x);
@@ -120,7 +111,7 @@ Node *rnn_act_write(Ox *o, const RnnAct *a, Node *x) {
     x = ox_op1(o, OP_TANH, affine(o, x, a->beta, 0));
     return affine(o, x, a->alpha, 0);
   case ACT_HARD_SIGMOID:
-    return unit_clip(o, affine(o, x, a->alpha, a->beta));
+    return ox_clipped(o, affine(o, x, a->alpha, a->beta), 0, 1);
   case ACT_ELU: return with_alpha(o, OP_ELU, x, a->alpha);
   case ACT_SOFTSIGN:
     return ox_op2(o, OP_DIV, x,

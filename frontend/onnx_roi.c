@@ -92,7 +92,7 @@ static bool points_adaptive(Ox *o, const Align *a, Bins *b) {
     if ((int64_t)n > b->points)
       b->points = (int64_t)n;
   }
-  int64_t row = b->n * b->points, all = ox_times(row, a->regions);
+  int64_t row = b->n * b->points, all = ox_size_times(row, a->regions);
   if (!ox_room(o, all) || !ox_room(o, all))
     return false;
   float *at = arena_array(o->a, float, (size_t)all + 1);
@@ -255,9 +255,10 @@ bool ox_write_max_roi_pool(Ox *o) {
   RoiPool p;
   if (!x || !rois || !rois_fit(o, x, rois, 5) || !pool_read(o, x, rois, &p))
     return false;
-  int64_t bins = ox_times(p.regions, p.bins[0] * p.bins[1]), c = x->type.dim[1];
-  int64_t k = ox_times(p.most[0], p.most[1]), all = ox_times(bins, k);
-  int64_t pixels = ox_times(p.maps, ox_times(p.size[0], p.size[1]));
+  int64_t bins = ox_size_times(p.regions, p.bins[0] * p.bins[1]);
+  int64_t k = ox_size_times(p.most[0], p.most[1]), c = x->type.dim[1];
+  int64_t all = ox_size_times(bins, k);
+  int64_t pixels = ox_size_times(p.maps, ox_size_times(p.size[0], p.size[1]));
   if (!ox_room(o, all) || !ox_room(o, bins) || pixels > INT32_MAX)
     return o->said ? false : ox_refuse(o, "maps of more than 2^31 pixels");
   int64_t *at = arena_array(o->a, int64_t, (size_t)all + 1);

@@ -151,7 +151,7 @@ static Node *ms_places(Ox *o, Node *ids, int64_t s) {
     return NULL;
   }
   Node *from = ox_cast(o, ids, I32);
-  return ox_op2(o, OP_ADD, ox_places(o, 2, 1, s), from);
+  return ox_op2(o, OP_ADD, ox_line(o, 2, 1, s), from);
 }
 
 /* Sizes that are not given come from the caches. */

@@ -18,9 +18,9 @@ static bool map_sizes(Ox *o, const Node *x, OxMap *map) {
       return ox_refuse(o, "a map of size %lld", (long long)map->size[i]);
     map->stride[i] = map->plane;
     map->first += ring * map->plane;
-    map->plane = ox_times(map->plane, map->size[i] + 2 * ring);
+    map->plane = ox_size_times(map->plane, map->size[i] + 2 * ring);
   }
-  return ox_times(all, map->plane) <= INT32_MAX ||
+  return ox_size_times(all, map->plane) <= INT32_MAX ||
          ox_refuse(o, "maps of more than 2^31 pixels");
 }
 
@@ -37,11 +37,11 @@ bool ox_map(Ox *o, Node *x, OxSampling sampling, OxOutside outside,
   }
   order[rank - 1] = 1;
   x = ox_permute(o, ox_pad(o, x, ring, ring, 0), order);
-  if (x)
-    x = ox_reshape(o, x, 2, (int64_t[]){ox_times(x->type.dim[0], map->plane),
-                                        x->type.dim[rank - 1]});
-  map->rows = x;
-  return x != NULL;
+  if (!x)
+    return false;
+  int64_t rows = ox_size_times(x->type.dim[0], map->plane);
+  map->rows = ox_reshape(o, x, 2, (int64_t[]){rows, x->type.dim[rank - 1]});
+  return map->rows != NULL;
 }
 
 static Node *clip(Ox *o, Node *x, double lo, double hi) {
@@ -91,7 +91,8 @@ static Node *cubic(Ox *o, Node *d) {
   return y;
 }
 
-/* Places of pixels may still lie outside. */
+/* Cubic convolution brings inside the pixels around a point, not the point:
+ * its weights stay those of where it lies. */
 static Node *pixels(Ox *o, const OxMap *map, int axis, Node *c) {
   double last = (double)(map->size[axis] - 1);
   if (map->outside != OX_ZEROS && map->sampling == OX_CUBIC)
@@ -105,7 +106,8 @@ OxTaps ox_taps(Ox *o, const OxMap *map, int axis, Node *c) {
   OxTaps t = {0};
   if (map->sampling == OX_NEAREST)
     c = ox_op1(o, OP_ROUND, c);
-  c = brought_inside(o, map, axis, c);
+  if (map->sampling != OX_CUBIC)
+    c = brought_inside(o, map, axis, c);
   c = c ? ox_unsqueeze(o, c, c->type.rank) : NULL;
   if (map->sampling == OX_NEAREST) {
     t.at = pixels(o, map, axis, c);
@@ -145,7 +147,7 @@ static Node *merged(Ox *o, Node *x, int n) {
   int64_t dim[MAX_RANK];
   memcpy(dim, x->type.dim, sizeof dim);
   for (int i = 1; i < n; i++)
-    dim[rank] = ox_times(dim[rank], dim[rank + i]);
+    dim[rank] = ox_size_times(dim[rank], dim[rank + i]);
   return ox_reshape(o, x, rank + 1, dim);
 }
 

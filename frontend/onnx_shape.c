@@ -21,12 +21,15 @@ int64_t ox_span(const int64_t *dim, int from, int to) {
 /* ---- Reshape, Flatten ----------------------------------------------- */
 
 /* A size of 0 is that of x, where it has that axis and nothing else is
- * said. */
+ * said.  Up to version 4 the shape is an attribute. */
 bool ox_write_reshape(Ox *o) {
   const int64_t *want;
   int64_t dim[MAX_RANK];
   Node *x = ox_in(o, 0);
-  int n = ox_const_ints(o, 1, "shape", &want);
+  int n = o->opset < 5 && !ox_has_in(o, 1)
+    ? ox_ints(o, "shape", &want) : ox_const_ints(o, 1, "shape", &want);
+  if (n < 0 && !o->said)
+    return ox_malformed(o, "expected a shape");
   if (!x || n < 0 || !ox_rank_fits(o, n))
     return false;
   bool zeros = o->opset >= 14 && ox_int(o, "allowzero", 0) != 0;

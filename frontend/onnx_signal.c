@@ -1,6 +1,6 @@
-/* onnx_signal.c - Fourier transforms as products with a constant matrix, and
- * the windows and filters that go with them. */
-#include "frontend/onnx.h"
+/* onnx_signal.c - windows, filters of a spectrum, and Fourier transforms of
+ * the frames of a signal. */
+#include "frontend/onnx_signal.h"
 
 #include <math.h>
 
@@ -8,8 +8,7 @@ static const double pi = 3.14159265358979323846;
 
 /* ---- tables --------------------------------------------------------- */
 
-/* Numbers that the file does not hold; NULL: too many. */
-static float *table_new(Ox *o, int64_t rows, int64_t cols, Type *t) {
+float *signal_table(Ox *o, int64_t rows, int64_t cols, Type *t) {
   int64_t n;
   *t = type_make(F32, 2, (int64_t[]){rows, cols});
   if (__builtin_mul_overflow(rows, cols, &n) || n < 0 || !ox_room(o, n)) {
@@ -44,7 +43,7 @@ bool ox_write_window(Ox *o) {
     a = 25.0 / 46.0, b = 21.0 / 46.0;
   }
   double all = (double)(ox_int(o, "periodic", 1) || n < 2 ? n : n - 1);
-  float *v = table_new(o, 1, n, &t);
+  float *v = signal_table(o, 1, n, &t);
   if (!v)
     return false;
   for (int64_t i = 0; i < n; i++) {
@@ -84,6 +83,8 @@ static void mel_fill(float *v, const int64_t *at, int64_t bins, int64_t n) {
   }
 }
 
+enum { MEL_MOST = 1 << 20 };
+
 bool ox_write_mel_weight_matrix(Ox *o) {
   int64_t n, dft, rate;
   double lo, hi;
@@ -94,139 +95,16 @@ bool ox_write_mel_weight_matrix(Ox *o) {
       !ox_const_float(o, 3, "lower_edge_hertz", &lo) ||
       !ox_const_float(o, 4, "upper_edge_hertz", &hi))
     return false;
-  if (n < 1 || dft < 1 || rate < 1 || dft > INT32_MAX || n > INT32_MAX ||
+  if (n < 1 || dft < 1 || rate < 1 || dft > INT32_MAX || n > MEL_MOST ||
       !(lo >= 0 && hi >= lo))
     return ox_malformed(o, "%lld bins, dft_length %lld, sample_rate %lld, "
                         "from %g to %g hertz", (long long)n, (long long)dft,
                         (long long)rate, lo, hi);
-  float *v = table_new(o, dft / 2 + 1, n, &t);
+  float *v = signal_table(o, dft / 2 + 1, n, &t);
   if (!v)
     return false;
   mel_fill(v, mel_edges(o, n, dft, rate, lo, hi), dft / 2 + 1, n);
   return table_give(o, &t, v);
-}
-
-/* ---- DFT ------------------------------------------------------------ */
-
-/* y[k] = sum over n of x[n] exp(-2 pi i k n / length), or the inverse. */
-typedef struct Dft {
-  int64_t length, in, out;       /* in: those that are not zero */
-  int in_parts, out_parts;       /* 1: real, 2: real and imaginary */
-  bool inverse, onesided;
-  const double *window;          /* of each n; NULL: 1 */
-} Dft;
-
-/* How often x[n] counts: with its conjugate, where that is left out. */
-static double dft_weight(const Dft *d, int64_t n) {
-  double w = d->window ? d->window[n] : 1;
-  if (!d->inverse)
-    return w;
-  bool twice = d->onesided && n > 0 && 2 * n != d->length;
-  return (twice ? 2 : 1) * w / (double)d->length;
-}
-
-/* [out*parts, in*parts] */
-static Node *dft_matrix(Ox *o, const Dft *d) {
-  Type t;
-  int64_t cols = d->in * d->in_parts;
-  float *v = table_new(o, d->out * d->out_parts, cols, &t);
-  if (!v)
-    return NULL;
-  double *turn = arena_array(o->a, double, (size_t)d->length * 2);
-  for (int64_t i = 0; i < d->length; i++) {
-    double at = 2 * pi * (double)i / (double)d->length;
-    turn[2 * i] = cos(at);
-    turn[2 * i + 1] = d->inverse ? sin(at) : -sin(at);
-  }
-  for (int64_t k = 0; k < d->out; k++)
-    for (int64_t n = 0; n < d->in; n++) {
-      double w = dft_weight(d, n);
-      const double *e = &turn[2 * (k * n % d->length)];
-      float *at = v + k * d->out_parts * cols + n * d->in_parts;
-      at[0] = (float)(w * e[0]);
-      if (d->in_parts == 2)
-        at[1] = (float)(-w * e[1]);
-      if (d->out_parts == 2)
-        at[cols] = (float)(w * e[1]);
-      if (d->in_parts == 2 && d->out_parts == 2)
-        at[cols + 1] = (float)(w * e[0]);
-    }
-  return ox_constant(o, &t, v);
-}
-
-/* x [..., in, parts], with the axis last but one, to [..., out, parts]. */
-static Node *dft_write(Ox *o, Node *x, const Dft *d) {
-  int64_t dim[MAX_RANK];
-  if (!x)
-    return NULL;
-  int rank = x->type.rank;
-  for (int i = 0; i < rank; i++)
-    dim[i] = x->type.dim[i];
-  dim[rank - 2] = d->in * d->in_parts;
-  x = ox_reshape(o, x, rank - 1, dim);
-  x = ox_op2(o, OP_LINEAR, x, dft_matrix(o, d));
-  dim[rank - 2] = d->out;
-  dim[rank - 1] = d->out_parts;
-  return ox_reshape(o, x, rank, dim);
-}
-
-/* Exchanges an axis with the last but one. */
-static Node *axis_swap(Ox *o, Node *x, int axis) {
-  int64_t order[MAX_RANK];
-  if (!x)
-    return NULL;
-  for (int i = 0; i < x->type.rank; i++)
-    order[i] = i;
-  order[axis] = x->type.rank - 2;
-  order[x->type.rank - 2] = axis;
-  return ox_permute(o, x, order);
-}
-
-/* The axis: an attribute once, an operand since. */
-static bool dft_axis(Ox *o, const Node *x, int *axis) {
-  int64_t at = o->opset < 20 ? ox_int(o, "axis", 1) : -2;
-  if (o->opset >= 20 && ox_has_in(o, 2) &&
-      !ox_const_int(o, 2, "the axis", &at))
-    return false;
-  if (x->type.rank < 2 || x->type.elem != F32)
-    return ox_malformed(o, "an input of type %s and %d dimensions",
-                        elem_name(x->type.elem), x->type.rank);
-  if (!ox_axis(o, at, x->type.rank, axis))
-    return false;
-  return *axis < x->type.rank - 1 ||
-         ox_malformed(o, "the axis is that of real and imaginary parts");
-}
-
-static bool dft_lengths(Ox *o, const Node *x, int axis, Dft *d) {
-  int64_t have = x->type.dim[axis], parts = x->type.dim[x->type.rank - 1];
-  bool back = d->inverse && d->onesided;
-  d->length = back ? 2 * (have - 1) : have;
-  if (ox_has_in(o, 1) && !ox_const_int(o, 1, "dft_length", &d->length))
-    return false;
-  if (d->length < 1 || d->length > INT32_MAX)
-    return ox_malformed(o, "a length of %lld", (long long)d->length);
-  if (parts != 1 && parts != 2)
-    return ox_malformed(o, "the last dimension is %lld, expected 1 or 2",
-                        (long long)parts);
-  int64_t half = d->length / 2 + 1;
-  d->in_parts = (int)parts;
-  d->out_parts = back ? 1 : 2;
-  d->out = d->onesided && !back ? half : d->length;
-  d->in = back ? half : d->length;
-  if (d->in > have)
-    d->in = have;
-  return true;
-}
-
-bool ox_write_dft(Ox *o) {
-  Node *x = ox_in(o, 0);
-  Dft d = {.inverse = ox_int(o, "inverse", 0) != 0,
-           .onesided = ox_int(o, "onesided", 0) != 0};
-  int axis;
-  if (!x || !dft_axis(o, x, &axis) || !dft_lengths(o, x, axis, &d))
-    return false;
-  x = axis_swap(o, ox_slice(o, x, axis, 0, d.in, 1), axis);
-  return ox_give(o, 0, axis_swap(o, dft_write(o, x, &d), axis));
 }
 
 /* ---- STFT ----------------------------------------------------------- */
@@ -296,5 +174,5 @@ bool ox_write_stft(Ox *o) {
   x = frames_cut(o, x, &f);
   if (window && !w)
     x = ox_op2(o, OP_MUL, x, ox_unsqueeze(o, window, 1));
-  return ox_give(o, 0, dft_write(o, x, &d));
+  return ox_give(o, 0, signal_dft(o, x, &d));
 }

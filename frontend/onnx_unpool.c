@@ -60,7 +60,7 @@ bool ox_write_max_unpool(Ox *o) {
   if (!type_same_shape(&x->type, &at->type))
     return ox_malformed(o, "the places have another shape than the values");
   for (int i = 0; i < x->type.rank; i++)
-    all = ox_times(all, dim[i]);
+    all = ox_size_times(all, dim[i]);
   bool overlap = false;
   for (int i = 0; i < w.n; i++)
     overlap = overlap || w.stride[i] < w.k[i];

@@ -110,22 +110,28 @@ static void fit_same(OxWindow *w, int i) {
   w->after[i] = all - w->before[i];
 }
 
+/* How many windows begin at a stride and end within the padding; with `ceil`
+ * one more that ends beyond, if it begins before the padding behind. */
+static bool fit_given(Ox *o, OxWindow *w, int i, bool ceil) {
+  int64_t padded = w->in[i] + w->before[i] + w->after[i];
+  int64_t reach = ox_window_reach(w, i), span = padded - reach;
+  w->out[i] = span < 0 ? 0 : span / w->stride[i] + 1;
+  if (padded == 0)
+    return true;
+  bool more = span < 0 ? span > -w->stride[i] : span % w->stride[i] > 0;
+  if (ceil && more && w->out[i] * w->stride[i] < w->in[i] + w->before[i])
+    w->out[i]++;
+  return w->out[i] > 0 ||
+         ox_malformed(o, "a window reaches over %lld, the padded input has "
+                      "only %lld", (long long)reach, (long long)padded);
+}
+
 bool ox_window_fit(Ox *o, OxWindow *w, bool ceil) {
   for (int i = 0; i < w->n; i++) {
-    if (w->pad == OX_PAD_UPPER || w->pad == OX_PAD_LOWER) {
+    if (w->pad == OX_PAD_UPPER || w->pad == OX_PAD_LOWER)
       fit_same(w, i);
-      continue;
-    }
-    int64_t padded = w->in[i] + w->before[i] + w->after[i];
-    int64_t span = padded - ox_window_reach(w, i);
-    if (span < 0 && padded > 0)
-      return ox_malformed(o, "a window reaches over %lld, the padded input "
-                          "has only %lld", (long long)ox_window_reach(w, i),
-                          (long long)padded);
-    w->out[i] = padded > 0 ? span / w->stride[i] + 1 : 0;
-    if (ceil && padded > 0 && span % w->stride[i] &&
-        w->out[i] * w->stride[i] < w->in[i] + w->before[i])
-      w->out[i]++;
+    else if (!fit_given(o, w, i, ceil))
+      return false;
   }
   return true;
 }

@@ -78,7 +78,7 @@ static bool body_write(Out *w, const Node *n, Func *f, Text *graph) {
   const char *prefix = arena_printf(w->a, "%sscan%u/", w->frame->prefix,
                                     w->temps++);
   OutFrame r = frame_new(w, f, prefix);
-  OutGraph g = {0}, *around = w->g;
+  OutGraph g = {.id = ++w->graphs}, *around = w->g;
   w->g = &g;
   for (size_t i = 0; i < f->inputs.n; i++) {
     size_t k = i < carries ? slices + i : i - carries;

@@ -114,5 +114,6 @@ Buffer *weights_to_f32(const WeightTensor *t) {
     return buffer_ref(t->data);
   b = buffer_new(checked_mul(n, sizeof(float)));
   elems_widen(t->type.elem, t->data->data, n, (float *)(void *)b->data);
+  buffer_forget(t->data);
   return b;
 }

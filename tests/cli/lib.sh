@@ -56,12 +56,12 @@ npm_package() {
   exit 77
 }
 
-# near NAME GOT.npy SHAPE WANT.npy STEP RTOL: every STEP-th element of GOT
-# is that of WANT within RTOL of the largest; SHAPE is "1,8,8,3".
+# near NAME GOT.npy SHAPE WANT.npy STEP RTOL [TYPE]: every STEP-th element of
+# GOT is that of WANT within RTOL of the largest; SHAPE is "1,8,8,3".
 near() {
   n=$(($(echo "$3" | tr , '*')))
   cat >near.tam <<EOF
-model near(y: f32[$3]) -> part: f32[$(((n + $5 - 1) / $5))] {
+model near(y: ${7:-f32}[$3]) -> part: ${7:-f32}[$(((n + $5 - 1) / $5))] {
   part = reshape(y, [$n]) |> slice(axis=0, start=0, stop=$n, step=$5);
 }
 EOF

@@ -24,12 +24,6 @@ def external(*entries):
     return with_tensor(tensor("k", FLOAT, [3], more=more))
 
 
-def nested(depth):
-    g = Graph([], [], [("x", [2, 3])])
-    for i in range(depth):
-        g = Graph([node("If", ["c"], [f"v{i}"], then_branch=g, else_branch=g)],
-                  [], [(f"v{i}", [2, 3])])
-    return g
 
 
 def deep(depth):
@@ -67,7 +61,6 @@ FILES = {
     "no_graph": [(1, 8), (8, [(2, 17)])],
     "no_outputs": net([RELU], outputs=()),
     "no_opset": [(1, 8), (7, Graph([RELU], [X], [Y]).fields)],
-    "opset_old": net([RELU], opset=6),
     "opset_negative": net([RELU], opset=-1),
     "unknown_ops": net([node("Foo", ["x"], ["a"]),
                         node("Bar", ["x"], ["b"], name="bar"),

@@ -1,0 +1,45 @@
+#!/bin/sh
+# ONNX files (tests/onnx/make_good.py): graphs inside graphs, functions, sparse
+# and external values, free dimensions and constants; what is written of them.
+. "$SRCDIR/tests/cli/lib.sh"
+PYTHONDONTWRITEBYTECODE=1 python3 "$SRCDIR/tests/onnx/make_good.py" good ||
+  exit 1
+# fits NET FILE OPTIONS...: native code and evaluator give what they should.
+fits() {
+  net=$1 file=$2
+  shift 2
+  expect "$net of $file" 0 'all within tolerance' "$TAMIS" check "$file" \
+    --in x="good/$net.in.npy" --expect y="good/$net.out.npy" "$@"
+}
+
+for net in if_constant if_computed loop_few loop_many loop_stacked \
+  loop_stacked_many scan function sparse external; do
+  fits $net good/$net.onnx
+  # As a program of the language, and as ONNX again: the same.
+  expect $net-import 0 '' "$TAMIS" import good/$net.onnx -o $net.tam
+  fits $net $net.tam
+  "$TAMIS" build good/$net.onnx --prefix=net -o a.so &&
+    "$TAMIS" build $net.tam --prefix=net -o b.so
+  same $net-artifact a.so b.so
+  expect $net-written 0 '' "$TAMIS" show --after=fuse --onnx \
+    good/$net.onnx -o $net.onnx
+  fits $net $net.onnx
+done
+
+expect const-missing 4 '--const NAME=FILE' "$TAMIS" build good/shape.onnx
+fits shape good/shape.onnx --const s=good/s.npy
+expect const-unknown 2 "no input 'q'" "$TAMIS" build good/shape.onnx \
+  --const q=good/s.npy
+expect const-type 2 "the input 's' is int64, found f32" "$TAMIS" build \
+  good/shape.onnx --const s=good/shape.in.npy
+expect const-file 3 'nowhere.npy' "$TAMIS" build good/shape.onnx \
+  --const s=nowhere.npy
+expect dim-missing 2 "the dimension 'n' is free" "$TAMIS" build good/free.onnx
+fits free good/free.onnx --dim n=2
+expect dependencies 0 '' "$TAMIS" build good/external.onnx -o e.so -MD
+expect dependencies-all 0 'values.bin' cat e.d
+expect import-of-onnx 0 '' sh -c "echo 'import \"good/function.onnx\" as f;
+model m(x: f32[2,3]) -> y: f32[2,3] { y = f(x); }' >of.tam"
+fits function of.tam
+expect onnx-no-out 2 'expected -o FILE' "$TAMIS" show --onnx of.tam
+finish

@@ -1,0 +1,80 @@
+#!/bin/sh
+# ONNX files that lie (tests/onnx/make_bad.py): what is said, and no artifact.
+# Exit code 2: something is to be given; 3: the file is malformed; 4: not
+# supported.
+. "$SRCDIR/tests/cli/lib.sh"
+PYTHONDONTWRITEBYTECODE=1 python3 "$SRCDIR/tests/onnx/make_bad.py" bad ||
+  exit 1
+echo x >outside.bin
+ln -s ../outside.bin bad/link.bin
+count=0
+
+while read -r model code message; do
+  count=$((count + 1))
+  expect "$model" "$code" "$message" "$TAMIS" build "bad/$model.onnx" -o bad.so
+  absent "$model-so" bad.so
+done <<'EOF'
+attribute_type 3 node 'y' \(Concat, opset 17\): attribute 'axis': expected an integer, found type 3$
+axis 3 node 'y' \(Concat, opset 17\): axis 5 is out of range for 2 dimensions$
+broadcast 3 node 'y' \(Add, opset 17\): add: shapes \[2,3\] and \[4\] do not broadcast
+circle 3 node 'a' \(Add, opset 17\): operand 1: no value is named 'b' here$
+claims_2g 3 byte 74: .*found a field longer than its message$
+claims_max 3 byte 0: .*found a field longer than its message$
+empty 3 expected a graph with outputs, found none$
+external_length 3 tensor 'k': external data: its shape takes 12 bytes, its length is 5$
+external_link 3 tensor 'k': external data: 'link.bin' leads out of the model's folder$
+external_none 3 tensor 'k': external data: expected a location inside the model's folder, found ''$
+external_nowhere 3 nowhere.bin: .*No such file
+external_offset 3 tensor 'k': external data: bytes 9999999999999999 to 10000000000000011 lie outside the file 'bytes.bin' of 64$
+external_root 3 expected a location inside the model's folder, found '/etc/hostname'$
+external_up 3 expected a location inside the model's folder, found '../k.bin'$
+external_up_inside 3 expected a location inside the model's folder, found 'a/../../k.bin'$
+external_word 3 external data: offset: expected a number, found '-1x'$
+field_zero 3 byte 0: .*found a field number out of range$
+function_inputs 3 node 'y' \(own.f, opset 1\): the function has 1 inputs and 1 outputs; found 2 and 1$
+function_itself 4 own.f \(opset 1\) is not supported: graphs or functions more than 32 deep
+function_output 3 the function does not compute its output 'b'$
+if_deep 3 graphs too deep inside one another$
+if_deeper 3 graphs too deep inside one another$
+if_missing 3 node 'y' \(If, opset 17\): the graph 'then_branch' is missing$
+if_shapes 4 If \(opset 17\) is not supported: its condition is not constant, and result 0 has one shape or type in one branch and another in the other, in node 'y'$
+input_free 2 input 'x': the dimension 'batch' is free: fix it with --dim 'batch=...'$
+input_huge 3 input 'x': dimensions overflow$
+input_negative 2 input 'x': the dimension 'x_0' is free: fix it with --dim 'x_0=...'$
+input_rank 4 input 'x': expected at most 8 dimensions, found 9$
+input_string 4 input 'x': type string is not supported$
+long_number 3 byte 11: .*a number of more than ten bytes$
+loop_forever 4 Loop \(opset 17\) is not supported: more than 4096 turns, in node 'y'$
+loop_shape 4 Loop \(opset 17\) is not supported: its state 0 changes shape or type from step to step
+makes_much 4 NonZero \(opset 17\) is not supported: .*must be a constant
+no_graph 3 expected a graph with outputs, found none$
+no_opset 3 the model imports no opset of the operator's domain$
+no_outputs 3 expected a graph with outputs, found none$
+no_value 3 node 'y' \(Add, opset 17\): operand 1: no value is named 'nowhere' here$
+operand_missing 3 node 'y' \(Add, opset 17\): operand 1 is missing$
+opset_negative 3 opset -1 of domain ''$
+output_missing 3 nothing computes the output 'z'$
+reshape_computed 4 Reshape \(opset 17\) is not supported: shape \('s'\) must be a constant; an input that determines a shape is fixed with --const
+tensor_fields 3 tensor 'k': expected its values in one field, found several$
+tensor_huge 3 tensor 'k': dimensions overflow$
+tensor_long 3 tensor 'k': its shape takes 12 bytes, its data have 16$
+tensor_nameless 3 initialiser 0: expected a name of its own, found ''$
+tensor_negative 3 tensor 'k': dimension 0: expected none below 0, found -3$
+tensor_none 3 tensor 'k': expected 3 values, found 0$
+tensor_other_field 3 tensor 'k': values of type float in a field of another type$
+tensor_rank 3 tensor 'k': expected at most 8 dimensions, found 9$
+tensor_short 3 tensor 'k': its shape takes 12 bytes, its data have 8$
+tensor_string 3 operands of types float and string$
+tensor_twice 3 initialiser 1: expected a name of its own, found 'k'$
+tensor_type 3 operands of types float and an unknown type$
+text 3 byte 0: .*found a field of an unknown wire type$
+truncated 3 byte 2: .*found a field longer than its message$
+twice 3 node 'y' \(Abs, opset 17\): a value 'y' was there before$
+unknown_domain 4 mine.Relu \(opset 0\) is not supported, in node 'y'$
+unknown_ops 4 Bar \(opset 17\) is not supported, in node 'bar'$
+wire_type 3 byte 0: .*found a field of an unknown wire type$
+EOF
+expect all-of-an-operator 4 "Foo \(opset 17\) is not supported, in nodes 'a', 'c'$" \
+  "$TAMIS" build bad/unknown_ops.onnx -o bad.so
+expect enough 0 '' [ "$count" -ge 55 ]
+finish

@@ -1,0 +1,73 @@
+#!/bin/sh
+# onnx_nets.sh - nets that torch exported (tests/nets/export.py), with drawn
+# weights, against what onnxruntime gave, native and by the reference.
+# `onnx_nets.sh NET...`: these nets only.
+. "$SRCDIR/tests/cli/lib.sh"
+nets=$SRCDIR/tests/nets
+rtol=1e-4       # of max|r|; 1e-3 is asked for
+
+# outputs ENGINE: those noted in $wanted beside onnxruntime's.
+outputs() {
+  for o in $wanted; do
+    key=${o%%=*} o=${o#*=}
+    type=${o%%:*} o=${o#*:}
+    near "$net-$case-$1-$key" "$key.npy" "${o%:*}" \
+      "$nets/$net.$case.$key.npy" "${o#*:}" $rtol "$type"
+    rm -f "$key.npy"
+  done
+}
+
+# A name of the file as one of the language.
+ours() {
+  echo "$1" | sed 's/[^A-Za-z0-9_]/_/g; s/^state$/state_/'
+}
+
+# Reference evaluation of the large nets takes long.
+referenced() {
+  [ -z "$TAMIS_QUICK" ] || return 1
+  [ "$net" != bert ]
+}
+
+run_case() {
+  [ -n "$case" ] || return
+  # shellcheck disable=SC2086
+  {
+    expect "$net-$case-build" 0 '' "$TAMIS" build "$net.onnx" -o net.so $sizes
+    expect "$net-$case-native" 0 '' "$TAMIS" run net.so $in $out
+    outputs native
+    if referenced; then
+      expect "$net-$case-reference" 0 '' "$TAMIS" run "$net.onnx" $sizes \
+        --engine=reference $in $out
+      outputs reference
+    fi
+  }
+  rm -f net.so
+}
+
+run_net() {
+  net=$1 case=''
+  cp "$nets/$net.onnx" .
+  expect "$net-weights" 0 '' "$BUILDDIR/draw" "$nets/$net.txt" .
+  while read -r word a b c d; do
+    case $word in
+    case)
+      run_case
+      case=$a sizes="$b $c $d" in='' out='' wanted=''
+      ;;
+    draw | picture) in="$in --in $(ours "$a")=$case.$a.npy" ;;
+    given) in="$in --in $(ours "$a")=$nets/$net.$case.$a.npy" ;;
+    output)
+      out="$out --out $(ours "$a")=$a.npy" wanted="$wanted $a=$b:$c:$d"
+      ;;
+    esac
+  done <"$nets/$net.txt"
+  run_case
+  rm -f "$net".* ./*.npy
+}
+
+quick="mobilenet yolo detr minilm gpt llama lstm gru unet edsr"
+all="$quick resnet18 resnet50 efficientnet vit bert unet_bilinear"
+[ $# -gt 0 ] || [ -n "$TAMIS_QUICK" ] || set -- $all
+[ $# -gt 0 ] || set -- $quick
+for n; do run_net "$n"; done
+finish

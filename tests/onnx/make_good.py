@@ -1,0 +1,129 @@
+"""make_good.py DIR - small ONNX files for tests/cli/onnx.sh, each NAME.onnx,
+with an input NAME.in.npy x: f32[2,3] and the result NAME.out.npy, which is
+computed here."""
+import os
+import struct
+import sys
+
+from onnx_file import (BOOL, FLOAT, INT64, Graph, floats, ints, model, node,
+                       tensor, write)
+
+X, Y = ("x", [2, 3]), ("y", [2, 3])
+IN = [0.5, -1.0, 2.0, -0.25, 3.0, 1.5]
+TRUE = tensor("true", BOOL, [], b"\1")
+
+
+def net(nodes, tensors=(), inputs=(X,), outputs=(Y,), sparse=(), **how):
+    return model(Graph(nodes, inputs, outputs, tensors, sparse), **how)
+
+
+def branch(op, *more):
+    return Graph([node(op, ["x", *more], ["r"])], [], [("r", [2, 3])])
+
+
+def loop(count, stacked=False):
+    """v = v + x, count times; stacked: all that it was."""
+    outs = [("e", [], BOOL), ("w", [2, 3])] + [("s", [2, 3])] * stacked
+    body = Graph([node("Identity", ["d"], ["e"]),
+                  node("Add", ["v", "x"], ["w"])] +
+                 [node("Identity", ["w"], ["s"])] * stacked,
+                 [("i", [], INT64), ("d", [], BOOL), ("v", [2, 3])], outs)
+    last = ["last", "all"] if stacked else ["y"]
+    nodes = [node("Loop", ["n", "", "x"], last, body=body)]
+    if stacked:
+        nodes += [node("ReduceSum", ["all", "zero"], ["y"], keepdims=0)]
+    return net(nodes, [ints("n", [], [count]), ints("zero", [1], [0])])
+
+
+def scan():
+    """Running sums down the rows."""
+    body = Graph([node("Add", ["s", "row"], ["t"]),
+                  node("Identity", ["t"], ["o"])],
+                 [("s", [3]), ("row", [3])], [("t", [3]), ("o", [3])])
+    return net([node("Scan", ["k", "x"], ["", "y"], name="sums", body=body,
+                     num_scan_inputs=1)], [floats("k", [3], [0, 0, 0])])
+
+
+def function():
+    """own.f(a) = LeakyRelu(a, alpha) + a, alpha its caller's."""
+    ref = [(1, "alpha"), (21, "slope"), (20, 1)]
+    leaky = [(1, "a"), (2, "b"), (4, "LeakyRelu"), (5, ref)]
+    f = [(1, "f"), (4, "a"), (5, "c"), (6, "slope"), (7, leaky),
+         (7, node("Add", ["a", "b"], ["c"])), (9, [(1, ""), (2, 17)]),
+         (10, "own")]
+    return net([node("f", ["x"], ["h"], domain="own", slope=0.5),
+                node("f", ["h"], ["y"], domain="own", slope=0.0)],
+               functions=[f], domains=[("own", 1)])
+
+
+def sparse():
+    """x times a sparse matrix: 2 at (0,0), 3 at (2,1)."""
+    s = [(1, floats("w", [2], [2, 3])), (2, ints("", [2, 2], [0, 0, 2, 1]))]
+    s += [(3, 3), (3, 3)]
+    return net([node("MatMul", ["x", "w"], ["y"])], sparse=[s])
+
+
+def external():
+    more = [(13, [(1, "location"), (2, "values.bin")]),
+            (13, [(1, "offset"), (2, "8")]), (14, 1)]
+    return net([node("Mul", ["x", "k"], ["y"])],
+               [tensor("k", FLOAT, [3], more=more)])
+
+
+def leaky(v, slope):
+    return v if v >= 0 else slope * v
+
+
+def twice_f(v):
+    h = leaky(v, 0.5) + v
+    return leaky(h, 0.0) + h
+
+
+FILES = {
+    "if_constant": (net([node("If", ["true"], ["y"],
+                              then_branch=branch("Neg"),
+                              else_branch=branch("Relu"))], [TRUE]),
+                    [-v for v in IN]),
+    "if_computed": (net([node("ReduceSum", ["x", "axes"], ["sum"],
+                              keepdims=0),
+                         node("Greater", ["sum", "five"], ["c"]),
+                         node("If", ["c"], ["y"], then_branch=branch("Neg"),
+                              else_branch=branch("Add", "x"))],
+                        [ints("axes", [2], [0, 1]),
+                         floats("five", [], [5.0])]),
+                    [-v for v in IN]),
+    "loop_few": (loop(5), [6 * v for v in IN]),
+    "loop_many": (loop(100), [101 * v for v in IN]),
+    "loop_stacked": (loop(5, True), [20 * v for v in IN]),
+    "loop_stacked_many": (loop(70, True), [(71 * 72 / 2 - 1) * v for v in IN]),
+    "scan": (scan(), IN[:3] + [a + b for a, b in zip(IN[:3], IN[3:])]),
+    "function": (function(), [twice_f(v) for v in IN]),
+    "sparse": (sparse(), [2 * IN[0], 3 * IN[2], 0, 2 * IN[3], 3 * IN[5], 0]),
+    "external": (external(), [v * k for v, k in zip(IN, [2, 4, 8] * 2)]),
+    "shape": (net([node("Reshape", ["x", "s"], ["y"])],
+                  inputs=(X, ("s", [2], INT64)), outputs=(("y", ["a", "b"]),)),
+              IN),
+    "free": (net([node("Relu", ["x"], ["y"])], inputs=(("x", ["n", 3]),),
+                 outputs=(("y", ["n", 3]),)), [max(v, 0.0) for v in IN]),
+}
+
+
+def npy(path, descr, dims, data):
+    shape = "".join(f"{d}," for d in dims)
+    head = f"{{'descr': '{descr}', 'fortran_order': False, " \
+           f"'shape': ({shape}), }}"
+    head += " " * (-(len(head) + 11) % 64) + "\n"
+    with open(path, "wb") as f:
+        f.write(b"\x93NUMPY\1\0" + struct.pack("<H", len(head)))
+        f.write(head.encode() + data)
+
+
+os.makedirs(sys.argv[1], exist_ok=True)
+os.chdir(sys.argv[1])
+for name, (m, out) in FILES.items():
+    write(name + ".onnx", m)
+    dims = [3, 2] if name == "shape" else [2, 3]
+    npy(name + ".in.npy", "<f4", [2, 3], struct.pack("<6f", *IN))
+    npy(name + ".out.npy", "<f4", dims, struct.pack("<6f", *out))
+npy("s.npy", "<i8", [2], struct.pack("<2q", 3, 2))
+write("values.bin", struct.pack("<5f", 0, 0, 2, 4, 8))
