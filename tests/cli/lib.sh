@@ -26,6 +26,12 @@ expect() {
   fi
 }
 
+# also NAME PATTERN: in what the last `expect` printed.
+also() {
+  cp got.txt also.txt
+  expect "$1" 0 "$2" cat also.txt
+}
+
 # same NAME FILE FILE: equal bytes.
 same() {
   if cmp -s "$2" "$3"; then
