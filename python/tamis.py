@@ -40,6 +40,7 @@ __all__ = ["load", "build", "Net", "Stream", "Function", "Tensor", "Buffer",
 
 ABI_VERSION = 3                          # TAMIS_ABI_VERSION of tamis.h
 _ALIGN = 64
+_NOWHERE = _ALIGN                        # where memory of no bytes lies
 
 
 class Error(Exception):
@@ -331,7 +332,7 @@ def _address(view):
     at = ctypes.addressof(b)
     _get_buffer(view, at, _STRIDES)
     _release_buffer(at)
-    return b.buf
+    return b.buf or 0
 
 
 class _View:
@@ -401,8 +402,8 @@ def _of_dlpack(x):
         size = t.bits * t.lanes // 8
         strides = tuple(s * size for s in t.strides[:t.ndim])
     # While the capsule is not taken over it keeps the memory.
-    return _View((t.data or 0) + t.byte_offset, kind, tuple(t.shape[:t.ndim]),
-                 strides, False, capsule)
+    return _View((t.data or 0) + t.byte_offset, kind,
+                 tuple(t.shape[:t.ndim]), strides, False, capsule)
 
 
 def _view(x):
@@ -518,6 +519,8 @@ def _checked(x, t, copy):
         why = (TypeError, f"expected {_type_text(t.elem, t.shape)}, found "
                f"{type(x).__name__}", "")
     else:
+        if not t.bytes:
+            v.address = _NOWHERE
         why = _misfit(v, t)
     copied = _copied(x, v, t) if why and copy else None
     if why and not copied:
@@ -624,6 +627,8 @@ class Buffer(_Memory):
         t = self.tensor
         m = memoryview(self.bytes).cast("B")
         m = m[self.offset:self.offset + t.bytes]
+        if not t.count:                  # Python has no shapes with zeros
+            return m
         return m.cast(t._elem.format, t.shape)
 
     def __buffer__(self, flags):         # Python 3.12
