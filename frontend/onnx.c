@@ -87,8 +87,8 @@ static bool input_type(Ox *o, const OnnxFile__ValueInfo *v, Type *out) {
   if (!ok)
     return false;
   *out = type_make((Elem)ox_stored(t->elem_type), (int)rank, dim);
-  size_t bytes;
-  return (weight_bytes(out, &bytes) && bytes < INT64_MAX / 16) ||
+  int64_t n = type_elems(out);
+  return (n >= 0 && n <= (int64_t)1 << 40) ||
          input_error(o, EXIT_FILE, v, "dimensions overflow");
 }
 

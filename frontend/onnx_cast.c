@@ -2,6 +2,7 @@
 #include "frontend/onnx.h"
 
 #include <math.h>
+#include <strings.h>
 
 static bool is_float(int type) {
   return type == OX_FLOAT || type == OX_DOUBLE || type == OX_FLOAT16 ||
@@ -87,8 +88,21 @@ static bool cast_to(Ox *o, int to) {
   return ox_give_as(o, 0, ox_converted(o, x, from, to), to);
 }
 
+/* Before opset 6 a type is given by its name, "FLOAT16". */
+static int64_t target(Ox *o) {
+  if (o->opset >= 6)
+    return ox_int(o, "to", 0);
+  const char *name = ox_str(o, "to", "");
+  int type = OX_BFLOAT16;
+  while (type > 0 && strcasecmp(name, ox_type_name(type)))
+    type--;
+  return type;
+}
+
 bool ox_write_cast(Ox *o) {
-  int64_t to = ox_int(o, "to", 0);
+  int64_t to = target(o);
+  if (o->said)
+    return false;
   if (to < 1 || to > 1000)
     return ox_malformed(o, "to=%lld, expected an element type",
                         (long long)to);

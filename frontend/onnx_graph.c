@@ -258,6 +258,14 @@ static bool results_new(Ox *o) {
   return true;
 }
 
+static bool results_given(Ox *o) {
+  for (int i = 0; i < ox_nout(o); i++)
+    if (ox_wants(o, i) && !map_get(&o->scope->values, o->node->output[i]))
+      return ox_malformed(o, "it has no result %d ('%s')", i,
+                          o->node->output[i]);
+  return true;
+}
+
 static void one_node(Ox *o, const OxProto *n) {
   const OxProto *node = o->node;
   const char *path = o->node_path;
@@ -271,8 +279,9 @@ static void one_node(Ox *o, const OxProto *n) {
   o->node_path = arena_strdup(o->m->arena, scoped(o, name));
   if (!n->op_type || !*n->op_type)
     ox_malformed(o, "it names no operator");
-  else if (is_known(o) && results_new(o) && operands_there(o))
-    node_write(o);
+  else if (is_known(o) && results_new(o) && operands_there(o) &&
+           node_write(o))
+    results_given(o);
   results_fail(o);
   o->node = node;
   o->node_path = path;

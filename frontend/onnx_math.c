@@ -9,8 +9,29 @@
 
 /* ---- operands and results ------------------------------------------- */
 
+/* Operand i.  Before opset 7 the second one's first axis may be said to be
+ * `axis` of the first operand. */
+static Node *operand(Ox *o, int i) {
+  Node *a = ox_in(o, 0), *x = ox_in(o, i);
+  int64_t dim[MAX_RANK];
+  int axis;
+  if (!a || !x || i != 1 || o->opset >= 7 || !ox_has(o, "axis"))
+    return x;
+  if (!ox_axis(o, ox_int(o, "axis", 0), a->type.rank, &axis))
+    return NULL;
+  int rank = a->type.rank - axis;
+  if (x->type.rank > rank) {
+    ox_malformed(o, "operands of rank %d and, from axis %d on, %d",
+                 a->type.rank, axis, x->type.rank);
+    return NULL;
+  }
+  for (int k = 0; k < rank; k++)
+    dim[k] = k < x->type.rank ? x->type.dim[k] : 1;
+  return ox_reshape(o, x, rank, dim);
+}
+
 Node *ox_number(Ox *o, int i) {
-  Node *x = ox_in(o, i);
+  Node *x = operand(o, i);
   return x && x->type.elem == U8 ? ox_cast(o, x, I32) : x;
 }
 
@@ -34,7 +55,7 @@ Node *ox_ordered(Ox *o, Node *x, int type) {
 
 /* Operand i, for order. */
 static Node *ordered(Ox *o, int i) {
-  return ox_ordered(o, ox_in(o, i), ox_in_type(o, i));
+  return ox_ordered(o, operand(o, i), ox_in_type(o, i));
 }
 
 /* Whether operand 1 is of operand 0's type, as most operators demand. */
@@ -179,8 +200,8 @@ bool ox_write_compare(Ox *o) {
   Op op = op_named(o, comparisons);
   if (!same_types(o))
     return false;
-  Node *a = op == OP_EQUAL ? ox_in(o, 0) : ordered(o, 0);
-  Node *b = op == OP_EQUAL ? ox_in(o, 1) : ordered(o, 1);
+  Node *a = op == OP_EQUAL ? operand(o, 0) : ordered(o, 0);
+  Node *b = op == OP_EQUAL ? operand(o, 1) : ordered(o, 1);
   return ox_give_as(o, 0, ox_op2(o, op, a, b), OX_BOOL);
 }
 
@@ -192,7 +213,7 @@ static const Named logicals[] = {
 
 /* An operand that has to be of type bool. */
 static Node *truth(Ox *o, int i) {
-  Node *x = ox_in(o, i);
+  Node *x = operand(o, i);
   if (!x || x->type.elem == B1)
     return x;
   ox_malformed(o, "operand %d is of type %s, expected bool", i,

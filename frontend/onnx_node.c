@@ -102,7 +102,10 @@ bool ox_give_as(Ox *o, int i, Node *n, int type) {
     return false;
   if (!ox_wants(o, i))
     return true;
-  ensure(ox_held(type) == (int)n->type.elem);
+  /* A writer that took operands of types which the operator does not. */
+  if (ox_held(type) != (int)n->type.elem)
+    return ox_refuse(o, "a result of type %s from operands of these types",
+                     ox_type_name(type));
   ox_value_new(o, o->node->output[i], type, n);
   if (!n->name && n->op != OP_PARAM && n->op != OP_CONST)
     n->name = o->node->output[i];

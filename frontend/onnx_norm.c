@@ -228,12 +228,12 @@ bool ox_write_mean_variance_norm(Ox *o) {
  * 2012). */
 bool ox_write_lrn(Ox *o) {
   Node *x = ox_in(o, 0);
-  int64_t size = ox_int(o, "size", 0), before = (size - 1) / 2;
+  int64_t size = ox_int(o, "size", 0);
   if (!x || !has_rank(o, x, 2))
     return false;
   if (size < 1 || size > MAX_WINDOW)
     return ox_malformed(o, "size=%lld, expected 1 to 2^30", (long long)size);
-  const int64_t *d = x->type.dim;
+  const int64_t *d = x->type.dim, before = (size - 1) / 2;
   int64_t dim[4] = {d[0], 1, d[1], 0}, all = ox_elems(x);
   if (all > 0)
     dim[3] = all / d[0] / d[1];

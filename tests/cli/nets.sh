@@ -26,19 +26,19 @@ zeros() {
 check_net() {
   net=$1 picture=$2 zeros=$3
   shift 3
-  out=
-  for o; do out="$out --out ${o%%=*}=${o%%=*}.npy"; done
+  outs=
+  for o; do outs="$outs --out ${o%%=*}=${o%%=*}.npy"; done
   expect "$net-input" 0 '' "$TAMIS" run "$nets/picture.tam" \
     --model="$picture" --random-weights=1 --out x=x.npy
   expect "$net-build" 0 '' "$TAMIS" build "package/$net.tflite" -o net.so \
     --report=net.json
   expect "$net-zeros" 0 "^$zeros\$" zeros net.json
   # shellcheck disable=SC2086
-  expect "$net-native" 0 '' "$TAMIS" run net.so --in x.npy $out
+  expect "$net-native" 0 '' "$TAMIS" run net.so --in x.npy $outs
   outputs native "$@"
   # shellcheck disable=SC2086
   expect "$net-reference" 0 '' "$TAMIS" run "package/$net.tflite" \
-    --engine=reference --in x.npy $out
+    --engine=reference --in x.npy $outs
   outputs reference "$@"
 }
 

@@ -33,11 +33,11 @@ run_case() {
   # shellcheck disable=SC2086
   {
     expect "$net-$case-build" 0 '' "$TAMIS" build "$net.onnx" -o net.so $sizes
-    expect "$net-$case-native" 0 '' "$TAMIS" run net.so $in $out
+    expect "$net-$case-native" 0 '' "$TAMIS" run net.so $in $outs
     outputs native
     if referenced; then
       expect "$net-$case-reference" 0 '' "$TAMIS" run "$net.onnx" $sizes \
-        --engine=reference $in $out
+        --engine=reference $in $outs
       outputs reference
     fi
   }
@@ -52,12 +52,12 @@ run_net() {
     case $word in
     case)
       run_case
-      case=$a sizes="$b $c $d" in='' out='' wanted=''
+      case=$a sizes="$b $c $d" in='' outs='' wanted=''
       ;;
     draw | picture) in="$in --in $(ours "$a")=$case.$a.npy" ;;
     given) in="$in --in $(ours "$a")=$nets/$net.$case.$a.npy" ;;
     output)
-      out="$out --out $(ours "$a")=$a.npy" wanted="$wanted $a=$b:$c:$d"
+      outs="$outs --out $(ours "$a")=$a.npy" wanted="$wanted $a=$b:$c:$d"
       ;;
     esac
   done <"$nets/$net.txt"

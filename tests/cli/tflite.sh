@@ -76,7 +76,7 @@ expect deps 0 '' "$TAMIS" build net.tflite -MD -MF net.d -o a.so
 expect deps-once 0 '^1$' grep -c '^  net.tflite' net.d
 expect show 0 'conv2d' "$TAMIS" show net.tflite --stats
 expect bench 0 'median' "$TAMIS" bench net.tflite --runs 2
-expect import-tam 2 'expected a .tflite file' "$TAMIS" import net.tam
+expect import-tam 2 'expected an .onnx or .tflite file' "$TAMIS" import net.tam
 cp net.tflite net.safetensors
 expect import-over 2 'over what is read' "$TAMIS" import net.tflite \
   -o net.tflite
