@@ -94,14 +94,13 @@ static bool link_object(Emission *e, const char *to) {
   tool_args(&x, &e->tools, TOOL_CC);
   arg(&x, "-r");
   arg(&x, "-nostdlib");
-  arg(&x, "-Wl,--build-id=none");
+  arg(&x, "-Wl,--build-id=none,--discard-locals");
   arg(&x, "-o");
   arg(&x, joined);
   objects(e, &x);
   if (!args_run(e, &x)) return false;
   tool_args(&y, &e->tools, TOOL_OBJCOPY);
   arg(&y, "--localize-hidden");
-  arg(&y, "--discard-locals");
   arg(&y, joined);
   arg(&y, to);
   return args_run(e, &y);
