@@ -27,6 +27,16 @@ expect "example, build" 0 'Compiling the model sparse' cmake --build example
 expect "example, run" 0 'sparse is right on 933' example/classify \
   "$SRCDIR/examples/fashion"
 also "example, dense" 'dense is right on 945'
+# CMake takes clang's own objcopy with it.
+for v in 22 21 20 19; do
+  command -v clang++-$v >/dev/null || continue
+  expect "clang, configure" 0 'done' configure "$SRCDIR/examples/cmake" \
+    clang -DCMAKE_CXX_COMPILER=clang++-$v
+  expect "clang, build" 0 'Built target' cmake --build clang
+  expect "clang, run" 0 'sparse is right on 933' clang/classify \
+    "$SRCDIR/examples/fashion"
+  break
+done
 
 mkdir -p ex/embed
 cp "$SRCDIR/examples/embed/"* ex/embed/
