@@ -116,10 +116,8 @@ bool ox_write_skip_simplified_norm(Ox *o) {
 
 /* ---- embeddings ----------------------------------------------------- */
 
-/* The rows of a table that operand `ids` names; NULL: it is absent. */
+/* The rows of a table that operand `ids` names. */
 static Node *looked_up(Ox *o, int ids, int table) {
-  if (!ox_has_in(o, ids) || !ox_has_in(o, table))
-    return NULL;
   return ox_gather(o, ox_in(o, table), ox_in(o, ids), 0);
 }
 

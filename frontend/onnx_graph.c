@@ -266,6 +266,12 @@ static bool results_given(Ox *o) {
   return true;
 }
 
+/* A node without results never goes unsaid. */
+static void results_none(Ox *o) {
+  if (!o->said && !o->refused.n && diags_errors(o->d) == o->errors)
+    ox_refuse(o, "such operands");
+}
+
 static void one_node(Ox *o, const OxProto *n) {
   const OxProto *node = o->node;
   const char *path = o->node_path;
@@ -279,8 +285,10 @@ static void one_node(Ox *o, const OxProto *n) {
   o->node_path = arena_strdup(o->m->arena, scoped(o, name));
   if (!n->op_type || !*n->op_type)
     ox_malformed(o, "it names no operator");
-  else if (is_known(o) && results_new(o) && operands_there(o) &&
-           node_write(o))
+  else if (!is_known(o) || !results_new(o) || !operands_there(o) ||
+           !node_write(o))
+    results_none(o);
+  else
     results_given(o);
   results_fail(o);
   o->node = node;
