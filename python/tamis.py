@@ -631,9 +631,6 @@ class Buffer(_Memory):
             return m
         return m.cast(t._elem.format, t.shape)
 
-    def __buffer__(self, flags):         # Python 3.12
-        return self.memoryview()
-
     @property
     def __array_interface__(self):
         t = self.tensor
