@@ -40,8 +40,8 @@ bf16 i64 i32 i16 i8 i4 u8 u4 b1 u16 u32 u64""".split())
 # What is not counted, and how it is known.
 RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike",
           "RandomUniform", "RandomUniformLike"}
-STRINGS = {"StringNormalizer", "StringConcat", "StringSplit", "TfIdfVectorizer",
-           "RegexFullMatch", "LabelEncoder"}
+STRINGS = {"StringNormalizer", "StringConcat", "StringSplit",
+           "TfIdfVectorizer", "RegexFullMatch", "LabelEncoder"}
 
 Result = collections.namedtuple("Result", "name op state text")
 
@@ -306,7 +306,8 @@ def folders(data, only):
     for top in data:
         for group in sorted(os.listdir(top)):
             path = os.path.join(top, group)
-            for name in sorted(os.listdir(path) if os.path.isdir(path) else []):
+            names = os.listdir(path) if os.path.isdir(path) else []
+            for name in sorted(names):
                 folder = os.path.join(path, name)
                 if only in name and \
                         os.path.exists(os.path.join(folder, "model.onnx")):
