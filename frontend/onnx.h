@@ -166,7 +166,7 @@ bool ox_const_float(Ox *o, int i, const char *what, double *v);
 /* New constants.  `data` is row-major, as t->elem lies in memory. */
 Node *ox_constant(Ox *o, const Type *t, const void *data);
 Node *ox_scalar(Ox *o, Elem e, double v);
-Node *ox_scalar_int(Ox *o, Elem e, int64_t v);
+Node *ox_scalar_int(Ox *o, Elem e, int64_t v);   /* refused out of range */
 Node *ox_list(Ox *o, Elem e, const int64_t *v, int n);    /* [n] */
 /* All elements v, without as much memory: an expand of a scalar. */
 Node *ox_filled(Ox *o, Elem e, int rank, const int64_t *dim, double v);

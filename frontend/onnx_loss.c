@@ -67,8 +67,11 @@ static Node *loss(Ox *o, Loss *l) {
   }
   if (ox_has(o, "ignore_index")) {
     int64_t ignored = ox_int(o, "ignore_index", 0);
-    l->ignored = ox_op2(o, OP_EQUAL, l->target,
-                        ox_scalar_int(o, l->target->type.elem, ignored));
+    /* Compared as i64: it may be none of the targets' numbers. */
+    bool wide = ignored < INT32_MIN || ignored > INT32_MAX;
+    Node *t = wide ? ox_cast(o, l->target, I64) : l->target;
+    l->ignored = t ? ox_op2(o, OP_EQUAL, t,
+                            ox_scalar_int(o, t->type.elem, ignored)) : NULL;
   }
   Node *w = l->weight ? ox_gather(o, l->weight, l->target, 0) : NULL;
   Node *y = losses(o, l, w), *count = counts(o, l, w);

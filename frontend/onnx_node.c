@@ -335,8 +335,14 @@ Node *ox_constant(Ox *o, const Type *t, const void *data) {
 }
 
 Node *ox_scalar_int(Ox *o, Elem e, int64_t v) {
-  return elem_is_float(e) ? func_const(o->m, o->f, (double)v)
-                          : func_const_int(o->m, o->f, e, v);
+  uint8_t at[8];
+  if (elem_is_float(e))
+    return func_const(o->m, o->f, (double)v);
+  elem_store_int(e, at, 0, v);
+  if (elem_load_int(e, at, 0) == v)
+    return func_const_int(o->m, o->f, e, v);
+  ox_refuse(o, "%lld, which %s does not hold", (long long)v, elem_name(e));
+  return NULL;
 }
 
 Node *ox_scalar(Ox *o, Elem e, double v) {
