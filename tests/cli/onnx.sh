@@ -13,7 +13,7 @@ fits() {
 }
 
 for net in if_constant if_computed loop_few loop_many loop_stacked \
-  loop_stacked_many scan function sparse external; do
+  loop_stacked_many scan function sparse external loss; do
   fits $net good/$net.onnx
   # As a program of the language, and as ONNX again: the same.
   expect $net-import 0 '' "$TAMIS" import good/$net.onnx -o $net.tam

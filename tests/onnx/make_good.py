@@ -5,8 +5,8 @@ import os
 import struct
 import sys
 
-from onnx_file import (BOOL, FLOAT, INT64, Graph, floats, ints, model, node,
-                       tensor, write)
+from onnx_file import (BOOL, FLOAT, INT32, INT64, Graph, floats, ints, model,
+                       node, tensor, write)
 
 X, Y = ("x", [2, 3]), ("y", [2, 3])
 IN = [0.5, -1.0, 2.0, -0.25, 3.0, 1.5]
@@ -100,6 +100,14 @@ FILES = {
     "function": (function(), [twice_f(v) for v in IN]),
     "sparse": (sparse(), [2 * IN[0], 3 * IN[2], 0, 2 * IN[3], 3 * IN[5], 0]),
     "external": (external(), [v * k for v, k in zip(IN, [2, 4, 8] * 2)]),
+    # The label to ignore is none of int32.
+    "loss": (net([node("NegativeLogLikelihoodLoss", ["x", "t"], ["l"],
+                       reduction="none", ignore_index=(1 << 63) - 1),
+                  node("Reshape", ["l", "s"], ["k"]),
+                  node("Add", ["x", "k"], ["y"])],
+                 [tensor("t", INT32, [2], struct.pack("<2i", 1, 2)),
+                  ints("s", [2], [2, 1])]),
+             [v - IN[i // 3 * 3 + 1 + i // 3] for i, v in enumerate(IN)]),
     "shape": (net([node("Reshape", ["x", "s"], ["y"])],
                   inputs=(X, ("s", [2], INT64)), outputs=(("y", ["a", "b"]),)),
               IN),
