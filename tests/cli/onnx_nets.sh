@@ -3,6 +3,7 @@
 # weights, against what onnxruntime gave, native and by the reference.
 # `onnx_nets.sh NET...`: these nets only.
 . "$SRCDIR/tests/cli/lib.sh"
+: "${TAMIS_QUICK:=}"
 nets=$SRCDIR/tests/nets
 rtol=1e-4       # of max|r|; 1e-3 is asked for
 
