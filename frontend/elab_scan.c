@@ -2,7 +2,6 @@
  * a block that becomes one. */
 #include "frontend/elab.h"
 
-#include <ctype.h>
 #include <string.h>
 
 static const Value none = {.kind = VAL_NONE};
@@ -148,18 +147,6 @@ static bool body_pars(Elab *e, const Decl *d, const CallArg **given, Func *f,
   return true;
 }
 
-/* "_lstm_cell": no entry of the artifact. */
-static Func *body_func(Elab *e, const char *path) {
-  char *name = arena_printf(e->a, "_%s", path);
-  for (char *c = name; *c; c++)
-    if (!isalnum((unsigned char)*c))
-      *c = '_';
-  const char *free = name;
-  for (int i = 2; module_func(e->m, free); i++)
-    free = arena_printf(e->a, "%s_%d", name, i);
-  return func_new(e->m, free);
-}
-
 /* Whether another input than i has the name. */
 static bool input_named(const Func *f, size_t i, const char *name) {
   for (size_t k = 0; k < f->inputs.n; k++)
@@ -208,7 +195,7 @@ static Value scan_block(Elab *e, const Decl *d, const Expr *call, Scan *s,
   fr->call_expr = call;
   if (!elab_path_fits(e, fr->path, at) || !elab_charge(e, 4, at))
     return none;
-  Func *f = body_func(e, fr->path);
+  Func *f = func_new_body(e->m, fr->path);
   s->layer = fr->path;
   size_t params = e->m->params.n;
   Context c = elab_enter(e, f, fr);

@@ -194,6 +194,10 @@ Node *ox_reduce(Ox *o, Op op, Node *x, const int64_t *axes, int n,
 Node *ox_pad(Ox *o, Node *x, const int64_t *before, const int64_t *after,
              double value);
 Node *ox_gather(Ox *o, Node *x, Node *index, int axis);
+Node *ox_select(Ox *o, Node *x, int64_t index, int axis);
+Node *ox_flip(Ox *o, Node *x, int axis);
+/* An op of x with one attribute besides, a float. */
+Node *ox_op_float(Ox *o, Op op, Node *x, const char *attr, double v);
 /* x op (scalar v of x's type). */
 Node *ox_with(Ox *o, Op op, Node *x, double v);
 /* With a dimension of 1 before axis 0..rank; without dimension `axis`. */
@@ -207,6 +211,8 @@ bool ox_axis(Ox *o, int64_t axis, int rank, int *out);
 Node *ox_wrap(Ox *o, Node *x, int type);
 /* Elements; -1: too many. */
 int64_t ox_elems(const Node *x);
+/* Result number i of a scan. */
+Node *ox_item(Ox *o, Node *scan, int i);
 
 /* ---- onnx_graph.c: nodes in order, subgraphs, functions ------------- */
 
@@ -239,19 +245,17 @@ bool ox_unsigned(int type);
 Node *ox_quotient(Ox *o, Node *a, Node *b, int type);
 /* A value of ONNX type `from` as one of `to`, both held. */
 Node *ox_converted(Ox *o, Node *x, int from, int to);
+/* log(1 + exp(x)) */
+Node *ox_softplus(Ox *o, Node *x);
 /* Between two numbers, which may be infinite. */
 Node *ox_clipped(Ox *o, Node *x, double lo, double hi);
 /* The product of x and tanh(softplus(x)), in whichever order; NULL: they are
  * others. */
 Node *ox_mish(Ox *o, Node *a, Node *b);
 
-/* ---- onnx_softmax.c, onnx_order.c: along an axis -------------------- */
+/* ---- onnx_softmax.c: along an axis ---------------------------------- */
 
 Node *ox_log_softmax(Ox *o, Node *x, int axis);
-/* 0 to n-1 along an axis, the others of size 1; i32. */
-Node *ox_numbers(Ox *o, int rank, int axis, int64_t n);
-/* Elements of axes from..to; -1: too many. */
-int64_t ox_product(const Type *t, int from, int to);
 
 /* ---- writers: onnx.def ---------------------------------------------- */
 

@@ -4,14 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-/* An op with one number besides x. */
-static Node *with_attr(Ox *o, Op op, Node *x, const char *attr, double v) {
-  Node *y = x ? ox_begin(o, op, &x, 1) : NULL;
-  if (y)
-    attr_set_float(y, attr, v);
-  return ox_end(o, y);
-}
-
 Node *ox_clipped(Ox *o, Node *x, double lo, double hi) {
   if (lo == 0 && hi == INFINITY)
     return ox_op1(o, OP_RELU, x);
@@ -44,7 +36,7 @@ bool ox_write_relu(Ox *o) {
 
 bool ox_write_leaky_relu(Ox *o) {
   double alpha = ox_float(o, "alpha", (double)0.01f);
-  return ox_give(o, 0, with_attr(o, OP_LEAKY_RELU, ox_in(o, 0), "alpha",
+  return ox_give(o, 0, ox_op_float(o, OP_LEAKY_RELU, ox_in(o, 0), "alpha",
                                  alpha));
 }
 
@@ -58,7 +50,7 @@ bool ox_write_prelu(Ox *o) {
                     slope->type.rank <= x->type.rank ? ox_values(o, slope)
                                                      : NULL;
   if (t)
-    return ox_give(o, 0, with_attr(o, OP_LEAKY_RELU, x, "alpha", t->v[0]));
+    return ox_give(o, 0, ox_op_float(o, OP_LEAKY_RELU, x, "alpha", t->v[0]));
   if (ox_unsigned(type))
     return ox_give_as(o, 0, x, type);
   if (o->opset < 7 && slope->type.rank == 1 && x->type.rank > 1) {
@@ -102,14 +94,14 @@ bool ox_write_shrink(Ox *o) {
 /* ---- exponential ---------------------------------------------------- */
 
 bool ox_write_elu(Ox *o) {
-  return ox_give(o, 0, with_attr(o, OP_ELU, ox_in(o, 0), "alpha",
+  return ox_give(o, 0, ox_op_float(o, OP_ELU, ox_in(o, 0), "alpha",
                                  ox_float(o, "alpha", 1)));
 }
 
 bool ox_write_selu(Ox *o) {
   double alpha = ox_float(o, "alpha", 1.67326319217681884765625);
   double gamma = ox_float(o, "gamma", 1.05070102214813232421875);
-  Node *y = with_attr(o, OP_ELU, ox_in(o, 0), "alpha", alpha);
+  Node *y = ox_op_float(o, OP_ELU, ox_in(o, 0), "alpha", alpha);
   return ox_give(o, 0, ox_with(o, OP_MUL, y, gamma));
 }
 
@@ -121,7 +113,7 @@ bool ox_write_celu(Ox *o) {
     return ox_refuse(o, "alpha=%g", alpha);
   if (alpha != 1)
     x = ox_with(o, OP_DIV, x, alpha);
-  Node *y = with_attr(o, OP_ELU, x, "alpha", 1);
+  Node *y = ox_op_float(o, OP_ELU, x, "alpha", 1);
   if (alpha != 1)
     y = ox_with(o, OP_MUL, y, alpha);
   return ox_give(o, 0, y);
@@ -130,7 +122,7 @@ bool ox_write_celu(Ox *o) {
 /* log(1 + e), e = exp(x): the logarithm of the rounded sum w, and what
  * rounding took off it, by w, without which nothing is left where x is far
  * below 0; from 80 on it is x. */
-static Node *softplus(Ox *o, Node *x) {
+Node *ox_softplus(Ox *o, Node *x) {
   Node *e = ox_op1(o, OP_EXP, ox_with(o, OP_MINIMUM, x, 80));
   Node *w = ox_with(o, OP_ADD, e, 1);
   Node *lost = ox_op2(o, OP_SUB, e, ox_with(o, OP_SUB, w, 1));
@@ -140,7 +132,7 @@ static Node *softplus(Ox *o, Node *x) {
 }
 
 bool ox_write_softplus(Ox *o) {
-  return ox_give(o, 0, softplus(o, ox_in(o, 0)));
+  return ox_give(o, 0, ox_softplus(o, ox_in(o, 0)));
 }
 
 bool ox_write_softsign(Ox *o) {

@@ -31,29 +31,13 @@ Node *ox_both(Ox *o, Node *a, Node *b) {
   return a && b ? ox_op2(o, OP_MINIMUM, a, b) : a ? a : b;
 }
 
-Node *ox_sum(Ox *o, Node *a, Node *b) {
-  return a && b ? ox_op2(o, OP_ADD, a, b) : a ? a : b;
-}
-
-Node *ox_line(Ox *o, int rank, int axis, int64_t n) {
-  int64_t dim[MAX_RANK];
-  for (int i = 0; i < rank; i++)
-    dim[i] = i == axis ? n : 1;
-  Node *y = ox_begin(o, OP_IOTA, NULL, 0);
-  if (y) {
-    attr_set_ints(o->m, y, "shape", dim, rank);
-    attr_set_int(y, "axis", axis);
-  }
-  return ox_end(o, y);
-}
-
 /* Keys are compared with the places of queries, moved by the width. */
 Node *ox_window(Ox *o, const Window *w) {
   if (w->left < 0 && w->right < 0)
     return NULL;
   int rank = w->first ? 4 : 2;
-  Node *key = ox_line(o, rank, rank - 1, w->t), *seen = NULL;
-  Node *query = ox_line(o, rank, rank - 2, w->s);
+  Node *key = ox_ruler(o, I32, rank, rank - 1, w->t), *seen = NULL;
+  Node *query = ox_ruler(o, I32, rank, rank - 2, w->s);
   if (w->first)
     query = ox_op2(o, OP_ADD, query, w->first);
   else if (w->offset)
@@ -277,7 +261,7 @@ static bool attention_windows(Ox *o, Attention *t, const int64_t dim[4],
                         (long long)right);
   Window w = {dim[2], dim[3], past, NULL, left, causal ? 0 : right};
   if (lengths) {
-    Node *key = ox_line(o, 4, 3, dim[3]);
+    Node *key = ox_ruler(o, I32, 4, 3, dim[3]);
     Node *full = ox_op2(o, OP_LESS, key, lengths);
     t->allowed = ox_both(o, t->allowed, full);
     w.first = ox_with(o, OP_SUB, lengths, (double)dim[2]);

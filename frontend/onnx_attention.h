@@ -3,7 +3,7 @@
 #ifndef TAMIS_ONNX_ATTENTION_H
 #define TAMIS_ONNX_ATTENTION_H
 
-#include "frontend/onnx.h"
+#include "frontend/onnx_move.h"
 
 /* Stages of the scores of queries against keys, [B,H,S,T]. */
 enum { SCORES_PLAIN, SCORES_CAPPED, SCORES_MASKED, SCORES_SOFTMAX,
@@ -41,12 +41,9 @@ typedef struct Window {
 Node *ox_window(Ox *o, const Window *w);
 /* Both of two masks; NULL is a mask of all. */
 Node *ox_both(Ox *o, Node *a, Node *b);
-Node *ox_sum(Ox *o, Node *a, Node *b);
 /* Whether x broadcasts to [b,h,s,t]; else it is malformed. */
 bool ox_mask_fits(Ox *o, const char *what, const Node *x,
                   const int64_t dim[4]);
-/* i32, their place along `axis` of that rank, other sizes being 1. */
-Node *ox_line(Ox *o, int rank, int axis, int64_t n);
 
 /* ---- onnx_rotary.c -------------------------------------------------- */
 

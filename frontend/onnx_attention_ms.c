@@ -8,20 +8,11 @@
 
 /* ---- parts of operands ---------------------------------------------- */
 
-static Node *selected(Ox *o, Node *x, int64_t index, int axis) {
-  Node *n = x ? ox_begin(o, OP_SELECT, &x, 1) : NULL;
-  if (n) {
-    attr_set_int(n, "index", index);
-    attr_set_int(n, "axis", axis);
-  }
-  return ox_end(o, n);
-}
-
 /* x, without axis 3 of [B,S,H,N,D], as [B,S,H*D]. */
 static Node *unpacked(Ox *o, Node *x, int64_t index) {
   const int64_t *d = x->type.dim;
   int64_t dim[3] = {d[0], d[1], d[2] * d[4]};
-  return ox_reshape(o, selected(o, x, index, 3), 3, dim);
+  return ox_reshape(o, ox_select(o, x, index, 3), 3, dim);
 }
 
 static double scale_of(Ox *o, int64_t size) {
@@ -49,7 +40,7 @@ static Node *unpadded(Ox *o, Node *m, const int64_t dim[4]) {
   int r = m->type.rank;
   const int64_t *d = m->type.dim, b = dim[0];
   if (r == 1 && (d[0] == b || d[0] == 2 * b)) {
-    Node *key = ox_line(o, 4, 3, dim[3]);
+    Node *key = ox_ruler(o, I32, 4, 3, dim[3]);
     Node *y = ox_op2(o, OP_LESS, key, lengths(o, m, 0, b));
     if (d[0] == b)
       return y;
@@ -83,7 +74,7 @@ static bool masks_read(Ox *o, Attention *t, int mask, int bias,
   Node *x = ox_in(o, bias);
   if (!x || !ox_mask_fits(o, "attention_bias", x, dim))
     return false;
-  t->bias = ox_sum(o, t->bias, x);
+  t->bias = ox_plus(o, t->bias, x);
   return t->bias != NULL;
 }
 
@@ -163,8 +154,8 @@ static bool past_both(Ox *o, Attention *t) {
       return false;
     if (past->type.rank != 5 || past->type.dim[0] != 2)
       return ox_malformed(o, "past is not [2,B,H,P,D]");
-    t->k = ox_concat(o, (Node *[]){selected(o, past, 0, 0), t->k}, 2, 2);
-    t->v = ox_concat(o, (Node *[]){selected(o, past, 1, 0), t->v}, 2, 2);
+    t->k = ox_concat(o, (Node *[]){ox_select(o, past, 0, 0), t->k}, 2, 2);
+    t->v = ox_concat(o, (Node *[]){ox_select(o, past, 1, 0), t->v}, 2, 2);
   }
   if (!t->k || !t->v || !ox_wants(o, 1))
     return t->k && t->v;

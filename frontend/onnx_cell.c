@@ -2,7 +2,6 @@
  * through it, and what it leaves. */
 #include "frontend/onnx_rnn.h"
 
-#include <ctype.h>
 #include <math.h>
 
 /* ---- weights -------------------------------------------------------- */
@@ -98,19 +97,6 @@ Node *rnn_act(RnnDir *d, int i, Node *x) {
 
 /* ---- the scan ------------------------------------------------------- */
 
-/* "_lstm": no entry of the artifact. */
-static Func *body_new(RnnDir *d) {
-  Ox *o = d->n->o;
-  char *name = arena_printf(o->a, "_%s", o->node_path);
-  for (char *c = name; *c; c++)
-    if (!isalnum((unsigned char)*c))
-      *c = '_';
-  const char *free = name;
-  for (int i = 2; module_func(o->m, free); i++)
-    free = arena_printf(o->a, "%s_%d", name, i);
-  return func_new(o->m, free);
-}
-
 /* An operand of the scan, and the step's input for it. */
 static Node *body_input(RnnDir *d, const char *name, Node *v, int64_t last) {
   const Rnn *n = d->n;
@@ -154,7 +140,7 @@ static bool dir_open(RnnDir *d, unsigned own) {
     x[i] = gate_input(d, i, own >> i & 1);
   for (int i = 0; i < n->states; i++)
     s[i] = state_init(d, i);
-  d->body = body_new(d);
+  d->body = func_new_body(n->o->m, n->o->node_path);
   for (int i = 0; i < n->gates; i++) {
     if (!x[i])
       return false;
@@ -189,13 +175,6 @@ static bool dir_results(RnnDir *d, Node **next, bool stacked) {
   return true;
 }
 
-static Node *scan_item(Ox *o, Node *scan, int i) {
-  Node *n = ox_begin(o, OP_ITEM, &scan, 1);
-  if (n)
-    attr_set_int(n, "index", i);
-  return ox_end(o, n);
-}
-
 /* Results of one direction: y [T,B,H] (NULL: nobody wants it), states
  * [B,H]. */
 static bool dir_write(RnnDir *d, RnnStep *step, unsigned own, Node **y,
@@ -220,9 +199,9 @@ static bool dir_write(RnnDir *d, RnnStep *step, unsigned own, Node **y,
     attr_set_bool(scan, "reverse", n->reverse || d->dir);
   }
   scan = ox_end(o, scan);
-  *y = stacked ? scan_item(o, scan, 0) : NULL;
+  *y = stacked ? ox_item(o, scan, 0) : NULL;
   for (int i = 0; i < n->states; i++)
-    last[i] = scan_item(o, scan, i + stacked);
+    last[i] = ox_item(o, scan, i + stacked);
   return scan != NULL;
 }
 

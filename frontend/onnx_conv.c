@@ -37,22 +37,6 @@ bool ox_write_conv(Ox *o) {
 
 /* ---- with an activation --------------------------------------------- */
 
-static Node *leaky_relu(Ox *o, Node *x, double slope) {
-  Node *n = ox_begin(o, OP_LEAKY_RELU, &x, 1);
-  if (n)
-    attr_set_float(n, "alpha", slope);
-  return ox_end(o, n);
-}
-
-static Node *clip(Ox *o, Node *x, double lo, double hi) {
-  Node *n = ox_begin(o, OP_CLIP, &x, 1);
-  if (n) {
-    attr_set_float(n, "lo", lo);
-    attr_set_float(n, "hi", hi);
-  }
-  return ox_end(o, n);
-}
-
 /* The parameters are those of the operator of that name, all given. */
 static Node *activated(Ox *o, Node *x) {
   const char *act = ox_str(o, "activation", "");
@@ -67,12 +51,12 @@ static Node *activated(Ox *o, Node *x) {
   if (!strcmp(act, "Tanh"))
     return ox_op1(o, OP_TANH, x);
   if (!strcmp(act, "LeakyRelu") && n == 1)
-    return leaky_relu(o, x, v[0]);
+    return ox_op_float(o, OP_LEAKY_RELU, x, "alpha", v[0]);
   if (!strcmp(act, "Clip") && n == 2)
-    return clip(o, x, v[0], v[1]);
+    return ox_clipped(o, x, v[0], v[1]);
   if (!strcmp(act, "HardSigmoid") && n == 2)
-    return clip(o, ox_with(o, OP_ADD, ox_with(o, OP_MUL, x, v[0]), v[1]), 0,
-                1);
+    return ox_clipped(o, ox_with(o, OP_ADD, ox_with(o, OP_MUL, x, v[0]),
+                                 v[1]), 0, 1);
   ox_refuse(o, "activation '%s' of %d parameters", act, n < 0 ? 0 : n);
   return NULL;
 }

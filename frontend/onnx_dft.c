@@ -107,11 +107,9 @@ static Node *turned(Ox *o, Node *x, const Dft *d, int64_t n2, int64_t k1) {
   Node *c = ox_constant(o, &t, re);
   t = type_make(F32, 3, (int64_t[]){n2, k1, 2});
   Node *s = ox_constant(o, &t, im);
-  int64_t last = x->type.rank - 1;
-  Node *other = ox_begin(o, OP_FLIP, &x, 1);
-  attr_set_ints(o->m, other, "axes", &last, 1);
+  Node *other = ox_flip(o, x, x->type.rank - 1);
   return ox_op2(o, OP_ADD, ox_op2(o, OP_MUL, x, c),
-                ox_op2(o, OP_MUL, ox_end(o, other), s));
+                ox_op2(o, OP_MUL, other, s));
 }
 
 static Node *windowed(Ox *o, Node *x, const Dft *d) {

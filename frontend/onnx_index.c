@@ -5,15 +5,6 @@
 
 /* ---- Gather --------------------------------------------------------- */
 
-static Node *select_one(Ox *o, Node *x, int64_t index, int axis) {
-  Node *n = x ? ox_begin(o, OP_SELECT, &x, 1) : NULL;
-  if (!n)
-    return NULL;
-  attr_set_int(n, "index", index);
-  attr_set_int(n, "axis", axis);
-  return ox_end(o, n);
-}
-
 bool ox_write_gather(Ox *o) {
   int axis;
   Node *x = ox_in(o, 0), *index = ox_in(o, 1);
@@ -26,7 +17,7 @@ bool ox_write_gather(Ox *o) {
   if (!index)
     return false;
   if (index->type.rank == 0 && ox_known(index))
-    return ox_give(o, 0, select_one(o, x, ox_values(o, index)->i[0], axis));
+    return ox_give(o, 0, ox_select(o, x, ox_values(o, index)->i[0], axis));
   return ox_give(o, 0, ox_gather(o, x, index, axis));
 }
 
@@ -174,8 +165,8 @@ bool ox_write_one_hot(Ox *o) {
     return false;
   Node *hit = ox_op2(o, OP_EQUAL, index, ox_ruler(o, index->type.elem, rank,
                                                   axis, (int64_t)depth));
-  Node *on = select_one(o, values, 1, 0);
-  Node *off = select_one(o, values, 0, 0);
+  Node *on = ox_select(o, values, 1, 0);
+  Node *off = ox_select(o, values, 0, 0);
   return ox_give_as(o, 0, ox_op3(o, OP_WHERE, hit, on, off),
                     ox_in_type(o, 2));
 }

@@ -1,7 +1,7 @@
 /* onnx_loop.c - Loop and Scan of ONNX.  A Loop of few turns is unrolled, so
  * that what its body computes of the turn's number is known; one of many, and
  * every Scan, becomes the IR's scan over a function of the body. */
-#include "frontend/onnx.h"
+#include "frontend/onnx_move.h"
 
 #include <string.h>
 
@@ -14,16 +14,8 @@ typedef struct Entered { Func *f; OxBody *body; } Entered;
 /* From now on nodes go into a function of their own. */
 static Entered body_enter(Ox *o, OxBody *b) {
   Entered before = {o->f, o->body};
-  Text t = {0};
-  text_putc(&t, '_');
-  for (const char *c = o->node_path; *c; c++)
-    text_putc(&t, strchr(".[]", *c) ? '_' : *c);
-  const char *name = arena_strdup(o->a, t.s), *one = name;
-  text_free(&t);
-  for (int i = 2; module_func(o->m, one); i++)
-    one = arena_printf(o->a, "%s_%d", name, i);
   *b = (OxBody){.up = o->body, .around = o->f};
-  o->f = func_new(o->m, one);
+  o->f = func_new_body(o->m, o->node_path);
   o->body = b;
   return before;
 }
@@ -39,14 +31,6 @@ static OxValue *body_input(Ox *o, const char *wish, Type t, int type) {
   *v = (OxValue){.name = wish, .type = type, .f = o->f};
   v->node = func_input(o->m, o->f, module_fresh_path(o->m, wish), t);
   return v;
-}
-
-/* Result number i of a scan. */
-static Node *scan_item(Ox *o, Node *scan, int i) {
-  Node *n = ox_begin(o, OP_ITEM, &scan, 1);
-  if (n)
-    attr_set_int(n, "index", i);
-  return ox_end(o, n);
 }
 
 /* What a scan over axis 0 is made of: the body's results are those that are
@@ -122,13 +106,6 @@ static Node *axis_move(Ox *o, Node *x, int from, int to) {
   return ox_permute(o, x, order);
 }
 
-static Node *flipped(Ox *o, Node *x) {
-  Node *n = x ? ox_begin(o, OP_FLIP, &x, 1) : NULL;
-  if (n)
-    attr_set_ints(o->m, n, "axes", (int64_t[]){0}, 1);
-  return ox_end(o, n);
-}
-
 /* Operand i, with its scan axis first. */
 static Node *scan_operand(Ox *o, int i, int64_t axis, int64_t reverse) {
   Node *x = ox_in(o, i);
@@ -136,7 +113,7 @@ static Node *scan_operand(Ox *o, int i, int64_t axis, int64_t reverse) {
   if (!x || !ox_axis(o, axis, x->type.rank, &at))
     return NULL;
   x = axis_move(o, x, at, 0);
-  return reverse ? flipped(o, x) : x;
+  return reverse ? ox_flip(o, x, 0) : x;
 }
 
 static bool scan_body(Ox *o, const OnnxFile__Graph *g, Steps *s) {
@@ -169,17 +146,17 @@ static bool scan_results(Ox *o, const Steps *s, Node *scan) {
     return false;
   for (int i = 0; i < s->carries; i++)
     if (ox_wants(o, i) &&
-        !ox_give_as(o, i, scan_item(o, scan, s->stacked + i),
+        !ox_give_as(o, i, ox_item(o, scan, s->stacked + i),
                     s->out[s->stacked + i]->type))
       return false;
   for (int i = 0; i < s->stacked; i++) {
     int at;
     if (!ox_wants(o, s->carries + i))
       continue;
-    Node *y = scan_item(o, scan, i);
+    Node *y = ox_item(o, scan, i);
     if (!y || !ox_axis(o, axis[i], y->type.rank, &at))
       return false;
-    y = axis_move(o, back[i] ? flipped(o, y) : y, 0, at);
+    y = axis_move(o, back[i] ? ox_flip(o, y, 0) : y, 0, at);
     if (!ox_give_as(o, s->carries + i, y, s->out[i]->type))
       return false;
   }
@@ -336,18 +313,11 @@ static bool loop_body(Ox *o, Turns *t, Steps *s) {
   return body_outputs(o, s) && carries_keep(o, s);
 }
 
-static Node *numbers(Ox *o, int64_t n) {
-  Node *x = ox_begin(o, OP_IOTA, NULL, 0);
-  if (x)
-    attr_set_ints(o->m, x, "shape", &n, 1);
-  return ox_cast(o, ox_end(o, x), I64);
-}
-
 /* Its turns as a scan over their numbers. */
 static bool loop_scan(Ox *o, Turns *t) {
   Steps s = {.slices = 1, .carries = t->states, .stacked = t->stacked};
   OxBody b;
-  if (!(s.in[0] = numbers(o, t->count)))
+  if (!(s.in[0] = ox_ruler(o, I64, 1, 0, t->count)))
     return false;
   for (int i = 0; i < t->states; i++)
     if (!(s.in[1 + i] = ox_use(o, t->state[i])))

@@ -1,6 +1,6 @@
 /* onnx_loss.c - losses of an ONNX file, and what it draws at random, which a
  * run does not. */
-#include "frontend/onnx.h"
+#include "frontend/onnx_move.h"
 
 #include <string.h>
 
@@ -31,7 +31,7 @@ static bool shapes_fit(Ox *o, const Loss *l) {
 /* -x[n,target[n],...], by comparison with the number of each class. */
 static Node *picked(Ox *o, const Loss *l) {
   int64_t classes = 1;
-  Node *number = ox_numbers(o, l->x->type.rank, 1, l->x->type.dim[1]);
+  Node *number = ox_ruler(o, I32, l->x->type.rank, 1, l->x->type.dim[1]);
   Node *target = ox_unsqueeze(o, l->target, 1);
   number = ox_cast(o, number, l->target->type.elem);
   Node *hit = ox_op2(o, OP_EQUAL, target, number);

@@ -246,10 +246,8 @@ static Node *activated(Ox *o, Node *y, const char *act) {
     ox_refuse(o, "activation %s", act);
     return NULL;
   }
-  Node *n = ox_begin(o, OP_LEAKY_RELU, &y, 1);
-  if (n)
-    attr_set_float(n, "alpha", ox_float(o, "activation_alpha", 0.01));
-  return ox_end(o, n);
+  return ox_op_float(o, OP_LEAKY_RELU, y, "alpha",
+                     ox_float(o, "activation_alpha", 0.01));
 }
 
 bool ox_write_fused_gemm(Ox *o) {

@@ -215,11 +215,7 @@ static Node *cut(Ox *o, Node *x, int axis, int64_t start, int64_t stop,
     return ox_slice(o, x, axis, 0, 0, 1);
   int64_t last = start - (start - stop - 1) / -step * -step;
   x = ox_slice(o, x, axis, last, start + 1, -step);
-  Node *y = x ? ox_begin(o, OP_FLIP, &x, 1) : NULL;
-  if (!y)
-    return NULL;
-  attr_set_ints(o->m, y, "axes", (int64_t[]){axis}, 1);
-  return ox_end(o, y);
+  return ox_flip(o, x, axis);
 }
 
 bool ox_write_slice(Ox *o) {

@@ -544,6 +544,33 @@ Node *ox_gather(Ox *o, Node *x, Node *index, int axis) {
   return ox_end(o, y);
 }
 
+Node *ox_select(Ox *o, Node *x, int64_t index, int axis) {
+  Node *y = x ? ox_begin(o, OP_SELECT, &x, 1) : NULL;
+  if (y) {
+    attr_set_int(y, "index", index);
+    attr_set_int(y, "axis", axis);
+  }
+  return ox_end(o, y);
+}
+
+Node *ox_flip(Ox *o, Node *x, int axis) {
+  return ox_end(o, with_ints(o, OP_FLIP, x, "axes", (int64_t[]){axis}, 1));
+}
+
+Node *ox_item(Ox *o, Node *scan, int i) {
+  Node *n = ox_begin(o, OP_ITEM, &scan, 1);
+  if (n)
+    attr_set_int(n, "index", i);
+  return ox_end(o, n);
+}
+
+Node *ox_op_float(Ox *o, Op op, Node *x, const char *attr, double v) {
+  Node *y = x ? ox_begin(o, op, &x, 1) : NULL;
+  if (y)
+    attr_set_float(y, attr, v);
+  return ox_end(o, y);
+}
+
 Node *ox_with(Ox *o, Op op, Node *x, double v) {
   return x ? ox_op2(o, op, x, ox_scalar(o, x->type.elem, v)) : NULL;
 }

@@ -1,6 +1,6 @@
 /* onnx_order.c - places, orders and running sums along an axis of an ONNX
  * file. */
-#include "frontend/onnx.h"
+#include "frontend/onnx_move.h"
 
 #include <string.h>
 
@@ -14,14 +14,6 @@ static Node *along(Ox *o, int64_t def, int *axis) {
 
 /* ---- the greatest and the least ------------------------------------- */
 
-static Node *flipped(Ox *o, Node *x, int axis) {
-  int64_t a = axis;
-  Node *y = x ? ox_begin(o, OP_FLIP, &x, 1) : NULL;
-  if (y)
-    attr_set_ints(o->m, y, "axes", &a, 1);
-  return ox_end(o, y);
-}
-
 /* The last of equals is the first from behind. */
 bool ox_write_arg(Ox *o) {
   bool most = !strcmp(o->node->op_type, "ArgMax");
@@ -32,7 +24,7 @@ bool ox_write_arg(Ox *o) {
     return false;
   int64_t size = x->type.dim[axis];
   if (last)
-    x = flipped(o, x, axis);
+    x = ox_flip(o, x, axis);
   Node *y = x ? ox_begin(o, most ? OP_ARGMAX : OP_ARGMIN, &x, 1) : NULL;
   if (y) {
     attr_set_int(y, "axis", axis);
@@ -46,37 +38,20 @@ bool ox_write_arg(Ox *o) {
 
 /* ---- the greatest k ------------------------------------------------- */
 
-int64_t ox_product(const Type *t, int from, int to) {
-  Type part = type_make(t->elem, to - from, t->dim + from);
-  return type_elems(&part);
-}
-
-Node *ox_numbers(Ox *o, int rank, int axis, int64_t n) {
-  int64_t dim[MAX_RANK];
-  Node *y = ox_begin(o, OP_IOTA, NULL, 0);
-  for (int i = 0; i < rank; i++)
-    dim[i] = i == axis ? n : 1;
-  if (y) {
-    attr_set_ints(o->m, y, "shape", dim, rank);
-    attr_set_int(y, "axis", axis);
-  }
-  return ox_end(o, y);
-}
-
 /* The values at places along an axis: those in x as one line, where the axis
  * begins between what lies before and behind it. */
 static Node *looked_up(Ox *o, Node *x, Node *places, int axis) {
   const Type *t = &x->type, all = places->type;
-  int64_t before = ox_product(t, 0, axis), size = t->dim[axis];
-  int64_t behind = ox_product(t, axis + 1, t->rank), line = size * behind;
+  int64_t before = ox_span(t->dim, 0, axis), size = t->dim[axis];
+  int64_t behind = ox_span(t->dim, axis + 1, t->rank), line = size * behind;
   int64_t dim[3] = {before, all.dim[axis], behind}, one = before * line;
   Node *at = ox_reshape(o, places, 3, dim);
   if (behind != 1) {
     at = ox_with(o, OP_MUL, at, (double)behind);
-    at = ox_op2(o, OP_ADD, at, ox_numbers(o, 3, 2, behind));
+    at = ox_op2(o, OP_ADD, at, ox_ruler(o, I32, 3, 2, behind));
   }
   if (before != 1) {
-    Node *first = ox_numbers(o, 3, 0, before);
+    Node *first = ox_ruler(o, I32, 3, 0, before);
     first = ox_with(o, OP_MUL, first, (double)line);
     at = ox_op2(o, OP_ADD, at, first);
   }

@@ -32,11 +32,9 @@ bool ox_write_qlinear_binary(Ox *o) {
 }
 
 bool ox_write_qlinear_leaky_relu(Ox *o) {
-  Node *x = real_operand(o, 0, 1, 2);
-  Node *y = x ? ox_begin(o, OP_LEAKY_RELU, &x, 1) : NULL;
-  if (y)
-    attr_set_float(y, "alpha", ox_float(o, "alpha", 0.01));
-  return quant_give(o, ox_end(o, y), 0, 3, 4);
+  Node *y = ox_op_float(o, OP_LEAKY_RELU, real_operand(o, 0, 1, 2), "alpha",
+                        ox_float(o, "alpha", 0.01));
+  return quant_give(o, y, 0, 3, 4);
 }
 
 bool ox_write_qlinear_sigmoid(Ox *o) {

@@ -132,11 +132,9 @@ static bool mask_read(Rnn *n) {
     return false;
   if (full)
     return true;
-  Node *at = ox_begin(o, OP_IOTA, NULL, 0);
-  if (at)
-    attr_set_ints(o->m, at, "shape", (int64_t[]){n->steps, 1, 1}, 3);
+  Node *at = ox_ruler(o, I32, 3, 0, n->steps);
   lens = ox_reshape(o, ox_cast(o, lens, I32), 3, (int64_t[]){1, n->batch, 1});
-  n->mask = ox_op2(o, OP_LESS, ox_end(o, at), lens);
+  n->mask = ox_op2(o, OP_LESS, at, lens);
   return n->mask != NULL;
 }
 

@@ -5,7 +5,7 @@
 #ifndef TAMIS_ONNX_RNN_H
 #define TAMIS_ONNX_RNN_H
 
-#include "frontend/onnx.h"
+#include "frontend/onnx_move.h"
 
 enum { RNN_GATES = 4, RNN_ACTS = 3, RNN_STATES = 2, RNN_EXTRA = 24 };
 

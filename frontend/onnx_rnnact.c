@@ -75,23 +75,9 @@ bool rnn_acts_read(Rnn *n, const char *const *acts) {
 
 /* ---- nodes ---------------------------------------------------------- */
 
-/* log(1 + exp(x)), in a form that does not overflow. */
-static Node *softplus(Ox *o, Node *x) {
-  Node *e = ox_op1(o, OP_EXP, ox_op1(o, OP_NEG, ox_op1(o, OP_ABS, x)));
-  return ox_op2(o, OP_ADD, ox_op1(o, OP_RELU, x),
-                ox_op1(o, OP_LOG, ox_with(o, OP_ADD, e, 1)));
-}
-
 static Node *thresholded(Ox *o, Node *x, double alpha) {
   Node *c = ox_op2(o, OP_GREATER, x, ox_scalar(o, F32, alpha));
   return ox_op3(o, OP_WHERE, c, x, ox_scalar(o, F32, 0));
-}
-
-static Node *with_alpha(Ox *o, Op op, Node *x, double alpha) {
-  Node *n = ox_begin(o, op, &x, 1);
-  if (n)
-    attr_set_float(n, "alpha", alpha);
-  return ox_end(o, n);
 }
 
 static Node *affine(Ox *o, Node *x, double alpha, double beta) {
@@ -105,18 +91,19 @@ Node *rnn_act_write(Ox *o, const RnnAct *a, Node *x) {
   case ACT_TANH: return ox_op1(o, OP_TANH, x);
   case ACT_RELU: return ox_op1(o, OP_RELU, x);
   case ACT_AFFINE: return affine(o, x, a->alpha, a->beta);
-  case ACT_LEAKY_RELU: return with_alpha(o, OP_LEAKY_RELU, x, a->alpha);
+  case ACT_LEAKY_RELU:
+    return ox_op_float(o, OP_LEAKY_RELU, x, "alpha", a->alpha);
   case ACT_THRESHOLDED_RELU: return thresholded(o, x, a->alpha);
   case ACT_SCALED_TANH:
     x = ox_op1(o, OP_TANH, affine(o, x, a->beta, 0));
     return affine(o, x, a->alpha, 0);
   case ACT_HARD_SIGMOID:
     return ox_clipped(o, affine(o, x, a->alpha, a->beta), 0, 1);
-  case ACT_ELU: return with_alpha(o, OP_ELU, x, a->alpha);
+  case ACT_ELU: return ox_op_float(o, OP_ELU, x, "alpha", a->alpha);
   case ACT_SOFTSIGN:
     return ox_op2(o, OP_DIV, x,
                   ox_with(o, OP_ADD, ox_op1(o, OP_ABS, x), 1));
-  case ACT_SOFTPLUS: return softplus(o, x);
+  case ACT_SOFTPLUS: return ox_softplus(o, x);
   }
   unreachable();
 }

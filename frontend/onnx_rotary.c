@@ -35,12 +35,8 @@ static Node *swapped(Ox *o, Node *x, bool interleaved) {
     dim[i] = t.dim[i];
   dim[r - 1] = n / 2;
   dim[r] = 2;
-  x = ox_reshape(o, x, r + 1, dim);
-  int64_t last = r;
-  Node *y = x ? ox_begin(o, OP_FLIP, &x, 1) : NULL;
-  if (y)
-    attr_set_ints(o->m, y, "axes", &last, 1);
-  return ox_reshape(o, ox_end(o, y), r, t.dim);
+  x = ox_flip(o, ox_reshape(o, x, r + 1, dim), r);
+  return ox_reshape(o, x, r, t.dim);
 }
 
 /* (x1, x2) to (x1 cos - x2 sin, x1 sin + x2 cos) is, over whole vectors,
@@ -151,7 +147,7 @@ static Node *ms_places(Ox *o, Node *ids, int64_t s) {
     return NULL;
   }
   Node *from = ox_cast(o, ids, I32);
-  return ox_op2(o, OP_ADD, ox_line(o, 2, 1, s), from);
+  return ox_op2(o, OP_ADD, ox_ruler(o, I32, 2, 1, s), from);
 }
 
 /* Sizes that are not given come from the caches. */

@@ -44,20 +44,11 @@ bool ox_map(Ox *o, Node *x, OxSampling sampling, OxOutside outside,
   return map->rows != NULL;
 }
 
-static Node *clip(Ox *o, Node *x, double lo, double hi) {
-  Node *n = x ? ox_begin(o, OP_CLIP, &x, 1) : NULL;
-  if (n) {
-    attr_set_float(n, "lo", lo);
-    attr_set_float(n, "hi", hi);
-  }
-  return ox_end(o, n);
-}
-
 /* lo + |span - (|c - lo| mod 2 span)| turned over: there and back. */
 static Node *mirrored(Ox *o, Node *c, double lo, double hi) {
   double span = hi - lo;
   if (!(span > 0))
-    return clip(o, c, lo, hi);
+    return ox_clipped(o, c, lo, hi);
   c = ox_op1(o, OP_ABS, ox_with(o, OP_SUB, c, lo));
   c = ox_with(o, OP_FLOOR_MOD, c, 2 * span);
   c = ox_op1(o, OP_ABS, ox_with(o, OP_SUB, c, span));
@@ -67,7 +58,7 @@ static Node *mirrored(Ox *o, Node *c, double lo, double hi) {
 static Node *brought_inside(Ox *o, const OxMap *map, int axis, Node *c) {
   double last = (double)(map->size[axis] - 1);
   switch (map->outside) {
-  case OX_BORDER: return clip(o, c, 0, last);
+  case OX_BORDER: return ox_clipped(o, c, 0, last);
   case OX_MIRROR_CENTRES: return mirrored(o, c, 0, last);
   case OX_MIRROR_EDGES: return mirrored(o, c, -0.5, last + 0.5);
   default: return c;
@@ -97,8 +88,8 @@ static Node *pixels(Ox *o, const OxMap *map, int axis, Node *c) {
   double last = (double)(map->size[axis] - 1);
   if (map->outside != OX_ZEROS && map->sampling == OX_CUBIC)
     c = brought_inside(o, map, axis, c);
-  return ox_cast(o, map->outside == OX_ZEROS ? clip(o, c, -1, last + 1)
-                                             : clip(o, c, 0, last), I32);
+  return ox_cast(o, map->outside == OX_ZEROS ? ox_clipped(o, c, -1, last + 1)
+                                             : ox_clipped(o, c, 0, last), I32);
 }
 
 OxTaps ox_taps(Ox *o, const OxMap *map, int axis, Node *c) {

@@ -1,6 +1,6 @@
 /* onnx_softmax.c - what an ONNX file makes of the elements along an axis by
  * their sum or their greatest: softmax and its kin, norms. */
-#include "frontend/onnx.h"
+#include "frontend/onnx_move.h"
 
 #include <string.h>
 
@@ -30,7 +30,7 @@ static Node *hardmax(Ox *o, Node *x, int axis) {
     attr_set_bool(top, "keep", true);
   }
   top = ox_end(o, top);
-  Node *place = ox_numbers(o, x->type.rank, axis, x->type.dim[axis]);
+  Node *place = ox_ruler(o, I32, x->type.rank, axis, x->type.dim[axis]);
   return ox_cast(o, ox_op2(o, OP_EQUAL, place, top), F32);
 }
 
@@ -44,7 +44,7 @@ bool ox_write_softmax(Ox *o) {
                      x->type.rank, &axis))
     return false;
   Type whole = x->type;
-  int64_t dim[MAX_RANK], rest = ox_product(&whole, axis, whole.rank);
+  int64_t dim[MAX_RANK], rest = ox_span(whole.dim, axis, whole.rank);
   if (o->opset < 13 && rest != whole.dim[axis]) {
     memcpy(dim, whole.dim, sizeof dim);
     dim[axis] = rest;

@@ -1,6 +1,7 @@
 /* func.c - functions that are called, and the states of a module. */
 #include "ir/ir.h"
 
+#include <ctype.h>
 #include <string.h>
 
 /* ---- states ---------------------------------------------------------- */
@@ -51,6 +52,16 @@ Func *node_callee(const Module *m, const Node *n) {
   if (n->op != OP_CALL && n->op != OP_SCAN) return NULL;
   const char *name = attr_str(n, "callee");
   return *name ? module_func(m, name) : NULL;
+}
+
+Func *func_new_body(Module *m, const char *path) {
+  char *name = arena_printf(m->arena, "_%s", path);
+  for (char *c = name; *c; c++)
+    if (!isalnum((unsigned char)*c)) *c = '_';
+  const char *free = name;
+  for (int i = 2; module_func(m, free); i++)
+    free = arena_printf(m->arena, "%s_%d", name, i);
+  return func_new(m, free);
 }
 
 size_t func_index(const Module *m, const Func *f) {

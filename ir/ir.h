@@ -388,6 +388,8 @@ bool func_is_entry(const Module *m, const Func *f);
 Func **funcs_bottom_up(Arena *a, const Module *m, size_t *n);
 
 Func *func_new(Module *m, const char *name);
+/* The body of a scan at a layer's path: _path, which is no entry. */
+Func *func_new_body(Module *m, const char *path);
 /* Append a node with all-default attributes; type not inferred yet.  n->in
  * gets a slot for every operand of the op, NULL behind the nin given. */
 Node *func_add(Module *m, Func *f, Op op, Node *const *in, int nin);
