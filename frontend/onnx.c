@@ -1,11 +1,10 @@
 /* onnx.c - an ONNX file becomes a text of the language and the weights that
  * the text mentions.  Both come from one run over the graph, so that they
  * agree. */
+#include "frontend/foreign_name.h"
 #include "frontend/onnx.h"
 #include "frontend/weights.h"
-#include "ir/names.h"
 
-#include <ctype.h>
 #include <string.h>
 
 /* ---- inputs --------------------------------------------------------- */
@@ -27,12 +26,8 @@ static bool input_error(Ox *o, int exit, const OnnxFile__ValueInfo *v,
 
 static const char *fresh_name(Ox *o, Map *taken, const char *name) {
   Text t = {0};
-  if (isdigit((unsigned char)*name))
-    text_putc(&t, '_');
-  for (; *name; name++)
-    text_putc(&t, isalnum((unsigned char)*name) ? *name : '_');
-  const char *s = t.n && name_is_valid(t.s) ? arena_strdup(o->a, t.s)
-                  : arena_printf(o->a, "%s_", t.n ? t.s : "");
+  foreign_name_write(&t, name, strlen(name));
+  const char *s = arena_strdup(o->a, t.s);
   text_free(&t);
   const char *one = s;
   for (int i = 2; map_get(taken, one); i++)
@@ -225,23 +220,6 @@ static bool output_make(Ox *o, const OnnxFile__ValueInfo *v, Map *taken) {
 
 /* ---- the model ------------------------------------------------------ */
 
-/* A model is called like an op, so that it must not have the name of one. */
-static const char *model_name(Arena *a, const char *path) {
-  const char *base = path_base(path);
-  Text t = {0};
-  if (isdigit((unsigned char)*base))
-    text_putc(&t, '_');
-  for (size_t n = strcspn(base, "."); n-- > 0; base++)
-    text_putc(&t, isalnum((unsigned char)*base) ? *base : '_');
-  const char *s = t.n ? arena_strdup(a, t.s) : "net";
-  text_free(&t);
-  const char *block = arena_printf(a, "block %s(", s);
-  Op op;
-  bool taken = !name_is_valid(s) || op_parse(s, &op) ||
-               strstr(prelude_tam, block);
-  return taken ? arena_printf(a, "%s_net", s) : s;
-}
-
 static bool refused_report(Ox *o) {
   for (size_t i = 0; i < o->refused.n; i++) {
     const OxRefusal *r = o->refused.at[i];
@@ -295,7 +273,7 @@ static Module *module_make(Ox *o) {
   o->model = onnx_unpack(o->a, o->d, o->path, o->buf);
   if (!o->model)
     return NULL;
-  o->m = module_new(model_name(o->a, o->path));
+  o->m = module_new(foreign_model_name(o->a, o->path));
   o->f = func_new(o->m, o->m->name);
   if (!graph_make(o)) {
     module_free(o->m);

@@ -124,6 +124,9 @@ bool ox_refuse(Ox *o, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* What no reader of the file could carry out; false. */
 bool ox_malformed(Ox *o, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* The node's name, or that of its first result. */
+const char *ox_node_name(const Ox *o);
+
 /* Operands, absent ones among them. */
 int ox_nin(const Ox *o);
 int ox_nout(const Ox *o);

@@ -1,8 +1,8 @@
 /* onnx_graph.c - the nodes of an ONNX graph in order: names of values, what
  * is needed of them, the writer of each, functions of the model and
  * subgraphs. */
+#include "frontend/foreign_name.h"
 #include "frontend/onnx.h"
-#include "ir/names.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -21,17 +21,9 @@ static void segment_write(Text *out, const char *s, size_t n, bool *indexed) {
     *indexed = true;
     return;
   }
-  Text one = {0};
-  if (!n || isdigit((unsigned char)*s))
-    text_putc(&one, '_');
-  for (size_t i = 0; i < n; i++)
-    text_putc(&one, isalnum((unsigned char)s[i]) ? s[i] : '_');
-  if (!name_is_valid(one.s))
-    text_putc(&one, '_');
   if (out->n)
     text_putc(out, '.');
-  text_puts(out, one.s);
-  text_free(&one);
+  foreign_name_write(out, s, n);
   *indexed = false;
 }
 
@@ -212,27 +204,6 @@ static int opset_of(const Ox *o, const char *domain) {
 
 static bool function_write(Ox *o, const OnnxFile__Function *f);
 
-static bool node_write(Ox *o) {
-  const OxProto *n = o->node;
-  const char *domain = domain_of(n->domain);
-  const OnnxFile__Function *f = function_of(o, n);
-  if (f)
-    return function_write(o, f);
-  OxWriter *write = writer_of(domain, n->op_type);
-  if (!*domain && !o->opset)
-    return ox_malformed(o, "the model imports no opset of the operator's "
-                        "domain");
-  return write(o);
-}
-
-/* Whether there is a way to write it at all. */
-static bool is_known(Ox *o) {
-  const char *domain = domain_of(o->node->domain);
-  o->opset = opset_of(o, domain);
-  return writer_of(domain, o->node->op_type) || function_of(o, o->node) ||
-         ox_refuse(o, "%s", "");
-}
-
 /* Results that a refused node lacks: what needs them says nothing. */
 static void results_fail(Ox *o) {
   for (int i = 0; i < ox_nout(o); i++)
@@ -266,6 +237,24 @@ static bool results_given(Ox *o) {
   return true;
 }
 
+static bool node_write(Ox *o) {
+  const OxProto *n = o->node;
+  const char *domain = domain_of(n->domain);
+  const OnnxFile__Function *f = function_of(o, n);
+  OxWriter *write = f ? NULL : writer_of(domain, n->op_type);
+  o->opset = opset_of(o, domain);
+  if (!f && !write)
+    return ox_refuse(o, "%s", "");
+  if (!results_new(o) || !operands_there(o))
+    return false;
+  if (f)
+    return function_write(o, f);
+  if (!*domain && !o->opset)
+    return ox_malformed(o, "the model imports no opset of the operator's "
+                        "domain");
+  return write(o);
+}
+
 /* A node without results never goes unsaid. */
 static void results_none(Ox *o) {
   if (!o->said && !o->refused.n && diags_errors(o->d) == o->errors)
@@ -279,14 +268,10 @@ static void one_node(Ox *o, const OxProto *n) {
   bool said = o->said;
   o->node = n;
   o->said = false;
-  const char *name = n->name && *n->name ? n->name
-                     : n->n_output       ? n->output[0]
-                                         : "node";
-  o->node_path = arena_strdup(o->m->arena, scoped(o, name));
+  o->node_path = arena_strdup(o->m->arena, scoped(o, ox_node_name(o)));
   if (!n->op_type || !*n->op_type)
     ox_malformed(o, "it names no operator");
-  else if (!is_known(o) || !results_new(o) || !operands_there(o) ||
-           !node_write(o))
+  else if (!node_write(o))
     results_none(o);
   else
     results_given(o);
@@ -343,12 +328,6 @@ static bool scope_enter(Ox *o, OxScope *s, const char *name) {
   return true;
 }
 
-static const char *call_name(const Ox *o) {
-  return o->node->name && *o->node->name ? o->node->name
-         : o->node->n_output             ? o->node->output[0]
-                                         : "call";
-}
-
 bool ox_subgraph(Ox *o, const OnnxFile__Graph *g, const char *name,
                  OxValue *const *in, int nin, OxValue **out, int nout) {
   OxScope s = {.up = o->scope}, *before = o->scope;
@@ -395,7 +374,7 @@ static bool function_write(Ox *o, const OnnxFile__Function *f) {
   for (int i = 0; i < ox_nout(o); i++)
     if (ox_wants(o, i))
       map_put(o->a, &need, f->output[i], &need);
-  if (!scope_enter(o, &s, call_name(o)))
+  if (!scope_enter(o, &s, ox_node_name(o)))
     return false;
   nodes_write(o, f->node, f->n_node, &need);
   o->scope = before;

@@ -6,7 +6,7 @@
 
 /* ---- reports -------------------------------------------------------- */
 
-static const char *node_name(const Ox *o) {
+const char *ox_node_name(const Ox *o) {
   const OxProto *n = o->node;
   if (n->name && *n->name)
     return n->name;
@@ -38,7 +38,7 @@ bool ox_refuse(Ox *o, const char *fmt, ...) {
     map_put(o->a, &o->reasons, text, r);
     vec_push(o->a, &o->refused, r);
   }
-  vec_push(o->a, &r->nodes, node_name(o));
+  vec_push(o->a, &r->nodes, ox_node_name(o));
   return false;
 }
 
@@ -50,7 +50,7 @@ bool ox_malformed(Ox *o, const char *fmt, ...) {
   va_end(ap);
   o->said = true;
   diag_error_at(o->d, EXIT_FILE, o->path, "onnx: node '%s' (%s, opset %d): "
-                "%s", node_name(o), op_text(o), o->opset, s.s);
+                "%s", ox_node_name(o), op_text(o), o->opset, s.s);
   text_free(&s);
   return false;
 }
@@ -424,7 +424,7 @@ Node *ox_end(Ox *o, Node *n) {
   if (foldable(n))
     return folded(o, n);
   n->path = o->node_path;
-  Place at = {.file = path_base(o->path), .node = node_name(o)};
+  Place at = {.file = path_base(o->path), .node = ox_node_name(o)};
   n->from = arena_new_of(o->m->arena, Place);
   *n->from = at;
   n->nfrom = 1;

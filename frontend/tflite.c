@@ -2,7 +2,7 @@
  * weights that the text mentions.  Both come from one run over the graph,
  * so that they agree. */
 #include "frontend/tflite.h"
-#include "frontend/tflite_name.h"
+#include "frontend/foreign_name.h"
 
 #include <string.h>
 
@@ -124,16 +124,7 @@ static void outputs_write(Tf *t, const char **names) {
   }
 }
 
-/* A model is called like an op, so that it must not have the name of one. */
-const char *tf_model_name(Tf *t) {
-  const char *base = path_base(t->path);
-  const char *s = tflite_path(t->a, arena_strndup(t->a, base,
-                                                  strcspn(base, ".;/")));
-  const char *block = arena_printf(t->a, "block %s(", s);
-  Op op;
-  bool taken = op_parse(s, &op) || strstr(prelude_tam, block);
-  return taken ? arena_printf(t->a, "%s_net", s) : s;
-}
+const char *tf_model_name(Tf *t) { return foreign_model_name(t->a, t->path); }
 
 static void text_finish(Tf *t, const Text *head, Text *out) {
   if (t->blocks.n)

@@ -1,6 +1,6 @@
 /* tflite_write.c - the text of a model: names and statements. */
 #include "frontend/tflite.h"
-#include "frontend/tflite_name.h"
+#include "frontend/foreign_name.h"
 
 #include <string.h>
 

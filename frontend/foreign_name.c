@@ -1,6 +1,7 @@
-/* tflite_name.c - names of tensors as paths of the language. */
-#include "frontend/tflite_name.h"
+/* foreign_name.c - names of other formats' files as names of the language. */
+#include "frontend/foreign_name.h"
 
+#include "frontend/frontend.h"
 #include "ir/names.h"
 
 #include <ctype.h>
@@ -8,8 +9,7 @@
 
 enum { MAX_NAME = 120 };
 
-/* Append [s, s+n) as a name. */
-static void name_write(Text *out, const char *s, size_t n) {
+void foreign_name_write(Text *out, const char *s, size_t n) {
   Text one = {0};
   if (!n || isdigit((unsigned char)*s))
     text_putc(&one, '_');
@@ -21,7 +21,19 @@ static void name_write(Text *out, const char *s, size_t n) {
   text_free(&one);
 }
 
-/* "net/conv1/Conv2D;net/bn" becomes net.conv1.Conv2D. */
+const char *foreign_model_name(Arena *a, const char *path) {
+  const char *base = path_base(path);
+  size_t n = strcspn(base, ".;");
+  Text t = {0};
+  foreign_name_write(&t, base, n < MAX_NAME ? n : MAX_NAME);
+  const char *s = arena_strdup(a, t.s);
+  text_free(&t);
+  const char *block = arena_printf(a, "block %s(", s);
+  Op op;
+  bool taken = op_parse(s, &op) || strstr(prelude_tam, block);
+  return taken ? arena_printf(a, "%s_net", s) : s;
+}
+
 const char *tflite_path(Arena *a, const char *name) {
   size_t len = strcspn(name, ";");
   Text out = {0};
@@ -36,7 +48,7 @@ const char *tflite_path(Arena *a, const char *name) {
     if (n || (!out.n && i + n >= len)) {
       if (out.n)
         text_putc(&out, '.');
-      name_write(&out, name + i, n);
+      foreign_name_write(&out, name + i, n);
     }
     i += n + 1;
   }
