@@ -111,11 +111,11 @@ int ox_held(int type);
 int ox_stored(int type);
 /* The ONNX type of a node of that element type, where nothing else is said. */
 int ox_natural(Elem e);
-/* The values of a tensor as a node that holds them.  `path`: of the param,
- * for one that is no scalar. */
-Node *ox_tensor(Ox *o, const OnnxFile__Tensor *t, const char *path);
+/* The values of a tensor as a node that holds them.  `name`: of the param in
+ * the file, for one that is no scalar. */
+Node *ox_tensor(Ox *o, const OnnxFile__Tensor *t, const char *name);
 Node *ox_sparse_tensor(Ox *o, const OnnxFile__SparseTensor *t,
-                       const char *path);
+                       const char *name);
 
 /* ---- onnx_node.c: what writers call --------------------------------- */
 
@@ -156,7 +156,9 @@ const OnnxFile__Tensor *ox_tensor_attr(Ox *o, const char *name);
 const OnnxFile__Graph *ox_graph_attr(Ox *o, const char *name);
 const OnnxFile__Attribute *ox_attr(Ox *o, const char *name);
 
-/* Constants.  Whether n's values are known and no more than OX_FOLD_MOST;
+/* ---- onnx_const.c: constants ---------------------------------------- */
+
+/* Whether n's values are known and no more than OX_FOLD_MOST;
  * NULL: no.  The tensor lives in the arena. */
 bool ox_known(const Node *n);
 const Tensor *ox_values(Ox *o, const Node *n);
@@ -166,6 +168,11 @@ int ox_const_ints(Ox *o, int i, const char *what, const int64_t **v);
 bool ox_const_int(Ox *o, int i, const char *what, int64_t *v);
 bool ox_const_float(Ox *o, int i, const char *what, double *v);
 
+/* The value of n, whose type is inferred, where it can be computed now and is
+ * no more than OX_FOLD_MOST; else NULL. */
+Node *ox_folded(Ox *o, const Node *n);
+/* Elements as lie in b, which is taken over. */
+Node *ox_held_node(Ox *o, const Type *t, Buffer *b, const char *name);
 /* New constants.  `data` is row-major, as t->elem lies in memory. */
 Node *ox_constant(Ox *o, const Type *t, const void *data);
 Node *ox_scalar(Ox *o, Elem e, double v);
@@ -177,7 +184,9 @@ Node *ox_filled(Ox *o, Elem e, int rank, const int64_t *dim, double v);
  * file cannot ask for much memory. */
 bool ox_room(Ox *o, int64_t n);
 
-/* Nodes.  ox_begin adds one whose attributes are then set by attr_set_*,
+/* ---- onnx_node.c: nodes --------------------------------------------- */
+
+/* ox_begin adds one whose attributes are then set by attr_set_*,
  * ox_end infers its type and folds it; what inference finds wrong is
  * reported as malformed. */
 Node *ox_begin(Ox *o, Op op, Node *const *in, int nin);

@@ -322,34 +322,28 @@ static Buffer *values_read(Ox *o, const OnnxFile__Tensor *t, const Type *to,
   return field_values(t, to);
 }
 
-static Node *held_node(Ox *o, const Type *type, Buffer *b, const char *path) {
-  if (type->rank == 0) {
-    Node *n = elem_is_float(type->elem)
-                ? func_const(o->m, o->f, elem_load(type->elem, b->data, 0))
-                : func_const_int(o->m, o->f, type->elem,
-                                 elem_load_int(type->elem, b->data, 0));
-    buffer_unref(b);
-    return n;
-  }
-  Param *p = module_add_param(o->m, path, *type, b);
-  return func_param(o->m, o->f, p);
-}
-
-/* What an initialiser becomes: the stored type where the artifact can keep
- * it, cast to what holds it. */
-Node *ox_tensor(Ox *o, const OnnxFile__Tensor *t, const char *path) {
+static Buffer *tensor_values(Ox *o, const OnnxFile__Tensor *t, Type *type) {
   int held = ox_held(t->data_type);
-  Type type;
   if (held < 0) {
     diag_error_at(o->d, EXIT_UNSUPPORTED, o->path, "onnx: tensor '%s' is of "
                   "type %s, which is not supported", t->name ? t->name : "",
                   ox_type_name(t->data_type));
     return NULL;
   }
-  if (!dims_read(o, t, t->dims, t->n_dims, (Elem)held, &type))
-    return NULL;
-  Buffer *b = values_read(o, t, &type, (size_t)type_elems(&type));
-  return b ? held_node(o, &type, b, path) : NULL;
+  return dims_read(o, t, t->dims, t->n_dims, (Elem)held, type)
+           ? values_read(o, t, type, (size_t)type_elems(type)) : NULL;
+}
+
+/* The node of values that were read; else they were reported. */
+static Node *node_of(Ox *o, const Type *type, Buffer *b, const char *name) {
+  o->said |= b == NULL;
+  return b ? ox_held_node(o, type, b, name) : NULL;
+}
+
+Node *ox_tensor(Ox *o, const OnnxFile__Tensor *t, const char *name) {
+  Type type;
+  Buffer *b = tensor_values(o, t, &type);
+  return node_of(o, &type, b, name);
 }
 
 /* ---- sparse initialisers: coordinates and values -------------------- */
@@ -387,10 +381,10 @@ static Buffer *sparse_dense(Ox *o, const OnnxFile__SparseTensor *s,
   return b;
 }
 
-Node *ox_sparse_tensor(Ox *o, const OnnxFile__SparseTensor *s,
-                       const char *path) {
+static Buffer *sparse_values(Ox *o, const OnnxFile__SparseTensor *s,
+                             Type *type) {
   const OnnxFile__Tensor *v = s->values, *x = s->indices;
-  Type type, vt, xt;
+  Type vt, xt;
   if (!v || !x || ox_held(v->data_type) < 0 || x->data_type != OX_INT64 ||
       v->n_dims != 1 || x->n_dims < 1 || x->n_dims > 2) {
     diag_error_at(o->d, EXIT_FILE, o->path, "onnx: a sparse tensor: expected "
@@ -398,25 +392,32 @@ Node *ox_sparse_tensor(Ox *o, const OnnxFile__SparseTensor *s,
     return NULL;
   }
   Elem e = (Elem)ox_held(v->data_type);
-  if (!dims_read(o, v, s->dims, s->n_dims, e, &type) ||
+  if (!dims_read(o, v, s->dims, s->n_dims, e, type) ||
       !dims_read(o, v, v->dims, 1, e, &vt) ||
       !dims_read(o, x, x->dims, x->n_dims, I64, &xt))
     return NULL;
   bool flat = x->n_dims == 1;
   if (x->dims[0] != v->dims[0] ||
-      (!flat && x->dims[1] != (int64_t)s->n_dims) || type.rank == 0) {
+      (!flat && x->dims[1] != (int64_t)s->n_dims) || type->rank == 0) {
     data_error(o, v, "sparse: the shapes of values, indices and dims differ");
     return NULL;
   }
-  if (!ox_room(o, type_elems(&type)))
+  if (!ox_room(o, type_elems(type)))
     return NULL;
   Buffer *values = values_read(o, v, &vt, (size_t)type_elems(&vt));
   Buffer *index = values ? values_read(o, x, &xt, (size_t)type_elems(&xt))
                          : NULL;
-  Buffer *b = index ? sparse_dense(o, s, &type, values,
+  Buffer *b = index ? sparse_dense(o, s, type, values,
                                    (size_t)type_elems(&vt), index, flat)
                     : NULL;
   buffer_unref(values);
   buffer_unref(index);
-  return b ? held_node(o, &type, b, path) : NULL;
+  return b;
+}
+
+Node *ox_sparse_tensor(Ox *o, const OnnxFile__SparseTensor *s,
+                       const char *name) {
+  Type type;
+  Buffer *b = sparse_values(o, s, &type);
+  return node_of(o, &type, b, name);
 }

@@ -113,10 +113,8 @@ Node *ox_use(Ox *o, OxValue *v) {
   if (!v->node && v->tensor) {
     const OnnxFile__Tensor *t = v->tensor;
     v->tensor = NULL;
-    v->node = ox_tensor(o, t, ox_path(o, v->name));
+    v->node = ox_tensor(o, t, v->name);
     v->f = o->f;
-    if (!v->node)
-      o->said = true;
   }
   return v->node ? node_bring(o, o->body, o->f, v->node, v->f) : NULL;
 }
@@ -307,7 +305,7 @@ static bool initialisers_read(Ox *o, const OnnxFile__Graph *g) {
     if (!name || !*name || map_get(&o->scope->values, name))
       return diag_error_at(o->d, EXIT_FILE, o->path, "onnx: sparse "
                            "initialiser %zu: expected a name of its own", i);
-    Node *n = ox_sparse_tensor(o, s, ox_path(o, name));
+    Node *n = ox_sparse_tensor(o, s, name);
     if (!n)
       return false;
     ox_value_new(o, name, s->values->data_type, n);

@@ -16,8 +16,7 @@ static Node *floats_node(Ox *o, const double *v, int n) {
 }
 
 static bool give_tensor(Ox *o, const OnnxFile__Tensor *t) {
-  Node *n = ox_tensor(o, t, ox_path(o, o->node->output[0]));
-  o->said |= n == NULL;
+  Node *n = ox_tensor(o, t, o->node->output[0]);
   return ox_give_as(o, 0, n, t->data_type);
 }
 
@@ -43,9 +42,7 @@ bool ox_write_constant(Ox *o) {
     return ox_refuse(o, "strings");
   if (!a || !a->sparse_tensor || !a->sparse_tensor->values)
     return ox_malformed(o, "expected a value");
-  Node *x = ox_sparse_tensor(o, a->sparse_tensor,
-                             ox_path(o, o->node->output[0]));
-  o->said |= x == NULL;
+  Node *x = ox_sparse_tensor(o, a->sparse_tensor, o->node->output[0]);
   return ox_give_as(o, 0, x, a->sparse_tensor->values->data_type);
 }
 
@@ -58,8 +55,7 @@ bool ox_write_constant_of_shape(Ox *o) {
     return false;
   if (!t)
     return ox_give_as(o, 0, ox_filled(o, F32, n, dim, 0), OX_FLOAT);
-  Node *v = ox_tensor(o, t, ox_path(o, o->node->output[0]));
-  o->said |= v == NULL;
+  Node *v = ox_tensor(o, t, o->node->output[0]);
   if (v && ox_elems(v) != 1)
     return ox_malformed(o, "a value of %lld elements, expected 1",
                         (long long)ox_elems(v));

@@ -3,6 +3,7 @@
  * held twice, the wire format is gone through once before, and each tensor's
  * raw_data (or long float_data) becomes two numbers that say where it lies. */
 #include "frontend/onnx.h"
+#include "frontend/onnx_out.h"
 
 #include <string.h>
 
@@ -67,12 +68,6 @@ static bool varint_read(Slim *s, size_t *at, size_t end, uint64_t *v) {
   return slim_bad(s, *at, "a number of more than ten bytes");
 }
 
-static void varint_write(Text *out, uint64_t v) {
-  for (; v > 127; v >>= 7)
-    text_putc(out, (char)(v | 128));
-  text_putc(out, (char)v);
-}
-
 /* One field from its key on; [from, *at) is all of it, [body, *at) its
  * value. */
 typedef struct Field {
@@ -118,11 +113,6 @@ static bool field_read(Slim *s, size_t *at, size_t end, Field *f) {
 static bool message_copy(Slim *s, Kind kind, size_t at, size_t end, int depth,
                          Text *out);
 
-static void number_put(Text *out, uint32_t field, uint64_t v) {
-  varint_write(out, (uint64_t)field << 3 | WIRE_VARINT);
-  varint_write(out, v);
-}
-
 static bool is_data(Kind kind, const Field *f, size_t bytes) {
   return kind == M_TENSOR && f->wire == WIRE_BYTES &&
          (f->number == FIELD_RAW ||
@@ -135,8 +125,8 @@ static bool field_copy(Slim *s, Kind kind, const Field *f, size_t end,
   if (kind == M_TENSOR && (f->number == FIELD_AT || f->number == FIELD_SIZE))
     return true;      /* no file has a say in these */
   if (is_data(kind, f, end - f->body)) {
-    number_put(out, FIELD_AT, f->body);
-    number_put(out, FIELD_SIZE, end - f->body);
+    put_int(out, FIELD_AT, (int64_t)f->body);
+    put_int(out, FIELD_SIZE, (int64_t)(end - f->body));
     return true;
   }
   if (k == M_LEAF) {
@@ -145,13 +135,10 @@ static bool field_copy(Slim *s, Kind kind, const Field *f, size_t end,
   }
   Text t = {0};
   bool ok = message_copy(s, k, f->body, end, depth + 1, &t);
-  if (ok) {
-    varint_write(out, (uint64_t)f->number << 3 | WIRE_BYTES);
-    varint_write(out, t.n);
-    if (t.n)
-      text_write(out, t.s, t.n);
-  }
-  text_free(&t);
+  if (ok)
+    put_message(out, (int)f->number, &t);
+  else
+    text_free(&t);
   return ok;
 }
 
