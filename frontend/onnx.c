@@ -127,12 +127,9 @@ static bool input_fix(Ox *o, const OnnxFile__ValueInfo *v, const char *file) {
   const WeightTensor *t = w->tensors.at;
   if (ok && const_fits(o, v, &t->type, file)) {
     int type = v->type->tensor_type->elem_type;
-    OxProto none = {.n_output = 1, .output = (char *[]){v->name}};
-    o->node = &none;
-    o->node_path = "const";
+    ox_edge(o, "input", v->name, "const");
     Node *n = ox_constant(o, &t->type, t->data->data);
     n = ox_cast(o, n, (Elem)ox_held(type));
-    o->node = NULL;
     ok = n != NULL;
     ox_value_new(o, v->name, type, n);
   } else {
@@ -165,11 +162,8 @@ static bool input_make(Ox *o, const OnnxFile__ValueInfo *v, Map *taken) {
     diag_warning(o->d, (Span){0}, "%s: onnx: input '%s': double is computed "
                  "as float32", o->path, v->name);
   Node *n = func_input(o->m, o->f, fresh_name(o, taken, v->name), t);
-  OxProto none = {.n_output = 1, .output = (char *[]){v->name}};
-  o->node = &none;
-  o->node_path = path_base(n->name);
+  ox_edge(o, "input", v->name, n->name);
   n = ox_cast(o, n, (Elem)ox_held(type));
-  o->node = NULL;
   ox_value_new(o, v->name, type, n);
   return true;
 }
@@ -207,12 +201,10 @@ static bool output_make(Ox *o, const OnnxFile__ValueInfo *v, Map *taken) {
     return diag_error_at(o->d, EXIT_UNSUPPORTED, o->path, "onnx: output "
                          "'%s': type %s is not supported", v->name,
                          ox_type_name(x->type));
-  OxProto none = {.n_output = 1, .output = (char *[]){v->name}};
-  o->node = &none;
-  o->node_path = arena_strdup(o->m->arena, fresh_name(o, taken, v->name));
-  const char *name = o->node_path;
+  const char *name = arena_strdup(o->m->arena,
+                                  fresh_name(o, taken, v->name));
+  ox_edge(o, "output", v->name, name);
   n = ox_cast(o, n, (Elem)stored);
-  o->node = NULL;
   if (n)
     func_output(o->m, o->f, name, n);
   return n != NULL;
@@ -262,8 +254,8 @@ static bool graph_make(Ox *o) {
     ox_graph(o, g);
     for (size_t i = 0; i < g->n_output; i++)
       ok &= output_make(o, g->output[i], &taken);
-    ok &= refused_report(o);
   }
+  ok &= refused_report(o);
   o->scope = NULL;
   return ok && diags_errors(o->d) == o->errors;
 }

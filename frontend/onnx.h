@@ -82,6 +82,8 @@ typedef struct Ox {
   OxScope *scope;
   OxBody *body;              /* NULL: f is the model */
   const OxProto *node;       /* that is being written */
+  OxProto edge;              /* stands for it where that is no node */
+  char *edge_name;
   const char *node_path;     /* its path in the language */
   int opset;                 /* version of the node's domain */
   bool said;                 /* node was refused, or is malformed */
@@ -228,6 +230,9 @@ Node *ox_item(Ox *o, Node *scan, int i);
 
 /* ---- onnx_graph.c: nodes in order, subgraphs, functions ------------- */
 
+/* From now on no node is written but an "input", "output" or "initialiser" of
+ * that name; `path` is that of what is made for it. */
+void ox_edge(Ox *o, char *what, char *name, const char *path);
 /* The model's graph: its initialisers, and then what its outputs need. */
 bool ox_graph_begin(Ox *o, const OnnxFile__Graph *g);
 void ox_graph(Ox *o, const OnnxFile__Graph *g);

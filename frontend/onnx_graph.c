@@ -289,6 +289,15 @@ static void nodes_write(Ox *o, OxProto *const *node, size_t n, Map *need) {
 
 /* ---- initialisers --------------------------------------------------- */
 
+void ox_edge(Ox *o, char *what, char *name, const char *path) {
+  o->edge_name = name;
+  o->edge = (OxProto){.op_type = what, .n_output = 1, .output = &o->edge_name};
+  o->node = &o->edge;
+  o->node_path = path;
+  o->opset = opset_of(o, "");
+  o->said = false;
+}
+
 static bool initialisers_read(Ox *o, const OnnxFile__Graph *g) {
   for (size_t i = 0; i < g->n_initializer; i++) {
     const OnnxFile__Tensor *t = g->initializer[i];
@@ -301,10 +310,12 @@ static bool initialisers_read(Ox *o, const OnnxFile__Graph *g) {
   }
   for (size_t i = 0; i < g->n_sparse_initializer; i++) {
     const OnnxFile__SparseTensor *s = g->sparse_initializer[i];
-    const char *name = s->values ? s->values->name : NULL;
+    char *name = s->values ? s->values->name : NULL;
     if (!name || !*name || map_get(&o->scope->values, name))
       return diag_error_at(o->d, EXIT_FILE, o->path, "onnx: sparse "
                            "initialiser %zu: expected a name of its own", i);
+    if (!o->scope->up)
+      ox_edge(o, "initialiser", name, "_");
     Node *n = ox_sparse_tensor(o, s, name);
     if (!n)
       return false;

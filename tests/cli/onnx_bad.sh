@@ -59,6 +59,7 @@ output_missing 3 nothing computes the output 'z'$
 reduce_int4 4 a result of type uint4 from operands of these types, in node 'y'$
 reshape_computed 4 Reshape \(opset 17\) is not supported: shape \('s'\) must be a constant; an input that determines a shape is fixed with --const
 results_more 3 node 'a' \(Relu, opset 17\): it has no result 1 \('b'\)$
+sparse_huge 4 initialiser \(opset 17\) is not supported: it makes too large constants, in node 'w'$
 tensor_fields 3 tensor 'k': expected its values in one field, found several$
 tensor_huge 3 tensor 'k': dimensions overflow$
 tensor_long 3 tensor 'k': its shape takes 12 bytes, its data have 16$

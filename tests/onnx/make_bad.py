@@ -138,6 +138,11 @@ FILES = {
     "reduce_int4": net([node("ReduceMean", ["x"], ["y"])],
                        inputs=(("x", [2, 3], 21),)),
     "lrn_size": net([node("LRN", ["x"], ["y"], size=-1 << 63)]),
+    "sparse_huge": model(Graph(
+        [node("MatMul", ["x", "w"], ["y"])], [("x", [2, 1 << 20])],
+        [("y", [2, 1 << 20])],
+        sparse=[[(1, floats("w", [1], [2])), (2, ints("", [1], [0])),
+                 (3, 1 << 20), (3, 1 << 20)]])),
     "makes_much": net([node("ConstantOfShape", ["s"], ["a"]),
                        node("NonZero", ["a"], ["b"]),
                        node("Cast", ["b"], ["y"], to=1)],
