@@ -1,66 +1,11 @@
 /* onnx_fused.c - what optimisers of transformers make of several operators:
  * embeddings, normalisations of rows, activations with a bias. */
-#include "frontend/onnx_matmul.h"
+#include "frontend/onnx_norm.h"
 
-/* ---- normalisation of rows (Ba, Kiros and Hinton, 2016) ------------- */
+/* ---- normalisation of rows ------------------------------------------- */
 
-typedef struct Norm {
-  Node *x, *gamma, *beta;  /* beta: NULL where there is none */
-  int axis;                /* and all behind it */
-  double eps;
-  bool centred;            /* else by the root of the mean square (Zhang and
-                              Sennrich, 2019) */
-  Node *mean, *scale;      /* of the result, with axes of size 1 */
-} Norm;
-
-static Node *over_axes(Ox *o, Op op, Node *x, int axis) {
-  int64_t axes[MAX_RANK];
-  int n = 0;
-  for (int i = axis; x && i < x->type.rank; i++)
-    axes[n++] = i;
-  return ox_reduce(o, op, x, axes, n, true);
-}
-
-/* gamma and beta broadcast; each for itself along the last axis they are one
- * step. */
-static Node *affine(Ox *o, Node *x, Node *gamma, Node *beta) {
-  int last = x ? x->type.rank - 1 : 0;
-  if (!x)
-    return NULL;
-  if (gamma && beta && gamma->type.rank == 1 &&
-      type_same_shape(&gamma->type, &beta->type) &&
-      gamma->type.dim[0] == x->type.dim[last]) {
-    Node *in[3] = {x, gamma, beta};
-    Node *n = ox_begin(o, OP_SCALE_SHIFT, in, 3);
-    if (n)
-      attr_set_int(n, "axis", last);
-    return ox_end(o, n);
-  }
-  x = gamma ? ox_op2(o, OP_MUL, x, gamma) : x;
-  return beta ? ox_op2(o, OP_ADD, x, beta) : x;
-}
-
-static Node *normed(Ox *o, Norm *n) {
-  Node *d = n->x;
-  if (!d)
-    return NULL;
-  Type t = d->type;
-  if (n->centred) {
-    n->mean = over_axes(o, OP_MEAN, d, n->axis);
-    d = ox_op2(o, OP_SUB, d, n->mean);
-  }
-  Node *v = over_axes(o, OP_MEAN, ox_op1(o, OP_SQUARE, d), n->axis);
-  n->scale = ox_op1(o, OP_RSQRT, ox_with(o, OP_ADD, v, n->eps));
-  Node *y = affine(o, ox_op2(o, OP_MUL, d, n->scale), n->gamma, n->beta);
-  if (y && !type_same_shape(&y->type, &t)) {
-    ox_malformed(o, "a scale or a bias that does not broadcast to the input");
-    return NULL;
-  }
-  return y;
-}
-
-static bool norm_axis(Ox *o, Norm *n) {
-  if (!n->x || !n->gamma)
+static bool norm_axis(Ox *o, OxNorm *n) {
+  if (!n->x || !n->scale)
     return false;
   return ox_axis(o, ox_int(o, "axis", -1), n->x->type.rank, &n->axis);
 }
@@ -68,26 +13,26 @@ static bool norm_axis(Ox *o, Norm *n) {
 /* LayerNormalization outside of the standard: results are the rows, means
  * and the reciprocals of deviations. */
 bool ox_write_ms_layer_norm(Ox *o) {
-  Norm n = {.x = ox_in(o, 0), .gamma = ox_in(o, 1), .beta = ox_opt(o, 2),
+  OxNorm n = {.x = ox_in(o, 0), .scale = ox_in(o, 1), .shift = ox_opt(o, 2),
             .eps = ox_float(o, "epsilon", 1e-5), .centred = true};
-  if (!norm_axis(o, &n) || !ox_give(o, 0, normed(o, &n)))
+  if (!norm_axis(o, &n) || !ox_give(o, 0, ox_normed(o, &n)))
     return false;
   return (!ox_wants(o, 1) || ox_give(o, 1, n.mean)) &&
-         (!ox_wants(o, 2) || ox_give(o, 2, n.scale));
+         (!ox_wants(o, 2) || ox_give(o, 2, n.inv));
 }
 
 bool ox_write_simplified_norm(Ox *o) {
-  Norm n = {.x = ox_in(o, 0), .gamma = ox_in(o, 1),
+  OxNorm n = {.x = ox_in(o, 0), .scale = ox_in(o, 1),
             .eps = ox_float(o, "epsilon", 1e-5)};
-  if (!norm_axis(o, &n) || !ox_give(o, 0, normed(o, &n)))
+  if (!norm_axis(o, &n) || !ox_give(o, 0, ox_normed(o, &n)))
     return false;
-  return !ox_wants(o, 1) || ox_give(o, 1, n.scale);
+  return !ox_wants(o, 1) || ox_give(o, 1, n.inv);
 }
 
 /* Rows of the sum of two, and of a bias. */
-static bool skip_write(Ox *o, Norm *n, int bias) {
+static bool skip_write(Ox *o, OxNorm *n, int bias) {
   Node *x = ox_in(o, 0), *skip = ox_in(o, 1), *b = ox_opt(o, bias);
-  if (!x || !skip || !n->gamma)
+  if (!x || !skip || !n->scale)
     return false;
   n->x = ox_op2(o, OP_ADD, x, skip);
   n->x = b ? ox_op2(o, OP_ADD, n->x, b) : n->x;
@@ -96,21 +41,21 @@ static bool skip_write(Ox *o, Norm *n, int bias) {
   if (!x->type.rank || !type_same_shape(&n->x->type, &x->type))
     return ox_malformed(o, "operands that do not broadcast to the input");
   n->axis = x->type.rank - 1;
-  if (!ox_give(o, 0, normed(o, n)))
+  if (!ox_give(o, 0, ox_normed(o, n)))
     return false;
   return (!ox_wants(o, 1) || !n->mean || ox_give(o, 1, n->mean)) &&
-         (!ox_wants(o, 2) || ox_give(o, 2, n->scale)) &&
+         (!ox_wants(o, 2) || ox_give(o, 2, n->inv)) &&
          (!ox_wants(o, 3) || ox_give(o, 3, n->x));
 }
 
 bool ox_write_skip_layer_norm(Ox *o) {
-  Norm n = {.gamma = ox_in(o, 2), .beta = ox_opt(o, 3),
+  OxNorm n = {.scale = ox_in(o, 2), .shift = ox_opt(o, 3),
             .eps = ox_float(o, "epsilon", 1e-12), .centred = true};
   return skip_write(o, &n, 4);
 }
 
 bool ox_write_skip_simplified_norm(Ox *o) {
-  Norm n = {.gamma = ox_in(o, 2), .eps = ox_float(o, "epsilon", 1e-12)};
+  OxNorm n = {.scale = ox_in(o, 2), .eps = ox_float(o, "epsilon", 1e-12)};
   return skip_write(o, &n, 3);
 }
 
@@ -157,9 +102,9 @@ bool ox_write_embed_norm(Ox *o) {
     x = ox_op2(o, OP_ADD, x, looked_up(o, SEGMENTS, SEGMENT_TABLE));
   if (x && !type_same_shape(&x->type, &t))
     return ox_malformed(o, "tables of different sizes");
-  Norm n = {.x = x, .gamma = ox_in(o, GAMMA), .beta = ox_in(o, BETA),
+  OxNorm n = {.x = x, .scale = ox_in(o, GAMMA), .shift = ox_in(o, BETA),
             .axis = 2, .eps = ox_float(o, "epsilon", 1e-12), .centred = true};
-  if (!n.gamma || !n.beta || !ox_give_as(o, 0, normed(o, &n),
+  if (!n.scale || !n.shift || !ox_give_as(o, 0, ox_normed(o, &n),
                                          ox_in_type(o, WORDS)))
     return false;
   return mask_index(o, ids) &&

@@ -1,6 +1,6 @@
 /* onnx_norm.c - normalisations by stored statistics, and by those of the
  * values themselves. */
-#include "frontend/onnx.h"
+#include "frontend/onnx_norm.h"
 
 #include <string.h>
 
@@ -145,39 +145,40 @@ static Node *scaled(Ox *o, Node *x, Node *scale, Node *shift) {
   return x;
 }
 
+Node *ox_normed(Ox *o, OxNorm *n) {
+  int64_t axes[MAX_RANK];
+  if (!n->x || !n->scale)
+    return NULL;
+  Node *x = n->x;
+  int count = axes_from(x, n->axis, axes);
+  if (n->centred)
+    x = centred(o, x, axes, count, &n->mean);
+  x = over_deviation(o, x, axes, count, n->eps, &n->inv);
+  return scaled(o, x, n->scale, n->shift);
+}
+
 /* Arithmetic is in float32, whatever stash_type says. */
-static bool trailing_axes(Ox *o, const Node *x, int64_t *axes, int *n) {
-  int axis;
+static bool trailing_axes(Ox *o, OxNorm *n) {
   int64_t stash = ox_int(o, "stash_type", OX_FLOAT);
+  if (!n->x || !n->scale || o->said)
+    return false;
   if (stash != OX_FLOAT && stash != OX_FLOAT16 && stash != OX_BFLOAT16)
     return ox_refuse(o, "stash_type=%lld", (long long)stash);
-  if (!ox_axis(o, ox_int(o, "axis", -1), x->type.rank, &axis))
-    return false;
-  *n = axes_from(x, axis, axes);
-  return true;
+  n->eps = ox_float(o, "epsilon", 1e-5);
+  return ox_axis(o, ox_int(o, "axis", -1), n->x->type.rank, &n->axis);
 }
 
 bool ox_write_layer_norm(Ox *o) {
-  Node *x = ox_in(o, 0), *scale = ox_in(o, 1), *shift = ox_opt(o, 2);
-  Node *mean, *inv;
-  int64_t axes[MAX_RANK];
-  int n;
-  if (!x || !scale || o->said || !trailing_axes(o, x, axes, &n))
-    return false;
-  x = centred(o, x, axes, n, &mean);
-  x = over_deviation(o, x, axes, n, ox_float(o, "epsilon", 1e-5), &inv);
-  return ox_give(o, 0, scaled(o, x, scale, shift)) &&
-         ox_give_as(o, 1, mean, OX_FLOAT) && ox_give_as(o, 2, inv, OX_FLOAT);
+  OxNorm n = {.x = ox_in(o, 0), .scale = ox_in(o, 1), .shift = ox_opt(o, 2),
+              .centred = true};
+  return trailing_axes(o, &n) && ox_give(o, 0, ox_normed(o, &n)) &&
+         ox_give_as(o, 1, n.mean, OX_FLOAT) &&
+         ox_give_as(o, 2, n.inv, OX_FLOAT);
 }
 
 bool ox_write_rms_norm(Ox *o) {
-  Node *x = ox_in(o, 0), *scale = ox_in(o, 1), *inv;
-  int64_t axes[MAX_RANK];
-  int n;
-  if (!x || !scale || !trailing_axes(o, x, axes, &n))
-    return false;
-  x = over_deviation(o, x, axes, n, ox_float(o, "epsilon", 1e-5), &inv);
-  return ox_give(o, 0, scaled(o, x, scale, NULL));
+  OxNorm n = {.x = ox_in(o, 0), .scale = ox_in(o, 1)};
+  return trailing_axes(o, &n) && ox_give(o, 0, ox_normed(o, &n));
 }
 
 /* In opset 18 the scale and the bias are a group's, later a channel's. */
