@@ -7,7 +7,8 @@
 static bool paths_ok(const Options *o, Diags *d, Arena *a, const char *out) {
   if (!path_is_tflite(o->file) && !path_is_onnx(o->file))
     return diag_error_at(d, EXIT_USAGE, "import",
-                         "expected an .onnx or .tflite file, found '%s'", o->file);
+                         "expected an .onnx or .tflite file, found '%s'",
+                         o->file);
   if (!dump_has_weights(out)) return true;
   const char *weights = path_with_ext(a, out, ".safetensors");
   if (path_same(out, o->file) || path_same(weights, o->file))

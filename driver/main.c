@@ -16,7 +16,8 @@ static const Command commands[] = {
   {"run", cmd_run, "run a model or a built .so on data", true},
   {"bench", cmd_bench, "measure the latency of a model or a .so", true},
   {"check", cmd_check, "compare native code with the reference", true},
-  {"import", cmd_import, "make a .tam and weights of an .onnx or .tflite", true},
+  {"import", cmd_import, "make a .tam and weights of an .onnx or .tflite",
+   true},
   {"show", cmd_show, "show the IR before and after each pass", true},
   {"targets", cmd_targets, "list targets and CPUs", false},
 };
@@ -63,7 +64,8 @@ static int dispatch(int argc, char **argv, Diags *d, Arena *a,
   }
   if (c->file && !o->file) {
     diag_error_at(d, EXIT_USAGE, "tamis",
-                  "%s: no file given; expected a .tam, .onnx or .tflite", c->name);
+                  "%s: no file given; expected a .tam, .onnx or .tflite",
+                  c->name);
     return EXIT_USAGE;
   }
   return c->run(o, d, a);

@@ -13,14 +13,10 @@ static bool input_error(Ox *o, int exit, const OnnxFile__ValueInfo *v,
                         const char *fmt, ...) PRINTF_LIKE(4, 5);
 static bool input_error(Ox *o, int exit, const OnnxFile__ValueInfo *v,
                         const char *fmt, ...) {
-  Text s = {0};
   va_list ap;
   va_start(ap, fmt);
-  text_vprintf(&s, fmt, ap);
+  ox_error(o, exit, "input", v->name, fmt, ap);
   va_end(ap);
-  diag_error_at(o->d, exit, o->path, "onnx: input '%s': %s",
-                v->name ? v->name : "", s.s);
-  text_free(&s);
   return false;
 }
 

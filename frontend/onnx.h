@@ -123,6 +123,9 @@ Node *ox_sparse_tensor(Ox *o, const OnnxFile__SparseTensor *t,
 
 /* Why this node cannot be compiled; false. */
 bool ox_refuse(Ox *o, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* An error of that exit code about a part of the file, "tensor 'k'"; false. */
+bool ox_error(Ox *o, int exit, const char *what, const char *name,
+              const char *fmt, va_list ap);
 /* What no reader of the file could carry out; false. */
 bool ox_malformed(Ox *o, const char *fmt, ...) PRINTF_LIKE(2, 3);
 

@@ -67,14 +67,10 @@ static bool data_error(Ox *o, const OnnxFile__Tensor *t, const char *fmt,
                        ...) PRINTF_LIKE(3, 4);
 static bool data_error(Ox *o, const OnnxFile__Tensor *t, const char *fmt,
                        ...) {
-  Text s = {0};
   va_list ap;
   va_start(ap, fmt);
-  text_vprintf(&s, fmt, ap);
+  ox_error(o, EXIT_FILE, "tensor", t->name, fmt, ap);
   va_end(ap);
-  diag_error_at(o->d, EXIT_FILE, o->path, "onnx: tensor '%s': %s",
-                t->name ? t->name : "", s.s);
-  text_free(&s);
   return false;
 }
 

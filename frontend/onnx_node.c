@@ -42,6 +42,16 @@ bool ox_refuse(Ox *o, const char *fmt, ...) {
   return false;
 }
 
+bool ox_error(Ox *o, int exit, const char *what, const char *name,
+              const char *fmt, va_list ap) {
+  Text s = {0};
+  text_vprintf(&s, fmt, ap);
+  diag_error_at(o->d, exit, o->path, "onnx: %s '%s': %s", what,
+                name ? name : "", s.s);
+  text_free(&s);
+  return false;
+}
+
 bool ox_malformed(Ox *o, const char *fmt, ...) {
   Text s = {0};
   va_list ap;

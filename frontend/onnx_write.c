@@ -108,7 +108,8 @@ static bool body_write(Out *w, const Node *n, Func *f, Text *graph) {
 }
 
 static bool scan_write(Out *w, const Node *n, Func *f, const char **items) {
-  int slices = (int)attr_int(n, "slices"), carries = (int)attr_int(n, "carries");
+  int slices = (int)attr_int(n, "slices");
+  int carries = (int)attr_int(n, "carries");
   int all = (int)f->outputs.n, stacked = all - carries;
   int64_t axis = attr_int(n, "axis");
   const char *in[2 * MAX_RESULTS], *to[MAX_RESULTS];

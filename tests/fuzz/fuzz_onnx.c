@@ -1,13 +1,12 @@
 /* fuzz_onnx.c - libFuzzer entry: ONNX files of hostile bytes, their weights,
  * and the text that comes of them, which has to be a model.  Most mutations
  * keep the file a message and change what it says. */
-#include "frontend/frontend.h"
+#include "tests/fuzz/fuzz_weights.h"
 #include "frontend/onnx.pb-c.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t most);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most,
                                unsigned seed);
@@ -33,14 +32,7 @@ static void weights_try(Buffer *buf) {
 
   ensure((w != NULL) == (diags_errors(d) == 0));
   ensure(w || code_ok(d));
-  for (size_t i = 0; w && i < w->tensors.n; i++) {
-    const WeightTensor *t = &w->tensors.at[i];
-
-    ensure((int64_t)t->data->size ==
-           type_elems(&t->type) * (int64_t)elem_size(t->type.elem));
-    for (size_t k = 0; t->type.elem == B1 && k < t->data->size; k++)
-      ensure(t->data->data[k] <= 1);
-  }
+  fuzz_tensors(w);
   weights_close(w);
   diags_free(d);
   arena_free(a);

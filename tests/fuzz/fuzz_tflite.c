@@ -1,8 +1,7 @@
 /* fuzz_tflite.c - libFuzzer entry: TensorFlow Lite files of hostile bytes,
  * their weights, and the text that comes of them. */
-#include "frontend/frontend.h"
+#include "tests/fuzz/fuzz_weights.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void weights_try(Buffer *buf) {
   Arena *a = arena_new();
@@ -12,14 +11,7 @@ static void weights_try(Buffer *buf) {
   ensure((w != NULL) == (diags_errors(d) == 0));
   ensure(w || diags_exit_code(d) == EXIT_FILE ||
          diags_exit_code(d) == EXIT_UNSUPPORTED);
-  for (size_t i = 0; w && i < w->tensors.n; i++) {
-    const WeightTensor *t = &w->tensors.at[i];
-
-    ensure((int64_t)t->data->size ==
-           type_elems(&t->type) * (int64_t)elem_size(t->type.elem));
-    for (size_t k = 0; t->type.elem == B1 && k < t->data->size; k++)
-      ensure(t->data->data[k] <= 1);
-  }
+  fuzz_tensors(w);
   weights_close(w);
   diags_free(d);
   arena_free(a);

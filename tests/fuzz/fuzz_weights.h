@@ -10,6 +10,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 typedef WeightFile *WeightParser(Arena *a, Diags *d, const char *path,
                                  Buffer *buf);
 
+/* Whether each tensor has the bytes of its type, and a b1 is 0 or 1. */
+static inline void
+fuzz_tensors(const WeightFile *w)
+{
+  for (size_t i = 0; w && i < w->tensors.n; i++) {
+    const WeightTensor *t = &w->tensors.at[i];
+
+    ensure((int64_t)t->data->size ==
+           type_elems(&t->type) * (int64_t)elem_size(t->type.elem));
+    for (size_t k = 0; t->type.elem == B1 && k < t->data->size; k++)
+      ensure(t->data->data[k] <= 1);
+  }
+}
+
 static inline int
 fuzz_weights(WeightParser *parse, const uint8_t *data, size_t size)
 {
