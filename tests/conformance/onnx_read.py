@@ -1,8 +1,13 @@
 """onnx_read.py - reads what the conformance test needs of ONNX files, with
 Python alone: a model's operators, inputs and outputs, and tensors, which it
 writes as npy."""
+import os
 import struct
+import sys
 from collections import namedtuple
+
+sys.path.append(os.path.join(os.path.dirname(__file__), "..", "onnx"))
+import npy_file  # noqa: E402
 
 # ONNX type -> its descr in npy and the struct code of an element.  int4 and
 # uint4 take a byte there; bfloat16 is a word.
@@ -147,24 +152,12 @@ def packed(v):
 # ---- npy -------------------------------------------------------------------
 
 def npy_write(path, t):
-    shape = "".join(f"{d}," for d in t.dim)
-    head = f"{{'descr': '{t.descr}', 'fortran_order': False, " \
-           f"'shape': ({shape}), }}"
-    head += " " * (-(len(head) + 11) % 64) + "\n"
-    with open(path, "wb") as f:
-        f.write(b"\x93NUMPY\1\0" + struct.pack("<H", len(head)))
-        f.write(head.encode() + t.data)
+    npy_file.npy_write(path, t.descr, t.dim, t.data)
 
 
 def npy_read(path):
-    with open(path, "rb") as f:
-        b = f.read()
-    end = 10 + struct.unpack("<H", b[8:10])[0]
-    head = b[10:end].decode()
-    descr = head.split("'descr': '")[1].split("'")[0]
-    shape = head.split("'shape': (")[1].split(")")[0]
-    dim = [int(d) for d in shape.split(",") if d.strip()]
-    return Tensor("", descr.replace("|V2", "<V2"), dim, b[end:])
+    descr, dim, data = npy_file.npy_read(path)
+    return Tensor("", descr.replace("|V2", "<V2"), dim, data)
 
 
 def values(t):

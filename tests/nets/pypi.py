@@ -12,9 +12,13 @@ ship, for tests/cli/onnx_pypi.sh and oracle_pypi.py.  Python alone.
 import array
 import json
 import math
+import os
 import struct
 import sys
 import unicodedata
+
+sys.path.append(os.path.join(os.path.dirname(__file__), "..", "onnx"))
+import npy_file  # noqa: E402
 
 SENTENCES = [
     "A man is eating a plate of spaghetti.",
@@ -47,22 +51,14 @@ KINDS = {"f": "<f4", "i": "<i4", "q": "<i8"}
 
 
 def npy_write(path, kind, shape, values):
-    head = (f"{{'descr': '{KINDS[kind]}', 'fortran_order': False, "
-            f"'shape': {tuple(shape)}, }}")
-    head += " " * (-(len(head) + 11) % 64) + "\n"
-    with open(path, "wb") as f:
-        f.write(b"\x93NUMPY\x01\0" + struct.pack("<H", len(head)))
-        f.write(head.encode() + array.array(kind, values).tobytes())
+    npy_file.npy_write(path, KINDS[kind], shape,
+                       array.array(kind, values).tobytes())
 
 
 def npy_read(path):
-    with open(path, "rb") as f:
-        size = struct.unpack("<H", f.read(10)[8:])[0]
-        head = f.read(size).decode()
-        kind = next(k for k, v in KINDS.items() if v in head)
-        shape = head.split("(")[1].split(")")[0].split(",")
-        return [int(n) for n in shape if n.strip()], array.array(
-            kind, f.read())
+    descr, shape, data = npy_file.npy_read(path)
+    kind = next(k for k, v in KINDS.items() if v == descr)
+    return shape, array.array(kind, data)
 
 
 # ---- sentences ------------------------------------------------------------

@@ -5,6 +5,7 @@ import os
 import struct
 import sys
 
+from npy_file import npy_write
 from onnx_file import (BOOL, FLOAT, INT32, INT64, Graph, floats, ints, model,
                        node, tensor, write)
 
@@ -116,22 +117,12 @@ FILES = {
 }
 
 
-def npy(path, descr, dims, data):
-    shape = "".join(f"{d}," for d in dims)
-    head = f"{{'descr': '{descr}', 'fortran_order': False, " \
-           f"'shape': ({shape}), }}"
-    head += " " * (-(len(head) + 11) % 64) + "\n"
-    with open(path, "wb") as f:
-        f.write(b"\x93NUMPY\1\0" + struct.pack("<H", len(head)))
-        f.write(head.encode() + data)
-
-
 os.makedirs(sys.argv[1], exist_ok=True)
 os.chdir(sys.argv[1])
 for name, (m, out) in FILES.items():
     write(name + ".onnx", m)
     dims = [3, 2] if name == "shape" else [2, 3]
-    npy(name + ".in.npy", "<f4", [2, 3], struct.pack("<6f", *IN))
-    npy(name + ".out.npy", "<f4", dims, struct.pack("<6f", *out))
-npy("s.npy", "<i8", [2], struct.pack("<2q", 3, 2))
+    npy_write(name + ".in.npy", "<f4", [2, 3], struct.pack("<6f", *IN))
+    npy_write(name + ".out.npy", "<f4", dims, struct.pack("<6f", *out))
+npy_write("s.npy", "<i8", [2], struct.pack("<2q", 3, 2))
 write("values.bin", struct.pack("<5f", 0, 0, 2, 4, 8))

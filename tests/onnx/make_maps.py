@@ -10,6 +10,7 @@ import os
 import struct
 import sys
 
+from npy_file import npy_write
 from onnx_file import FLOAT, Graph, floats, ints, model, node, write
 
 MS = {"domain": "com.microsoft"}
@@ -380,12 +381,7 @@ BAD = {
 
 
 def npy(path, dims, values):
-    shape = "".join(f"{d}," for d in dims)
-    head = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}"
-    head += " " * (-(len(head) + 11) % 64) + "\n"
-    with open(path, "wb") as f:
-        f.write(b"\x93NUMPY\1\0" + struct.pack("<H", len(head)))
-        f.write(head.encode() + struct.pack(f"<{len(values)}f", *values))
+    npy_write(path, "<f4", dims, struct.pack(f"<{len(values)}f", *values))
 
 
 os.makedirs(sys.argv[1], exist_ok=True)
