@@ -189,15 +189,9 @@ static Node *canon_activation(Canon *k, Node *n) {
 
 /* x * sigmoid(x) is silu, x * hardsigmoid(x) is hardswish. */
 static Node *canon_gate(Canon *k, Node *n) {
-  if (n->op != OP_MUL) return n;
-  for (int i = 0; i < 2; i++) {
-    Node *x = n->in[i], *gate = n->in[1 - i];
-    if (gate->nin != 1 || gate->in[0] != x) continue;
-    if (gate->op == OP_SIGMOID) return become(k, n, OP_SILU, &x, 1);
-    if (gate->op == OP_HARDSIGMOID)
-      return become(k, n, OP_HARDSWISH, &x, 1);
-  }
-  return n;
+  Op op;
+  Node *x;
+  return node_gated(n, &op, &x) ? become(k, n, op, &x, 1) : n;
 }
 
 /* ---- arithmetic ----------------------------------------------------- */

@@ -152,6 +152,8 @@ bool node_is_const(Module *m, const Node *n);
 const float *node_values(Module *m, const Node *n);
 /* The one value of a literal or of a constant with a single element. */
 bool node_scalar(Module *m, const Node *n, double *v);
+/* Whether n is x * sigmoid(x) or x * hardsigmoid(x), and which op that is. */
+bool node_gated(const Node *n, Op *op, Node **x);
 /* Every use of a param in f: operand k of a node, or (NULL) an output or what
  * a state gets. */
 void params_walk(const Func *f,

@@ -8,73 +8,54 @@
  * after      y = gelu(x);
  * source     gelu: Hendrycks and Gimpel, 2016; hardswish: Howard et al.,
  *            2019.  A product is matched by its factors and what is behind a
- *            gate as a polynomial, so that order and places of constants do
+ *            gate as a line in x, so that order and places of constants do
  *            not matter */
 #include <math.h>
 
 #include "passes/passes.h"
 
 /* Ops between a product and its factors, and inside of a gate. */
-enum { DEPTH_MOST = 4, DEGREE_MOST = 3, CANDIDATES_MOST = 16 };
+enum { DEPTH_MOST = 4, CANDIDATES_MOST = 16 };
 
 static bool near(double v, double want) {
   return fabs(v - want) <= 2e-5 * fabs(want);
 }
 
-/* ---- polynomials ---------------------------------------------------- */
+/* ---- lines ---------------------------------------------------------- */
 
-/* The sum of of[i] x^i. */
-typedef struct Poly { double of[DEGREE_MOST + 1]; } Poly;
+/* shift + scale x */
+typedef struct Line { double shift, scale; } Line;
 
-static bool poly_times(const Poly *a, const Poly *b, Poly *y) {
-  *y = (Poly){0};
-  for (int i = 0; i <= DEGREE_MOST; i++)
-    for (int k = 0; k <= DEGREE_MOST; k++) {
-      double v = a->of[i] * b->of[k];
-      if (v == 0) continue;
-      if (i + k > DEGREE_MOST) return false;
-      y->of[i + k] += v;
-    }
+static bool line_times(const Line *a, const Line *b, Line *y) {
+  if (a->scale != 0 && b->scale != 0) return false;
+  *y = (Line){a->shift * b->shift, a->shift * b->scale + a->scale * b->shift};
   return true;
 }
 
-/* pow(x, 2) is a square by now. */
-static bool poly_cube(Module *m, const Node *n, const Poly *a, Poly *y) {
+/* n as a line in x. */
+static bool line_of(Module *m, const Node *n, const Node *x, int depth,
+                    Line *y) {
   double v;
-  Poly square;
-  return node_scalar(m, n->in[1], &v) && v == 3 &&
-         poly_times(a, a, &square) && poly_times(&square, a, y);
-}
-
-/* n as a polynomial in x. */
-static bool poly_of(Module *m, const Node *n, const Node *x, int depth,
-                    Poly *y) {
-  double v;
-  Poly a, b;
-  *y = (Poly){0};
-  if (n == x) return y->of[1] = 1, true;
-  if (node_scalar(m, n, &v)) return y->of[0] = v, isfinite(v);
-  if (depth == 0 || n->nin < 1 || !poly_of(m, n->in[0], x, depth - 1, &a))
+  Line a, b;
+  if (n == x) return *y = (Line){0, 1}, true;
+  if (node_scalar(m, n, &v)) return *y = (Line){v, 0}, isfinite(v);
+  if (depth == 0 || n->nin != 2 || !line_of(m, n->in[0], x, depth - 1, &a))
     return false;
-  if (n->op == OP_SQUARE) return poly_times(&a, &a, y);
-  if (n->op == OP_POW) return poly_cube(m, n, &a, y);
-  if (n->nin != 2 || !poly_of(m, n->in[1], x, depth - 1, &b)) return false;
-  if (n->op == OP_MUL) return poly_times(&a, &b, y);
-  double sign = n->op == OP_SUB ? -1 : 1;
   if (n->op == OP_DIV) {
     if (!node_scalar(m, n->in[1], &v) || v == 0) return false;
-    b = (Poly){{1 / v}};
-    return poly_times(&a, &b, y);
+    b = (Line){1 / v, 0};
+    return line_times(&a, &b, y);
   }
+  if (!line_of(m, n->in[1], x, depth - 1, &b)) return false;
+  if (n->op == OP_MUL) return line_times(&a, &b, y);
   if (n->op != OP_ADD && n->op != OP_SUB) return false;
-  for (int i = 0; i <= DEGREE_MOST; i++) y->of[i] = a.of[i] + sign * b.of[i];
+  double sign = n->op == OP_SUB ? -1 : 1;
+  *y = (Line){a.shift + sign * b.shift, a.scale + sign * b.scale};
   return true;
 }
 
-static bool poly_is(const Poly *p, const double want[DEGREE_MOST + 1]) {
-  for (int i = 0; i <= DEGREE_MOST; i++)
-    if (!near(p->of[i], want[i])) return false;
-  return true;
+static bool line_is(const Line *a, double shift, double scale) {
+  return near(a->shift, shift) && near(a->scale, scale);
 }
 
 /* ---- gates ---------------------------------------------------------- */
@@ -150,31 +131,28 @@ static bool factors_count(const Product *p, const Node *n, const Node *x,
 
 /* The op that n is of x; -1: none. */
 static int activation_of(const Product *p, const Node *n, const Node *x) {
-  static const double root_half[] = {0, 0.70710678118654752, 0, 0};
-  static const double three_more[] = {3, 1, 0, 0};
   Factors f = {0, 0, p->gate.scale};
-  Poly of;
+  Line of;
   if (!factors_count(p, n, x, DEPTH_MOST, &f) || f.x != 1 || f.gate != 1 ||
-      !poly_of(p->m, p->gate.of, x, DEPTH_MOST, &of))
+      !line_of(p->m, p->gate.of, x, DEPTH_MOST, &of))
     return -1;
   if (p->gate.op == OP_ERF)
-    return near(f.scale, 0.5) && poly_is(&of, root_half) ? OP_GELU : -1;
-  return near(f.scale, 1.0 / 6) && poly_is(&of, three_more) ? OP_HARDSWISH
-                                                             : -1;
+    return near(f.scale, 0.5) && line_is(&of, 0, 0.70710678118654752)
+             ? OP_GELU : -1;
+  return near(f.scale, 1.0 / 6) && line_is(&of, 3, 1) ? OP_HARDSWISH : -1;
 }
 
 /* A clamped line by itself. */
 static bool is_hardsigmoid(Module *m, const Node *n, const Node **x) {
-  static const double three_more[] = {3, 1, 0, 0};
   double v;
   Gate g;
-  Poly of;
+  Line of;
   bool by = (n->op == OP_MUL || n->op == OP_DIV) && n->in[0]->nin > 0 &&
             node_scalar(m, n->in[1], &v);
   if (!by || !near(n->op == OP_DIV ? 1 / v : v, 1.0 / 6)) return false;
   if (!gate_clamped(m, n->in[0], &g) || g.of->op != OP_ADD) return false;
   *x = g.of->in[0];
-  return poly_of(m, g.of, *x, 1, &of) && poly_is(&of, three_more);
+  return line_of(m, g.of, *x, 1, &of) && line_is(&of, 3, 1);
 }
 
 /* ---- the pass ------------------------------------------------------- */
@@ -185,22 +163,16 @@ static void become(PassCtx *c, Node *n, Op op, const Node *x) {
   node_retype(c, n);
 }
 
-/* x * hardsigmoid(x), where that was recognised before. */
-static bool gate_named(PassCtx *c, Node *n) {
-  for (int i = 0; i < 2; i++) {
-    const Node *gate = n->in[i];
-    if (gate->op != OP_HARDSIGMOID || gate->in[0] != n->in[1 - i]) continue;
-    become(c, n, OP_HARDSWISH, gate->in[0]);
-    return true;
-  }
-  return false;
-}
-
 static void recognise_node(PassCtx *c, Node *n) {
   Product p = {.m = c->m};
   const Node *x;
+  Node *gated;
+  Op named;
   if (n->type.elem != F32 || (n->op != OP_MUL && n->op != OP_DIV)) return;
-  if (n->op == OP_MUL && gate_named(c, n)) return;
+  if (node_gated(n, &named, &gated)) {   /* a gate recognised just before */
+    become(c, n, named, gated);
+    return;
+  }
   if (is_hardsigmoid(c->m, n, &x) && type_same_shape(&n->type, &x->type)) {
     become(c, n, OP_HARDSIGMOID, x);
     return;

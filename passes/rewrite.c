@@ -31,6 +31,18 @@ bool node_scalar(Module *m, const Node *n, double *v) {
   return p || data;
 }
 
+bool node_gated(const Node *n, Op *op, Node **x) {
+  for (int i = 0; i < 2 && n->op == OP_MUL; i++) {
+    const Node *gate = n->in[1 - i];
+    if (gate->op != OP_SIGMOID && gate->op != OP_HARDSIGMOID) continue;
+    if (gate->in[0] != n->in[i]) continue;
+    *op = gate->op == OP_SIGMOID ? OP_SILU : OP_HARDSWISH;
+    *x = n->in[i];
+    return true;
+  }
+  return false;
+}
+
 Node *func_values(Module *m, Func *f, const char *wish, Type t, Buffer *data) {
   t.layout = NULL;
   t.sparse = NULL;
