@@ -112,22 +112,20 @@ bool ox_write_gather_nd(Ox *o) {
 
 /* How many elements are taken is known of a constant condition alone. */
 bool ox_write_compress(Ox *o) {
-  int axis = 0;
+  int axis;
   const int64_t *c;
   Node *x = ox_in(o, 0);
   int n = ox_const_ints(o, 1, "condition", &c), count = 0;
   if (!x || n < 0)
     return false;
-  int64_t all = ox_elems(x);
-  if (!ox_has(o, "axis"))
-    x = ox_reshape(o, x, 1, &all);
-  else if (!ox_axis(o, ox_int(o, "axis", 0), x->type.rank, &axis))
+  x = ox_axis_or_flat(o, x, &axis);
+  if (!x)
     return false;
   int64_t *place = arena_array(o->a, int64_t, (size_t)n + 1);
   for (int i = 0; i < n; i++)
     if (c[i])
       place[count++] = i;
-  if (x && count && place[count - 1] >= x->type.dim[axis])
+  if (count && place[count - 1] >= x->type.dim[axis])
     return ox_malformed(o, "element %lld of an axis of size %lld",
                         (long long)place[count - 1],
                         (long long)x->type.dim[axis]);

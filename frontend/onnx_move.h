@@ -12,6 +12,8 @@
 bool ox_rank_fits(Ox *o, int rank);
 /* Product of dim[from], ..., dim[to - 1]; -1 on overflow. */
 int64_t ox_span(const int64_t *dim, int from, int to);
+/* x and the axis that the attribute names, or all of x as one axis. */
+Node *ox_axis_or_flat(Ox *o, Node *x, int *axis);
 
 /* ---- onnx_place.c: places, integers that are computed ---------------- */
 

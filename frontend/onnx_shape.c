@@ -18,6 +18,14 @@ int64_t ox_span(const int64_t *dim, int from, int to) {
   return n;
 }
 
+Node *ox_axis_or_flat(Ox *o, Node *x, int *axis) {
+  int64_t all = ox_elems(x);
+  *axis = 0;
+  if (!ox_has(o, "axis"))
+    return ox_reshape(o, x, 1, &all);
+  return ox_axis(o, ox_int(o, "axis", 0), x->type.rank, axis) ? x : NULL;
+}
+
 /* ---- Reshape, Flatten ----------------------------------------------- */
 
 /* A size of 0 is that of x, where it has that axis and nothing else is

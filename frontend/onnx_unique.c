@@ -132,16 +132,13 @@ static bool give_list(Ox *o, int i, const int64_t *v, int64_t n) {
 }
 
 bool ox_write_unique(Ox *o) {
-  int axis = 0;
+  int axis;
   Node *x = ox_in(o, 0);
   const Tensor *t = values_known(o, x);
   if (!t)
     return false;
   int64_t all = ox_elems(x);
-  if (!ox_has(o, "axis"))
-    x = ox_reshape(o, x, 1, &all);
-  else if (!ox_axis(o, ox_int(o, "axis", 0), x->type.rank, &axis))
-    return false;
+  x = ox_axis_or_flat(o, x, &axis);
   if (!x)
     return false;
   const int64_t *d = x->type.dim;
