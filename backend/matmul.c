@@ -7,25 +7,12 @@
  * tile of R x C dot products adds up vectors of k, whose lanes are summed at
  * the end.  Batch dimensions are loops around it, by a stride of 0 where an
  * operand has them not. */
-#include "backend/emit.h"
-
-typedef struct Mat {
-  const Node *a, *b;
-  int64_t m, n, k;
-  int64_t am, ak, bk, bn, ym, yn;   /* strides in elements */
-  int nbatch;
-  int share;                        /* loop that parts share: a batch axis,
-                                       then columns, rows */
-  struct { int64_t dim, a, b, y; } batch[MAX_RANK];
-} Mat;
-
-/* Addresses of the first elements. */
-typedef struct At { Val a, b, y; } At;
+#include "backend/matmul.h"
 
 /* ---- geometry -------------------------------------------------------- */
 
 static void mat_strides(const Node *n, Mat *t) {
-  const Node *a = t->a, *b = t->b;
+  const Node *a = n->in[0], *b = n->in[1];
   int64_t s[MAX_RANK];
   int last = n->type.rank - 1, la = a->type.rank - 1, lb = b->type.rank - 1;
   bool ta = attr_bool(n, "transpose_a"), tb = attr_bool(n, "transpose_b");
@@ -62,8 +49,9 @@ static void batch_to_rows(Mat *t) {
 
 static void mat_transpose(Mat *t) {
   Mat was = *t;
-  t->a = was.b, t->b = was.a;
   t->m = was.n, t->n = was.m;
+  t->em = was.en, t->en = was.em;
+  t->turned = !was.turned;
   t->am = was.bn, t->ak = was.bk, t->bk = was.ak, t->bn = was.am;
   t->ym = was.yn, t->yn = was.ym;
   for (int i = 0; i < t->nbatch; i++)
@@ -72,13 +60,9 @@ static void mat_transpose(Mat *t) {
 
 static void mat_init(const Node *n, Mat *t) {
   MatmulSizes s = matmul_sizes(n);
-  *t = (Mat){ n->in[0], n->in[1], .m = s.m, .n = s.n, .k = s.k };
+  *t = (Mat){ .m = s.m, .n = s.n, .k = s.k };
   mat_strides(n, t);
   batch_to_rows(t);
-  /* What is not stepped along may count as dense. */
-  if (t->m == 1) t->am = t->ym = 1;
-  if (t->n == 1) t->bn = t->yn = 1;
-  if (t->k == 1) t->ak = t->bk = 1;
 }
 
 /* Dot products?  Else vectors run along the columns, after the product has
@@ -101,7 +85,7 @@ static bool choose_form(Mat *t, int lanes) {
 typedef void BlockBody(Gen *g, const Mat *t, const At *at, int n, void *ctx);
 
 typedef struct Block {
-  int64_t total, a, b, y;    /* elements; bytes from one to the next */
+  int64_t total, a, b, y, e; /* elements; bytes from one to the next */
   int size;
   bool share;                /* by the parts of the step */
 } Block;
@@ -111,6 +95,7 @@ static At at_moved(Gen *g, const At *at, const Block *b, Val i) {
   r.a = addr_at(g, at->a, i, b->a);
   r.b = addr_at(g, at->b, i, b->b);
   r.y = addr_at(g, at->y, i, b->y);
+  r.e = at->e ? addr_at(g, at->e, i, b->e) : NULL;
   return r;
 }
 
@@ -144,12 +129,13 @@ static int lanes_of(const Gen *g, const Cols *c, int i) {
   return i + 1 < c->t ? g->t->lanes : c->last;
 }
 
-/* n elements of a row of b. */
-static Val load_row(Gen *g, const Mat *t, Val p, int64_t off, int n) {
-  if (t->bn == 1) return load_lanes(g, p, off, n);
+Val run_load(Gen *g, Val p, int64_t off, int64_t stride, int n) {
+  if (n == 0) return load_f32(g, p, off);
+  if (stride == 1) return load_lanes(g, p, off, n);
+  if (stride == 0) return vsplat(g, load_f32(g, p, off));
   Val v = vzero(g);
   for (int i = 0; i < n; i++)
-    v = vinsert(g, v, load_f32(g, p, off + 4 * i * t->bn), i);
+    v = vinsert(g, v, load_f32(g, p, off + 4 * i * stride), i);
   return v;
 }
 
@@ -163,20 +149,39 @@ static void store_row(Gen *g, const Mat *t, Val v, Val p, int64_t off,
     store_f32(g, vlane(g, v, i), p, off + 4 * i * t->yn);
 }
 
+static MatSpot spot_of(const Mat *t, const At *at, int64_t row, int64_t col,
+                       int n) {
+  return (MatSpot){ at->y, at->e, 4 * (row * t->ym + col * t->yn),
+                    4 * (row * t->em + col * t->en), n };
+}
+
+static Val sum_first(Gen *g, const Mat *t, const MatSpot *s) {
+  if (t->first) return t->first(g, t, s);
+  return s->n ? vzero(g) : kf(g, 0);
+}
+
+static Val sum_last(Gen *g, const Mat *t, const MatSpot *s, Val sum) {
+  return t->last ? t->last(g, t, s, sum) : sum;
+}
+
 static void outer_tile(Gen *g, const Mat *t, const At *at, int rows,
                        void *ctx) {
   const Cols *c = ctx;
   Val acc[LOOP_CARRY_MAX], x[TILE_VECTORS], a = at->a, b = at->b;
   int lanes = g->t->lanes;
   ensure(rows * c->t + 2 <= LOOP_CARRY_MAX && c->t <= TILE_VECTORS);
-  for (int i = 0; i < rows * c->t; i++) acc[i] = vzero(g);
+  for (int r = 0; r < rows; r++)
+    for (int i = 0; i < c->t; i++) {
+      MatSpot s = spot_of(t, at, r, i * lanes, lanes_of(g, c, i));
+      acc[r * c->t + i] = sum_first(g, t, &s);
+    }
   Loop k;
   loop_begin(g, &k, k64(g, 0), k64(g, t->k), 1, t->k > 0, "k");
   loop_carry(g, &k, &a);
   loop_carry(g, &k, &b);
   for (int i = 0; i < rows * c->t; i++) loop_carry(g, &k, &acc[i]);
   for (int i = 0; i < c->t; i++)
-    x[i] = load_row(g, t, b, 4 * i * lanes * t->bn, lanes_of(g, c, i));
+    x[i] = run_load(g, b, 4 * i * lanes * t->bn, t->bn, lanes_of(g, c, i));
   for (int r = 0; r < rows; r++) {
     Val s = vsplat(g, load_f32(g, a, 4 * r * t->am));
     for (int i = 0; i < c->t; i++)
@@ -186,9 +191,11 @@ static void outer_tile(Gen *g, const Mat *t, const At *at, int rows,
   b = addrk(g, b, 4 * t->bk);
   loop_end(g, &k);
   for (int r = 0; r < rows; r++)
-    for (int i = 0; i < c->t; i++)
-      store_row(g, t, acc[r * c->t + i], at->y,
-                4 * (r * t->ym + i * lanes * t->yn), lanes_of(g, c, i));
+    for (int i = 0; i < c->t; i++) {
+      MatSpot s = spot_of(t, at, r, i * lanes, lanes_of(g, c, i));
+      store_row(g, t, sum_last(g, t, &s, acc[r * c->t + i]), at->y, s.yoff,
+                s.n);
+    }
 }
 
 static bool shares_rows(const Mat *t) { return t->share > t->nbatch; }
@@ -199,7 +206,8 @@ static void outer_panel(Gen *g, const Mat *t, const At *at, int n,
                         void *ctx) {
   int lanes = g->t->lanes, regs = g->t->vregs >= 32 ? 27 : 12;
   Cols c = { (n + lanes - 1) / lanes, (n - 1) % lanes + 1 };
-  Block rows = { t->m, 4 * t->am, 0, 4 * t->ym, regs / c.t, shares_rows(t) };
+  Block rows = { t->m, 4 * t->am, 0, 4 * t->ym, 4 * t->em, regs / c.t,
+                 shares_rows(t) };
   (void)ctx;
   if (rows.size > 12) rows.size = 12;
   if (rows.size > t->m) rows.size = (int)t->m;
@@ -209,8 +217,8 @@ static void outer_panel(Gen *g, const Mat *t, const At *at, int n,
 /* A single row takes more vectors, or its sums would wait for one another. */
 static void emit_outer(Gen *g, const Mat *t, const At *at) {
   int tile = t->m == 1 ? TILE_VECTORS : g->t->vregs >= 32 ? 3 : 2;
-  Block cols = { t->n, 0, 4 * t->bn, 4 * t->yn, tile * g->t->lanes,
-                 shares_cols(t) };
+  Block cols = { t->n, 0, 4 * t->bn, 4 * t->yn, 4 * t->en,
+                 tile * g->t->lanes, shares_cols(t) };
   each_block(g, t, at, &cols, outer_panel, NULL);
 }
 
@@ -249,20 +257,24 @@ static void dot_tile(Gen *g, const Mat *t, const At *at, int rows,
   if (whole < t->k)
     dot_step(g, t, &in, rows, cols, (int)(t->k - whole), acc);
   for (int r = 0; r < rows; r++)
-    for (int c = 0; c < cols; c++)
-      store_f32(g, vsum(g, acc[r * cols + c]), at->y,
-                4 * (r * t->ym + c * t->yn));
+    for (int c = 0; c < cols; c++) {
+      MatSpot s = spot_of(t, at, r, c, 0);
+      Val sum = vsum(g, acc[r * cols + c]);
+      if (t->first) sum = addf(g, sum, sum_first(g, t, &s));
+      store_f32(g, sum_last(g, t, &s, sum), at->y, s.yoff);
+    }
 }
 
 static void dot_panel(Gen *g, const Mat *t, const At *at, int n, void *ctx) {
-  Block rows = { t->m, 4 * t->am, 0, 4 * t->ym, *(const int *)ctx,
-                 shares_rows(t) };
+  Block rows = { t->m, 4 * t->am, 0, 4 * t->ym, 4 * t->em,
+                 *(const int *)ctx, shares_rows(t) };
   each_block(g, t, at, &rows, dot_tile, &n);
 }
 
 static void emit_dots(Gen *g, const Mat *t, const At *at) {
   int side = g->t->vregs >= 32 ? 4 : 3;
-  Block cols = { t->n, 0, 4 * t->bn, 4 * t->yn, side, shares_cols(t) };
+  Block cols = { t->n, 0, 4 * t->bn, 4 * t->yn, 4 * t->en, side,
+                 shares_cols(t) };
   each_block(g, t, at, &cols, dot_panel, &side);
 }
 
@@ -276,7 +288,7 @@ static void emit_batch(Gen *g, const Mat *t, bool dots, int axis, At at) {
   }
   Loop l;
   Block b = { t->batch[axis].dim, 4 * t->batch[axis].a,
-              4 * t->batch[axis].b, 4 * t->batch[axis].y, 1,
+              4 * t->batch[axis].b, 4 * t->batch[axis].y, 0, 1,
               t->share == axis };
   loop_either(g, &l, b.share, 0, b.total, 1, "batch");
   emit_batch(g, t, dots, axis + 1, at_moved(g, &at, &b, l.iv));
@@ -292,13 +304,35 @@ static int share_level(const Gen *g, const Mat *t, bool dots) {
   return parts_level(g, count, t->nbatch + 2);
 }
 
+/* What is not stepped along may count as dense; dot products? */
+static bool form_of(Gen *g, Mat *t) {
+  if (t->m == 1) t->am = t->ym = 1;
+  if (t->n == 1) t->bn = t->yn = 1;
+  if (t->k == 1) t->ak = t->bk = 1;
+  return choose_form(t, g->t->lanes);
+}
+
+static void mat_build(Gen *g, const Mat *t, bool dots, At at) {
+  if (t->turned) {
+    Val a = at.a;
+    at.a = at.b, at.b = a;
+  }
+  emit_batch(g, t, dots, 0, at);
+}
+
+void mat_emit(Gen *g, Mat *t, At at) {
+  bool dots = form_of(g, t);
+  mat_build(g, t, dots, at);
+}
+
 void emit_matmul(Gen *g, const Node *n) {
   Mat t;
   if (type_elems(&n->type) == 0) return;
   mat_init(n, &t);
-  bool dots = choose_form(&t, g->t->lanes);
+  bool dots = form_of(g, &t);
   t.share = share_level(g, &t, dots);
-  At at = { value_ptr(g, t.a), value_ptr(g, t.b), value_ptr(g, n) };
-  emit_batch(g, &t, dots, 0, at);
+  At at = { value_ptr(g, n->in[0]), value_ptr(g, n->in[1]),
+            value_ptr(g, n), NULL };
+  mat_build(g, &t, dots, at);
   clear_halo(g, n);
 }

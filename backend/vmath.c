@@ -89,20 +89,28 @@ static const double ln2_hi = 0.693359375, ln2_lo = -2.12194440054690583e-4;
 static const float exp_poly[] = { 0.5f, 0.166665182f, 0.041666206f,
                                   0.00836895313f, 0.0013950601f };
 
-/* x = k ln 2 + r.  Gives e^r - 1, and k as an integer.  NaN stays NaN and
- * makes some k. */
-static Val exp_reduce(Gen *g, Val x, Val *k) {
-  /* Adding 1.5 * 2^23 leaves the nearest integer in the low bits. */
-  const double magic = 12582912;
+/* Adding 1.5 * 2^23 leaves the nearest integer in the low bits. */
+static const double exp_magic = 12582912;
+
+/* x = k ln 2 + r.  Gives e^r - 1, and the bits of k + magic.  NaN stays NaN
+ * and makes some k. */
+static Val exp_parts(Gen *g, Val x, double magic, Val *k) {
   Val m = const_like(g, x, magic);
   Val t = fma_(g, x, const_like(g, x, 1.44269504088896341), m);
   *k = bits_of(g, t);
-  *k = LLVMBuildSub(g->b, *k, bits_of(g, m), "");
   Val n = sub(g, t, m);
   Val r = fma_(g, n, const_like(g, x, -ln2_hi), x);
   r = fma_(g, n, const_like(g, x, -ln2_lo), r);
   Val rr = mul(g, r, r);
   return fma_(g, rr, POLY(g, r, exp_poly), r);
+}
+
+/* The same with k as an integer. */
+static Val exp_reduce(Gen *g, Val x, Val *k) {
+  Val em1 = exp_parts(g, x, exp_magic, k);
+  Val m = bits_of(g, const_like(g, x, exp_magic));
+  *k = LLVMBuildSub(g->b, *k, m, "");
+  return em1;
 }
 
 /* 2^k for -126 <= k <= 127. */
@@ -119,6 +127,16 @@ Val vm_exp(Gen *g, Val x) {
   Val rest = LLVMBuildSub(g->b, k, half, "");
   e = mul(g, e, exp2_int(g, half));
   return mul(g, e, exp2_int(g, rest));
+}
+
+Val vm_exp_neg(Gen *g, Val x) {
+  Val lo = const_like(g, x, -87.3365), k;
+  Val in = vm_select(g, LLVMRealOLT, x, lo, lo, x);
+  /* The low bits of k + magic + 127 are an exponent. */
+  Val em1 = exp_parts(g, in, exp_magic + 127, &k);
+  Val s = bits_to(g, LLVMBuildShl(g->b, k, iconst(g, k, 23), ""));
+  Val e = fma_(g, s, em1, s);
+  return vm_select(g, LLVMRealOLT, x, lo, const_like(g, x, 0), e);
 }
 
 Val vm_expm1_neg(Gen *g, Val x) {

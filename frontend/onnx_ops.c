@@ -1,6 +1,7 @@
 /* onnx_ops.c - each op of the IR as nodes of ONNX. */
 #include "frontend/onnx_out.h"
 
+#include <math.h>
 #include <string.h>
 
 bool out_unsupported(Out *w, const Node *n, const char *why) {
@@ -284,6 +285,33 @@ static bool matmul_node(Out *w, const Node *n, const char *to) {
   return true;
 }
 
+/* As ONNX knew it before it had the op. */
+static bool attend_node(Out *w, const Node *n, const char *to) {
+  AttendSizes z = attend_sizes(n);
+  const char *k = out_in(w, n, 1);
+  if (attr_bool(n, "transpose_k"))
+    k = transposed(w, k, in_type(n, 1)->rank);
+  const char *x = out_op(w, NULL, "MatMul", out_in(w, n, 0), k, NULL);
+  double scale = attr_float(n, "scale");
+  if (scale != 1)
+    x = out_op(w, NULL, "Mul", x, out_scalar(w, F32, scale), NULL);
+  if (n->nin > 3 && n->in[3])
+    x = out_op(w, NULL, "Add", x, out_in(w, n, 3), NULL);
+  if (attr_bool(n, "causal")) {
+    int64_t shape[2] = {z.l, z.s};
+    const char *all = out_op(w, NULL, "Expand", out_scalar(w, F32, 1),
+                             out_list(w, shape, 2), NULL);
+    out_int(w, "upper", 0);
+    all = out_op(w, NULL, "Trilu", all, NULL);
+    all = cast_to(w, NULL, all, B1);
+    x = out_op(w, NULL, "Where", all, x, out_scalar(w, F32, -INFINITY), NULL);
+  }
+  out_int(w, "axis", -1);
+  x = out_op(w, NULL, "Softmax", x, NULL);
+  out_op(w, to, "MatMul", x, out_in(w, n, 2), NULL);
+  return true;
+}
+
 static const char *reshaped(Out *w, const char *to, const char *x,
                             const int64_t *dim, int rank) {
   out_int(w, "allowzero", 1);
@@ -541,6 +569,7 @@ bool out_write(Out *w, const Node *n, const char *to) {
     return conv_node(w, n, to, "ConvTranspose");
   case OP_LINEAR: return linear_node(w, n, to);
   case OP_MATMUL: return matmul_node(w, n, to);
+  case OP_ATTEND: return attend_node(w, n, to);
   case OP_BATCH_NORM: return batch_norm_node(w, n, to);
   case OP_SCALE_SHIFT: return scale_shift_node(w, n, to);
   case OP_MASK: return mask_node(w, n, to);

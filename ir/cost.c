@@ -50,6 +50,13 @@ static int64_t macs_each(const Node *n) {
   }
 }
 
+/* Of scores and of values by them. */
+static int64_t attend_macs(const Node *n) {
+  AttendSizes s = attend_sizes(n);
+  int64_t rows = s.v ? type_elems(&n->type) / s.v : 0;
+  return mul_capped(rows, mul_capped(s.s, s.e + s.v));
+}
+
 /* Products with a weight [O,...] whose zeros count as such. */
 static bool has_weight(const Node *n) {
   return n->op == OP_CONV1D || n->op == OP_CONV2D || n->op == OP_CONV3D ||
@@ -149,6 +156,7 @@ Cost node_cost(Module *m, const Node *n) {
     c.macs = type_elems(small);
     for (int i = 1; i < w->rank; i++) c.macs = mul_capped(c.macs, w->dim[i]);
   }
+  if (n->op == OP_ATTEND) c.macs = attend_macs(n);
   c.nonzero_macs = nonzero_macs(m, n, c.macs);
   if (node_is_alias(n)) return c;
   c.bytes = bytes_of(n);

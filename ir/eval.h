@@ -78,6 +78,14 @@ Window window_of(const Node *n, const Type *x, const Type *y);
 void window_clip(int64_t size, int64_t outputs, int64_t stride,
                  int64_t shift, int64_t *lo, int64_t *hi);
 
+/* eval_matmul.c: which matrix of an operand of type t belongs to matrix i of
+ * y; a product of two of them. */
+int64_t matrix_of(const Type *t, const Type *y, int64_t i);
+void matrix_product(const EvalCtx *c, const MatmulSizes *s, bool ta, bool tb,
+                    const double *a, const double *b, double *y);
+/* eval_reduce.c: e^(x - max) over their sum, for n elements `step` apart. */
+void softmax_line(const double *x, double *y, int64_t n, int64_t step);
+
 /* eval_blas.c: y = sums of products of a conv2d or linear, through OpenBLAS;
  * false when the sizes are not worth it (nothing is written then). */
 bool conv2d_blas(const Window *s, const double *x, const double *w,

@@ -92,9 +92,7 @@ void eval_reduce(EvalCtx *c) {
     for (int64_t i = 0; i < count; i++) c->out->v[i] /= (double)folded;
 }
 
-/* e^(x - max) over their sum, for n elements `step` apart. */
-static void softmax_line(const double *x, double *y, int64_t n,
-                         int64_t step) {
+void softmax_line(const double *x, double *y, int64_t n, int64_t step) {
   double top = -INFINITY, sum = 0;
   for (int64_t i = 0; i < n; i++)
     if (top < x[i * step]) top = x[i * step];

@@ -1,4 +1,5 @@
-/* infer_matmul.c - the type of a matrix product. */
+/* infer_matmul.c - the types of products of matrices that the graph computes,
+ * and of attend. */
 #include "ir/infer.h"
 
 #include <string.h>
@@ -54,5 +55,73 @@ bool infer_matmul(InferCtx *c) {
   }
   y[rank - 2] = s.m;
   y[rank - 1] = s.n;
+  return infer_out(c, rank, y);
+}
+
+AttendSizes attend_sizes(const Node *n) {
+  const Type *q = &n->in[0]->type, *k = &n->in[1]->type, *v = &n->in[2]->type;
+  return (AttendSizes){
+    q->dim[q->rank - 2], k->dim[k->rank - 1 - attr_bool(n, "transpose_k")],
+    q->dim[q->rank - 1], v->dim[v->rank - 1]};
+}
+
+/* Batch sizes of q, k and v, as they broadcast. */
+static bool attend_batch(InferCtx *c, int rank, int64_t *y) {
+  static const char *const names[] = {"q", "k", "v"};
+  for (int b = 0; b < rank - 2; b++) {
+    int64_t *to = &y[rank - 3 - b];
+    *to = 1;
+    for (int i = 0; i < 3; i++) {
+      int64_t size = batch_size(infer_in(c, i), b);
+      if (size != *to && size != 1 && *to != 1)
+        return infer_error(c, "batch axis %d of %s is %lld, expected %lld or "
+                           "1", -3 - b, names[i], (long long)size,
+                           (long long)*to);
+      if (size != 1) *to = size;
+    }
+  }
+  return true;
+}
+
+/* The mask broadcasts to the scores, whose batch is that of y. */
+static bool attend_mask(InferCtx *c, int rank, const int64_t *score) {
+  const Type *m = infer_in(c, 3);
+  for (int i = 1; i <= m->rank; i++) {
+    int64_t size = m->dim[m->rank - i], want = i <= rank ? score[rank - i] : 1;
+    if (size != 1 && size != want)
+      return infer_error(c, "mask has shape %s, which does not broadcast to "
+                         "the scores %s", shape_text(m->rank, m->dim),
+                         shape_text(rank, score));
+  }
+  return m->rank <= rank ||
+         infer_error(c, "mask has rank %d, expected %d or less", m->rank, rank);
+}
+
+bool infer_attend(InferCtx *c) {
+  static const char *const names[] = {"q", "k", "v"};
+  int rank = 0;
+  int64_t y[MAX_RANK];
+  for (int i = 0; i < 3; i++) {
+    const Type *t = infer_in(c, i);
+    if (t->rank < 2)
+      return infer_error(c, "%s has rank %d (shape %s), expected rank 2 or "
+                         "more", names[i], t->rank,
+                         shape_text(t->rank, t->dim));
+    if (t->rank > rank) rank = t->rank;
+  }
+  const Type *k = infer_in(c, 1), *v = infer_in(c, 2);
+  AttendSizes s = attend_sizes(c->n);
+  int64_t ke = k->dim[k->rank - 2 + attr_bool(c->n, "transpose_k")];
+  if (ke != s.e)
+    return infer_error(c, "q has %lld columns, k %lld, expected equal",
+                       (long long)s.e, (long long)ke);
+  if (v->dim[v->rank - 2] != s.s)
+    return infer_error(c, "k has %lld rows, v %lld, expected equal",
+                       (long long)s.s, (long long)v->dim[v->rank - 2]);
+  if (!attend_batch(c, rank, y)) return false;
+  y[rank - 2] = s.l;
+  y[rank - 1] = s.s;
+  if (c->n->nin > 3 && c->n->in[3] && !attend_mask(c, rank, y)) return false;
+  y[rank - 1] = s.v;
   return infer_out(c, rank, y);
 }

@@ -460,6 +460,9 @@ enum { MAX_WINDOW = 1 << 30 };
 /* infer_matmul.c: m x k times k x n, of a matmul node's operands. */
 typedef struct MatmulSizes { int64_t m, n, k; } MatmulSizes;
 MatmulSizes matmul_sizes(const Node *n);
+/* Sizes of an attend: rows of q and of k, columns of q and of v. */
+typedef struct AttendSizes { int64_t l, s, e, v; } AttendSizes;
+AttendSizes attend_sizes(const Node *n);
 /* Check the whole module: order, arity, attribute kinds, types equal to
  * what inference gives, encodings sane, params with data unless absent by
  * design.  Messages are internal errors of a pass: text in `why`. */

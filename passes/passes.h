@@ -103,6 +103,11 @@ bool linear_on_tokens(const Node *n);
 /* select.c: does linear_perm compute the node, with single values? */
 bool perm_takes(const Target *t, const Node *n);
 
+/* ---- attention.c ---------------------------------------------------- */
+
+/* Products of softmaxes become attend nodes; part of the pass recognise. */
+void attention_recognise(PassCtx *c, Func *f);
+
 /* ---- calls.c: functions that call others ---------------------------- */
 
 /* Forget functions that are no entries and that nothing calls. */
@@ -185,6 +190,8 @@ void node_set_in(Module *m, Node *n, int i, Node *x);
 typedef struct Users Users;
 Users *users_new(Arena *a, Func *f);
 void users_replace(Users *u, Node *old, Node *to);
+/* Of a node that was there at first: its user, NULL if there are several. */
+Node *users_only(const Users *u, const Node *n);
 /* A new node right before `at` in the order of the function. */
 Node *func_insert(Module *m, Func *f, Node *at, Op op, Node *const *in,
                   int nin);

@@ -1,4 +1,5 @@
-/* recognise.c - activations that exporters spell out become ops.
+/* recognise.c - activations that exporters spell out become ops, and
+ * attention (attention.c).
  *
  * requires   canonical forms
  * preserves  values up to rounding, where the numbers of the spelling are
@@ -193,6 +194,7 @@ bool pass_recognise(PassCtx *c) {
     for (size_t k = 0; k < f->nodes.n; k++)
       recognise_node(c, f->nodes.at[k]);
     func_tidy(c->m, f);
+    attention_recognise(c, f);
   }
   return true;
 }

@@ -178,6 +178,14 @@ void users_replace(Users *u, Node *old, Node *to) {
   func_results_replace(u->f, old, to);
 }
 
+Node *users_only(const Users *u, const Node *n) {
+  if (n->id >= u->n || u->of[n->id].n == 0) return NULL;
+  Node *user = u->of[n->id].at[0];
+  for (size_t i = 1; i < u->of[n->id].n; i++)
+    if (u->of[n->id].at[i] != user) return NULL;
+  return user;
+}
+
 Node *func_insert(Module *m, Func *f, Node *at, Op op, Node *const *in,
                   int nin) {
   Node *n = func_add(m, f, op, in, nin);

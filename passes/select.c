@@ -300,6 +300,8 @@ static const char *kernel_of(const Node *n) {
     return "mask";
   case OP_MATMUL:
     return "matmul";
+  case OP_ATTEND:
+    return "attend";
   case OP_CONV2D_TRANSPOSE:
     return "conv2d_transpose";
   case OP_CONV2D_WEIGHT_GRAD:

@@ -188,7 +188,8 @@ static const Choice choices[] = {
     {gen_scatter, 3},
     {gen_iota, 2},       {gen_random, 2},    {gen_call, 6},
     {gen_scan, 8},       {gen_state, 6},     {gen_storage, 3},
-    {gen_matmul, 6},     {gen_convn, 16},    {gen_convn_transpose, 7},
+    {gen_matmul, 6},     {gen_attend, 6},
+        {gen_convn, 16},    {gen_convn_transpose, 7},
     {gen_recurrent, 20}, {gen_attention, 12},
 };
 

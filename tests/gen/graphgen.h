@@ -138,6 +138,7 @@ bool gen_conv(GraphGen *g);
 bool gen_transpose(GraphGen *g);
 bool gen_linear(GraphGen *g);
 bool gen_matmul(GraphGen *g);
+bool gen_attend(GraphGen *g);
 bool gen_convn(GraphGen *g);
 bool gen_convn_transpose(GraphGen *g);
 bool gen_pool(GraphGen *g);

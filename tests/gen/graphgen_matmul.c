@@ -1,5 +1,6 @@
 /* graphgen_matmul.c - random products of matrices: with another value, with
- * themselves, with a param, with a new input. */
+ * themselves, with a param, with a new input; attention, as one op or spelled
+ * out. */
 #include "tests/gen/graphgen.h"
 
 static void swap(int64_t *a, int64_t *b) {
@@ -81,5 +82,67 @@ bool gen_matmul(GraphGen *g) {
     return false;
   gen_value(g, rank, dim, bound, "matmul(%s, %s%s%s)", gen_use(g, x), name,
             ta ? ", transpose_a=true" : "", tb ? ", transpose_b=true" : "");
+  return true;
+}
+
+/* Keys, values or a mask for q: the last two sizes are given, batch sizes
+ * are those of q or 1. */
+static bool attend_operand(GraphGen *g, const GenValue *q, int64_t rows,
+                           int64_t columns, char name[16]) {
+  int64_t dim[MAX_RANK];
+  for (int i = 0; i < q->rank - 2; i++)
+    dim[i] = gen_chance(g, 75) ? q->dim[i] : 1;
+  dim[q->rank - 2] = rows;
+  dim[q->rank - 1] = columns;
+  if (gen_elems(q->rank, dim) > g->max_elems) return false;
+  if (gen_chance(g, 30)) gen_param(g, name, "f32", 'w', q->rank, dim);
+  else
+    snprintf(name, 16, "%s", gen_use(g, gen_input(g, F32, q->rank, dim)));
+  return true;
+}
+
+/* attend, or what the pass `recognise` makes one of. */
+static void attend_text(GraphGen *g, Text *t, const char *q, char name[3][16],
+                        bool side, bool masked, bool causal, double scale) {
+  if (gen_chance(g, 60)) {
+    text_printf(t, "attend(%s, %s, %s%s%s, transpose_k=%s, scale=%.4f%s)", q,
+                name[0], name[1], masked ? ", mask=" : "",
+                masked ? name[2] : "", side ? "true" : "false", scale,
+                causal ? ", causal=true" : "");
+    return;
+  }
+  text_printf(t, "matmul(softmax(");
+  if (masked && gen_chance(g, 50)) text_printf(t, "%s + ", name[2]);
+  else if (masked) text_printf(t, "%s * 0.5 + ", name[2]);
+  text_printf(t, "matmul(%s * %.4f, %s%s) / 1.5), %s)", q, scale, name[0],
+              side ? ", transpose_b=true" : "", name[1]);
+}
+
+bool gen_attend(GraphGen *g) {
+  int x = gen_pick(g, -1, 2);
+  if (g->ints || x < 0 || g->nvalues + 5 >= GEN_MAX_VALUES) return false;
+  GenValue q = g->value[x];
+  if (q.rank < 2 || q.elem != F32) return false;
+  int64_t e = q.dim[q.rank - 1], l = q.dim[q.rank - 2], dim[MAX_RANK];
+  int64_t s = gen_chance(g, 15) ? gen_range(g, 1, 600) : gen_size(g, 40);
+  int64_t v = gen_size(g, 40), rows = gen_elems(q.rank - 1, q.dim);
+  bool side = gen_chance(g, 50), masked = gen_chance(g, 40);
+  bool causal = gen_chance(g, 30);
+  char name[3][16];
+  if (s == 0 || rows * v > g->max_elems ||
+      rows * s * (e + v) > g->max_macs ||
+      !attend_operand(g, &q, side ? s : e, side ? e : s, name[0]) ||
+      !attend_operand(g, &q, s, v, name[1]))
+    return false;
+  if (masked && !attend_operand(g, &q, gen_chance(g, 50) ? l : 1,
+                                gen_chance(g, 80) ? s : 1, name[2]))
+    return false;
+  for (int i = 0; i < q.rank; i++) dim[i] = q.dim[i];
+  dim[q.rank - 1] = v;
+  double scale = 4 / (1 + (double)e * (q.bound + 1));
+  Text t = {0};
+  attend_text(g, &t, gen_use(g, x), name, side, masked, causal, scale);
+  gen_value(g, q.rank, dim, 2, "%s", t.s);
+  text_free(&t);
   return true;
 }

@@ -264,7 +264,7 @@ static void bound_node(Bounder *b) {
   if (op == OP_STATE) b->out->e = b->states[b->n->state->order].e;
   if (flags & FLAG_LEAF || bound_call(b)) return;   /* others are exact */
   if (flags & FLAG_VIEW) bound_move(b);
-  else if (bound_math(b) || bound_index(b)) return;
+  else if (bound_math(b) || bound_index(b) || bound_attend(b)) return;
   else if (flags & FLAG_REDUCE) bound_fold(b);
   else if (op == OP_MAX_POOL || op == OP_AVG_POOL) bound_fold(b);
   else if (op == OP_CONV2D || op == OP_CONV2D_TRANSPOSE || op == OP_LINEAR)

@@ -537,6 +537,34 @@ static void test_matmul(void **state) {
                   1e-5);
 }
 
+/* x of some layout as queries, as keys (transposed or not), as values, with
+ * one block of columns or several. */
+static Node *build_attend(Net *n, Node *x, int v) {
+  bool turned = v & 1;
+  int64_t rows = x->type.dim[2], e = x->type.dim[3], s = v & 4 ? 300 : 7;
+  Node *k = param(n, turned ? "k" : "kt",
+                  turned ? shape(3, 3, s, e, 0) : shape(3, 3, e, s, 0));
+  Node *q = param(n, "q", shape(4, 2, 1, 21, e));
+  Node *values = param(n, "v", shape(2, s, 9, 0, 0));
+  Node *mask = param(n, "m", shape(2, v & 2 ? rows : 1, s, 0, 0));
+  Node *in[4] = {x, k, values, v & 2 ? mask : NULL};
+  if (v & 8) {   /* x as keys and values */
+    in[0] = q, in[1] = in[2] = x, in[3] = NULL;
+    turned = true;
+  }
+  Node *y = func_add(n->m, n->f, OP_ATTEND, in, in[3] ? 4 : 3);
+  attr_set_bool(y, "transpose_k", turned);
+  attr_set_bool(y, "causal", v & 16);
+  attr_set_float(y, "scale", 0.125);
+  return y;
+}
+
+static void test_attend(void **state) {
+  (void)state;
+  for (int v = 0; v < 32; v += 3)
+    layouts_check(build_attend, v, shape(4, 2, 3, 5, 37), -1, 1, 1e-5);
+}
+
 static Node *build_resize(Net *n, Node *x, int v) {
   static const char *const coords[] = { "half_pixel", "align_corners",
                                         "asymmetric" };
@@ -563,6 +591,7 @@ static void test_accuracy(void **state) {
 static const struct CMUnitTest tests[] = {
   cmocka_unit_test(test_pow),           cmocka_unit_test(test_resize),
   cmocka_unit_test(test_transpose),     cmocka_unit_test(test_matmul),
+  cmocka_unit_test(test_attend),
   cmocka_unit_test(test_grad),
   cmocka_unit_test(test_unary),         cmocka_unit_test(test_unary_layouts),
   cmocka_unit_test(test_binary),        cmocka_unit_test(test_broadcast_grows),

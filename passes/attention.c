@@ -1,0 +1,257 @@
+/* attention.c - attention that exporters and the prelude spell out is one
+ * node (pass recognise).
+ *
+ * before     s = matmul(q, k, transpose_b=true); t = mul(s, 0.125);
+ *            u = add(t, mask);  p = softmax(u, axis=3);  y = matmul(p, v);
+ * after      t = permute(k, order=[0,1,3,2]);
+ *            y = attend(q, t, v, mask=mask, transpose_k=false, scale=0.125);
+ * source     Vaswani et al., 2017, section 3.2.1
+ *
+ * Scores may be scaled by numbers, as may q and k; then masks are added, or
+ * put in place of scores by `where` with a number so low that adding it is
+ * the same.  A stored mask that leaves row i the columns 0 to i is `causal`.
+ * Keys whose rows lie side by side are transposed where many rows of q want
+ * them: the product runs along them. */
+#include <math.h>
+
+#include "passes/passes.h"
+
+enum { MASKS_MOST = 4, FEW_ROWS = 8 };
+
+/* What no score comes near, and what swallows every score. */
+static const double lowest = -1e30;
+
+/* Something added to scores: a value, or `fill` where `seen` is false (or,
+ * hidden, where it is true). */
+typedef struct Mask { Node *value, *seen; bool hidden; double fill; } Mask;
+
+typedef struct Scores {
+  PassCtx *c;
+  Func *f;
+  const int *uses;         /* by id */
+  size_t nuses;
+  const Users *users;
+  const Node *softmax;
+  Node *product;           /* matmul of q and k */
+  double scale;
+  Mask mask[MASKS_MOST];
+  int nmasks;
+  bool scaled;             /* a factor was met on the way from softmax */
+} Scores;
+
+/* ---- matching ------------------------------------------------------- */
+
+static bool once(const Scores *s, const Node *n) {
+  return n->id < s->nuses && s->uses[n->id] == 1;
+}
+
+static bool scores_find(Scores *s, Node *n);
+
+/* n behind something of the same shape. */
+static bool scores_behind(Scores *s, const Node *n, Node *x) {
+  return type_same_shape(&n->type, &x->type) && scores_find(s, x);
+}
+
+static bool masked_by(Scores *s, const Node *n, Node *x, Mask m) {
+  if (s->scaled || s->nmasks == MASKS_MOST) return false;
+  int at = s->nmasks++;
+  s->mask[at] = m;
+  if (scores_behind(s, n, x)) return true;
+  s->nmasks = at;
+  return false;
+}
+
+static bool scores_added(Scores *s, const Node *n) {
+  for (int i = 0; i < 2; i++)
+    if (masked_by(s, n, n->in[i], (Mask){.value = n->in[1 - i]})) return true;
+  return false;
+}
+
+static bool scores_chosen(Scores *s, const Node *n) {
+  for (int i = 1; i < 3; i++) {
+    Mask m = {.seen = n->in[0], .hidden = i == 2};
+    if (node_scalar(s->c->m, n->in[3 - i], &m.fill) && m.fill <= lowest)
+      return masked_by(s, n, n->in[i], m);
+  }
+  return false;
+}
+
+static bool scores_find(Scores *s, Node *n) {
+  double v;
+  if (n->nin < 2 || !once(s, n)) return false;
+  if (n->op == OP_ADD) return scores_added(s, n);
+  if (n->op == OP_WHERE) return scores_chosen(s, n);
+  if ((n->op == OP_MUL || n->op == OP_DIV) &&
+      node_scalar(s->c->m, n->in[1], &v)) {
+    s->scale *= n->op == OP_MUL ? v : 1 / v;
+    s->scaled = true;
+    return scores_behind(s, n, n->in[0]);
+  }
+  s->product = n;
+  return n->op == OP_MATMUL && !attr_bool(n, "transpose_a");
+}
+
+/* The softmax that n, of weights, is; zeros in rows without a key count for
+ * nothing where n's product y gets them again. */
+static const Node *weights_of(const Scores *s, const Node *y, const Node *n) {
+  double v;
+  if (!once(s, n)) return NULL;
+  if (n->op == OP_WHERE) {
+    const Node *user = once(s, y) ? users_only(s->users, y) : NULL;
+    if (!user || user->op != OP_WHERE || user->in[0] != n->in[0] ||
+        user->in[1] != y || !node_scalar(s->c->m, n->in[2], &v) || v != 0 ||
+        !node_scalar(s->c->m, user->in[2], &v) || v != 0 ||
+        !type_same_shape(&n->type, &n->in[1]->type) || !once(s, n->in[1]))
+      return NULL;
+    n = n->in[1];
+  }
+  return n->op == OP_SOFTMAX &&
+         attr_int(n, "axis") == n->type.rank - 1 ? n : NULL;
+}
+
+/* ---- masks ---------------------------------------------------------- */
+
+/* A condition that is stored, as what is added; NULL: it is computed. */
+static Node *mask_stored(Scores *s, const Mask *m) {
+  const Node *c = m->seen;
+  const void *from = c->op == OP_PARAM ? param_data(c->param) : NULL;
+  if (!from) return NULL;
+  int64_t n = type_elems(&c->type);
+  Type t = c->type;
+  t.elem = F32;
+  Buffer *b = buffer_new((size_t)n * sizeof(float));
+  float *to = (float *)(void *)b->data;
+  for (int64_t i = 0; i < n; i++)
+    to[i] = (elem_load_int(c->type.elem, from, i) != 0) != m->hidden
+              ? 0 : (float)m->fill;
+  return func_values(s->c->m, s->f, "mask", t, b);
+}
+
+static Node *number(Scores *s, double v) {
+  Type t = {.elem = F32, .at = -1};
+  Buffer *b = buffer_new(sizeof(float));
+  *(float *)(void *)b->data = (float)v;
+  return func_values(s->c->m, s->f, "literal", t, b);
+}
+
+static Node *inserted(Scores *s, Node *at, Op op, Node **in, int nin) {
+  Node *n = func_insert(s->c->m, s->f, at, op, in, nin);
+  node_inherit(s->c->m, n, at);
+  node_retype(s->c, n);
+  return n;
+}
+
+static Node *mask_value(Scores *s, Node *y, const Mask *m) {
+  if (m->value) return m->value;
+  Node *stored = mask_stored(s, m);
+  if (stored) return stored;
+  Node *in[3] = {m->seen, number(s, 0), number(s, m->fill)};
+  if (m->hidden) in[1] = number(s, m->fill), in[2] = number(s, 0);
+  return inserted(s, y, OP_WHERE, in, 3);
+}
+
+/* Is it stored, and leaves row i the columns 0 to i? */
+static bool mask_causal(Scores *s, const Node *m, const Type *scores) {
+  const Type *t = &m->type;
+  int64_t rows = scores->dim[scores->rank - 2],
+          columns = scores->dim[scores->rank - 1];
+  if (m->op != OP_PARAM || type_elems(t) != rows * columns || t->rank < 2 ||
+      t->dim[t->rank - 1] != columns || t->dim[t->rank - 2] != rows)
+    return false;
+  const float *v = param_values(s->c->m, m->param);
+  for (int64_t i = 0; v && i < rows; i++)
+    for (int64_t k = 0; k < columns; k++) {
+      float x = v[i * columns + k];
+      if (k <= i ? x != 0 : !((double)x <= lowest)) return false;
+    }
+  return v != NULL;
+}
+
+/* All masks as one; NULL: none is left. */
+static Node *masks_join(Scores *s, Node *y, bool *causal) {
+  Node *all = NULL;
+  for (int i = 0; i < s->nmasks; i++) {
+    Node *m = mask_value(s, y, &s->mask[i]);
+    if (!*causal && mask_causal(s, m, &s->product->type)) {
+      *causal = true;
+      continue;
+    }
+    all = all ? inserted(s, y, OP_ADD, (Node *[]){all, m}, 2) : m;
+  }
+  return all;
+}
+
+/* ---- the node ------------------------------------------------------- */
+
+/* x with its last two axes changed. */
+static Node *turned(Scores *s, Node *at, Node *x) {
+  int64_t order[MAX_RANK];
+  int rank = x->type.rank, n;
+  bool permuted = x->op == OP_PERMUTE, same = true;
+  for (int i = 0; i < rank; i++) order[i] = i;
+  if (permuted) {
+    const int64_t *was = attr_ints(x, "order", &n);
+    for (int i = 0; i < rank; i++) order[i] = was[i];
+    x = x->in[0];
+  }
+  int64_t last = order[rank - 1];
+  order[rank - 1] = order[rank - 2], order[rank - 2] = last;
+  for (int i = 0; i < rank; i++) same = same && order[i] == i;
+  if (same) return x;
+  Node *y = func_insert(s->c->m, s->f, at, OP_PERMUTE, &x, 1);
+  attr_set_ints(s->c->m, y, "order", order, rank);
+  node_inherit(s->c->m, y, at);
+  node_retype(s->c, y);
+  return y;
+}
+
+/* x without a factor, which the scores get. */
+static Node *unscaled(Scores *s, Node *x) {
+  double v;
+  if (x->op == OP_PERMUTE && once(s, x)) {
+    x->in[0] = unscaled(s, x->in[0]);
+    return x;
+  }
+  if (x->op != OP_MUL || !once(s, x) ||
+      !type_same_shape(&x->type, &x->in[0]->type) ||
+      !node_scalar(s->c->m, x->in[1], &v))
+    return x;
+  s->scale *= v;
+  return x->in[0];
+}
+
+static bool recognise_product(PassCtx *c, Scores s, Node *y) {
+  if (y->op != OP_MATMUL || attr_bool(y, "transpose_a") ||
+      attr_bool(y, "transpose_b"))
+    return false;
+  s.softmax = weights_of(&s, y, y->in[0]);
+  if (!s.softmax || !scores_find(&s, s.softmax->in[0])) return false;
+  Node *in[4] = {unscaled(&s, s.product->in[0]),
+                 unscaled(&s, s.product->in[1]), y->in[1], NULL};
+  if (!isfinite(s.scale)) return false;
+  bool causal = false, side = attr_bool(s.product, "transpose_b");
+  in[3] = masks_join(&s, y, &causal);
+  int64_t rows = s.product->type.dim[s.product->type.rank - 2];
+  if (side == (rows >= FEW_ROWS) && (side || in[1]->op == OP_PERMUTE)) {
+    in[1] = turned(&s, y, in[1]);
+    side = !side;
+  }
+  const Node *part[2] = {s.product, s.softmax};
+  node_reset(c->m, y, OP_ATTEND, in, in[3] ? 4 : 3);
+  attr_set_bool(y, "transpose_k", side);
+  attr_set_bool(y, "causal", causal);
+  attr_set_float(y, "scale", s.scale);
+  for (int i = 0; i < 2; i++) node_inherit(c->m, y, part[i]);
+  node_retype(c, y);
+  return true;
+}
+
+void attention_recognise(PassCtx *c, Func *f) {
+  func_tidy(c->m, f);
+  Scores s = {c, f, func_uses(c->scratch, f), f->nodes.n,
+              users_new(c->scratch, f), .scale = 1};
+  bool found = false;
+  for (size_t i = 0; i < f->nodes.n; i++)
+    found |= recognise_product(c, s, f->nodes.at[i]);
+  if (found) func_tidy(c->m, f);
+}
