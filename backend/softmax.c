@@ -4,75 +4,20 @@
  * that is dense. */
 #include <math.h>
 
+#include "backend/row.h"
 #include "backend/softmax.h"
-
-static Val max_step(Gen *g, Val acc, Val x) {
-  return vm_select(g, LLVMRealOLT, acc, x, x, acc);
-}
 
 /* ---- rows ----------------------------------------------------------- */
 
-/* Fold the lanes of a vector; every lane of the result is the fold. */
-static Val fold_all(Gen *g, Val v, bool max) {
-  int lane[64], lanes = g->t->lanes;
-  for (int w = lanes / 2; w >= 1; w /= 2) {
-    for (int i = 0; i < lanes; i++) lane[i] = i ^ w;
-    Val o = vshuffle(g, v, v, lane, lanes);
-    v = max ? max_step(g, v, o) : addf(g, v, o);
-  }
-  return v;
-}
-
-/* Vectors at once. */
-enum { ROW_VECTORS = 4 };
-
-/* One pass: what is done with n lanes at byte `at` of the row. */
+/* What a pass over a row looks at. */
 typedef struct RowPass {
   const SoftRow *row;
   Val to, top;             /* of the second pass */
   bool padded;
 } RowPass;
-typedef Val RowStep(Gen *g, const RowPass *p, Val at, int n, Val acc);
 
-/* Steps over all of the row, folded into the vector of `start`; further ones
- * begin with `neutral`. */
-static Val row_walk(Gen *g, const RowPass *p, RowStep *step, Val start,
-                    Val neutral, bool max) {
-  int lanes = g->t->lanes, several = ROW_VECTORS;
-  int64_t n = p->row->n, whole = n / lanes, i = 0;
-  Val acc[ROW_VECTORS] = { start };
-  if (several > whole) several = whole ? (int)whole : 1;
-  for (int k = 1; k < several; k++) acc[k] = neutral;
-  if (whole > 2 * several) {
-    Loop l;
-    i = whole / several * several;
-    loop_begin(g, &l, k64(g, 0), k64(g, i * lanes), several * lanes, true,
-               "row");
-    for (int k = 0; k < several; k++) loop_carry(g, &l, &acc[k]);
-    for (int k = 0; k < several; k++)
-      acc[k] = step(g, p, mul64(g, add64(g, l.iv, k64(g, k * lanes)), 4),
-                    lanes, acc[k]);
-    loop_end(g, &l);
-  }
-  for (; i < whole; i++)
-    acc[i % several] = step(g, p, k64(g, i * lanes * 4), lanes,
-                            acc[i % several]);
-  if (n % lanes)
-    acc[0] = step(g, p, k64(g, whole * lanes * 4), (int)(n % lanes), acc[0]);
-  for (int k = 1; k < several; k++)
-    acc[0] = max ? max_step(g, acc[0], acc[k]) : addf(g, acc[0], acc[k]);
-  return fold_all(g, acc[0], max);
-}
-
-/* x, or in lanes from n on v. */
-static Val lanes_or(Gen *g, Val x, int n, double v) {
-  int lane[64], lanes = g->t->lanes;
-  if (n == lanes) return x;
-  for (int i = 0; i < lanes; i++) lane[i] = i < n ? i : lanes + i;
-  return vshuffle(g, x, const_like(g, x, v), lane, lanes);
-}
-
-static Val max_lanes(Gen *g, const RowPass *p, Val at, int n, Val acc) {
+static Val max_lanes(Gen *g, const void *ctx, Val at, int n, Val acc) {
+  const RowPass *p = ctx;
   Val from = addr(g, p->row->from, at), x = load_lanes(g, from, 0, n);
   if (p->row->first) {
     Val left = LLVMBuildNSWSub(g->b, p->row->first,
@@ -84,7 +29,8 @@ static Val max_lanes(Gen *g, const RowPass *p, Val at, int n, Val acc) {
   return max_step(g, acc, lanes_or(g, x, n, -INFINITY));
 }
 
-static Val exp_lanes(Gen *g, const RowPass *p, Val at, int n, Val acc) {
+static Val exp_lanes(Gen *g, const void *ctx, Val at, int n, Val acc) {
+  const RowPass *p = ctx;
   Val x = load_lanes(g, addr(g, p->row->from, at), 0, n);
   Val to = addr(g, p->to, at);
   Val e = vm_exp_neg(g, LLVMBuildFSub(g->b, x, p->top, ""));
@@ -96,12 +42,12 @@ static Val exp_lanes(Gen *g, const RowPass *p, Val at, int n, Val acc) {
 
 Val row_max(Gen *g, const SoftRow *r, Val low) {
   RowPass p = { .row = r };
-  return row_walk(g, &p, max_lanes, low, low, true);
+  return row_fold(g, r->n, max_lanes, &p, low, low, true);
 }
 
 Val row_exp(Gen *g, const SoftRow *r, Val to, Val top, bool padded) {
   RowPass p = { r, to, top, padded };
-  return row_walk(g, &p, exp_lanes, vzero(g), vzero(g), false);
+  return row_fold(g, r->n, exp_lanes, &p, vzero(g), vzero(g), false);
 }
 
 /* ---- the kernel ------------------------------------------------------ */
@@ -162,22 +108,19 @@ static void soft_line(Gen *g, const Soft *s, Line l) {
   soft_loop(g, s, &l, PASS_SCALE, k, zero);
 }
 
+typedef struct Scale { Val to, by; } Scale;
+
+static Val scale_lanes(Gen *g, const void *ctx, Val at, int n, Val acc) {
+  const Scale *s = ctx;
+  return soft_step(g, PASS_SCALE, addr(g, s->to, at), NULL, n, s->by, acc);
+}
+
 static void soft_row(Gen *g, int64_t n, Val to, Val from) {
   SoftRow r = { from, n, NULL };
   Val top = row_max(g, &r, vsplat(g, kf(g, -INFINITY)));
   Val sum = row_exp(g, &r, to, top, false);
-  Val k = LLVMBuildFDiv(g->b, vsplat(g, kf(g, 1)), sum, "");
-  int lanes = g->t->lanes;
-  int64_t whole = n / lanes * lanes;
-  if (whole) {
-    Loop i;
-    loop_begin(g, &i, k64(g, 0), k64(g, whole), lanes, true, "scale");
-    soft_step(g, PASS_SCALE, addr_at(g, to, i.iv, 4), NULL, lanes, k, NULL);
-    loop_end(g, &i);
-  }
-  if (whole < n)
-    soft_step(g, PASS_SCALE, addrk(g, to, 4 * whole), NULL, (int)(n - whole),
-              k, NULL);
+  Scale s = { to, LLVMBuildFDiv(g->b, vsplat(g, kf(g, 1)), sum, "") };
+  row_each(g, n, scale_lanes, &s);
 }
 
 static void soft_lines(Gen *g, const void *ctx, Val *p, int n) {

@@ -23,6 +23,7 @@ static bool kernel_cuts(const char *kernel) {
     "conv2d_csr", "conv2d_code", "conv2d_pair", "conv2d_plain",
     "conv2d_transpose", "linear_dense", "linear_bsr", "linear_csr",
     "linear_perm", "linear_nm", "linear_code", "linear_pair", "matmul", "attend",
+    "normalize", "rotary",
     "unary", "binary", "scale_shift",
     "where", "cast", "mask", "reduce", "softmax", "pool", "resize", "copy"
   };

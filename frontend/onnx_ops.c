@@ -318,6 +318,67 @@ static const char *reshaped(Out *w, const char *to, const char *x,
   return out_op(w, to, "Reshape", x, out_list(w, dim, rank), NULL);
 }
 
+static bool normalize_node(Out *w, const Node *n, const char *to) {
+  const Type *t = in_type(n, 0);
+  int64_t last = t->rank - 1;
+  const char *x = out_in(w, n, 0), *v = x, *axes = out_list(w, &last, 1);
+  if (attr_bool(n, "center")) {
+    out_int(w, "keepdims", 1);
+    x = out_op(w, NULL, "Sub", x,
+               out_op(w, NULL, "ReduceMean", x, axes, NULL), NULL);
+  }
+  v = out_op(w, NULL, "Mul", x, x, NULL);
+  out_int(w, "keepdims", 1);
+  v = out_op(w, NULL, "ReduceMean", v, axes, NULL);
+  v = out_op(w, NULL, "Add", v, out_scalar(w, F32, attr_float(n, "eps")),
+             NULL);
+  const char *gamma = n->nin > 1 && n->in[1] ? out_in(w, n, 1) : NULL;
+  const char *beta = n->nin > 2 && n->in[2] ? out_in(w, n, 2) : NULL;
+  x = out_op(w, gamma || beta ? NULL : to, "Div", x,
+             out_op(w, NULL, "Sqrt", v, NULL), NULL);
+  if (gamma) x = out_op(w, beta ? NULL : to, "Mul", x, gamma, NULL);
+  if (beta) out_op(w, to, "Add", x, beta, NULL);
+  return true;
+}
+
+/* Elements from `first` on, each step-th, of x along its last axis. */
+static const char *part_of(Out *w, const Type *t, const char *x,
+                           int64_t first, int64_t last, int64_t step) {
+  int64_t axis = t->rank - 1;
+  return out_op(w, NULL, "Slice", x, out_list(w, &first, 1),
+                out_list(w, &last, 1), out_list(w, &axis, 1),
+                out_list(w, &step, 1), NULL);
+}
+
+/* By the first and second of all pairs; of pairs of neighbours the results
+ * are put side by side and reshaped. */
+static bool rotary_node(Out *w, const Node *n, const char *to) {
+  const Type *t = in_type(n, 0);
+  int64_t size = t->dim[t->rank - 1], half = size / 2;
+  bool pairs = attr_bool(n, "pairs");
+  const char *p[3][2];
+  for (int i = 0; i < 3; i++)
+    for (int k = 0; k < 2; k++) {
+      const char *x = out_in(w, n, i);
+      const Type *own = in_type(n, i);
+      if (own->dim[own->rank - 1] != size) p[i][k] = x;
+      else if (pairs) p[i][k] = part_of(w, own, x, k, size, 2);
+      else p[i][k] = part_of(w, own, x, k * half, k ? size : half, 1);
+    }
+  const char *y[2];
+  for (int k = 0; k < 2; k++)
+    y[k] = out_op(w, NULL, k ? "Add" : "Sub",
+                  out_op(w, NULL, "Mul", p[0][k], p[1][k], NULL),
+                  out_op(w, NULL, "Mul", p[0][1 - k], p[2][k], NULL), NULL);
+  int64_t rank = t->rank;
+  for (int k = 0; k < 2 && pairs; k++)
+    y[k] = out_op(w, NULL, "Unsqueeze", y[k], out_list(w, &rank, 1), NULL);
+  out_int(w, "axis", pairs ? rank : rank - 1);
+  const char *all = out_op(w, pairs ? NULL : to, "Concat", y[0], y[1], NULL);
+  if (pairs) reshaped(w, to, all, t->dim, t->rank);
+  return true;
+}
+
 static bool scale_shift_node(Out *w, const Node *n, const char *to) {
   int rank = n->type.rank;
   int64_t axis = attr_int(n, "axis"), dim[MAX_RANK];
@@ -570,6 +631,8 @@ bool out_write(Out *w, const Node *n, const char *to) {
   case OP_LINEAR: return linear_node(w, n, to);
   case OP_MATMUL: return matmul_node(w, n, to);
   case OP_ATTEND: return attend_node(w, n, to);
+  case OP_NORMALIZE: return normalize_node(w, n, to);
+  case OP_ROTARY: return rotary_node(w, n, to);
   case OP_BATCH_NORM: return batch_norm_node(w, n, to);
   case OP_SCALE_SHIFT: return scale_shift_node(w, n, to);
   case OP_MASK: return mask_node(w, n, to);

@@ -4,55 +4,35 @@
 
 /* ---- turning -------------------------------------------------------- */
 
-/* [..., R/2] as [..., R]: each number for both of a pair. */
-static Node *paired(Ox *o, Node *a, Node *b, bool interleaved) {
-  if (!a || !b)
+/* [..., R/2] as [..., R]: each number for both of two neighbours. */
+static Node *paired(Ox *o, Node *a) {
+  if (!a)
     return NULL;
   int r = a->type.rank;
-  if (!interleaved)
-    return ox_concat(o, (Node *[]){a, b}, 2, r - 1);
   int64_t dim[MAX_RANK];
   for (int i = 0; i < r; i++)
     dim[i] = a->type.dim[i];
   dim[r - 1] *= 2;
-  Node *x[2] = {ox_unsqueeze(o, a, r), ox_unsqueeze(o, b, r)};
-  return ox_reshape(o, ox_concat(o, x, 2, r), r, dim);
+  a = ox_unsqueeze(o, a, r);
+  return ox_reshape(o, ox_concat(o, (Node *[]){a, a}, 2, r), r, dim);
 }
 
-/* Each of a pair in the other's place. */
-static Node *swapped(Ox *o, Node *x, bool interleaved) {
-  if (!x)
-    return NULL;
-  int r = x->type.rank;
-  int64_t n = x->type.dim[r - 1], dim[MAX_RANK];
-  if (!interleaved) {
-    Node *half[2] = {ox_slice(o, x, r - 1, n / 2, n, 1),
-                     ox_slice(o, x, r - 1, 0, n / 2, 1)};
-    return ox_concat(o, half, 2, r - 1);
-  }
-  Type t = x->type;
-  for (int i = 0; i < r; i++)
-    dim[i] = t.dim[i];
-  dim[r - 1] = n / 2;
-  dim[r] = 2;
-  x = ox_flip(o, ox_reshape(o, x, r + 1, dim), r);
-  return ox_reshape(o, x, r, t.dim);
-}
-
-/* (x1, x2) to (x1 cos - x2 sin, x1 sin + x2 cos) is, over whole vectors,
- * x * (cos, cos) + (x2, x1) * (-sin, sin). */
 Node *ox_rotate(Ox *o, Node *x, const Rotary *r, bool heads_first) {
   if (!x || !r->cos || !r->sin)
     return NULL;
   int axis = heads_first ? 1 : 2, last = x->type.rank - 1;
   int64_t turned = 2 * r->cos->type.dim[2], size = x->type.dim[last];
   Node *c = ox_unsqueeze(o, r->cos, axis), *s = ox_unsqueeze(o, r->sin, axis);
-  c = paired(o, c, c, r->interleaved);
-  s = paired(o, ox_op1(o, OP_NEG, s), s, r->interleaved);
+  if (r->interleaved)
+    c = paired(o, c), s = paired(o, s);
   Node *rest = turned < size ? ox_slice(o, x, last, turned, size, 1) : NULL;
   x = ox_slice(o, x, last, 0, turned, 1);
-  Node *y = ox_op2(o, OP_ADD, ox_op2(o, OP_MUL, x, c),
-                   ox_op2(o, OP_MUL, swapped(o, x, r->interleaved), s));
+  if (!x || !c || !s)
+    return NULL;
+  Node *y = ox_begin(o, OP_ROTARY, (Node *[]){x, c, s}, 3);
+  if (y)
+    attr_set_bool(y, "pairs", r->interleaved);
+  y = ox_end(o, y);
   if (turned == size)
     return y;
   return ox_concat(o, (Node *[]){y, rest}, 2, last);

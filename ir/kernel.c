@@ -42,7 +42,9 @@ static bool op_reads_in_step(const Node *n, int k) {
   uint32_t flags = op_info(n->op)->flags;
   if (flags & (FLAG_UNARY | FLAG_BINARY)) return true;
   if (n->op == OP_WHERE || n->op == OP_CAST) return true;
-  if (n->op == OP_SCALE_SHIFT || n->op == OP_BATCH_NORM) return k == 0;
+  if (n->op == OP_SCALE_SHIFT || n->op == OP_BATCH_NORM ||
+      n->op == OP_NORMALIZE)
+    return k == 0;
   return n->op == OP_CONV2D && k == 3;
 }
 

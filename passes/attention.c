@@ -11,7 +11,8 @@
  * put in place of scores by `where` with a number so low that adding it is
  * the same.  A stored mask that leaves row i the columns 0 to i is `causal`.
  * Keys whose rows lie side by side are transposed where many rows of q want
- * them: the product runs along them. */
+ * them: the product runs along them.  Keys and values that were copied for
+ * several heads of queries (Ainslie et al., 2023) broadcast instead. */
 #include <math.h>
 
 #include "passes/passes.h"
@@ -220,6 +221,79 @@ static Node *unscaled(Scores *s, Node *x) {
   return x->in[0];
 }
 
+/* ---- keys that heads share ------------------------------------------- */
+
+/* x [B,G,1,...] of n = reshape(expand(x), [B,G*R,...]), R the same heads of
+ * queries for each of G; NULL: something else. */
+static Node *repeated(const Node *n) {
+  if (n->op != OP_RESHAPE || n->type.rank != 4) return NULL;
+  const Node *e = n->in[0];
+  if (e->op != OP_EXPAND || e->type.rank != 5) return NULL;
+  Node *x = e->in[0];
+  const int64_t *d = e->type.dim, *own = x->type.dim, *to = n->type.dim;
+  bool fits = x->type.rank == 5 && own[2] == 1 && d[2] > 1 &&
+              to[0] == d[0] && to[1] == d[1] * d[2];
+  for (int i = 0; i < 5; i++) fits = fits && (i == 2 || own[i] == d[i]);
+  for (int i = 2; i < 4; i++) fits = fits && to[i] == d[i + 1];
+  return fits ? x : NULL;
+}
+
+static Node *reshaped(Scores *s, Node *at, Node *x, int rank,
+                      const int64_t *dim) {
+  Node *y = func_insert(s->c->m, s->f, at, OP_RESHAPE, &x, 1);
+  attr_set_ints(s->c->m, y, "shape", dim, rank);
+  node_inherit(s->c->m, y, at);
+  node_retype(s->c, y);
+  return y;
+}
+
+/* [B,H,...] as [B,G,H/G,...]; what has one head for all as [B,1,1,...]. */
+static Node *grouped(Scores *s, Node *at, Node *x, int64_t groups) {
+  const int64_t *d = x->type.dim;
+  int rank = x->type.rank;
+  if (rank < 3) return x;
+  int64_t dim[MAX_RANK], heads = d[rank - 3];
+  bool all = heads == 1;
+  for (int i = 0; i < rank - 3; i++) dim[i] = d[i];
+  dim[rank - 3] = all ? 1 : groups;
+  dim[rank - 2] = all ? 1 : heads / groups;
+  dim[rank - 1] = d[rank - 2];
+  dim[rank] = d[rank - 1];
+  return reshaped(s, at, x, rank + 1, dim);
+}
+
+/* Keys and values that were copied for each of the queries' heads broadcast
+ * instead; gives the node that takes the place of y, with y behind it. */
+static Node *unrepeated(Scores *s, Node *y, Node *in[4], bool *side) {
+  Node *k = in[1], *v = repeated(in[2]);
+  bool turn = !*side && k->op == OP_PERMUTE && k->type.rank == 4;
+  if (turn) {
+    int n;
+    const int64_t *o = attr_ints(k, "order", &n);
+    if (o[0] != 0 || o[1] != 1 || o[2] != 3) return y;
+    k = k->in[0];
+  } else if (!*side) {
+    return y;
+  }
+  k = repeated(k);
+  if (!k || !v || in[0]->type.rank != 4 ||
+      k->type.dim[1] != v->type.dim[1] ||
+      in[0]->type.dim[1] % k->type.dim[1] != 0 ||
+      in[0]->type.dim[1] != in[1]->type.dim[1])
+    return y;
+  int64_t groups = k->type.dim[1];
+  in[0] = grouped(s, y, in[0], groups);
+  in[1] = k, in[2] = v, *side = true;
+  if (in[3]) in[3] = grouped(s, y, in[3], groups);
+  Node *to = func_insert(s->c->m, s->f, y, OP_ATTEND, in, in[3] ? 4 : 3);
+  node_inherit(s->c->m, to, y);
+  int64_t dim[MAX_RANK];
+  for (int i = 0; i < y->type.rank; i++) dim[i] = y->type.dim[i];
+  node_reset(s->c->m, y, OP_RESHAPE, &to, 1);
+  attr_set_ints(s->c->m, y, "shape", dim, 4);
+  return to;
+}
+
 static bool recognise_product(PassCtx *c, Scores s, Node *y) {
   if (y->op != OP_MATMUL || attr_bool(y, "transpose_a") ||
       attr_bool(y, "transpose_b"))
@@ -231,18 +305,20 @@ static bool recognise_product(PassCtx *c, Scores s, Node *y) {
   if (!isfinite(s.scale)) return false;
   bool causal = false, side = attr_bool(s.product, "transpose_b");
   in[3] = masks_join(&s, y, &causal);
+  Node *to = unrepeated(&s, y, in, &side);
   int64_t rows = s.product->type.dim[s.product->type.rank - 2];
   if (side == (rows >= FEW_ROWS) && (side || in[1]->op == OP_PERMUTE)) {
-    in[1] = turned(&s, y, in[1]);
+    in[1] = turned(&s, to, in[1]);
     side = !side;
   }
   const Node *part[2] = {s.product, s.softmax};
-  node_reset(c->m, y, OP_ATTEND, in, in[3] ? 4 : 3);
-  attr_set_bool(y, "transpose_k", side);
-  attr_set_bool(y, "causal", causal);
-  attr_set_float(y, "scale", s.scale);
-  for (int i = 0; i < 2; i++) node_inherit(c->m, y, part[i]);
-  node_retype(c, y);
+  node_reset(c->m, to, OP_ATTEND, in, in[3] ? 4 : 3);
+  attr_set_bool(to, "transpose_k", side);
+  attr_set_bool(to, "causal", causal);
+  attr_set_float(to, "scale", s.scale);
+  for (int i = 0; i < 2; i++) node_inherit(c->m, to, part[i]);
+  node_retype(c, to);
+  if (to != y) node_retype(c, y);
   return true;
 }
 

@@ -108,6 +108,11 @@ bool perm_takes(const Target *t, const Node *n);
 /* Products of softmaxes become attend nodes; part of the pass recognise. */
 void attention_recognise(PassCtx *c, Func *f);
 
+/* ---- norms.c --------------------------------------------------------- */
+
+/* Layer norms and rotary embeddings become nodes; of the pass recognise. */
+void norms_recognise(PassCtx *c, Func *f);
+
 /* ---- calls.c: functions that call others ---------------------------- */
 
 /* Forget functions that are no entries and that nothing calls. */

@@ -1,5 +1,5 @@
 /* recognise.c - activations that exporters spell out become ops, and
- * attention (attention.c).
+ * attention (attention.c), layer norms and rotary embeddings (norms.c).
  *
  * requires   canonical forms
  * preserves  values up to rounding, where the numbers of the spelling are
@@ -194,6 +194,7 @@ bool pass_recognise(PassCtx *c) {
     for (size_t k = 0; k < f->nodes.n; k++)
       recognise_node(c, f->nodes.at[k]);
     func_tidy(c->m, f);
+    norms_recognise(c, f);
     attention_recognise(c, f);
   }
   return true;

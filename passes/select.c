@@ -302,6 +302,10 @@ static const char *kernel_of(const Node *n) {
     return "matmul";
   case OP_ATTEND:
     return "attend";
+  case OP_NORMALIZE:
+    return "normalize";
+  case OP_ROTARY:
+    return "rotary";
   case OP_CONV2D_TRANSPOSE:
     return "conv2d_transpose";
   case OP_CONV2D_WEIGHT_GRAD:

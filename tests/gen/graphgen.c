@@ -179,7 +179,7 @@ static const Choice choices[] = {
     {gen_pool, 7},       {gen_reshape, 5},  {gen_permute, 5},
     {gen_expand, 3},     {gen_concat, 7},   {gen_slice, 5},
     {gen_select, 3},     {gen_pad, 5},      {gen_convert, 1},
-    {gen_constant, 2},   {gen_idiom, 6},   {gen_layers, 8},
+    {gen_constant, 2},   {gen_idiom, 9},   {gen_layers, 8},
     {gen_resize, 4},     {gen_transpose, 5}, {gen_cast, 8},
     {gen_int_unary, 4},  {gen_int_binary, 6}, {gen_typed_input, 3},
     {gen_compare, 6},    {gen_where, 6},

@@ -92,6 +92,80 @@ static bool layer_norm(GraphGen *g) {
   return true;
 }
 
+/* gamma or beta of x's rows. */
+static void affine_param(GraphGen *g, const GenValue *v, char name[16]) {
+  gen_param(g, name, "f32", 'w', 1, &v->dim[v->rank - 1]);
+}
+
+/* normalize as an op, or spelled out, centred or not, with an affine end. */
+static bool normalised(GraphGen *g) {
+  int x = gen_pick(g, -1, 1);
+  if (g->ints || x < 0) return false;
+  GenValue v = g->value[x];
+  char gamma[16], beta[16];
+  if (v.bound > 50 || !gen_elems(v.rank, v.dim)) return false;
+  affine_param(g, &v, gamma);
+  affine_param(g, &v, beta);
+  const char *center = gen_chance(g, 50) ? "true" : "false";
+  double bound = 20 * v.bound + 2;
+  switch (gen_below(g, 4)) {
+    case 0:
+      gen_value(g, v.rank, v.dim, bound,
+                "normalize(%s, gamma=%s, beta=%s, eps=0.1, center=%s)",
+                gen_use(g, x), gamma, beta, center);
+      return true;
+    case 1:
+      gen_value(g, v.rank, v.dim, bound, "normalize(%s, eps=0.1, center=%s)",
+                gen_use(g, x), center);
+      return true;
+    case 2:
+      gen_value(g, v.rank, v.dim, bound,
+                "%s * rsqrt(mean(square(%s), axes=[-1], keep=true) + 0.1) * %s",
+                gen_use(g, x), gen_use(g, x), gamma);
+      return true;
+    default:
+      gen_value(g, v.rank, v.dim, bound,
+                "%s + %s * (%s / sqrt(mean(%s * %s, axes=[-1], keep=true) + "
+                "0.1))", beta, gamma, gen_use(g, x), gen_use(g, x),
+                gen_use(g, x));
+      return true;
+  }
+}
+
+/* Angles for x's rows of `size`; batch sizes of x or 1. */
+static void angle_param(GraphGen *g, const GenValue *v, int64_t size,
+                        char name[16]) {
+  int64_t dim[MAX_RANK];
+  for (int i = 0; i < v->rank - 1; i++)
+    dim[i] = gen_chance(g, 60) ? v->dim[i] : 1;
+  dim[v->rank - 1] = size;
+  gen_param(g, name, "f32", 'w', v->rank, dim);
+}
+
+/* rotary as an op, or spelled out. */
+static bool turned(GraphGen *g) {
+  int x = gen_pick(g, -1, 1);
+  if (g->ints || x < 0) return false;
+  GenValue v = g->value[x];
+  int64_t n = v.dim[v.rank - 1];
+  char c[16], s[16];
+  if (n % 2 || n == 0 || v.bound > 50) return false;
+  bool spelled = gen_chance(g, 40);
+  angle_param(g, &v, spelled || gen_chance(g, 50) ? n : n / 2, c);
+  angle_param(g, &v, spelled || gen_chance(g, 50) ? n : n / 2, s);
+  if (!spelled) {
+    gen_value(g, v.rank, v.dim, 4 * v.bound, "rotary(%s, %s, %s, pairs=%s)",
+              gen_use(g, x), c, s, gen_chance(g, 50) ? "true" : "false");
+    return true;
+  }
+  gen_value(g, v.rank, v.dim, 4 * v.bound,
+            "%s * %s + concat(neg(slice(%s, axis=-1, start=%d, stop=%d)), "
+            "slice(%s, axis=-1, start=0, stop=%d), axis=-1) * %s",
+            gen_use(g, x), c, gen_use(g, x), (int)n / 2, (int)n,
+            gen_use(g, x), (int)n / 2, s);
+  return true;
+}
+
 /* x weighed by what pooling it gives (Hu et al., 2018). */
 static bool squeeze(GraphGen *g) {
   int x = gen_pick(g, 4, 4);
@@ -111,10 +185,12 @@ static bool squeeze(GraphGen *g) {
 
 bool gen_idiom(GraphGen *g) {
   if (g->nvalues + 6 >= GEN_MAX_VALUES) return false;
-  switch (gen_below(g, 10)) {
+  switch (gen_below(g, 12)) {
     case 0: return filled(g);
     case 1: return layer_norm(g);
     case 2: return squeeze(g);
+    case 3: return normalised(g);
+    case 4: return turned(g);
     default: return plain_idiom(g);
   }
 }

@@ -44,7 +44,7 @@ double unary_error(Op op, double p, double q, double v, double e);
 /* Index along `axis` of element i. */
 int64_t bound_channel(const Type *t, int axis, int64_t i);
 
-/* errorbound_attend.c: attend; likewise. */
+/* errorbound_attend.c: attend, normalize and rotary; likewise. */
 bool bound_attend(Bounder *b);
 
 /* errorbound_call.c: calls, scans and their results; likewise. */

@@ -1,4 +1,4 @@
-/* errorbound_attend.c - the error bound of attend. */
+/* errorbound_attend.c - the error bounds of attend, normalize and rotary. */
 #include "tests/run/bounder.h"
 
 /* Scores that lie so far below the greatest count for nothing. */
@@ -71,9 +71,8 @@ static double value_bound(const Part *v, const Row *r, int64_t column) {
   return e;
 }
 
-bool bound_attend(Bounder *b) {
+static void attend_bound(Bounder *b) {
   const Node *n = b->n;
-  if (n->op != OP_ATTEND) return false;
   Row r = {.z = attend_sizes(n)};
   int64_t rows = r.z.v ? type_elems(&n->type) / r.z.v : 0;
   r.score = bound_array(b, r.z.s);
@@ -89,5 +88,84 @@ bool bound_attend(Bounder *b) {
     for (int64_t j = 0; j < r.z.v; j++)
       b->out->e[i * r.z.v + j] = value_bound(&v, &r, j);
   }
-  return true;
+}
+
+/* ---- normalize ------------------------------------------------------ */
+
+typedef struct Spread { double mean, mean_e, by, by_e; } Spread;
+
+/* Of a row: its mean and 1 / deviation, with their errors. */
+static Spread spread_of(const Node *n, const double *x, const double *e,
+                        int64_t size) {
+  double count = (double)size, own = products_error(count);
+  Spread s = {0, 0, 0, 0};
+  for (int64_t i = 0; attr_bool(n, "center") && i < size; i++) {
+    s.mean += x[i] / count;
+    s.mean_e += (e[i] + own * fabs(x[i])) / count;
+  }
+  double var = 0, var_e = 0;
+  for (int64_t i = 0; i < size; i++) {
+    double d = fabs(x[i] - s.mean), de = e[i] + s.mean_e + EPS * d;
+    var += d * d / count;
+    var_e += (2 * d * de + de * de + own * d * d) / count;
+  }
+  var += attr_float(n, "eps");
+  s.by = 1 / sqrt(var);
+  s.by_e = var > var_e ? 1 / sqrt(var - var_e) - s.by + 4 * EPS * s.by
+                       : INFINITY;
+  return s;
+}
+
+static void normalize_bound(Bounder *b) {
+  const Bounded *x = bound_operand(b, 0), *gamma = bound_operand(b, 1),
+                *beta = bound_operand(b, 2);
+  const Type *t = &b->n->type;
+  int64_t size = t->dim[t->rank - 1], rows = size ? type_elems(t) / size : 0;
+  for (int64_t i = 0; i < rows * size; i++) {
+    int64_t c = i % size, r = i - c;
+    Spread s = spread_of(b->n, x->v + r, x->e + r, size);
+    double d = fabs(x->v[i] - s.mean), de = x->e[i] + s.mean_e + EPS * d;
+    double g = gamma ? fabs(gamma->v[c]) : 1, ge = gamma ? gamma->e[c] : 0;
+    double e = de * (s.by + s.by_e) + (d > 0 ? d * s.by_e : 0);
+    b->out->e[i] = e * (g + ge) + ge * d * s.by + LOCAL * d * s.by * g;
+    if (beta) b->out->e[i] += beta->e[c] + LOCAL * fabs(beta->v[c]);
+  }
+}
+
+/* ---- rotary --------------------------------------------------------- */
+
+/* What is computed is bilinear: errors go through the op with all signs
+ * gone, by sums in place of differences. */
+static void rotary_bound(Bounder *b) {
+  const Bounded *x = bound_operand(b, 0), *c = bound_operand(b, 1),
+                *s = bound_operand(b, 2);
+  int64_t n = type_elems(&b->n->type);
+  double *ax = bound_sizes(b, x, true), *ac = bound_sizes(b, c, true);
+  double *as = bound_sizes(b, s, true);
+  /* x' = x cos - y sin, y' = y cos + x sin: the first half of each pair takes
+   * sin negated, so both are tried. */
+  for (int64_t i = 0; i < n; i++) b->out->e[i] = 0;
+  for (int sign = -1; sign <= 1; sign += 2) {
+    double *sine[3];
+    const double *from[3] = {as, s->e, as};
+    int64_t ns = type_elems(&s->type);
+    for (int k = 0; k < 3; k++) {
+      sine[k] = bound_array(b, ns);
+      for (int64_t i = 0; i < ns; i++) sine[k][i] = sign * from[k][i];
+    }
+    double *xe = bound_apply(b, b->n, (double *[]){x->e, ac, sine[0]});
+    double *ae = bound_apply(b, b->n, (double *[]){ax, c->e, sine[1]});
+    double *all = bound_apply(b, b->n, (double *[]){ax, ac, sine[2]});
+    for (int64_t i = 0; i < n; i++)
+      b->out->e[i] = fmax(b->out->e[i], xe[i] + ae[i] + LOCAL * all[i]);
+  }
+}
+
+bool bound_attend(Bounder *b) {
+  switch (b->n->op) {
+  case OP_ATTEND: attend_bound(b); return true;
+  case OP_NORMALIZE: normalize_bound(b); return true;
+  case OP_ROTARY: rotary_bound(b); return true;
+  default: return false;
+  }
 }

@@ -86,6 +86,8 @@ static const char *kernel_of(Op op) {
     case OP_RESIZE: return "resize";
     case OP_MATMUL: return "matmul";
     case OP_ATTEND: return "attend";
+    case OP_NORMALIZE: return "normalize";
+    case OP_ROTARY: return "rotary";
     case OP_CONV2D_WEIGHT_GRAD: return "conv2d_weight_grad";
     case OP_CONV2D_TRANSPOSE: return "conv2d_transpose";
     default: return "pool";

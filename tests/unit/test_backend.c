@@ -565,6 +565,37 @@ static void test_attend(void **state) {
     layouts_check(build_attend, v, shape(4, 2, 3, 5, 37), -1, 1, 1e-5);
 }
 
+static Node *build_norm(Net *n, Node *x, int v) {
+  Type t = shape(1, x->type.dim[3], 0, 0, 0);
+  Node *in[3] = {x, v & 1 ? param(n, "g", t) : NULL,
+                 v & 2 ? param(n, "b", t) : NULL};
+  Node *y = func_add(n->m, n->f, OP_NORMALIZE, in, v & 2 ? 3 : v & 1 ? 2 : 1);
+  attr_set_bool(y, "center", v & 4);
+  return y;
+}
+
+static void test_norm(void **state) {
+  (void)state;
+  for (int v = 0; v < 8; v++)
+    layouts_check(build_norm, v, shape(4, 2, 3, 5, v & 1 ? 21 : 70), -2, 2,
+                  1e-5);
+}
+
+static Node *build_rotary(Net *n, Node *x, int v) {
+  int64_t e = x->type.dim[3];
+  Node *c = param(n, "c", shape(2, 5, v & 1 ? e : e / 2, 0, 0));
+  Node *s = param(n, "s", shape(3, 3, 1, v & 2 ? e : e / 2, 0));
+  Node *y = node(n, OP_ROTARY, 3, x, c, s);
+  attr_set_bool(y, "pairs", v & 4);
+  return y;
+}
+
+static void test_rotary(void **state) {
+  (void)state;
+  for (int v = 0; v < 8; v++)
+    layouts_check(build_rotary, v, shape(4, 2, 3, 5, 38), -2, 2, 1e-5);
+}
+
 static Node *build_resize(Net *n, Node *x, int v) {
   static const char *const coords[] = { "half_pixel", "align_corners",
                                         "asymmetric" };
@@ -591,7 +622,8 @@ static void test_accuracy(void **state) {
 static const struct CMUnitTest tests[] = {
   cmocka_unit_test(test_pow),           cmocka_unit_test(test_resize),
   cmocka_unit_test(test_transpose),     cmocka_unit_test(test_matmul),
-  cmocka_unit_test(test_attend),
+  cmocka_unit_test(test_attend),        cmocka_unit_test(test_norm),
+  cmocka_unit_test(test_rotary),
   cmocka_unit_test(test_grad),
   cmocka_unit_test(test_unary),         cmocka_unit_test(test_unary_layouts),
   cmocka_unit_test(test_binary),        cmocka_unit_test(test_broadcast_grows),
