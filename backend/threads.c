@@ -40,7 +40,7 @@ int step_parts(Emission *e, const Step *s) {
   if (e->o->cut_all) return e->o->threads;
   Cost c = node_cost(g->mod, n);
   bool moves = s->output >= 0 || s->state || node_is_alias(n);
-  bool table = n->nin > 1 && n->in[1]->type.sparse;
+  bool table = node_reads_weight(n, 1) && n->in[1]->type.sparse;
   double macs = moves ? 0 : (double)(table ? c.nonzero_macs : c.macs);
   double bytes = moves ? 2 * (double)type_bytes(&n->type) : (double)c.bytes;
   double parts = (macs / g->t->lanes + bytes / 16) / PART_CYCLES;

@@ -122,7 +122,7 @@ bool node_shape_work(const Target *t, const Node *n, TableWork *work,
 
 bool node_table(Arena *scratch, const Target *t, const Node *n,
                 TableWork *work, bool *flat) {
-  const Sparse *s = n->nin > 1 ? n->in[1]->type.sparse : NULL;
+  const Sparse *s = node_reads_weight(n, 1) ? n->in[1]->type.sparse : NULL;
   if (!s || s->n || !node_shape_work(t, n, work, flat)) return false;
   work->blocks = unit_blocks(scratch, n->in[1]->param, work->units,
                              work->height);

@@ -42,10 +42,26 @@ static bool in_arena(const Node *n) {
   return n->type.at >= 0;
 }
 
+/* The index in its operand of a slice's element. */
+static int64_t slice_index(const Node *n, int64_t index) {
+  const Type *y = &n->type, *x = &n->in[0]->type;
+  int64_t axis = attr_int(n, "axis"), inner = 1;
+  for (int i = (int)axis + 1; i < y->rank; i++) inner *= y->dim[i];
+  int64_t at = index / inner % y->dim[axis];
+  int64_t outer = index / inner / y->dim[axis];
+  at = attr_int(n, "start") + at * attr_int(n, "step");
+  return (outer * x->dim[axis] + at) * inner + index % inner;
+}
+
 /* The element that an element of a view is. */
 static Cell element_of(const Node *n, int64_t index) {
   while (is_alias(n)) {
     if (n->op == OP_RESHAPE) {
+      n = n->in[0];
+      continue;
+    }
+    if (n->op == OP_SLICE) {
+      index = slice_index(n, index);
       n = n->in[0];
       continue;
     }
