@@ -71,10 +71,17 @@ static void dots_store(Gen *g, const Linear *l, const Rows *rows, Val *acc) {
     }
 }
 
+/* Sums of a tile side by side, while they are in registers. */
+static int chains_of(const Gen *g, int rows, int n) {
+  int chains = (CHAINS + n - 1) / n;
+  while (chains > 1 && n * chains + rows + 1 > g->t->vregs) chains--;
+  return chains;
+}
+
 static void dots_rows(Gen *g, const Linear *l, const void *ctx,
                       const Rows *rows) {
   const Dots *d = ctx;
-  int n = rows->n * (int)l->m, chains = CHAINS / n > 1 ? CHAINS / n : 1;
+  int n = rows->n * (int)l->m, chains = chains_of(g, rows->n, n);
   int lanes = g->t->lanes;
   int64_t full = l->k / lanes, whole = full / chains * chains;
   Val acc[LOOP_CARRY_MAX], x = rows->x, w = blob_ptr(g, d->weights);

@@ -114,18 +114,17 @@ double rows_cost(int64_t rows, int lanes, int height) {
   return costs[rows <= 2 ? VECTOR : MATRIX][lanes >= 16][height];
 }
 
-/* One row of x or two, few outputs: dense waits for 1 + M loads for M products
- * in place of 2 for less than one, and comes from the first cache, while a
- * table ends a row after few values (1280 to 5: Zen 3, 0.26 us, single values
- * at 95 % zeros 0.15; on a Xeon those take 2.1 to 2.5 cycles each, where dense
- * has a count of 0.04). */
-static const double dots_near[2] = {1.75, 2.5};
-static const double dots_single = 7.5;
+/* One row of x or two, few outputs: dense takes 1 + M loads for M products
+ * from the first cache, where a table ends a row after few values.  [1] with
+ * 16 lanes; single values of rows on their own apart (1280 to 5 at 95 % zeros:
+ * Zen 3 0.15 us, dense 0.16; a Xeon 2.1 to 2.5 cycles a value, where dense
+ * counts 0.04; 1280 to 10 by permutation, Zen 3: 0.31, dense 0.59). */
+static const double dots_near[2] = {2, 2.5}, dots_single[2] = {2.4, 7.5};
 
 double dots_cost(int64_t rows, int64_t outputs, int lanes, int height) {
   if (rows > 2) return 1;
-  if (lanes >= 16 && height == 0 && outputs < lanes) return dots_single;
-  return dots_near[lanes >= 16];
+  bool single = height == 0 && outputs < lanes;
+  return (single ? dots_single : dots_near)[lanes >= 16];
 }
 
 static double map_cost(Kind kind, int lanes, bool code, int height) {

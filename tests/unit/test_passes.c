@@ -420,7 +420,7 @@ static void formats_by_kernel(void) {
   assert_int_equal(format_choose(&w), 1);
   w.dots = true;
   assert_int_equal(format_choose(&w), 0);
-  w.stored[0] = 50;
+  w.stored[0] = 30;
   assert_int_equal(format_choose(&w), 1);
 }
 
