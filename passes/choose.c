@@ -258,6 +258,8 @@ int format_choose(const Weight *w) {
   if (!height && pairs_even(w)) return 1;
   double runs = fmax(runs_cost(w->rows), w->least_runs) / fmax(w->far, 1);
   if (!height) best *= near;
+  /* Few outputs leave lanes of runs idle. */
+  if (w->dots) return height;
   return w->runs && runs * (double)w->runs < best ? RUNS : height;
 }
 

@@ -51,6 +51,11 @@ static Alternative make(const char *kernel, double us) {
   return (Alternative){ .kernel = kernel, .us = us };
 }
 
+/* Lanes that outputs take by those that they fill. */
+static double lanes_idle(int64_t outputs, int64_t lanes) {
+  return (double)((outputs + lanes - 1) / lanes * lanes) / (double)outputs;
+}
+
 /* N of each 4 columns, by the time of dense, on x rows; 1 if it is one. */
 static int runs_make(const Layer *l, int64_t x, double dense_us,
                      Alternative *out) {
@@ -59,6 +64,8 @@ static int runs_make(const Layer *l, int64_t x, double dense_us,
   int n = l->t->lanes >= 8 && runs_fit(t, 1) ? runs_most(l->w, all) : 0;
   if (n < 1 || n > 2) return 0;
   *out = make("linear_nm", dense_us * runs_cost(x) * n / RUN_COLUMNS);
+  if (linear_dots(l->t, x, l->rows, l->columns))
+    out->us *= lanes_idle(l->rows, l->t->lanes);
   return 1;
 }
 

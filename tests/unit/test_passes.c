@@ -422,6 +422,8 @@ static void formats_by_kernel(void) {
   assert_int_equal(format_choose(&w), 0);
   w.stored[0] = 30;
   assert_int_equal(format_choose(&w), 1);
+  w.stored[0] = w.runs = 500;
+  assert_int_equal(format_choose(&w), 0);
 }
 
 static void formats_by_density(void **state) {
