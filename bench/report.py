@@ -253,7 +253,8 @@ def best_ms(rows, variant):
 
 
 def nets_table(nets):
-    """A line for the dense weights of a net and one for those with zeros."""
+    """A line for the dense weights of a net, one for those with zeros, and one
+    for a peer in int8, by our time with zeros."""
     whos = list(dict.fromkeys(r["who"] for n in nets for r in n["rows"]))
     whos.sort(key=lambda w: w != "Tamis")
     out = []
@@ -267,6 +268,11 @@ def nets_table(nets):
                         "dense", *(num(ms.get(w)) for w in whos),
                         *(num(p / ours) if p and ours else ""
                           for p in peers)))
+        int8 = best_ms(n["rows"], "int8")
+        if int8:
+            out.append((n["net"], "int8", *(
+                num(best_ms([r for r in n["rows"] if r["who"] == w], "int8"))
+                for w in whos), "", num(int8 / ours) if ours else ""))
     return table(("ms", "weights", *whos, "best peer with dense weights by us",
                   "with these by us"), out) + nets_notes(nets)
 
