@@ -21,4 +21,8 @@ typedef void RowsBody(Gen *g, const Linear *l, const void *ctx,
 /* Run the body for all rows of x, l->block at a time. */
 void linear_rows(Gen *g, const Linear *l, RowsBody *body, const void *ctx);
 
+/* linear_dots.c: a dense layer with columns in the lanes (see linear_dots in
+ * ir/ir.h). */
+void linear_emit_dots(Gen *g, Linear *l);
+
 #endif

@@ -9,7 +9,9 @@
  * With many rows a chunk of x stays in the second cache while panels go by,
  * and a block of a panel, DEPTH columns at most, while the tiles of a chunk
  * do, each of which asks for its share of the block that follows.  Between
- * blocks the sums of a chunk lie on the stack: y may be where r is. */
+ * blocks the sums of a chunk lie on the stack: y may be where r is.
+ *
+ * Few outputs: linear_dots.c. */
 #include "backend/linear.h"
 
 enum {
@@ -394,6 +396,18 @@ static void dense_init(Gen *g, const Node *n, Dense *d) {
   panels_make(g, d, t);
 }
 
+static void emit_packed(Gen *g, const Node *n, Dense *d) {
+  Linear *l = &d->l;
+  linear_init(n, l, 1);
+  if (n->tile[0] < 1 && l->xk == 1 &&
+      linear_dots(g->t, l->rows, l->m, l->k)) {
+    linear_emit_dots(g, l);
+  } else {
+    dense_init(g, n, d);
+    linear_rows(g, l, chunk_emit, d);
+  }
+}
+
 void emit_linear_dense(Gen *g, const Node *n) {
   int64_t plane;
   Dense d = { 0 };
@@ -405,7 +419,6 @@ void emit_linear_dense(Gen *g, const Node *n) {
     linear_init(n, &d.l, 1);
     emit_computed(g, &d.l);
   } else {
-    dense_init(g, n, &d);
-    linear_rows(g, &d.l, chunk_emit, &d);
+    emit_packed(g, n, &d);
   }
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """nets.py - whole nets: Tamis beside ONNX Runtime, OpenVINO, TVM, DeepSparse
-and TensorFlow Lite's runtime, in turn, one thread.
+and TensorFlow Lite's runtime, in turn, one thread.  ONNX Runtime also runs
+each dense net in int8, as its own tool quantises it.
 
   nets.py [--rounds=N] [--only=NET] [--cpu=CPU] [--turn=FILE] BUILD_DIR
           OUT.json
@@ -27,6 +28,7 @@ import net
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOLERANCE = 1e-3                # of the largest element, through the net
+TOLERANCE_INT8 = 0.5            # that of drawn weights, which none trained
 # Of the looks of held.c: what other code than its kernels may run.
 AVX512_MOST = 0.01
 
@@ -89,7 +91,8 @@ class Contestant:
         off = (np.abs(got - want).max() / np.abs(want).max()
                if got.shape == want.shape else float("inf"))
         self.error = float(off)
-        if not off <= TOLERANCE:
+        if not off <= (TOLERANCE_INT8 if self.variant == "int8" else
+                       TOLERANCE):
             self.why = f"wrong: off by {off:.2g}"
 
     def row(self, quiet):
@@ -165,6 +168,35 @@ def peers(build, onnx, variant):
     return out
 
 
+def int8_net(shape, onnx, out):
+    """The net in int8: channels of weights and values have a scale each, by
+    what inputs as the bench draws them give.  Why not, if it fails."""
+    try:
+        from onnxruntime import quantization as q
+        rng = np.random.default_rng(3)
+        drawn = iter([{"x": rng.random(shape, np.float32) * 2 - 1}
+                      for _ in range(4)])
+
+        class Reader(q.CalibrationDataReader):
+            def get_next(self):
+                return next(drawn, None)
+        q.quantize_static(onnx, out, Reader(), per_channel=True,
+                          quant_format=q.QuantFormat.QDQ,
+                          activation_type=q.QuantType.QUInt8,
+                          weight_type=q.QuantType.QInt8)
+    except Exception as e:          # whatever the tool does not take
+        return f"not quantised: {str(e).splitlines()[0][:120]}"
+    return ""
+
+
+def int8_peer(build, shape, onnx):
+    path = onnx.replace(".onnx", ".int8.onnx")
+    c = Contestant("ONNX Runtime", "onnxruntime", "int8", path,
+                   venv_python(build, "venv"))
+    c.why = int8_net(shape, onnx, path)
+    return c
+
+
 def onnx_net(build, name, out):
     """Write the net's files, build it: its contestants by variant."""
     make, pattern, zeros = net.NETS[name]
@@ -182,6 +214,8 @@ def onnx_net(build, name, out):
                                base + ".so",
                                f"--weights={base}.safetensors")
         groups.append([ours] + peers(build, base + ".onnx", variant))
+        if variant == "dense":
+            groups[-1].append(int8_peer(build, n.shape, base + ".onnx"))
     return n.shape, f"{pattern}, {100 * zeros:.0f} %", groups
 
 

@@ -43,6 +43,11 @@ def label(s):
     return f"{net} {kind} {k}x{k} {c} to {o}, {h}x{w}{tail}"
 
 
+def columns(s):
+    """Of the weight as a matrix."""
+    return s[2] // s[8] * s[6] * s[6]
+
+
 class Layers:
     """Times by shape, contestant, pattern and zeros."""
 
@@ -95,8 +100,12 @@ def summary(la):
     """What is claimed: sets of shapes, whose times are compared, and by
     pattern and zeros the least ratio, the geometric mean and the shapes."""
     pointwise = la.shapes("v1", "v2", op="conv", k=1)
-    sets = [("MobileNet 1x1", pointwise), ("BERT linear", la.shapes("bert")),
-            ("ResNet 3x3", la.shapes("resnet", k=3))]
+    bert, products = la.shapes("bert"), la.shapes(
+        "v1", "v2", "resnet", "bert", "minilm")
+    sets = [("MobileNet 1x1", pointwise), ("BERT linear", bert),
+            ("BERT feed-forward", [s for s in bert if s[2] != s[5]]),
+            ("ResNet 3x3", la.shapes("resnet", k=3)),
+            ("all but face and single rows", products)]
     named = DENSE_PEERS[:3]
     out = []
 
@@ -111,7 +120,13 @@ def summary(la):
     for name, shapes in sets:
         add(name, "the best dense peer", shapes, LEVELS,
             lambda s, z: la.best_dense(s))
-    for name, shapes in sets[:2]:
+    maps = products + la.shapes("face")
+    for name, shapes in (
+            ("K up to 512", [s for s in maps if columns(s) <= 512]),
+            ("K above 512", [s for s in maps if columns(s) > 512])):
+        add(name, "the best dense peer", shapes, LEVELS[1:2],
+            lambda s, z: la.best_dense(s))
+    for name, shapes in sets[:3]:
         add(name, "the best sparse peer", shapes,
             [v for v in LEVELS if v[0] == "unstructured"], la.best_sparse)
     add("1x1 and linear", ", ".join(named),
@@ -238,7 +253,8 @@ def best_ms(rows, variant):
 
 
 def nets_table(nets):
-    """A line for the dense weights of a net and one for those with zeros."""
+    """A line for the dense weights of a net, one for those with zeros, and one
+    for a peer in int8, by our time with zeros."""
     whos = list(dict.fromkeys(r["who"] for n in nets for r in n["rows"]))
     whos.sort(key=lambda w: w != "Tamis")
     out = []
@@ -252,6 +268,11 @@ def nets_table(nets):
                         "dense", *(num(ms.get(w)) for w in whos),
                         *(num(p / ours) if p and ours else ""
                           for p in peers)))
+        int8 = best_ms(n["rows"], "int8")
+        if int8:
+            out.append((n["net"], "int8", *(
+                num(best_ms([r for r in n["rows"] if r["who"] == w], "int8"))
+                for w in whos), "", num(int8 / ours) if ours else ""))
     return table(("ms", "weights", *whos, "best peer with dense weights by us",
                   "with these by us"), out) + nets_notes(nets)
 

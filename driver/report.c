@@ -182,6 +182,16 @@ void report_table(Session *s, FILE *to) {
           (long long)m->dump.arena_bytes);
 }
 
+/* The same of the whole module. */
+static Totals totals_make(Session *s) {
+  Totals sum = {0};
+  for (size_t k = 0; k < s->module->funcs.n; k++) {
+    Rows rows = rows_make(s, s->module->funcs.at[k]);
+    for (size_t i = 0; i < rows.n; i++) totals_add(&sum, &rows.at[i], k == 0);
+  }
+  return sum;
+}
+
 json_t *json_shape(const Type *t) {
   json_t *j = json_array();
   for (int i = 0; i < t->rank; i++)
@@ -258,14 +268,17 @@ static json_t *layers_json(Session *s) {
 
 bool report_json(Session *s, int n, const char *cpu, const EmitInfo *info,
                  FILE *to) {
+  Totals sum = totals_make(s);
   json_t *j = json_pack(
-    "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "model", s->module->name,
+    "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "model", s->module->name,
     "target", s->target.triple, "cpu", cpu, "arena_bytes",
     (json_int_t)info->arena_bytes, "stack_bytes",
     (json_int_t)info->stack_bytes, "state_bytes",
     (json_int_t)info->state_bytes, "code_bytes",
     (json_int_t)info->code_bytes, "weight_bytes",
-    (json_int_t)info->weight_bytes, "layers", layers_json(s));
+    (json_int_t)info->weight_bytes, "converts", (json_int_t)sum.converts,
+    "convert_bytes", (json_int_t)sum.convert_bytes, "layers",
+    layers_json(s));
   ensure(j);
   json_t *all = n > 1 ? json_array() : NULL;
   for (int i = 0; i < n && all; i++)

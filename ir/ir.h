@@ -557,6 +557,11 @@ bool node_reads_weight(const Node *n, int k);
  * two bytes. */
 enum { PERM_WINDOW = 16 };
 bool linear_permutes(const Target *t, const Node *n);
+/* Whether a dense linear layer has so few outputs that columns lie in the
+ * lanes, if x is dense along them: their sums, x and a vector of weights are
+ * in registers. */
+bool linear_dots(const Target *t, int64_t rows, int64_t outputs,
+                 int64_t columns);
 /* The largest tile that kernels have registers and tables for. */
 enum { TILE_ROWS_MOST = 32, TILE_VECTORS_MOST = 16, TILE_SUMS_MOST = 60 };
 /* Rows that code for a pattern sums at once. */

@@ -38,6 +38,17 @@ bool linear_permutes(const Target *t, const Node *n) {
          !n->in[0]->type.layout && (!b || b->op == OP_PARAM);
 }
 
+/* Blocks of columns pay for adding up lanes: of one row of x, whose other form
+ * waits for loads, and of many, which share them. */
+enum { DOTS_BLOCKS = 8, DOTS_BLOCKS_MANY = 32 };
+
+bool linear_dots(const Target *t, int64_t rows, int64_t outputs,
+                 int64_t columns) {
+  int64_t blocks = rows > 1 ? DOTS_BLOCKS_MANY : DOTS_BLOCKS;
+  return outputs < 2 * t->lanes && outputs % t->lanes != 0 &&
+         outputs + 3 <= t->vregs && columns >= blocks * t->lanes;
+}
+
 static bool op_reads_in_step(const Node *n, int k) {
   uint32_t flags = op_info(n->op)->flags;
   if (flags & (FLAG_UNARY | FLAG_BINARY)) return true;

@@ -114,6 +114,19 @@ double rows_cost(int64_t rows, int lanes, int height) {
   return costs[rows <= 2 ? VECTOR : MATRIX][lanes >= 16][height];
 }
 
+/* One row of x or two, few outputs: dense takes 1 + M loads for M products
+ * from the first cache, where a table ends a row after few values.  [1] with
+ * 16 lanes; single values of rows on their own apart (1280 to 5 at 95 % zeros:
+ * Zen 3 0.15 us, dense 0.16; a Xeon 2.1 to 2.5 cycles a value, where dense
+ * counts 0.04; 1280 to 10 by permutation, Zen 3: 0.31, dense 0.59). */
+static const double dots_near[2] = {2, 2.5}, dots_single[2] = {2.4, 7.5};
+
+double dots_cost(int64_t rows, int64_t outputs, int lanes, int height) {
+  if (rows > 2) return 1;
+  bool single = height == 0 && outputs < lanes;
+  return (single ? dots_single : dots_near)[lanes >= 16];
+}
+
 static double map_cost(Kind kind, int lanes, bool code, int height) {
   return code && height == 0 ? code_cost : costs[kind][lanes >= 16][height];
 }
@@ -176,6 +189,7 @@ static double value_cost(const Weight *w, int i, double *fixed) {
   /* Outputs in lanes take as many. */
   bool full = i > 0 || w->outputs >= w->lanes;
   double rows = rows_cost(w->rows, full ? w->lanes : 4, i);
+  if (w->dots) rows *= dots_cost(w->rows, w->outputs, w->lanes, i);
   rows = fmax(rows, w->least[i]) / fmax(w->far, 1);
   if (i == 0 && full && w->lanes == 8) rows = fmax(rows, window_far);
   if (!w->rows) return rows;
@@ -199,9 +213,37 @@ const Choice *choice_of(const Choices *c, const Node *n) {
   return NULL;
 }
 
+/* Blocks store the sums of a tile at once, behind few products where there
+ * are few columns.  What of y the second cache does not hold takes a time of
+ * its own then, but for what so many dense values hide (16,112x112 to 96 on a
+ * Xeon with 2 MB a core, writes of 0.56: 239 us at 20 %, 289 at 65 % in 4x1,
+ * dense 270; 32,112x112 to 64, writes of 0.21, at 20 % 0.5 of dense). */
+static const double hidden_writes = 0.45;
+
+double far_cycles(const Family *f, double bytes) {
+  double far = bytes - (double)f->second_bytes;
+  return far > 0 ? far / f->stream : 0;
+}
+
+static bool writes_bind(const Weight *w, double time, double dense) {
+  double bare = w->writes - hidden_writes * (double)w->all;
+  return bare > 0 && time + bare > dense;
+}
+
+/* Rows of as many nonzeros fill the steps of pairs, and x is copied, so that
+ * their planes cost no more than those of conv2d_channels: select compares
+ * the tiles (2:4 on 7x7 on a Xeon: 512 to 1024 0.74 of conv2d_channels, 1024
+ * to 1024 0.78, 3x3 of 512 0.77). */
+static bool pairs_even(const Weight *w) {
+  return w->even && w->op == OP_CONV2D && w->outputs &&
+         pair_map(w, PAIR_VECTORS) * (double)w->stored[0] <
+             margin * (double)w->all;
+}
+
 int format_choose(const Weight *w) {
   double near = dense_nearer(w);
-  double best = margin * (double)w->all / fmax(w->gain, 1) / near;
+  double dense = margin * (double)w->all / fmax(w->gain, 1) / near;
+  double best = dense;
   int height = 0;
   for (int i = 0; i < BLOCK_HEIGHTS; i++) {
     double fixed, cost = value_cost(w, i, &fixed);
@@ -212,8 +254,12 @@ int format_choose(const Weight *w) {
     best = time;
     height = block_heights[i];
   }
+  if (height > 1 && writes_bind(w, best, dense)) height = 0, best = dense;
+  if (!height && pairs_even(w)) return 1;
   double runs = fmax(runs_cost(w->rows), w->least_runs) / fmax(w->far, 1);
   if (!height) best *= near;
+  /* Few outputs leave lanes of runs idle. */
+  if (w->dots) return height;
   return w->runs && runs * (double)w->runs < best ? RUNS : height;
 }
 

@@ -236,6 +236,10 @@ typedef struct Weight {
                     of dense */
   double idle;   /* rows in pairs do without it, with lanes of each row idle:
                     by how much they are slower for that */
+  bool dots;     /* dense has columns in the lanes, for few outputs */
+  double writes; /* what takes y beyond the second cache, in values of dense */
+  bool even;     /* all rows have as many nonzeros, and select compares rows
+                    in pairs with dense once more */
 } Weight;
 /* Rows of a block of the fastest format, RUNS, or 0: dense. */
 int format_choose(const Weight *w);
@@ -249,12 +253,16 @@ typedef struct Family {
   int64_t code_budget;     /* by default; 0: no code for patterns */
 } Family;
 const Family *family_of(const Target *t);
+/* For what the second cache does not hold of so many bytes. */
+double far_cycles(const Family *f, double bytes);
 /* Until so many bytes of weights have come, which are read in order, again
  * and again. */
 double weights_cycles(const Family *f, double bytes);
 /* A stored value of a linear layer on so many rows of x, in blocks of
  * block_heights[height], against 1 of dense. */
 double rows_cost(int64_t rows, int lanes, int height);
+/* By what that is more where dense has columns in the lanes (linear_dots). */
+double dots_cost(int64_t rows, int64_t outputs, int lanes, int height);
 /* Whether planes of tokens are faster than rows for a linear layer with so
  * many rows of x and a weight in blocks of `height`. */
 bool tokens_pay(int64_t rows, int lanes, int height);

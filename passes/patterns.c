@@ -19,6 +19,7 @@ typedef struct Candidate {
   double dense, table, pairs, code;   /* times in half cycles */
   int64_t bytes;               /* of code */
   bool can;                    /* code takes it */
+  bool even;                   /* all rows have as many nonzeros */
   const Choice *told;
   size_t order;                /* of functions and nodes */
 } Candidate;
@@ -72,6 +73,7 @@ static bool candidate(PassCtx *c, Node *n, Candidate *to) {
   to->table = table_tile(&table, c->target->vregs, tile);
   to->code = code_time(&code);
   to->bytes = code_size(&code);
+  to->even = table.blocks[0] == table.blocks[table.units - 1];
   to->can = flat && (!b || b->op == OP_PARAM);
   to->told = choice_of(c->choices, n);
   return true;
@@ -125,7 +127,8 @@ static bool pattern_pays(const Candidate *x, int64_t left) {
 
 /* Is the table, or are the pairs if they are faster, no clear gain? */
 static bool is_slow(const Candidate *x) {
-  return x->pairs < x->table ? x->pairs > PAIR_GAIN * x->dense
+  double pair = x->even ? CODE_GAIN : PAIR_GAIN;
+  return x->pairs < x->table ? x->pairs > pair * x->dense
                              : x->table > CODE_GAIN * x->dense;
 }
 

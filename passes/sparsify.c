@@ -111,6 +111,34 @@ static void stride_weigh(const Target *t, const Node *n, Weight *w) {
   w->idle = (double)((y[1] + lanes - 1) / lanes * lanes) / (double)y[1];
 }
 
+/* Whether a convolution reads the result of n: pass strips may do the two
+ * without writing all of it. */
+static bool is_chained(const PassCtx *c, const Node *n) {
+  for (size_t i = 0; i < c->m->funcs.n; i++)
+    for (size_t k = 0; k < c->m->funcs.at[i]->nodes.n; k++) {
+      const Node *u = c->m->funcs.at[i]->nodes.at[k];
+      if (u->op == OP_CONV2D && u->in[0] == n) return true;
+    }
+  return false;
+}
+
+static void writes_weigh(const PassCtx *c, const Node *n, Weight *w) {
+  int64_t lanes = c->target->lanes;
+  double bytes = (double)type_bytes(&n->type);
+  double cycles = far_cycles(family_of(c->target), bytes);
+  if (n->op != OP_CONV2D || cycles <= 0 || is_chained(c, n)) return;
+  int64_t vectors = (n->type.dim[2] * n->type.dim[3] + lanes - 1) / lanes;
+  w->writes = 2 * cycles / (double)vectors;
+}
+
+/* Have all rows as many nonzeros, and not most of all? */
+static bool rows_even(const PassCtx *c, const Type *t, const float *v) {
+  int64_t rows = t->dim[0], columns = type_elems(t) / rows;
+  int64_t *each = arena_array(c->scratch, int64_t, (size_t)rows);
+  unit_counts(v, rows, columns, 1, each);
+  return each[0] == each[rows - 1] && 2 * each[0] <= columns;
+}
+
 int weight_height(PassCtx *c, const Node *n, int64_t rows, Param *p) {
   const float *v = param_values(c->m, p);
   const Type *t = &p->type;
@@ -127,10 +155,14 @@ int weight_height(PassCtx *c, const Node *n, int64_t rows, Param *p) {
   w.outputs = t->dim[0];
   int64_t code = code_size(&(CodeWork){.products = w.stored[0]});
   w.code = !t->stored && code < patterns_budget(c);
+  w.dots = n->op == OP_LINEAR &&
+           linear_dots(c->target, rows, w.outputs, w.all / w.outputs);
   if (n->op == OP_LINEAR) w.runs = w.all / RUN_COLUMNS * runs_of(c, t, v);
   w.gain = node_gain(c->target, n);
+  writes_weigh(c, n, &w);
   far_weigh(c, t, &w);
   stride_weigh(c->target, n, &w);
+  w.even = patterns_budget(c) > 0 && w.apart == 0 && rows_even(c, t, v);
   int told;
   return height_told(c, n, &w, &told) ? told : format_choose(&w);
 }

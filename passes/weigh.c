@@ -23,13 +23,8 @@ static double us_of(const Layer *l, double half_cycles) {
 /* Bytes a cycle from the second cache, by what a kernel does with them. */
 static const double near_stream = 27;
 
-/* Cycles for what the second cache does not hold of so many bytes. */
-static double far_cycles(const Family *f, double bytes) {
-  double far = bytes - (double)f->second_bytes;
-  return far > 0 ? far / f->stream : 0;
-}
-
-/* The same in us, of a layer's weights with its maps. */
+/* In us, for what the second cache does not hold of a layer's weights and
+ * its maps. */
 static double far_us(const Layer *l, double weights) {
   double maps = (double)(type_elems(&l->n->in[0]->type) +
                          type_elems(&l->n->type));
@@ -56,6 +51,11 @@ static Alternative make(const char *kernel, double us) {
   return (Alternative){ .kernel = kernel, .us = us };
 }
 
+/* Lanes that outputs take by those that they fill. */
+static double lanes_idle(int64_t outputs, int64_t lanes) {
+  return (double)((outputs + lanes - 1) / lanes * lanes) / (double)outputs;
+}
+
 /* N of each 4 columns, by the time of dense, on x rows; 1 if it is one. */
 static int runs_make(const Layer *l, int64_t x, double dense_us,
                      Alternative *out) {
@@ -64,6 +64,8 @@ static int runs_make(const Layer *l, int64_t x, double dense_us,
   int n = l->t->lanes >= 8 && runs_fit(t, 1) ? runs_most(l->w, all) : 0;
   if (n < 1 || n > 2) return 0;
   *out = make("linear_nm", dense_us * runs_cost(x) * n / RUN_COLUMNS);
+  if (linear_dots(l->t, x, l->rows, l->columns))
+    out->us *= lanes_idle(l->rows, l->t->lanes);
   return 1;
 }
 
@@ -176,6 +178,8 @@ static double rows_table_us(const Layer *l, int64_t x, int i, int lanes) {
                                            blocks));
   double near = rows_dense_us(l, x, true) * rows_cost(x, lanes, i) * stored /
                 all;
+  if (linear_dots(l->t, x, l->rows, l->columns))
+    near *= dots_cost(x, l->rows, l->t->lanes, i);
   double bytes = stored * value_bytes(l, h);
   if (x > 2) return near + far_us(l, bytes);
   return fmax(near, us_of(l, 2 * weights_cycles(family_of(l->t), bytes)));

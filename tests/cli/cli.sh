@@ -77,7 +77,8 @@ expect counter 0 '' "$TAMIS" build counted.tam -o counted.so
 
 expect recipe 0 '' "$TAMIS" build m.tam $R --recipe=half --report=r.json -o half.so
 expect report 0 '"pattern": ?"4x1"' cat r.json
-for key in model target cpu arena_bytes code_bytes weight_bytes layers name op \
+for key in model target cpu arena_bytes code_bytes weight_bytes converts \
+  convert_bytes layers name op \
   shape weights nonzeros pattern kernel macs nonzero_macs bytes predicted_us dense_us alternatives why; do
   expect "report-$key" 0 "\"$key\":" cat r.json
 done

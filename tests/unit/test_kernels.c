@@ -362,6 +362,12 @@ static void linear_deep(Case *c, int64_t *rows, int64_t *outputs) {
   *outputs = pick(1, 80);
 }
 
+/* Few outputs, with columns in the lanes. */
+static void linear_few(const Target *t, Case *c, int64_t *outputs) {
+  c->k = pick(4 * t->lanes, 40 * t->lanes);
+  *outputs = pick(1, 2 * t->lanes);
+}
+
 static void linear_case(const char *kernel, const Target *t) {
   Case c = { .m = module_new("m"), .kernel = kernel };
   Diags *d = diags_new();
@@ -377,6 +383,7 @@ static void linear_case(const char *kernel, const Target *t) {
   if (strstr(kernel, "pair") && chance(30)) c.k = pick(200, 800);
   if (strstr(kernel, "nm")) c.k = (c.k + 3) / 4 * 4;
   if (strstr(kernel, "dense") && chance(15)) linear_deep(&c, &dim[1], &m);
+  else if (strstr(kernel, "dense") && chance(30)) linear_few(t, &c, &m);
   if (rank == 2) dim[0] = dim[1];
   dim[rank - 1] = c.k;
   c.x = func_input(c.m, c.f, "x", type_make(F32, rank, dim));

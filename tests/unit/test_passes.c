@@ -389,23 +389,57 @@ static void table_tiles_near(void **state) {
 
 /* A weight of 1000 values, so many of them in blocks of 1, 2 and 4 rows. */
 static int format_of(Op op, int64_t one, int64_t two, int64_t four) {
-  Weight w = {op, 1, 1, 8, 8, false, 1000, {one, two, four, -1, -1},
-              0, 0, 0, {0}, 0, 0, 1};
+  Weight w = {.op = op, .taps = 1, .rows = 1, .outputs = 8, .lanes = 8,
+              .all = 1000, .stored = {one, two, four, -1, -1}, .idle = 1};
   return format_choose(&w);
 }
 
 static int format_of_rows(int64_t rows, int64_t stored) {
-  Weight w = {OP_LINEAR, 1, rows, 8, 8, false, 1000,
-              {stored, stored, stored, -1, -1}, 0, 0, 0, {0}, 0, 0, 1};
+  Weight w = {.op = OP_LINEAR, .taps = 1, .rows = rows, .outputs = 8,
+              .lanes = 8, .all = 1000,
+              .stored = {stored, stored, stored, -1, -1}, .idle = 1};
   return format_choose(&w);
 }
 
 /* So many values in blocks of 4, 8 and 16 rows. */
 static int format_of_high(Op op, int64_t four, int64_t eight,
                           int64_t sixteen) {
-  Weight w = {op, 1, 1, 16, 16, false, 1000,
-              {-1, -1, four, eight, sixteen}, 0, 0, 0, {0}, 0, 0, 1};
+  Weight w = {.op = op, .taps = 1, .rows = 1, .outputs = 16, .lanes = 16,
+              .all = 1000, .stored = {-1, -1, four, eight, sixteen},
+              .idle = 1};
   return format_choose(&w);
+}
+
+/* What dense does else, or rows in pairs. */
+static void formats_by_kernel(void) {
+  /* Writes that few products hide bind blocks. */
+  Weight w = {.op = OP_CONV2D, .taps = 1, .outputs = 96, .lanes = 16,
+              .all = 1000, .stored = {-1, -1, 600, -1, -1}, .idle = 1};
+  w.writes = 560;
+  assert_int_equal(format_choose(&w), 4);
+  w.stored[2] = 650;
+  assert_int_equal(format_choose(&w), 0);
+  w.writes = 400;
+  assert_int_equal(format_choose(&w), 4);
+  /* Rows of as many nonzeros are in pairs on small maps too. */
+  w = (Weight){.op = OP_CONV2D, .taps = 1, .outputs = 1024, .lanes = 16,
+               .all = 1000, .stored = {500, 1000, 1000, -1, -1}, .gain = 1.5,
+               .idle = 1};
+  assert_int_equal(format_choose(&w), 0);
+  w.even = true;
+  assert_int_equal(format_choose(&w), 1);
+  w.stored[0] = 650;
+  assert_int_equal(format_choose(&w), 0);
+  /* Few outputs of one row, in dots. */
+  w = (Weight){.op = OP_LINEAR, .taps = 1, .rows = 1, .outputs = 5,
+               .lanes = 8, .all = 1000, .stored = {90, -1, -1, -1, -1}};
+  assert_int_equal(format_choose(&w), 1);
+  w.dots = true;
+  assert_int_equal(format_choose(&w), 0);
+  w.stored[0] = 30;
+  assert_int_equal(format_choose(&w), 1);
+  w.stored[0] = w.runs = 500;
+  assert_int_equal(format_choose(&w), 0);
 }
 
 static void formats_by_density(void **state) {
@@ -432,8 +466,9 @@ static void formats_by_density(void **state) {
   assert_int_equal(format_of_high(OP_LINEAR, 100, 300, 600), 4);
   /* A few of each run on rows of x; single values in pairs on maps and many
    * tokens, with outputs to share a copy of x. */
-  Weight r = {OP_LINEAR, 1, 1, 100, 16, false, 1000, {500, -1, -1, -1, -1},
-              500, 0, 0, {0}, 0, 0, 1};
+  Weight r = {.op = OP_LINEAR, .taps = 1, .rows = 1, .outputs = 100,
+              .lanes = 16, .all = 1000, .stored = {500, -1, -1, -1, -1},
+              .runs = 500, .idle = 1};
   assert_int_equal(format_choose(&r), RUNS);
   r.rows = 128;
   assert_int_equal(format_choose(&r), 1);
@@ -442,19 +477,21 @@ static void formats_by_density(void **state) {
   r.outputs = 4;
   assert_int_equal(format_choose(&r), 0);
   /* Single values pay sooner where they may become code. */
-  Weight w = {OP_CONV2D, 1, 0, 16, 16, false, 1000, {600, -1, -1, -1, -1},
-              0, 0, 0, {0}, 0, 0, 1};
+  Weight w = {.op = OP_CONV2D, .taps = 1, .outputs = 16, .lanes = 16,
+              .all = 1000, .stored = {600, -1, -1, -1, -1}, .idle = 1};
   assert_int_equal(format_choose(&w), 0);
   w.code = true;
   assert_int_equal(format_choose(&w), 1);
   /* Taking x apart is a cost of its own; rows in pairs do without. */
-  Weight strided = {OP_CONV2D, 9, 0, 128, 16, false, 1000,
-                    {400, -1, 500, -1, -1}, 0, 0, 0, {0}, 0, 0.1 * 1000, 1};
+  Weight strided = {.op = OP_CONV2D, .taps = 9, .outputs = 128, .lanes = 16,
+                    .all = 1000, .stored = {400, -1, 500, -1, -1},
+                    .apart = 0.1 * 1000, .idle = 1};
   assert_int_equal(format_choose(&strided), 1);
   strided.idle = 2;
   assert_int_equal(format_choose(&strided), 4);
   strided.apart = 0.4 * 1000;
   assert_int_equal(format_choose(&strided), 0);
+  formats_by_kernel();
   /* A few rows leave lanes of a plane idle. */
   assert_false(tokens_pay(0, 16, 1));
   assert_false(tokens_pay(1, 16, 1));
