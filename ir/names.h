@@ -29,6 +29,8 @@ void literal_print(Text *out, const Node *n);
 void binding_print(Text *out, const char *name, const Type *t);
 /* net(x: f32[1,8]) -> y: f32[1,8] { */
 void signature_print(Text *out, const Func *f);
+/*  from "net.onnx" "/conv/Conv" */
+void places_print(Text *out, const Node *n);
 void state_print(Text *out, const State *s);
 /* Statements for the outputs that none before them binds. */
 void aliases_print(Text *out, Names *names, const Func *f);

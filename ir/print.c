@@ -102,7 +102,7 @@ static void attrs_print(Text *out, const Node *n, const char *sep) {
     text_printf(out, ", tile=[%d,%d]", n->tile[0], n->tile[1]);
 }
 
-static void places_print(Text *out, const Node *n) {
+void places_print(Text *out, const Node *n) {
   for (int i = 0; i < n->nfrom; i++) {
     const Place *p = &n->from[i];
     text_puts(out, i ? ", " : " from ");
