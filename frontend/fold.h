@@ -8,6 +8,7 @@
 #include "ir/names.h"
 
 typedef struct Block Block;
+enum { ARGS_MOST = 12 };   /* tensors that a block takes, or gives */
 /* A statement of a body: a node, or the call of a block whose first node lies
  * so far behind the body's. */
 typedef struct Part { uint32_t at; Block *call; } Part;
@@ -81,10 +82,12 @@ bool param_within(const Fold *f, const Param *p, uint32_t begin,
  * bytes; false: it cannot be one. */
 bool window_key(const Fold *f, const Window *w, uint32_t instance, Text *t);
 
-/* ---- fold_find.c ----------------------------------------------------- */
+/* ---- fold_modules.c, fold_runs.c ------------------------------------- */
 
-/* Windows that may come again, with their keys. */
+/* Windows that may come again, with their keys: modules by their names, and
+ * equal runs of statements whatever they are called. */
 void find_modules(Fold *f, Windows *out);
+void find_runs(Fold *f, Windows *out);
 
 /* ---- fold_names.c ---------------------------------------------------- */
 

@@ -12,7 +12,6 @@
 
 enum {
   ROUNDS_MOST = 24,
-  ARGS_MOST = 12,        /* of tensors; results as well */
   VARS_MOST = 3,         /* ints in the names */
   GAIN_LEAST = 4         /* lines */
 };
@@ -259,9 +258,24 @@ static Block *block_make(Fold *f, const Windows *ws) {
 /* Windows [from, to) of the list have one key. */
 typedef struct Group { size_t from, to; int64_t gain; } Group;
 
-/* Lines saved, roughly: a block has lines of its own. */
-static int64_t gain(size_t times, size_t parts) {
-  return ((int64_t)times - 1) * ((int64_t)parts - 2) - 4;
+/* Statements and params of a window that is a block. */
+static int64_t window_lines(const Fold *f, const Window *w) {
+  uint32_t begin = window_begin(w, 0), len = window_len(w);
+  int64_t n = w->to - w->from;
+  for (uint32_t i = w->from; i < w->to; i++) {
+    const Part *p = &w->body->parts.at[i];
+    const Node *x = f->node[w->body->begin[0] + p->at];
+    for (int k = 0; !p->call && k < x->nin; k++)
+      n += x->in[k] && x->in[k]->op == OP_PARAM &&
+           param_within(f, x->in[k]->param, begin, len);
+  }
+  return n;
+}
+
+/* Lines saved: a block has its first and its last one, and each call. */
+static int64_t gain(const Fold *f, const Window *w, size_t times) {
+  enum { FRAME = 3 };
+  return ((int64_t)times - 1) * window_lines(f, w) - (int64_t)times - FRAME;
 }
 
 static int window_order(const void *a, const void *b) {
@@ -322,7 +336,7 @@ static Windows group_pick(Fold *f, const Windows *all, const Group *g) {
 
 static bool group_fold(Fold *f, const Windows *all, const Group *g) {
   Windows ws = group_pick(f, all, g);
-  if (ws.n < 2 || gain(ws.n, ws.at[0].to - ws.at[0].from) < GAIN_LEAST)
+  if (ws.n < 2 || gain(f, &ws.at[0], ws.n) < GAIN_LEAST)
     return false;
   Block *b = block_make(f, &ws);
   if (!b)
@@ -361,7 +375,7 @@ static bool windows_fold(Fold *f, Windows *ws) {
   for (size_t i = 0, j; i < ws->n; i = j) {
     for (j = i + 1; j < ws->n && ws->at[j].key == ws->at[i].key; j++)
       ;
-    int64_t lines = gain(j - i, ws->at[i].to - ws->at[i].from);
+    int64_t lines = gain(f, &ws->at[i], j - i);
     if (j - i > 1 && lines >= GAIN_LEAST)
       vec_push(f->a, &groups, ((Group){i, j, lines}));
   }
@@ -372,13 +386,14 @@ static bool windows_fold(Fold *f, Windows *ws) {
   return any;
 }
 
-static bool fold_round(Fold *f, void (*find)(Fold *, Windows *)) {
+static bool fold_round(Fold *f) {
   Windows ws = {0};
   size_t old = f->blocks.n;
   body_open(f, f->main);
   for (size_t i = 0; i < old; i++)
     body_open(f, f->blocks.at[i]);
-  find(f, &ws);
+  find_modules(f, &ws);
+  find_runs(f, &ws);
   if (!windows_fold(f, &ws))
     return false;
   body_close(f->main);
@@ -391,7 +406,7 @@ void module_print_blocks(Text *out, Module *m, const char *weights,
                          const char **key) {
   Arena *a = arena_new();
   Fold f = fold_new(a, m);
-  for (int i = 0; i < ROUNDS_MOST && fold_round(&f, find_modules); i++)
+  for (int i = 0; i < ROUNDS_MOST && fold_round(&f); i++)
     ;
   fold_print(&f, out, weights, key);
   arena_free(a);

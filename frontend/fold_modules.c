@@ -1,8 +1,8 @@
-/* fold_find.c - where to look for what comes again: modules, which are runs
+/* fold_modules.c - where to look for what comes again: modules, which are runs
  * of nodes whose paths begin alike. */
 #include "frontend/fold.h"
 
-enum { PARTS_LEAST = 3 };
+enum { PARTS_LEAST = 2 };
 
 static void window_add(Fold *f, Windows *out, Window w, Text *key) {
   key->n = 0;
