@@ -13,7 +13,9 @@
 enum {
   ROUNDS_MOST = 24,
   VARS_MOST = 3,         /* ints in the names */
-  GAIN_LEAST = 4         /* lines */
+  GAIN_LEAST = 4,        /* lines */
+  PART_GAIN_LEAST = 12,  /* the same of a block that is no whole module */
+  PART_LEAST = 4         /* statements of one */
 };
 
 /* ---- the row ---------------------------------------------------------- */
@@ -306,6 +308,21 @@ static void window_take(const Window *w, Block *b) {
   w->body->starts[w->from] = b;
 }
 
+/* Whether the nodes beside it lie in other modules. */
+static bool is_module(const Fold *f, const Window *w) {
+  uint32_t begin = window_begin(w, 0), end = begin + window_len(w);
+  uint32_t scope = row_scope(f, begin, end - begin);
+  return !w->bare && f->path_share[begin] < scope &&
+         (end == f->n || f->path_share[end] < scope);
+}
+
+/* Is it much shorter so? */
+static bool pays(const Fold *f, const Window *w, size_t times) {
+  bool whole = is_module(f, w);
+  return times > 1 && (whole || w->to - w->from >= PART_LEAST) &&
+         gain(f, w, times) >= (whole ? GAIN_LEAST : PART_GAIN_LEAST);
+}
+
 /* Those of a group that are free, do not overlap and are in all their
  * instances what the first one is. */
 static Windows group_pick(Fold *f, const Windows *all, const Group *g) {
@@ -336,7 +353,7 @@ static Windows group_pick(Fold *f, const Windows *all, const Group *g) {
 
 static bool group_fold(Fold *f, const Windows *all, const Group *g) {
   Windows ws = group_pick(f, all, g);
-  if (ws.n < 2 || gain(f, &ws.at[0], ws.n) < GAIN_LEAST)
+  if (!ws.n || !pays(f, &ws.at[0], ws.n))
     return false;
   Block *b = block_make(f, &ws);
   if (!b)
@@ -375,9 +392,8 @@ static bool windows_fold(Fold *f, Windows *ws) {
   for (size_t i = 0, j; i < ws->n; i = j) {
     for (j = i + 1; j < ws->n && ws->at[j].key == ws->at[i].key; j++)
       ;
-    int64_t lines = gain(f, &ws->at[i], j - i);
-    if (j - i > 1 && lines >= GAIN_LEAST)
-      vec_push(f->a, &groups, ((Group){i, j, lines}));
+    if (pays(f, &ws->at[i], j - i))
+      vec_push(f->a, &groups, ((Group){i, j, gain(f, &ws->at[i], j - i)}));
   }
   if (groups.n)
     qsort(groups.at, groups.n, sizeof *groups.at, group_order);

@@ -93,21 +93,25 @@ static const char *as_name(Fold *f, const char *s) {
   return isdigit((unsigned char)*s) ? arena_printf(f->a, "_%s", s) : s;
 }
 
-/* What to call a value in the body: as in the model, less what the call says
- * for all and the numbers that tell instances apart. */
+/* What the model calls instance i's value, less what the call says for all. */
+static const char *value_inside(const Body *w, uint32_t i, uint32_t at) {
+  Fold *f = w->p->f;
+  const Node *x = f->node[w->b->begin[i] + at - w->b->begin[0]];
+  const char *s = names_of(w->p->names, x);
+  const char *before = cleaned(f->a, x->from->node, w->b->origin[i]);
+  size_t n = strlen(before);
+  return n && !strncmp(s, before, n) && s[n] ? s + n : s;
+}
+
+/* What to call a value in the body: the same without the numbers that tell
+ * instances apart. */
 static const char *value_name(Body *w, uint32_t at) {
   Fold *f = w->p->f;
-  const Block *b = w->b;
-  const char *s = names_of(w->p->names, f->node[at]);
   if (is_main(w))
-    return s;
-  const char *before = cleaned(f->a, f->node[at]->from->node, b->origin[0]);
-  size_t n = strlen(before);
-  if (n && !strncmp(s, before, n) && s[n])
-    s += n;
-  else if (b->n > 1)
-    s = numbers_drop(f, s, names_of(w->p->names,
-                                    f->node[b->begin[1] + at - b->begin[0]]));
+    return names_of(w->p->names, f->node[at]);
+  const char *s = value_inside(w, 0, at);
+  if (w->b->n > 1)
+    s = numbers_drop(f, s, value_inside(w, 1, at));
   return fresh(w, as_name(f, s));
 }
 
@@ -302,18 +306,27 @@ static const char *param_role(const Node *n, uint32_t k) {
   return "value";
 }
 
-static const char *param_by_layer(const Body *w, uint32_t slot) {
+/* Named after the layer of instance i that uses it. */
+static const char *param_by_layer(const Body *w, uint32_t i, uint32_t slot) {
   Fold *f = w->p->f;
-  uint32_t base = f->slot[w->b->begin[0]] + slot;
+  uint32_t base = f->slot[w->b->begin[i]] + slot;
   uint32_t at = slot_place(f, base);
   const char *role = param_role(f->node[at], base - f->slot[at]);
-  Str s = path_inside(f, w->b, 0, at - w->b->begin[0]);
+  Str s = path_inside(f, w->b, i, at - w->b->begin[i]);
   const char *dot = strrchr(s.s, '.');
-  for (uint32_t i = 1; i < w->b->n; i++)
-    if (strcmp(path_inside(f, w->b, i, at - w->b->begin[0]).s, s.s))
-      return role;
   return arena_printf(f->a, "%.*s.%s", (int)(dot ? dot - s.s : (int)s.n), s.s,
                       role);
+}
+
+/* Its name in instance i: behind the scope as it was, or what the names in all
+ * instances end with, or one made up. */
+static const char *param_local(const Body *w, uint32_t i, uint32_t slot) {
+  const Param *p = param_at(w, i, slot);
+  const char *s = w->b->scoped ? params_all_inside(w, slot)
+                               : param_inside(w, i, p);
+  if (!s)
+    s = w->b->scoped ? params_common_end(w, slot) : p->path;
+  return s ? s : param_by_layer(w, i, slot);
 }
 
 static bool keys_free(const Body *w, const char *const *key) {
@@ -329,18 +342,10 @@ static void param_name(Body *w, uint32_t slot, Text *out) {
   const Block *b = w->b;
   Str *all = arena_array(f->a, Str, b->n);
   const char **key = arena_array(f->a, const char *, b->n);
-  const char *local = NULL;
-  if (b->scoped) {
-    local = params_all_inside(w, slot);
-    local = local ? local : params_common_end(w, slot);
-    local = local ? local : param_by_layer(w, slot);
-  }
   for (int n = 1; n == 1 || !keys_free(w, key); n++) {
     const char *more = n > 1 ? arena_printf(f->a, ".value_%d", n) : "";
     for (uint32_t i = 0; i < b->n; i++) {
-      const char *path = param_at(w, i, slot)->path;
-      const char *inside = param_inside(w, i, param_at(w, i, slot));
-      const char *s = local ? local : inside ? inside : path;
+      const char *s = param_local(w, i, slot);
       s = arena_printf(f->a, "%s%s", s, more);
       all[i] = (Str){s, strlen(s)};
       key[i] = arena_printf(f->a, "%.*s%s%s", (int)b->scope[i],
@@ -865,27 +870,36 @@ static const char *block_wish(Fold *f, const Block *b) {
 }
 
 static void block_name(Printer *p, Block *b) {
-  b->name = names_fresh(p->names, block_wish(p->f, b));
+  const char *wish = block_wish(p->f, b);
+  Body none = {.p = p};
+  b->name = wish;
+  for (int i = 2; !name_is_free(&none, b->name); i++)
+    b->name = arena_printf(p->f->a, "%s_%d", wish, i);
   map_put(p->f->a, &p->blocks, b->name, b);
 }
 
-/* An argument is called as all instances call it, else x. */
-static void args_name(Body *w) {
+/* An argument that is one value for all instances is called so; inputs keep
+ * what their names have in common. */
+static const char *arg_wish(Body *w, uint32_t arg) {
   Fold *f = w->p->f;
+  const Block *b = w->b;
+  const Node *x = slot_value(f, f->slot[b->begin[0]] + arg);
+  const Node *y = slot_value(f, f->slot[b->begin[1]] + arg);
+  bool same = true;
+  for (uint32_t i = 1; i < b->n && same; i++)
+    same = slot_value(f, f->slot[b->begin[i]] + arg) == x;
+  if (same && f->at[x->id] < f->n)
+    return as_name(f, names_of(w->p->names, x));
+  if (x->op == OP_INPUT && y->op == OP_INPUT)
+    return as_name(f, numbers_drop(f, x->name, y->name));
+  return "x";
+}
+
+static void args_name(Body *w) {
   Block *b = w->b;
-  b->arg_name = arena_array(f->a, const char *, b->args.n + 1);
-  for (size_t k = 0; k < b->args.n; k++) {
-    const Node *x = slot_value(f, f->slot[b->begin[0]] + b->args.at[k]);
-    bool same = true;
-    for (uint32_t i = 1; i < b->n && same; i++)
-      same = slot_value(f, f->slot[b->begin[i]] + b->args.at[k]) == x;
-    const char *s = "x";
-    if (same && f->at[x->id] < f->n)
-      s = as_name(f, names_of(w->p->names, x));
-    else if (same && x->op == OP_INPUT)
-      s = x->name;
-    b->arg_name[k] = fresh(w, s);
-  }
+  b->arg_name = arena_array(w->p->f->a, const char *, b->args.n + 1);
+  for (size_t k = 0; k < b->args.n; k++)
+    b->arg_name[k] = fresh(w, arg_wish(w, b->args.at[k]));
 }
 
 static void signature(Body *w, Text *out) {
@@ -1018,6 +1032,7 @@ void fold_print(Fold *f, Text *out, const char *weights, const char **key) {
   p.label = arena_array(f->a, const char *, f->n + 1);
   p.local = arena_array(f->a, const char *, f->m->params.n + 1);
   keys_keep(&p);
+  map_put(f->a, &p.blocks, f->f->name, f);
   for (size_t i = 0; i < f->blocks.n; i++)
     block_name(&p, f->blocks.at[i]);
   for (size_t i = 0; i < f->blocks.n; i++)
