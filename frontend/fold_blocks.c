@@ -258,7 +258,11 @@ static Block *block_make(Fold *f, const Windows *ws) {
 /* ---- which windows become a block --------------------------------------- */
 
 /* Windows [from, to) of the list have one key. */
-typedef struct Group { size_t from, to; int64_t gain; } Group;
+typedef struct Group {
+  size_t from, to;
+  int64_t gain;
+  uint32_t begin, len;   /* of the first one, in the row */
+} Group;
 
 /* Statements and params of a window that is a block. */
 static int64_t window_lines(const Fold *f, const Window *w) {
@@ -293,6 +297,10 @@ static int group_order(const void *a, const void *b) {
   const Group *x = a, *y = b;
   if (x->gain != y->gain)
     return x->gain > y->gain ? -1 : 1;
+  if (x->begin != y->begin)
+    return x->begin < y->begin ? -1 : 1;
+  if (x->len != y->len)
+    return x->len > y->len ? -1 : 1;
   return (x->from > y->from) - (x->from < y->from);
 }
 
@@ -392,8 +400,10 @@ static bool windows_fold(Fold *f, Windows *ws) {
   for (size_t i = 0, j; i < ws->n; i = j) {
     for (j = i + 1; j < ws->n && ws->at[j].key == ws->at[i].key; j++)
       ;
-    if (pays(f, &ws->at[i], j - i))
-      vec_push(f->a, &groups, ((Group){i, j, gain(f, &ws->at[i], j - i)}));
+    const Window *w = &ws->at[i];
+    if (pays(f, w, j - i))
+      vec_push(f->a, &groups, ((Group){i, j, gain(f, w, j - i),
+                                       window_begin(w, 0), window_len(w)}));
   }
   if (groups.n)
     qsort(groups.at, groups.n, sizeof *groups.at, group_order);

@@ -18,25 +18,26 @@ size_t number_at(const char *s, const char *end, size_t *run) {
   return n <= DIGITS_MOST && (n == 1 || *s != '0') ? n : 0;
 }
 
-/* The name with its numbers left out. */
+static void int_write(Text *t, int64_t v) {
+  text_write(t, &v, sizeof v);
+}
+
+/* The name with its numbers left out, a 0 byte for each, and its length. */
 static void skeleton_write(Text *t, const char *s, size_t n) {
-  enum { NUMBER = 1, ESCAPE = 2 };
-  const char *end = s + n;
+  const char *end = s + n, *text = s;
+  size_t begin = t->n;
   while (s < end) {
-    size_t run, digits = number_at(s, end, &run);
-    if (digits) {
-      text_putc(t, NUMBER);
-    } else if (run) {
-      text_write(t, s, run);
-    } else {
-      if (*s == NUMBER || *s == ESCAPE)
-        text_putc(t, ESCAPE);
-      text_putc(t, *s);
-      run = 1;
+    size_t run = 1;
+    bool digit = *s >= '0' && *s <= '9';
+    if (digit && number_at(s, end, &run)) {
+      text_write(t, text, (size_t)(s - text) + 1);
+      t->s[t->n - 1] = 0;
+      text = s + run;
     }
     s += run;
   }
-  text_putc(t, 0);
+  text_write(t, text, (size_t)(s - text));
+  int_write(t, (int64_t)(t->n - begin));
 }
 
 /* Length of the path of the module that a layer lies in. */
@@ -124,10 +125,6 @@ typedef struct Key {
   Text *t;
   uint32_t begin, len, scope, origin;
 } Key;
-
-static void int_write(Text *t, int64_t v) {
-  text_write(t, &v, sizeof v);
-}
 
 static void type_write(Text *t, const Type *x) {
   int_write(t, x->elem);

@@ -8,7 +8,8 @@
 
 enum {
   RUN_LEAST = 2,         /* statements */
-  WORK_MOST = 64,        /* statements looked at, for each one there is */
+  /* Statements looked at: for each one there is, and besides. */
+  WORK_EACH = 8, WORK_BESIDES = 400000,
   CUTS_TRIED = 3
 };
 
@@ -368,7 +369,7 @@ static void intervals_propose(Runs *r, Windows *out, Text *key) {
     qsort(all.at, all.n, sizeof *all.at, interval_order);
   for (size_t i = 0; i < all.n; i++) {
     interval_propose(r, &all.at[i], out, key);
-    if (r->work > (int64_t)WORK_MOST * r->n)
+    if (r->work > (int64_t)WORK_EACH * r->n + WORK_BESIDES)
       return;
   }
 }
