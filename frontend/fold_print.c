@@ -991,6 +991,7 @@ static void model_print(Printer *p, const char *weights) {
     state_print(p->out, f->m->states.at[i]);
   for (size_t i = 0; i < f->main->parts.n;)
     part_print(&w, &i);
+  text_write(p->out, w.head.s, w.head.n);
   text_write(p->out, w.text.s, w.text.n);
   model_nexts(&w);
   aliases_print(p->out, p->names, f->f);
