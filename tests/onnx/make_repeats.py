@@ -171,7 +171,7 @@ def apart():
     for side in ("left", "right"):
         net.at = f"/{side}/"
         y = net.op("Tanh", dense(net, "x", f"{side}.w", f"{side}.b"))
-        z = net.op("Relu", net.op("Mul", y, "x"))
+        z = net.op("Relu", net.op("Abs", net.op("Mul", y, "x")))
         ends.append((y, net.op("Sub", z, y)))
     net.at = "/"
     out = net.op("Add", ends[0][0], ends[0][1])
