@@ -27,6 +27,21 @@ static const Node *chain_value(const Body *w, const Chain *h, size_t turn,
   return slot_value(f, base + h->c->args.at[k]);
 }
 
+/* Is an argument what another one is, in all instances of the body? */
+static bool chain_same(const Body *w, const Chain *h, size_t turn, size_t k,
+                       size_t other_turn, size_t other) {
+  const Fold *f = w->p->f;
+  const Block *b = w->b;
+  uint32_t base = f->slot[b->begin[0]];
+  uint32_t s = f->slot[b->begin[0] + chain_at(w, h, turn)] - base +
+               h->c->args.at[k];
+  uint32_t t = f->slot[b->begin[0] + chain_at(w, h, other_turn)] - base +
+               h->c->args.at[other];
+  if (body_is_main(w) || (b->arg_of[s] < 0 && b->arg_of[t] < 0))
+    return chain_value(w, h, turn, k) == chain_value(w, h, other_turn, other);
+  return b->arg_of[s] == b->arg_of[t];
+}
+
 /* Which result of the call before is argument k of this one. */
 static bool chain_carries(const Body *w, const Chain *h, size_t turn,
                           size_t k, size_t *result) {
@@ -49,16 +64,16 @@ static bool chain_outer(const Body *w, const Chain *h, const Node *x) {
 
 static bool chain_arg(const Body *w, Chain *h, size_t turn, size_t k) {
   const Node *x = chain_value(w, h, turn, k);
-  const Node *before = chain_value(w, h, turn - 1, k);
+  bool same = chain_same(w, h, turn, k, turn - 1, k);
   LoopArg *a = &h->arg[k];
   size_t r;
   bool carried = chain_carries(w, h, turn, k, &r);
   if (turn == 1)
     *a = carried ? (LoopArg){ARG_CARRIED, r}
-                 : (LoopArg){x == before ? ARG_SAME : ARG_LISTED, 0};
+                 : (LoopArg){same ? ARG_SAME : ARG_LISTED, 0};
   if (a->kind == ARG_CARRIED)
     return carried && r == a->result;
-  return chain_outer(w, h, x) && (a->kind == ARG_LISTED || x == before);
+  return chain_outer(w, h, x) && (a->kind == ARG_LISTED || same);
 }
 
 /* A result is one variable, which has one value at first. */
@@ -67,7 +82,7 @@ static bool chain_starts(const Body *w, const Chain *h) {
     for (size_t j = 0; j < k; j++)
       if (h->arg[k].kind == ARG_CARRIED && h->arg[j].kind == ARG_CARRIED &&
           h->arg[k].result == h->arg[j].result &&
-          chain_value(w, h, 0, k) != chain_value(w, h, 0, j))
+          !chain_same(w, h, 0, k, 0, j))
         return false;
   return true;
 }

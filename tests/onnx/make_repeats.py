@@ -179,6 +179,22 @@ def apart():
     return net.model(out)
 
 
+def starts():
+    """Repeats within blocks whose first turn takes one value twice in all
+    instances but one, so that the turns are no repeat from there on."""
+    net = Net()
+    x, side = "x", net.input("side")
+    for i in range(3):
+        given = side if i == 1 else x
+        for k in range(4):
+            net.at = f"/stage.{i}/unit.{k}/"
+            y = net.op("Relu", net.op("Sub", x, given))
+            x = given = net.op("Tanh", net.op("Sub", y, x, name="Sub_1"))
+        net.at = f"/stage.{i}/"
+        x = net.op("Sigmoid", x)
+    return net.model(x)
+
+
 def differ():
     """Layers that differ in a number, or in what they are given."""
     net = Net()
@@ -194,7 +210,7 @@ def differ():
 def main(folder):
     os.makedirs(folder, exist_ok=True)
     for make in (encoder, cache, unnamed, stages, tied, lists, odd, apart,
-                 differ):
+                 starts, differ):
         write(os.path.join(folder, make.__name__ + ".onnx"), make())
         print(make.__name__)
 
