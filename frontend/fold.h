@@ -62,7 +62,7 @@ typedef struct Window {
 } Window;
 typedef Vec(Window) Windows;
 
-/* ---- fold_key.c ------------------------------------------------------ */
+/* ---- fold_key.c -------------------------------------------------------- */
 
 /* Digits at s that print as they stand, or 0; *run: all digits. */
 size_t number_at(const char *s, const char *end, size_t *run);
@@ -82,14 +82,14 @@ bool param_within(const Fold *f, const Param *p, uint32_t begin,
  * bytes; false: it cannot be one. */
 bool window_key(const Fold *f, const Window *w, uint32_t instance, Text *t);
 
-/* ---- fold_modules.c, fold_runs.c ------------------------------------- */
+/* ---- fold_modules.c, fold_runs.c --------------------------------------- */
 
 /* Windows that may come again, with their keys: modules by their names, and
  * equal runs of statements whatever they are called. */
 void find_modules(Fold *f, Windows *out);
 void find_runs(Fold *f, Windows *out);
 
-/* ---- fold_names.c ---------------------------------------------------- */
+/* ---- fold_names.c ------------------------------------------------------ */
 
 typedef struct Str { const char *s; size_t n; } Str;
 /* mul * turn + var + add; var -1: none; list >= 0: that variable of the
@@ -129,7 +129,7 @@ Str name_inside(const Fold *f, const Block *b, uint32_t instance,
 /* Which instance of b begins there. */
 uint32_t instance_at(const Block *b, uint32_t begin);
 
-/* ---- fold_print.c ---------------------------------------------------- */
+/* ---- fold_print.c ------------------------------------------------------ */
 
 /* The program; key[order] is set to what a param is called in it. */
 void fold_print(Fold *f, Text *out, const char *weights, const char **key);

@@ -18,7 +18,7 @@ enum {
   PART_LEAST = 4         /* statements of one */
 };
 
-/* ---- the row ---------------------------------------------------------- */
+/* ---- the row ----------------------------------------------------------- */
 
 static bool is_leaf(const Node *n) {
   return op_info(n->op)->flags & FLAG_LEAF;
@@ -255,7 +255,7 @@ static Block *block_make(Fold *f, const Windows *ws) {
   return ok ? b : NULL;
 }
 
-/* ---- which windows become a block --------------------------------------- */
+/* ---- which windows become a block -------------------------------------- */
 
 /* Windows [from, to) of the list have one key. */
 typedef struct Group {
@@ -373,7 +373,7 @@ static bool group_fold(Fold *f, const Windows *all, const Group *g) {
   return true;
 }
 
-/* ---- rounds -------------------------------------------------------------- */
+/* ---- rounds ------------------------------------------------------------ */
 
 static void body_open(Fold *f, Block *b) {
   b->taken = arena_array(f->a, bool, b->parts.n + 1);

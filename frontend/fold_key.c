@@ -6,7 +6,7 @@
 #include <ctype.h>
 #include <string.h>
 
-/* ---- names ----------------------------------------------------------- */
+/* ---- names ------------------------------------------------------------- */
 
 enum { DIGITS_MOST = 15 };
 
@@ -82,7 +82,7 @@ uint32_t row_origin(const Fold *f, uint32_t begin, uint32_t len) {
   return least(f->name_share, begin, len);
 }
 
-/* ---- windows ---------------------------------------------------------- */
+/* ---- windows ----------------------------------------------------------- */
 
 uint32_t window_begin(const Window *w, uint32_t instance) {
   return w->body->begin[instance] + w->body->parts.at[w->from].at;
@@ -117,7 +117,7 @@ bool param_within(const Fold *f, const Param *p, uint32_t begin,
          f->param_last[p->order] < begin + len;
 }
 
-/* ---- the key ---------------------------------------------------------- */
+/* ---- the key ----------------------------------------------------------- */
 
 typedef struct Key {
   const Fold *f;

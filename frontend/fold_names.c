@@ -31,7 +31,7 @@ Str name_inside(const Fold *f, const Block *b, uint32_t instance,
   return (Str){s, strlen(s)};
 }
 
-/* ---- numbers ---------------------------------------------------------- */
+/* ---- numbers ----------------------------------------------------------- */
 
 /* v[0..n) as a variable of the block and what is added to it. */
 static void num_steady(Fold *f, Block *b, const int64_t *v, Num *out) {
@@ -96,7 +96,7 @@ bool num_of(Fold *f, Block *b, const int64_t *all, Loop *loop, Num *out) {
   return true;
 }
 
-/* ---- names ------------------------------------------------------------ */
+/* ---- names ------------------------------------------------------------- */
 
 static void piece_text(Fold *f, Pieces *out, const char *s, size_t n) {
   Piece *last = out->n ? &out->at[out->n - 1] : NULL;

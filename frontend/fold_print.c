@@ -4,7 +4,7 @@
 #include <ctype.h>
 #include <string.h>
 
-/* ---- statements ----------------------------------------------------------- */
+/* ---- statements -------------------------------------------------------- */
 
 /* What stands for an operand. */
 const char *ref_text(Body *w, uint32_t slot) {
@@ -58,7 +58,7 @@ static void node_statement(Body *w, uint32_t at) {
   text_puts(t, ";\n");
 }
 
-/* ---- the whole -------------------------------------------------------------- */
+/* ---- the whole --------------------------------------------------------- */
 
 static void parts_print(Body *w) {
   for (size_t i = 0; i < w->b->parts.n;) {

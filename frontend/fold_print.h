@@ -27,7 +27,7 @@ typedef struct Body {
   Map words;             /* text -> the name that has it as a value */
 } Body;
 
-/* ---- fold_text.c: names, and numbers in them ------------------------- */
+/* ---- fold_text.c: names, and numbers in them --------------------------- */
 
 bool body_is_main(const Body *w);
 bool name_is_free(const Body *w, const char *s);
@@ -46,12 +46,12 @@ void place_print(const Body *w, const Loop *loop, const char *file,
 /* A name of all instances of the body, which the key made alike. */
 Pieces name_split(Body *w, const Str *all);
 
-/* ---- fold_param.c ---------------------------------------------------- */
+/* ---- fold_param.c ------------------------------------------------------ */
 
 /* Declare the body's own params; their keys are set. */
 void params_print(Body *w, Text *decls);
 
-/* ---- fold_call.c, fold_repeat.c, fold_print.c ------------------------ */
+/* ---- fold_call.c, fold_repeat.c, fold_print.c -------------------------- */
 
 /* What a call, or one of each turn of a repeat, says: its layer, names of
  * nodes, ints. */

@@ -110,7 +110,7 @@ static void letters_fill(Runs *r) {
   }
 }
 
-/* ---- the suffix array --------------------------------------------------- */
+/* ---- the suffix array -------------------------------------------------- */
 
 /* Sort `from` into `to` by key[], which is less than n. */
 static void sort_by(const uint32_t *from, uint32_t *to, uint32_t n,
@@ -170,7 +170,7 @@ static void shares_fill(Runs *r) {
   }
 }
 
-/* ---- where to cut -------------------------------------------------------- */
+/* ---- where to cut ------------------------------------------------------ */
 
 /* A cut between modules, that few values cross, makes the better block. */
 static void costs_fill(Runs *r) {
@@ -194,7 +194,7 @@ static void costs_fill(Runs *r) {
   }
 }
 
-/* ---- proposals ------------------------------------------------------------ */
+/* ---- proposals --------------------------------------------------------- */
 
 static int place_order(const void *a, const void *b) {
   uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -314,7 +314,7 @@ static void propose_periodic(Runs *r, uint32_t at, uint32_t period,
   }
 }
 
-/* ---- all runs that come again ---------------------------------------------- */
+/* ---- all runs that come again ------------------------------------------ */
 
 /* Suffixes order[from..to] share len letters. */
 typedef struct Interval { uint32_t from, to, len; } Interval;

@@ -1,7 +1,8 @@
-"""make_repeats.py DIR - ONNX files in which parts come again, each NAME.onnx,
-for tests/cli/import.sh: what becomes a block or a repeat, and what must not.
-Prints the names."""
+"""make_repeats.py DIR COUNT - ONNX files in which parts come again, each
+NAME.onnx, for tests/cli/import.sh: what becomes a block or a repeat, and what
+must not, and COUNT random ones.  Prints the names."""
 import os
+import random
 import sys
 
 from onnx_file import Graph, floats, model, node, write
@@ -207,12 +208,98 @@ def differ():
     return net.model(x)
 
 
-def main(folder):
+# ---- random ones ----------------------------------------------------------
+
+SCOPES = "blk", "layer.", "m/sub.", "a.b"
+
+
+def random_body(r, depth):
+    """What one pass through it does: ops, and bodies that it runs again."""
+    parts = []
+    for _ in range(r.randint(1, 5)):
+        if depth and r.random() < 0.3:
+            parts.append((random_body(r, depth - 1), r.randint(1, 4),
+                          r.choice(SCOPES)))
+        else:
+            op = r.choice(("Relu", "Tanh", "Abs", "Add", "Sub", "Weight",
+                           "Tied", "LeakyRelu"))
+            parts.append((op, r.randint(1, 3)))
+    return parts
+
+
+def random_name(r, net, style, op):
+    """As torch counts, by what comes out, or as they stand in the file."""
+    if style == "torch":
+        key = net.at + op
+        net.counts[key] = net.counts.get(key, -1) + 1
+        return f"{op}_{net.counts[key]}" if net.counts[key] else op
+    return "" if style == "none" else f"{op}_{len(net.nodes)}"
+
+
+def random_op(r, net, style, op, back, seen):
+    name = random_name(r, net, style, op)
+    if op in ("Add", "Sub"):
+        other = seen[max(0, len(seen) - 1 - back)]
+        if r.random() < 0.03:
+            other = r.choice(net.inputs)[0]
+        return net.op(op, seen[-1], other, name=name)
+    if op == "Weight":
+        path = net.at.strip("/").replace("/", ".")
+        named = r.random() < 0.8
+        w = f"{path}.w{back}" if named else "onnx::Mul"
+        return net.op("Mul", seen[-1],
+                      net.weight(f"{w}_{len(net.tensors)}", WIDTH), name=name)
+    if op == "Tied":
+        return net.op("Mul", seen[-1], "tied", name=name)
+    if op == "LeakyRelu":
+        return net.op(op, seen[-1], name=name, alpha=back / 4)
+    return net.op(op, seen[-1], name=name)
+
+
+def random_run(r, net, style, body, x):
+    seen, at = [x], net.at
+    for what, n, *scope in body:
+        if isinstance(what, str):
+            seen.append(random_op(r, net, style, what, n, seen))
+        for i in range(n if scope else 0):
+            net.at = f"{at}{scope[0]}{i}/"
+            seen.append(random_run(r, net, style, what, seen[-1]))
+            if r.random() < 0.03:
+                net.kept.append(seen[-1])
+        net.at = at
+    return seen[-1]
+
+
+def random_net(seed):
+    r = random.Random(seed)
+    net, x = Net(), "x"
+    net.counts, net.kept = {}, []
+    net.weight("tied", WIDTH)
+    for i in range(r.randint(0, 2)):
+        net.input(f"in.{i}")
+    style = r.choice(("torch", "none", "row"))
+    for k in range(r.randint(1, 3)):
+        body = random_body(r, 2)
+        for i in range(r.randint(1, 6)):
+            net.at = f"/net{k}.{i}/"
+            x = random_run(r, net, style, body, x)
+            if len(net.nodes) > 200:
+                break
+    for y in dict.fromkeys(net.kept):
+        if y not in ("x", x):
+            net.output(y)
+    return net.model(x)
+
+
+def main(folder, count):
     os.makedirs(folder, exist_ok=True)
     for make in (encoder, cache, unnamed, stages, tied, lists, odd, apart,
                  starts, differ):
         write(os.path.join(folder, make.__name__ + ".onnx"), make())
         print(make.__name__)
+    for seed in range(count):
+        write(os.path.join(folder, f"random{seed}.onnx"), random_net(seed))
+        print(f"random{seed}")
 
 
-main(sys.argv[1])
+main(sys.argv[1], int(sys.argv[2]))
