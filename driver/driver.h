@@ -164,6 +164,8 @@ char *folder_file(Arena *a, const char *dir, const char *name);
  * or something that cannot be replaced (dump_has_weights). */
 bool dump_has_weights(const char *path);
 bool dump_write(Diags *d, Module *m, const char *path);
+/* The same of a model as it was read, in blocks where parts of it repeat. */
+bool program_write(Diags *d, Module *m, const char *path);
 /* A folder of numbered dumps that store each distinct tensor once. */
 typedef struct DumpDir DumpDir;
 DumpDir *dumpdir_new(Arena *a, const char *dir);

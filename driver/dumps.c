@@ -52,18 +52,29 @@ bool dump_has_weights(const char *path) {
   return path && strcmp(path, "-") != 0 && !path_in_place(path);
 }
 
-bool dump_write(Diags *d, Module *m, const char *path) {
+static bool weights_there(const Module *m) {
+  for (size_t i = 0; i < m->params.n; i++)
+    if (m->params.at[i]->type.sparse || m->params.at[i]->data) return true;
+  return false;
+}
+
+static bool write(Diags *d, Module *m, const char *path, bool blocks) {
   Text t = {0};
   OutFile file[2] = {{0}};    /* weights, text */
   if (!outfile_open(&file[1], d, path ? path : "-")) return false;
   Arena *a = arena_new();
   Tensors all = {0};
-  for (size_t i = 0; dump_has_weights(path) && i < m->params.n; i++)
-    param_tensors(a, &all, m->params.at[i], m->params.at[i]->path);
-  const char *weights = all.n ? path_with_ext(a, path, ".safetensors") : NULL;
-  module_print(&t, m, weights ? path_base(weights) : NULL);
+  const char **key = arena_array(a, const char *, m->params.n + 1);
+  bool stored = dump_has_weights(path) && weights_there(m);
+  const char *weights = stored ? path_with_ext(a, path, ".safetensors") : NULL;
+  if (blocks) module_print_blocks(&t, m, weights ? path_base(weights) : NULL,
+                                  key);
+  else module_print(&t, m, weights ? path_base(weights) : NULL);
   fputs(t.s, file[1].f);
   text_free(&t);
+  for (size_t i = 0; weights && i < m->params.n; i++)
+    param_tensors(a, &all, m->params.at[i],
+                  blocks ? key[i] : m->params.at[i]->path);
   bool ok = !weights || outfile_open(&file[0], d, weights);
   if (ok && weights) safetensors_put(file[0].f, all.at, all.n);
   if (ok) ok = outfiles_commit(file, 2, d);
@@ -71,6 +82,14 @@ bool dump_write(Diags *d, Module *m, const char *path) {
   tensors_free(&all);
   arena_free(a);
   return ok;
+}
+
+bool dump_write(Diags *d, Module *m, const char *path) {
+  return write(d, m, path, false);
+}
+
+bool program_write(Diags *d, Module *m, const char *path) {
+  return write(d, m, path, true);
 }
 
 /* ---- a folder of dumps ---------------------------------------------- */

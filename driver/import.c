@@ -29,8 +29,12 @@ int cmd_import(const Options *o, Diags *d, Arena *a) {
   Module *m = tam_load(d, o->file, &load);
   if (!m) return diags_exit_code(d);
   /* The function of a scan is spelt in a dump alone. */
-  if (m->funcs.n > 1) m->dump.after = "parse";
-  dump_write(d, m, out);
+  if (m->funcs.n > 1) {
+    m->dump.after = "parse";
+    dump_write(d, m, out);
+  } else {
+    program_write(d, m, out);
+  }
   module_free(m);
   return diags_exit_code(d);
 }

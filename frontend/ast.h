@@ -84,8 +84,12 @@ typedef Vec(Stmt *) Stmts;
 
 typedef struct Bind { Name name; TypeExpr *type; } Bind;   /* type or NULL */
 typedef Vec(Bind) Binds;
-typedef struct FromPlace { const char *file, *node; int64_t line, col; }
-    FromPlace;
+/* `node`: the parts of its name, strings and what gives an int or one. */
+typedef struct FromPlace {
+  const char *file;
+  Exprs node;
+  int64_t line, col;
+} FromPlace;
 typedef struct Rename { Path *path; const char *to; } Rename;
 typedef Vec(Rename) Renames;
 

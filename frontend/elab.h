@@ -72,6 +72,8 @@ struct Frame {
   Span label;            /* of the innermost repeat around */
   const char *layer;     /* its name in the caller's scope */
   Map vars;              /* name -> Value * */
+  const Place *origin;   /* its node's name stands before those of nodes from
+                            the same file; NULL: none */
   Span call;             /* in the caller */
   const Expr *call_expr;
 };
@@ -115,6 +117,13 @@ typedef struct Unit {
   Frame *frame;          /* its file-level params; NULL: not run yet */
 } Unit;
 
+/* The places of the statement at hand, for a block that it calls. */
+typedef struct Origin {
+  const Expr *call;      /* NULL: no node is named */
+  const Place *place;
+  bool taken;
+} Origin;
+
 typedef struct Elab {
   Arena *a;
   Diags *d;
@@ -123,6 +132,7 @@ typedef struct Elab {
   Func *f;
   Vec(Unit *) units;     /* [0] is the prelude, [1] what was asked for */
   Frame *frame;
+  Origin origin;
   bool dump;
   size_t base;           /* errors that were there before */
   bool outer;            /* errors are the caller's: about arguments */

@@ -117,6 +117,34 @@ static bool pars_bind(Elab *e, const Sig *s, const CallArg **given) {
   return ok;
 }
 
+/* `as _`: what is inside lies in the caller's scope. */
+static bool scopes_nothing(const Expr *call) {
+  const char *as = call->as ? path_single(call->as) : NULL;
+  return as && !strcmp(as, "_");
+}
+
+static Frame *block_frame(Elab *e, const Decl *d, const Expr *call) {
+  bool scoped = !scopes_nothing(call);
+  const char *name = scoped && call->as ? elab_path(e, call->as) : d->name.s;
+  if (!name)
+    return NULL;
+  Frame *f = arena_new_of(e->a, Frame);
+  f->up = e->frame;
+  f->decl = d;
+  f->file = d->file;
+  f->layer = name;
+  f->path = f->scope = scoped ? path_join_scope(e->a, e->frame->scope, name)
+                              : e->frame->scope;
+  f->call = call->name.span;
+  f->call_expr = call;
+  f->origin = e->frame->origin;
+  if (e->origin.call == call && !d->file->prelude) {
+    f->origin = e->origin.place;
+    e->origin.taken = true;
+  }
+  return f;
+}
+
 static Value block_run(Elab *e, const Decl *d, const CallArg **given,
                        Frame *f) {
   Value v = none;
@@ -127,8 +155,9 @@ static Value block_run(Elab *e, const Decl *d, const CallArg **given,
     v = elab_results(e, d);
   }
   e->frame = f->up;
-  layer_add(e, f->path, d->name.s, elab_user_span(e, f->call),
-            e->m->params.n > params);
+  if (!scopes_nothing(f->call_expr))
+    layer_add(e, f->path, d->name.s, elab_user_span(e, f->call),
+              e->m->params.n > params);
   return v;
 }
 
@@ -140,18 +169,8 @@ static Value block_call(Elab *e, const Decl *d, const CallArgs *args,
     return none;
   if (d->kind == DECL_FUNC)
     return func_call(e, d, given, call);
-  const char *name = call->as ? elab_path(e, call->as) : d->name.s;
-  if (!name)
-    return none;
-  Frame *f = arena_new_of(e->a, Frame);
-  f->up = e->frame;
-  f->decl = d;
-  f->file = d->file;
-  f->layer = name;
-  f->path = f->scope = path_join_scope(e->a, e->frame->scope, name);
-  f->call = call->name.span;
-  f->call_expr = call;
-  if (!elab_path_fits(e, f->path, f->call) ||
+  Frame *f = block_frame(e, d, call);
+  if (!f || !elab_path_fits(e, f->path, f->call) ||
       !elab_charge(e, 4, f->call))
     return none;
   return block_run(e, d, given, f);

@@ -69,27 +69,76 @@ static Span value_span(const Expr *x) {
   return x->kind == EXPR_BINARY ? x->oper_span : x->span;
 }
 
-static void places_set(Elab *e, const Stmt *s, Node *n) {
-  if (s->from.n == 0)
-    return;
-  n->from = arena_array(e->a, Place, s->from.n);
-  n->nfrom = (int)s->from.n;
+/* One part of a node's name. */
+static bool node_part(Elab *e, const Expr *x, Text *t) {
+  if (x->kind == EXPR_STR) {
+    text_puts(t, x->s);
+    return true;
+  }
+  Value v = elab_expr(e, x);
+  if (v.kind == VAL_INT)
+    text_printf(t, "%lld", (long long)v.i);
+  else if (v.kind == VAL_STR)
+    text_puts(t, v.s);
+  else if (v.kind != VAL_NONE)
+    elab_error(e, x->span, "a part of a node's name: expected a string or an "
+               "int, found %s", value_describe(e->a, &v));
+  return v.kind == VAL_INT || v.kind == VAL_STR;
+}
+
+/* A node's name, behind what the call of this block puts in front of names
+ * in that file; NULL when there is none. */
+static const char *node_name(Elab *e, const FromPlace *p) {
+  const Place *before = e->frame->origin;
+  Text t = {0};
+  bool ok = p->node.n > 0;
+  if (ok && before && !strcmp(before->file, p->file))
+    text_puts(&t, before->node);
+  for (size_t i = 0; i < p->node.n && ok; i++)
+    ok = node_part(e, p->node.at[i], &t);
+  const char *name = ok ? arena_strdup(e->a, t.s) : NULL;
+  text_free(&t);
+  return name;
+}
+
+static Place *places_eval(Elab *e, const Stmt *s) {
+  Place *from = s->from.n ? arena_array(e->a, Place, s->from.n) : NULL;
   for (size_t i = 0; i < s->from.n; i++) {
     const FromPlace *p = &s->from.at[i];
-    n->from[i] = (Place){p->file, (int)p->line, (int)p->col, p->node};
+    from[i] = (Place){p->file, (int)p->line, (int)p->col, node_name(e, p)};
   }
+  return from;
+}
+
+/* The statement's value.  The places of a call of the text's own blocks are
+ * for the nodes inside: *from becomes NULL. */
+static Value value_from(Elab *e, const Stmt *s, Place **from) {
+  Origin around = e->origin;
+  const Expr *call = s->value;
+  if (call->kind == EXPR_PIPE)
+    call = call->sub.at[1];
+  *from = places_eval(e, s);
+  e->origin = (Origin){.call = *from && (*from)->node ? call : NULL,
+                       .place = *from};
+  Value v = elab_expr(e, s->value);
+  if (e->origin.taken)
+    *from = NULL;
+  e->origin = around;
+  return v;
 }
 
 static void bind_one(Elab *e, const Stmt *s, const Bind *b, Value v,
-                     size_t before) {
+                     size_t before, Place *from) {
   bool fresh = false;
   Node *n = v.kind == VAL_NODE ? v.node : NULL;
   for (size_t i = before; n && i < e->f->nodes.n && !fresh; i++)
     fresh = e->f->nodes.at[i] == n && !(op_info(n->op)->flags & FLAG_LEAF);
   if (fresh && !n->name && !e->frame->file->prelude)
     n->name = b->name.s;
-  if (fresh)
-    places_set(e, s, n);
+  if (fresh && from) {
+    n->from = from;
+    n->nfrom = (int)s->from.n;
+  }
   if (v.kind != VAL_NONE && b->type &&
       !bind_type(e, b, &v, fresh, value_span(s->value)))
     v.kind = VAL_NONE;
@@ -98,9 +147,10 @@ static void bind_one(Elab *e, const Stmt *s, const Bind *b, Value v,
 
 static void stmt_bind(Elab *e, const Stmt *s) {
   size_t before = e->f->nodes.n;
-  Value v = elab_expr(e, s->value);
+  Place *from;
+  Value v = value_from(e, s, &from);
   if (s->binds.n == 1) {
-    bind_one(e, s, &s->binds.at[0], v, before);
+    bind_one(e, s, &s->binds.at[0], v, before, from);
     return;
   }
   int64_t n = value_len(&v);
@@ -112,7 +162,7 @@ static void stmt_bind(Elab *e, const Stmt *s) {
   for (size_t i = 0; i < s->binds.n; i++) {
     Value item = ok ? value_item(&v, (int64_t)i)
                     : (Value){.kind = VAL_NONE};
-    bind_one(e, s, &s->binds.at[i], item, before);
+    bind_one(e, s, &s->binds.at[i], item, before, from);
   }
 }
 

@@ -120,6 +120,13 @@ Module *tam_load_text(Diags *d, const char *path, const char *text,
                       size_t len, const LoadOpts *o);
 /* Names of the models of a file, for messages. */
 
+/* fold_blocks.c: the module as module_print says it, but with what comes again
+ * in blocks.  A block's params lie in its layers: key[] (one a param, NULL at
+ * first) is what each is called in the text.  For a module of one function
+ * and no pass. */
+void module_print_blocks(Text *out, Module *m, const char *weights,
+                         const char **key);
+
 /* The prelude's text, built in. */
 extern const char prelude_tam[];
 extern const size_t prelude_tam_len;

@@ -112,6 +112,8 @@ static void tam_yyerror(Loc *l, void *scanner, ParseCtx *p,
 %type <names> vars
 %type <name> sel_kind import_as
 %type <place> place
+%type <exprs> node
+%type <expr> nodepart
 %type <stmt> places
 %type <renames> renames
 
@@ -263,9 +265,17 @@ place: STR { $$ = (FromPlace){.file = $STR}; }
       $$ = (FromPlace){.file = $STR};
       pair_read(p, $RATIO, ':', @RATIO, &$$.line, &$$.col);
     }
-  | STR[file] STR[node] {
-      $$ = (FromPlace){.file = $file, .node = $node};
+  | STR node { $$ = (FromPlace){.file = $STR, .node = $node}; }
+  ;
+node: nodepart { $$ = (Exprs){0}; PUSH($$, $nodepart); }
+  | node nodepart { $$ = $1; PUSH($$, $nodepart); }
+  ;
+nodepart: STR { $$ = expr_new(p, EXPR_STR, @$); $$->s = $STR; }
+  | ID {
+      Seg s = {.name = $ID, .span = parse_span(p, @$)};
+      $$ = expr_path(p, path_new(p, s, @$), @$);
     }
+  | '(' expr ')' { $$ = $expr; }
   ;
 binds: bind { $$ = (Binds){0}; PUSH($$, $bind); }
   | binds ',' bind { $$ = $1; PUSH($$, $bind); }

@@ -49,7 +49,7 @@ static void attr_print(Text *out, const Attr *a) {
 /* ---- values --------------------------------------------------------- */
 
 /* A literal: 0.5, i32(3), b1(true). */
-static void const_print(Text *out, const Node *n) {
+void literal_print(Text *out, const Node *n) {
   Elem e = n->type.elem;
   if (e != F32) text_printf(out, "%s(", elem_name(e));
   if (elem_is_float(e)) text_float(out, n->value, false);
@@ -61,7 +61,7 @@ static void const_print(Text *out, const Node *n) {
 /* What stands for a node where it is used. */
 static void ref_print(Text *out, const Names *names, const Node *n) {
   if (n->op == OP_CONST)
-    const_print(out, n);
+    literal_print(out, n);
   else if (n->op == OP_PARAM)
     text_puts(out, n->param->path);
   else if (n->op == OP_STATE)
@@ -71,8 +71,8 @@ static void ref_print(Text *out, const Names *names, const Node *n) {
 }
 
 /* Returns what stands in front of the next argument. */
-static const char *operands_print(Text *out, const Names *names,
-                                  const Node *n) {
+static const char *operands_print(Text *out, const Node *n, RefPrinter *ref,
+                                  void *ctx) {
   const OpInfo *info = op_info(n->op);
   const char *sep = "";
   for (int i = 0; i < n->nin; i++) {
@@ -80,7 +80,7 @@ static const char *operands_print(Text *out, const Names *names,
     text_puts(out, sep);
     if (i >= info->nrequired && !info->variadic)
       text_printf(out, "%s=", info->operand[i]);
-    ref_print(out, names, n->in[i]);
+    ref(out, ctx, n, i);
     sep = ", ";
   }
   return sep;
@@ -102,7 +102,7 @@ static void attrs_print(Text *out, const Node *n, const char *sep) {
     text_printf(out, ", tile=[%d,%d]", n->tile[0], n->tile[1]);
 }
 
-static void places_print(Text *out, const Node *n) {
+void places_print(Text *out, const Node *n) {
   for (int i = 0; i < n->nfrom; i++) {
     const Place *p = &n->from[i];
     text_puts(out, i ? ", " : " from ");
@@ -116,18 +116,26 @@ static void places_print(Text *out, const Node *n) {
   }
 }
 
-static void binding_print(Text *out, const char *name, const Type *t) {
+void op_call_print(Text *out, const Node *n, RefPrinter *ref, void *ctx) {
+  text_printf(out, "%s(", op_info(n->op)->name);
+  const char *sep = operands_print(out, n, ref, ctx);
+  attrs_print(out, n, sep);
+  text_putc(out, ')');
+}
+
+void binding_print(Text *out, const char *name, const Type *t) {
   text_printf(out, "%s: ", name);
   type_print(out, t);
   text_puts(out, " = ");
 }
 
-static void statement_print(Text *out, const Names *names, const Node *n) {
+static void operand_print(Text *out, void *names, const Node *n, int i) {
+  ref_print(out, names, n->in[i]);
+}
+
+static void statement_print(Text *out, Names *names, const Node *n) {
   binding_print(out, names_of(names, n), &n->type);
-  text_printf(out, "%s(", op_info(n->op)->name);
-  const char *sep = operands_print(out, names, n);
-  attrs_print(out, n, sep);
-  text_putc(out, ')');
+  op_call_print(out, n, operand_print, names);
   if (n->path) text_printf(out, " as %s", n->path);
   places_print(out, n);
   text_putc(out, ';');
@@ -135,7 +143,7 @@ static void statement_print(Text *out, const Names *names, const Node *n) {
 
 /* Outputs that no statement of their own binds are bound at the end; first
  * those values whose name such a binding takes away get another one. */
-static void aliases_print(Text *out, Names *names, const Func *f) {
+void aliases_print(Text *out, Names *names, const Func *f) {
   Arena *a = arena_new();
   const char **from = arena_array(a, const char *, f->outputs.n);
   Map late = {0};   /* names bound here, so far */
@@ -192,7 +200,7 @@ static void dump_print(Text *out, const DumpInfo *d) {
   text_puts(out, ";\n");
 }
 
-static void signature_print(Text *out, const Func *f) {
+void signature_print(Text *out, const Func *f) {
   text_printf(out, "%s(", f->name);
   for (size_t i = 0; i < f->inputs.n; i++) {
     const Node *n = f->inputs.at[i];
@@ -209,13 +217,13 @@ static void signature_print(Text *out, const Func *f) {
   text_puts(out, " {\n");
 }
 
-static void state_print(Text *out, const State *s) {
+void state_print(Text *out, const State *s) {
   Node value = {.op = OP_CONST, .type = type_make(s->type.elem, 0, NULL),
                 .value = s->value, .ivalue = s->ivalue};
   text_printf(out, "  state %s: ", s->path);
   type_print(out, &s->type);
   text_puts(out, " = ");
-  const_print(out, &value);
+  literal_print(out, &value);
   text_puts(out, ";\n");
 }
 
@@ -294,7 +302,7 @@ void node_print(Text *out, const Module *m, const Func *f, const Node *n) {
   if (op_info(n->op)->flags & FLAG_LEAF) {
     text_printf(out, "%s ", op_info(n->op)->name);
     if (n->op == OP_CONST)
-      const_print(out, n);
+      literal_print(out, n);
     else
       text_puts(out, n->op == OP_PARAM ? n->param->path
                      : n->op == OP_STATE ? n->state->path : n->name);

@@ -36,13 +36,18 @@ run_case() {
     expect "$net-$case-build" 0 '' "$TAMIS" build "$net.onnx" -o net.so $sizes
     expect "$net-$case-native" 0 '' "$TAMIS" run net.so $in $outs
     outputs native
+    # As a program in blocks: the same bytes.
+    expect "$net-$case-import" 0 '' "$TAMIS" import "$net.onnx" -o "$net.tam" \
+      $sizes
+    expect "$net-$case-build-import" 0 '' "$TAMIS" build "$net.tam" -o again.so
+    same "$net-$case-import-same" net.so again.so
     if referenced; then
       expect "$net-$case-reference" 0 '' "$TAMIS" run "$net.onnx" $sizes \
         --engine=reference $in $outs
       outputs reference
     fi
   }
-  rm -f net.so
+  rm -f net.so again.so
 }
 
 run_net() {
