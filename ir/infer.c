@@ -67,7 +67,7 @@ bool infer_rank(InferCtx *c, int i, int rank) {
 bool infer_shape(InferCtx *c, int i, int rank, const int64_t *dim) {
   const Type *t = infer_in(c, i);
   Type want = type_make(F32, rank, dim);
-  if (type_same_shape(t, &want)) return true;
+  if (type_same_dims(t, &want)) return true;
   return infer_error(c, "%s has shape %s, expected %s", operand_name(c, i),
                      shape_text(t->rank, t->dim), shape_text(rank, dim));
 }
@@ -186,13 +186,19 @@ static bool size_check(InferCtx *c) {
                      shape_text(c->out.rank, c->out.dim));
 }
 
-bool node_infer(Module *m, Node *n, Diags *d) {
+bool node_infer_plain(const Module *m, Node *n, Diags *d) {
   const OpInfo *info = op_info(n->op);
   InferCtx c = {.op = info->name, .m = m, .n = n, .d = d};
   if (!operands_check(&c) || !attrs_check(&c) || !rules[n->op](&c) ||
       !size_check(&c))
     return false;
   n->type = c.out;
+  return true;
+}
+
+bool node_infer(Module *m, Node *n, Diags *d) {
+  if (!node_infer_plain(m, n, d)) return false;
+  if (m->free) node_infer_free(m, n);
   return true;
 }
 
