@@ -325,6 +325,16 @@ Val load_where(Gen *g, Val p, int64_t stride, Val mask) {
   return masked_at(g, "llvm.masked.load", g->vec, NULL, p, mask, vzero(g));
 }
 
+Val load_words(Gen *g, Elem e, Val p, Val mask) {
+  LLVMTypeRef t = elem_vec(g, e);
+  ensure(elem_size(e) == 4);
+  return masked_at(g, "llvm.masked.load", t, NULL, p, mask, LLVMConstNull(t));
+}
+
+void store_words(Gen *g, Val v, Val p, Val mask) {
+  masked_at(g, "llvm.masked.store", LLVMTypeOf(v), v, p, mask, NULL);
+}
+
 Val load_lanes(Gen *g, Val p, int64_t off, int n) {
   return n == g->t->lanes ? load_vec(g, p, off, 4) : load_part(g, p, off, n);
 }

@@ -25,6 +25,8 @@ static Call call_begin(Gen *g, const Node *n) {
   c.base = value_ptr(g, n);
   LLVMTypeRef slots = LLVMArrayType2(g->ptr, (uint64_t)io_slots(g, c.f));
   c.io = LLVMBuildAlloca(g->b, slots, "io");
+  if (g->mod->free)
+    slot_pass(g, &c, dims_slot(g->func), dims_slot(c.f));
   if (g->mod->states.n)
     slot_pass(g, &c, state_slot(g, g->func), state_slot(g, c.f));
   if (g->pool_slot)

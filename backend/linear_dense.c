@@ -37,6 +37,7 @@ typedef struct Dense {
   Val sums;            /* of a chunk and a panel; NULL: one block */
   int panels;
   Panel panel[2];
+  Val count;           /* rows of the chunk at hand; NULL: known before */
 } Dense;
 
 /* ---- panels ---------------------------------------------------------- */
@@ -226,11 +227,37 @@ static int64_t ahead_bytes(const Gen *g, const Dense *d, const Block *b,
   return (column_bytes(g, b->p) + turns - 1) / turns;
 }
 
+/* The same of a chunk whose rows are counted at run time: a tile of each size
+ * for those that fill none. */
+static void block_counted(Gen *g, const Dense *d, const Rows *chunk,
+                          Block *b) {
+  Tile t;
+  Loop rows;
+  Val whole = LLVMBuildUDiv(g->b, d->count, k64(g, d->rows), "");
+  whole = mul64(g, whole, d->rows);
+  loop_begin(g, &rows, k64(g, 0), whole, d->rows, false, "rows");
+  tile_at(g, d, b, chunk, rows.iv, d->rows, &t);
+  tile_emit(g, &d->l, b, &t);
+  loop_end(g, &rows);
+  Val left = LLVMBuildNSWSub(g->b, d->count, whole, "");
+  for (int n = 1; n < d->rows; n++) {
+    If f;
+    if_begin(g, &f, LLVMBuildICmp(g->b, LLVMIntEQ, left, k64(g, n), ""));
+    tile_at(g, d, b, chunk, whole, n, &t);
+    tile_emit(g, &d->l, b, &t);
+    if_end(g, &f);
+  }
+}
+
 /* All rows of a chunk by a block. */
 static void block_emit(Gen *g, const Dense *d, const Rows *chunk, Block *b) {
   int whole = chunk->n / d->rows * d->rows;
   Tile t;
   b->ahead = ahead_bytes(g, d, b, chunk->n);
+  if (d->count) {
+    block_counted(g, d, chunk, b);
+    return;
+  }
   if (whole) {
     Loop rows;
     loop_begin(g, &rows, k64(g, 0), k64(g, whole), d->rows, true, "rows");
@@ -248,7 +275,8 @@ static void sums_begin(Gen *g, const Dense *d, const Block *b, int rows) {
   Val bias[TILE_MAX];
   Loop l;
   bias_load(g, &d->l, b, bias);
-  loop_begin(g, &l, k64(g, 0), k64(g, rows), 1, true, "sums");
+  loop_begin(g, &l, k64(g, 0), d->count ? d->count : k64(g, rows), 1,
+             !d->count, "sums");
   Val at = addr_at(g, d->sums, l.iv, sums_bytes(g, b));
   for (int i = 0; i < b->p->t; i++)
     store_vec(g, bias[i], at, (int64_t)i * vector_bytes(g), vector_bytes(g));
@@ -294,12 +322,28 @@ static void chunk_emit(Gen *g, const Linear *l, const void *ctx,
   }
 }
 
+/* Chunks of as many rows as there are. */
+static void chunks_counted(Gen *g, Dense *d, Val count) {
+  Loop loop;
+  int block = d->l.block;
+  loop_begin(g, &loop, k64(g, 0), count, block, false, "chunk");
+  Val left = LLVMBuildNSWSub(g->b, count, loop.iv, "");
+  Val most = k64(g, block);
+  Val less = LLVMBuildICmp(g->b, LLVMIntSLT, left, most, "");
+  d->count = LLVMBuildSelect(g->b, less, left, most, "");
+  Rows at = rows_from(g, &d->l, loop.iv, block);
+  chunk_emit(g, &d->l, d, &at);
+  loop_end(g, &loop);
+}
+
 /* Weights that the graph computes cannot be packed: plain loops. */
 static void emit_computed(Gen *g, const Linear *l) {
   int64_t s[MAX_RANK];
   Loop row, col, k;
   value_strides(l->w, s);
-  loop_share(g, &row, 0, l->rows, 1, "row");
+  Val count = rows_count(g, l);
+  if (count) loop_begin(g, &row, k64(g, 0), count, 1, false, "row");
+  else loop_share(g, &row, 0, l->rows, 1, "row");
   Val x = addr_at(g, value_ptr(g, l->x), row.iv, 4 * l->xrow);
   Val y = addr_at(g, value_ptr(g, l->n), row.iv, 4 * l->yrow);
   loop_begin(g, &col, k64(g, 0), k64(g, l->m), 1, true, "col");
@@ -406,6 +450,8 @@ void emit_linear_dense(Gen *g, const Node *n) {
     emit_computed(g, &d.l);
   } else {
     dense_init(g, n, &d);
-    linear_rows(g, &d.l, chunk_emit, &d);
+    Val count = rows_count(g, &d.l);
+    if (count) chunks_counted(g, &d, count);
+    else linear_rows(g, &d.l, chunk_emit, &d);
   }
 }

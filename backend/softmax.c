@@ -7,6 +7,7 @@
 
 typedef struct Soft {
   int64_t dim, to, from;   /* the softmax axis and its strides */
+  Val count;               /* its size in this call, where it is free */
 } Soft;
 
 /* How one line or bundle of lines is read: n lanes of a bundle, or a line
@@ -51,12 +52,52 @@ static Val soft_step(Gen *g, SoftPass pass, Val to, Val from, int n, Val k,
   return LLVMBuildFAdd(g->b, acc, e, "");
 }
 
+/* The lanes of a vector that the mask has. */
+static Val soft_masked(Gen *g, SoftPass pass, Val to, Val from, Val mask,
+                       Val k, Val acc) {
+  if (pass == PASS_SCALE) {
+    Val v = LLVMBuildFMul(g->b, load_words(g, F32, to, mask), k, "");
+    store_words(g, v, to, mask);
+    return acc;
+  }
+  Val x = load_words(g, F32, from, mask);
+  if (pass == PASS_MAX) {
+    x = LLVMBuildSelect(g->b, mask, x, const_like(g, x, (double)-INFINITY),
+                        "");
+    return max_step(g, acc, x);
+  }
+  Val e = vm_exp(g, LLVMBuildFSub(g->b, x, k, ""));
+  store_words(g, e, to, mask);
+  e = LLVMBuildSelect(g->b, mask, e, vzero(g), "");
+  return LLVMBuildFAdd(g->b, acc, e, "");
+}
+
+/* A pass along an axis whose size is known at run time. */
+static Val soft_counted(Gen *g, const Soft *s, const Line *l, SoftPass pass,
+                        Val k, Val acc) {
+  bool along = l->n < 0;
+  int width = along ? g->t->lanes : 1, n = along ? width : l->n;
+  Val full = along ? and64(g, s->count, -width) : s->count;
+  Loop i;
+  loop_begin(g, &i, k64(g, 0), full, width, false, "soft");
+  loop_carry(g, &i, &acc);
+  Val to = addr_at(g, l->to, i.iv, 4 * s->to);
+  acc = soft_step(g, pass, to, addr_at(g, l->from, i.iv, 4 * s->from), n, k,
+                  acc);
+  loop_end(g, &i);
+  if (!along) return acc;
+  Val mask = lanes_below(g, LLVMBuildNSWSub(g->b, s->count, full, ""));
+  return soft_masked(g, pass, addr_at(g, l->to, full, 4),
+                     addr_at(g, l->from, full, 4), mask, k, acc);
+}
+
 /* A pass along the axis, in steps of `width` elements of it. */
 static Val soft_loop(Gen *g, const Soft *s, const Line *l, SoftPass pass,
                      Val k, Val acc) {
   bool along = l->n < 0;
   int width = along ? g->t->lanes : 1, n = along ? width : l->n;
   int64_t full = s->dim / width * width;
+  if (s->count) return soft_counted(g, s, l, pass, k, acc);
   if (full) {
     Loop i;
     loop_begin(g, &i, k64(g, 0), k64(g, full), width, true, "soft");
@@ -107,6 +148,7 @@ void emit_softmax(Gen *g, const Node *n) {
   nest_over(g, &t, n);
   nest_add(g, &t, n->in[0]);
   s.dim = t.dim[axis];
+  s.count = t.count[axis];
   s.to = t.arg[0].stride[axis];
   s.from = t.arg[1].stride[axis];
   bool along = s.dim > 1 && s.to == 1 && s.from == 1;

@@ -174,7 +174,7 @@ static void kernel_emit(Gen *g, const Node *n) {
   const char *name = node_is_alias(n) ? "copy" : n->kernel;
   for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
     if (strcmp(kernels[i].name, name) != 0) continue;
-    kernels[i].emit(g, n);
+    emit_sized(g, n, kernels[i].emit);
     return;
   }
   internal_error(__FILE__, __LINE__, "no kernel '%s'", n->kernel);
@@ -207,6 +207,8 @@ void step_body(Emission *e, const Step *s, Val fn) {
   g->weights = LLVMGetParam(fn, 2);
   LLVMPositionBuilderAtEnd(g->b,
                            LLVMAppendBasicBlockInContext(g->c, fn, ""));
+  sizes_load(g);
+  g->nviews = 0;
   /* What a kernel packs may be as large as the weights: gone after it. */
   Arena *keep = g->a;
   g->a = arena_new();

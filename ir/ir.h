@@ -531,6 +531,25 @@ void node_infer_free(Module *m, Node *n);
  * expression is known. */
 bool module_infer_free(Module *m, Diags *d);
 
+/* ---- along.c: axes that are computed index by index ------------------- */
+
+/* The axis of operand k of which index i alone index i of the result's axis
+ * depends on; or that it does not depend on an index, or on several. */
+enum { ALONG_NONE = -1, ALONG_MIXED = -2 };
+int node_along(const Node *n, int axis, int k);
+/* Whether code for n is a loop over an axis around its kernel. */
+bool kernel_loops(const Node *n, int axis);
+/* Whether n's kernel computes it at all sizes of free dimensions; else text in
+ * why. */
+bool node_takes_sizes(const Node *n, Text *why);
+/* The least axes [from[0], to[0]) of x, from `from` on, of which [from[1],
+ * to[1]) of y are the elements at all sizes; false: there are none. */
+bool reshape_group(const Type *x, const Type *y, int from[2], int to[2]);
+/* Whether a reshape's elements lie where they did, at all sizes; whether it
+ * only merges or splits a dimension at a time that is free. */
+bool reshape_lies(const Node *n);
+bool reshape_cuts(const Node *n);
+
 /* ---- print.c -------------------------------------------------------- */
 
 /* The module as a flat program that parses back to the same module.
