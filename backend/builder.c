@@ -47,6 +47,7 @@ Val const_like(Gen *g, Val like, double v) {
 Val const_of(Gen *g, const Node *n) {
   LLVMTypeRef t = elem_type(g, n->type.elem);
   ensure(n->op == OP_CONST);
+  if (n->free) return const_size(g, n);
   if (n->type.elem == B1) return LLVMConstInt(g->i1, n->ivalue != 0, false);
   if (!elem_is_float(n->type.elem))
     return LLVMConstInt(t, (uint64_t)n->ivalue, true);

@@ -30,9 +30,7 @@ int64_t value_origin(const Node *n);
 
 /* In the function of a step: the sizes that the call gives. */
 void sizes_load(Gen *g);
-/* Does a caller's buffer of that type lie otherwise than at the bounds? */
-bool type_packs(const Type *t);
-/* Does n lie in such a buffer? */
+/* Does n lie in a caller's buffer that is packed (type_packs)? */
 bool value_packs(Gen *g, const Node *n);
 /* Strides in elements of a row-major buffer. */
 void packed_strides(Gen *g, const Type *t, Val *stride);

@@ -69,15 +69,6 @@ Val const_size(Gen *g, const Node *n) {
 
 /* ---- the caller's buffers --------------------------------------------- */
 
-/* Behind its outermost dimension, is one free? */
-bool type_packs(const Type *t) {
-  int i = 0;
-  while (i < t->rank && t->dim[i] == 1 && !axis_is_free(t, i)) i++;
-  for (i++; i < t->rank; i++)
-    if (axis_is_free(t, i)) return true;
-  return false;
-}
-
 bool value_packs(Gen *g, const Node *n) {
   if (!n->type.free || !func_is_entry(g->mod, g->func)) return false;
   Spot s = value_spot(g, n);

@@ -188,9 +188,12 @@ Spot step_spot(Gen *g, const Step *s) {
 
 /* Row-major into the caller's buffer. */
 static void value_copy(Gen *g, const Step *s) {
-  Nest t = { .rank = s->node->type.rank, .nargs = 1 };
-  for (int i = 0; i < t.rank; i++) t.dim[i] = s->node->type.dim[i];
+  Nest t = { .nargs = 1 };
+  nest_space(g, &t, &s->node->type);
   strides_dense(&s->node->type, t.arg[0].stride);
+  if (!s->state && type_packs(&s->node->type) &&
+      func_is_entry(g->mod, g->func))
+    packed_strides(g, &s->node->type, t.arg[0].packed);
   t.arg[0].at = spot_ptr(g, step_spot(g, s));
   t.arg[0].elem = s->node->type.elem;
   nest_add(g, &t, s->node);

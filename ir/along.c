@@ -71,9 +71,9 @@ int node_along(const Node *n, int axis, int k) {
 /* Those whose own loops end where the sizes of a call say. */
 static bool kernel_has_ends(const char *kernel) {
   static const char *const names[] = {
-    "alias", "binary", "call", "cast", "copy", "gather", "iota", "item",
-    "mask", "matmul", "reduce", "scale_shift", "scan", "softmax", "unary",
-    "where"
+    "alias", "binary", "call", "cast", "copy", "cumsum", "gather", "iota", "item",
+    "mask", "matmul", "reduce", "scale_shift", "scan", "scatter",
+    "scatter_add", "softmax", "unary", "where"
   };
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (strcmp(kernel, names[i]) == 0) return true;

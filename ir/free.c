@@ -161,6 +161,15 @@ bool axis_is_free(const Type *t, int axis) {
   return false;
 }
 
+/* Behind its outermost dimension, is one free? */
+bool type_packs(const Type *t) {
+  int i = 0;
+  while (i < t->rank && t->dim[i] == 1 && !axis_is_free(t, i)) i++;
+  for (i++; i < t->rank; i++)
+    if (axis_is_free(t, i)) return true;
+  return false;
+}
+
 bool axes_equal(const Type *a, int i, const Type *b, int j) {
   const FreeShape *f = a->free ? a->free : b->free;
   if (a->dim[i] != b->dim[j]) return false;

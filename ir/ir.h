@@ -510,6 +510,9 @@ int64_t free_eval(const FreeExpr *e, const int64_t *size);
 bool free_expr(const FreeDims *f, const int64_t *v, size_t step, FreeExpr *e);
 void free_expr_print(Text *out, const FreeDims *f, const FreeExpr *e);
 bool axis_is_free(const Type *t, int axis);
+/* Is an axis free behind the outermost one?  Row-major, it then lies otherwise
+ * at each size. */
+bool type_packs(const Type *t);
 /* Whether two dimensions are the same at all sizes. */
 bool axes_equal(const Type *a, int i, const Type *b, int j);
 /* Whether the node's sizes or attributes are free, or those of an operand. */
