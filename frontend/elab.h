@@ -200,6 +200,8 @@ const DimArg *dim_option(const LoadOpts *o, const char *name);
  * *found, and its variable is the bound. */
 bool elab_dim_free(Elab *e, const Decl *d, const char *name, Span at,
                    bool *found);
+/* All functions of a dump know the model's free dimensions. */
+void elab_dims_set(Elab *e);
 /* The module gets its free dimensions. */
 bool elab_free_finish(Elab *e);
 /* Load at the samples, too, and settle what differs. */

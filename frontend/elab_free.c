@@ -93,6 +93,14 @@ bool elab_dim_free(Elab *e, const Decl *d, const char *name, Span at,
   return known || f.least == f.most || free_add(e, &f, at);
 }
 
+void elab_dims_set(Elab *e) {
+  for (size_t i = 0; i < e->o->ndims; i++)
+    if (!e->o->dims[i].least)
+      var_set(e, e->o->dims[i].name, value_int(e->o->dims[i].value));
+  for (int i = 0; i < e->free.n; i++)
+    var_set(e, e->free.dim[i].name, value_int(e->free.dim[i].most));
+}
+
 /* ---- those of another format ----------------------------------------- */
 
 static bool name_is_taken(const Module *m, const char *name) {

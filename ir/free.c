@@ -397,7 +397,7 @@ bool module_infer_free(Module *m, Diags *d) {
   if (!m->free || !m->free->nsamples) return true;
   Arena *a = arena_new();
   size_t n, count = (size_t)m->free->nsamples;
-  Func **order = funcs_bottom_up(a, m, &n);
+  Func **order = funcs_all(a, m, &n);
   FuncSizes *s = arena_array(a, FuncSizes, n + 1);
   bool ok = true;
   for (size_t i = 0; i < n; i++) {

@@ -416,6 +416,8 @@ size_t func_index(const Module *m, const Func *f);
 bool func_is_entry(const Module *m, const Func *f);
 /* Entries and all that they call, those that are called first. */
 Func **funcs_bottom_up(Arena *a, const Module *m, size_t *n);
+/* The same of all functions. */
+Func **funcs_all(Arena *a, const Module *m, size_t *n);
 
 Func *func_new(Module *m, const char *name);
 /* The body of a scan at a layer's path: _path, which is no entry. */
