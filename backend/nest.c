@@ -85,7 +85,8 @@ static bool dims_merge(const Nest *n, int i) {
   if (n->count[i + 1]) return false;
   for (int k = 0; k < n->nargs; k++) {
     const int64_t *s = n->arg[k].stride;
-    if (s[i] != s[i + 1] * n->dim[i + 1] || n->arg[k].packed[i])
+    const Val *packed = n->arg[k].packed;
+    if (s[i] != s[i + 1] * n->dim[i + 1] || packed[i] || packed[i + 1])
       return false;
   }
   return true;

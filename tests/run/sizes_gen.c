@@ -341,7 +341,7 @@ static bool op_lstm(Draw *d, int x) {
   Value v = d->value[x];
   if (v.rank != 3 || is_free(&v.dim[2]) || size_of(&v) > 3000) return false;
   begin(d);
-  text_printf(d->out, "first_of(gru(v%d, 5, reverse=%s)) as r%d", x,
+  text_printf(d->out, "first_of(gru(v%d, 5, reverse=%s) as r%d)", x,
               draw(d, 2) ? "true" : "false", d->nparams++);
   v.dim[2] = (Dim){.n = 5};
   end(d, v);
