@@ -65,7 +65,7 @@ static Val extern_fn(Desc *d, const char *name, LLVMTypeRef type) {
 _Static_assert(1 << FREE_MOST == sizeof ((tamis_size *)0)->c / 8, "sizes");
 
 static Val size(Desc *d, const Type *t, int axis) {
-  FreeExpr e = { .c = { t->dim[axis] }, .div = 1 };
+  FreeExpr e = free_number(t->dim[axis]);
   Val c[1 << FREE_MOST];
   if (axis_is_free(t, axis)) {
     bool known = axis_expr(t, axis, &e);
@@ -73,8 +73,9 @@ static Val size(Desc *d, const Type *t, int axis) {
   }
   for (int k = 0; k < 1 << FREE_MOST; k++) c[k] = k64(d->g, e.c[k]);
   Val f[] = { LLVMConstArray2(d->g->i64, c, 1 << FREE_MOST),
-              k64(d->g, e.div), k64(d->g, e.add) };
-  return structure(d, f, 3);
+              k64(d->g, e.div), k64(d->g, e.mul), k64(d->g, e.by),
+              k64(d->g, e.add) };
+  return structure(d, f, 5);
 }
 
 static Val sizes(Desc *d, const Type *t) {

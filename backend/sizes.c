@@ -20,18 +20,19 @@ void sizes_load(Gen *g) {
     g->size[i] = LLVMBuildLoad2(g->b, g->i64, addrk(g, dims, 8 * i), "");
 }
 
+/* v times the sizes that k has. */
+static Val times(Gen *g, Val v, int64_t k) {
+  for (int i = 0; i < FREE_MOST; i++)
+    if (k >> i & 1) v = LLVMBuildNSWMul(g->b, v, g->size[i], "");
+  return v;
+}
+
 static Val expr_val(Gen *g, const FreeExpr *e) {
   Val sum = k64(g, 0);
-  for (int k = 0; k < 1 << FREE_MOST; k++) {
-    if (!e->c[k]) continue;
-    Val v = k64(g, e->c[k]);
-    for (int i = 0; i < FREE_MOST; i++)
-      if (k >> i & 1) v = LLVMBuildNSWMul(g->b, v, g->size[i], "");
-    sum = add64(g, sum, v);
-  }
-  /* Quotients have no negative dividend (free_expr). */
+  for (int k = 0; k < 1 << FREE_MOST; k++)
+    if (e->c[k]) sum = add64(g, sum, times(g, k64(g, e->c[k]), k));
   if (e->div != 1) sum = LLVMBuildUDiv(g->b, sum, k64(g, e->div), "");
-  return add64(g, sum, k64(g, e->add));
+  return add64(g, times(g, mul64(g, sum, e->mul), e->by), k64(g, e->add));
 }
 
 Val axis_count(Gen *g, const Type *t, int axis) {

@@ -195,7 +195,7 @@ bool artifact_of(Loaded *l, Session *keep, const Options *o, Diags *d,
 /* At the sizes of the next call. */
 Type artifact_type(const Loaded *l, const tamis_tensor *t);
 
-/* ---- sizes.c: free dimensions ---------------------------------------- */
+/* ---- callsizes.c: free dimensions ------------------------------------ */
 
 int64_t size_at(const tamis_size *s, const int64_t *dims);
 /* An input of a file's shape; size NULL: all dimensions are fixed. */

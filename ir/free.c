@@ -58,16 +58,24 @@ void free_samples(FreeDims *f) {
 
 /* ---- expressions ----------------------------------------------------- */
 
+/* The product of those that k has. */
+static int64_t product_of(const int64_t *size, int64_t k) {
+  int64_t v = 1;
+  for (int i = 0; i < FREE_MOST; i++)
+    if (k >> i & 1) v *= size[i];
+  return v;
+}
+
+FreeExpr free_number(int64_t v) {
+  return (FreeExpr){.c = {v}, .div = 1, .mul = 1};
+}
+
 int64_t free_eval(const FreeExpr *e, const int64_t *size) {
   int64_t sum = 0;
-  for (int k = 0; k < 1 << FREE_MOST; k++) {
-    int64_t v = e->c[k];
-    for (int i = 0; v && i < FREE_MOST; i++)
-      if (k >> i & 1) v *= size[i];
-    sum += v;
-  }
-  int64_t q = sum / e->div;
-  return q - (sum % e->div < 0) + e->add;
+  for (int k = 0; k < 1 << FREE_MOST; k++)
+    if (e->c[k]) sum += e->c[k] * product_of(size, k);
+  sum = sum / e->div - (sum % e->div < 0);
+  return sum * e->mul * product_of(size, e->by) + e->add;
 }
 
 static bool expr_holds(const FreeDims *f, const int64_t *v, size_t step,
@@ -81,7 +89,7 @@ static bool expr_holds(const FreeDims *f, const int64_t *v, size_t step,
 static bool expr_products(const FreeDims *f, const int64_t *v, size_t step,
                           FreeExpr *e) {
   int n = 1 << f->n;
-  *e = (FreeExpr){.div = 1};
+  *e = free_number(0);
   /* Corner k stands at sample k only while the sizes differ. */
   if (f->nsamples < n) return false;
   for (int k = 0; k < n; k++) e->c[k] = v[(size_t)k * step];
@@ -98,26 +106,65 @@ static bool expr_products(const FreeDims *f, const int64_t *v, size_t step,
   return expr_holds(f, v, step, e);
 }
 
-/* floor((a N + b) / div) of one dimension, as strides leave it. */
-static bool expr_quotient(const FreeDims *f, const int64_t *v, size_t step,
+/* The greatest number that divides all differences. */
+static int64_t step_of(const int64_t *v, int n) {
+  int64_t g = 0;
+  for (int k = 1; k < n; k++)
+    for (int64_t d = v[k] - v[0] < 0 ? v[0] - v[k] : v[k] - v[0]; d;) {
+      int64_t t = g % d;
+      g = d;
+      d = t;
+    }
+  return g;
+}
+
+/* floor((a N + b) / div) of dimension i, times e->mul and e->by. */
+static bool expr_quotient(const FreeDims *f, const int64_t *v, int i,
                           FreeExpr *e) {
   enum { DIV_MOST = 64, FACTOR_MOST = 4 };
-  for (int i = 0; i < f->n; i++)
-    for (int64_t div = 2; div <= DIV_MOST; div++)
-      for (int64_t a = 1; a <= FACTOR_MOST; a++)
-        for (int64_t b = 0; b < div; b++) {
-          *e = (FreeExpr){.div = div};
-          e->c[0] = b;
-          e->c[1 << i] = a;
-          e->add = v[0] - free_eval(e, f->sample[0]);
-          if (expr_holds(f, v, step, e)) return true;
-        }
+  const FreeExpr outer = *e;
+  for (int64_t div = 2; div <= DIV_MOST; div++)
+    for (int64_t a = 1; a <= FACTOR_MOST; a++)
+      for (int64_t b = 0; b < div; b++) {
+        *e = outer;
+        e->div = div;
+        e->c[0] = b;
+        e->c[1 << i] = a;
+        e->add = v[0] - free_eval(e, f->sample[0]);
+        if ((!e->add || !e->by) && expr_holds(f, v, 1, e)) return true;
+      }
+  return false;
+}
+
+/* The same of any dimension, by others and a number, as strides and what
+ * merges dimensions leave it. */
+static bool expr_quotients(const FreeDims *f, const int64_t *v, size_t step,
+                           FreeExpr *e) {
+  int64_t own[SAMPLES_MOST], rest[SAMPLES_MOST];
+  for (int k = 0; k < f->nsamples; k++) own[k] = v[(size_t)k * step];
+  for (int by = 0; by < 1 << f->n; by++)
+    for (int i = 0; i < f->n; i++) {
+      bool whole = !(by >> i & 1);
+      for (int k = 0; whole && k < f->nsamples; k++) {
+        int64_t p = product_of(f->sample[k], by);
+        whole = own[k] % p == 0;
+        rest[k] = own[k] / p;
+      }
+      if (!whole) continue;
+      int64_t mul = step_of(rest, f->nsamples);
+      for (; mul > 0; mul = mul > 1 ? 1 : 0) {
+        *e = free_number(0);
+        e->mul = mul;
+        e->by = by;
+        if (expr_quotient(f, own, i, e)) return true;
+      }
+    }
   return false;
 }
 
 bool free_expr(const FreeDims *f, const int64_t *v, size_t step,
                FreeExpr *e) {
-  return expr_products(f, v, step, e) || expr_quotient(f, v, step, e);
+  return expr_products(f, v, step, e) || expr_quotients(f, v, step, e);
 }
 
 /* Terms of most factors first. */
@@ -142,13 +189,19 @@ static void sum_print(Text *out, const FreeDims *f, const FreeExpr *e) {
 }
 
 void free_expr_print(Text *out, const FreeDims *f, const FreeExpr *e) {
+  int terms = 0;
+  for (int k = 0; k < 1 << f->n; k++) terms += e->c[k] != 0;
   if (e->div == 1) {
     sum_print(out, f, e);
     return;
   }
-  text_putc(out, '(');
+  if (terms > 1) text_putc(out, '(');
   sum_print(out, f, e);
-  text_printf(out, ")/%lld", (long long)e->div);
+  if (terms > 1) text_putc(out, ')');
+  text_printf(out, "/%lld", (long long)e->div);
+  for (int i = 0; i < f->n; i++)
+    if (e->by >> i & 1) text_printf(out, "*%s", f->dim[i].name);
+  if (e->mul != 1) text_printf(out, "*%lld", (long long)e->mul);
   if (e->add) text_printf(out, "%+lld", (long long)e->add);
 }
 
@@ -378,6 +431,28 @@ static bool node_settle(Module *m, Node *n, const int64_t (*dim)[MAX_RANK],
   return true;
 }
 
+/* Numbers that differ, n a sample, have an expression each. */
+static bool ints_known(const FreeInts *f, int n) {
+  FreeExpr e;
+  for (int i = 0; f && i < n; i++)
+    if (!free_expr(f->of, &f->v[i], (size_t)n, &e)) return false;
+  return true;
+}
+
+static bool numbers_settle(const Node *n, Diags *d) {
+  const OpInfo *info = op_info(n->op);
+  const char *what = ints_known(n->free, 1) ? NULL : "a literal";
+  for (int i = 0; i < info->nattrs; i++) {
+    const Attr *a = &n->attr[i];
+    if (!ints_known(a->free, a->kind == ATTR_INTS ? a->n : 1))
+      what = info->attr[i];
+  }
+  return !what || diag_error(d, EXIT_UNSUPPORTED, n->span, "%s: %s depends on "
+                             "the free dimensions in a way that is not "
+                             "supported: fix one with --dim", info->name,
+                             what);
+}
+
 static bool func_settle(Module *m, FuncSizes *s, Diags *d) {
   size_t count = (size_t)m->free->nsamples, all = s->f->nodes.n;
   Arena *a = arena_new();
@@ -387,7 +462,8 @@ static bool func_settle(Module *m, FuncSizes *s, Diags *d) {
     for (size_t k = 0; k < count; k++)
       memcpy(dim[k], s->dim[k * all + i], sizeof dim[k]);
     ok = node_settle(m, s->f->nodes.at[i],
-                     (const int64_t (*)[MAX_RANK])dim, d);
+                     (const int64_t (*)[MAX_RANK])dim, d) &&
+         numbers_settle(s->f->nodes.at[i], d);
   }
   arena_free(a);
   return ok;

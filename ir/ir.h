@@ -501,10 +501,14 @@ bool module_verify(Module *m, Text *why);
 
 /* ---- free.c: free dimensions ----------------------------------------- */
 
-/* floor((the sum of c[k] times the dimensions whose bits k has) / div) + add */
+/* floor((the sum of c[k] times the dimensions whose bits k has) / div), times
+ * mul and the dimensions whose bits `by` has, plus add; a dividend that is
+ * divided is not negative. */
 typedef struct FreeExpr {
-  int64_t c[1 << FREE_MOST], div, add;
+  int64_t c[1 << FREE_MOST], div, mul, by, add;
 } FreeExpr;
+/* A number that depends on no dimension. */
+FreeExpr free_number(int64_t v);
 /* Choose the samples. */
 void free_samples(FreeDims *f);
 int64_t free_eval(const FreeExpr *e, const int64_t *size);

@@ -116,11 +116,11 @@ def _type_text(name, shape):
 class _Size:
     """A dimension that depends on free ones, as tamis_size has it."""
 
-    __slots__ = ("c", "div", "add", "alone", "text")
+    __slots__ = ("c", "div", "mul", "by", "add", "alone", "text")
 
     def __init__(self, s, names):
         self.c = tuple((k, c) for k, c in enumerate(s.c) if c)
-        self.div, self.add = s.div, s.add
+        self.div, self.mul, self.by, self.add = s.div, s.mul, s.by, s.add
         # Largest products first, as the compiler prints them.
         terms = []
         for k, c in sorted(self.c, key=lambda t: -bin(t[0]).count("1")):
@@ -131,11 +131,18 @@ class _Size:
             terms.append(sign + "*".join(factors))
         self.text = "".join(terms) or "0"
         plain = len(self.c) == 1 and self.c[0][1] == 1
-        bits = self.c[0][0] if plain and self.div == 1 and not self.add else 0
+        plain = plain and (self.div, self.mul, self.by, self.add) == (1, 1, 0, 0)
+        bits = self.c[0][0] if plain else 0
         self.alone = bits.bit_length() - 1 if bits and not bits & bits - 1 \
             else None                    # the free dimension that it is
         if self.div != 1:
-            self.text = f"({self.text})/{self.div}"
+            if len(terms) > 1:
+                self.text = f"({self.text})"
+            self.text += f"/{self.div}"
+            self.text += "".join(f"*{n}" for i, n in enumerate(names)
+                                 if self.by >> i & 1)
+            if self.mul != 1:
+                self.text += f"*{self.mul}"
         if self.add:
             self.text += f"{self.add:+d}"
 
@@ -146,7 +153,11 @@ class _Size:
                 if k >> i & 1:
                     c *= n
             total += c
-        return total // self.div + self.add
+        total = total // self.div * self.mul
+        for i, n in enumerate(dims):
+            if self.by >> i & 1:
+                total *= n
+        return total + self.add
 
 
 class Tensor:
@@ -215,7 +226,8 @@ class _CFree(ctypes.Structure):
 
 
 class _CSize(ctypes.Structure):
-    _fields_ = [("c", c_int64 * 8), ("div", c_int64), ("add", c_int64)]
+    _fields_ = [("c", c_int64 * 8), ("div", c_int64), ("mul", c_int64),
+                ("by", c_int64), ("add", c_int64)]
 
 
 class _CTensor(ctypes.Structure):

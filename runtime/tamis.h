@@ -48,12 +48,12 @@ typedef struct tamis_free {
   int64_t least, most;
 } tamis_free;
 
-/* A size that depends on them: the sum of c[k] times the product of those free
- * dimensions i whose bit 1 << i is in k, divided by div and rounded down, and
- * then add. */
+/* A size that depends on them.  With P(k) the product of those free dimensions
+ * i whose bit 1 << i is in k: the sum of c[k] P(k), divided by div and rounded
+ * down, times mul P(by), plus add. */
 typedef struct tamis_size {
   int64_t c[8];
-  int64_t div, add;
+  int64_t div, mul, by, add;
 } tamis_size;
 
 typedef struct tamis_tensor {

@@ -1,7 +1,7 @@
-/* sizes_gen.c - random models whose dimensions are free.  A shape is a list of
+/* sizegen.c - random models whose dimensions are free.  A shape is a list of
  * dimensions, each a product of N, T (+ what concat and pad have added) and a
  * number, which is all that the ops drawn here must know of it. */
-#include "tests/run/sizes.h"
+#include "tests/run/random_sizes.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
-/* sizes.c - random models with free dimensions, built once each and called at
+/* random_sizes.c - random models with free dimensions, built once each and called at
  * sizes from 1 to the bounds, against the reference evaluator on the model
  * that is made for these sizes:
- *   sizes [--seed=S] [--count=N] [--cpu=NAME] [--every] [-v]
+ *   random_sizes [--seed=S] [--count=N] [--cpu=NAME] [--every] [-v]
  * --every: at all sizes, else at some.  Buffers and arena end where memory
  * ends, and hold NaN. */
 #include <dlfcn.h>
@@ -15,7 +15,7 @@
 #include "passes/passes.h"
 #include "tests/run/errorbound.h"
 #include "tests/run/random_graphs.h"
-#include "tests/run/sizes.h"
+#include "tests/run/random_sizes.h"
 
 void progress(uint64_t seed, const char *what) { (void)seed, (void)what; }
 
@@ -152,7 +152,7 @@ static bool calls(Tests *c, uint64_t seed, const Text *text,
     for (at[1] = 1; at[1] <= last;
          at[1] += at[1] + step > last && at[1] < last ? last - at[1] : step) {
       if (call(c, text, built, f, at, d)) continue;
-      fprintf(stderr, "sizes: --seed=%llu fails with %lld, %lld\n%s",
+      fprintf(stderr, "random_sizes: --seed=%llu fails with %lld, %lld\n%s",
               (unsigned long long)seed, (long long)at[0], (long long)at[1],
               text->s);
       diags_print(d, stderr, false);
@@ -169,7 +169,7 @@ static bool calls(Tests *c, uint64_t seed, const Text *text,
     int code = built->run(io, arena);
     free(arena);
     if (code == TAMIS_ERR_DIM) continue;
-    fprintf(stderr, "sizes: --seed=%llu takes a size out of its range\n",
+    fprintf(stderr, "random_sizes: --seed=%llu takes a size out of its range\n",
             (unsigned long long)seed);
     return false;
   }
@@ -189,7 +189,7 @@ static bool model_check(Tests *c, uint64_t seed) {
     ok = true;
     if (c->verbose) diags_print(d, stderr, false);
   } else if (!ok) {
-    fprintf(stderr, "sizes: --seed=%llu does not compile\n%s",
+    fprintf(stderr, "random_sizes: --seed=%llu does not compile\n%s",
             (unsigned long long)seed, text.s);
     diags_print(d, stderr, false);
   }

@@ -1,4 +1,4 @@
-/* sizes.c - sizes of free dimensions: those that --dim says of what is built,
+/* callsizes.c - sizes of free dimensions: those that --dim says of what is built,
  * else those of the files of --in, else the most. */
 #include "driver/driver.h"
 
@@ -6,19 +6,19 @@
 #include <strings.h>
 
 int64_t size_at(const tamis_size *s, const int64_t *dims) {
-  FreeExpr e = {.div = s->div, .add = s->add};
+  FreeExpr e = {.div = s->div, .mul = s->mul, .by = s->by, .add = s->add};
   memcpy(e.c, s->c, sizeof e.c);
   int64_t size[FREE_MOST] = {0};
   for (int k = 0; k < 1 << FREE_MOST; k++)
     for (int i = 0; i < FREE_MOST; i++)
-      if (s->c[k] && k >> i & 1) size[i] = dims[i];
+      if ((s->c[k] && k >> i & 1) || s->by >> i & 1) size[i] = dims[i];
   return free_eval(&e, size);
 }
 
 /* The free dimension that a size is, or -1. */
 static int dim_alone(const tamis_size *s) {
   int found = -1;
-  if (s->div != 1 || s->add) return -1;
+  if (s->div != 1 || s->mul != 1 || s->by || s->add) return -1;
   for (int k = 0; k < 1 << FREE_MOST; k++) {
     if (!s->c[k]) continue;
     if (s->c[k] != 1 || found >= 0) return -1;
@@ -125,10 +125,12 @@ bool module_sizes(Session *s, int64_t *at) {
     const Type *t = &f->inputs.at[i]->type;
     tamis_size *size = arena_array(a, tamis_size, (size_t)t->rank + 1);
     for (int k = 0; k < t->rank; k++) {
-      FreeExpr e = {.c = {t->dim[k]}, .div = 1};
+      FreeExpr e = free_number(t->dim[k]);
       if (axis_is_free(t, k) && !axis_expr(t, k, &e)) unreachable();
       memcpy(size[k].c, e.c, sizeof e.c);
       size[k].div = e.div;
+      size[k].mul = e.mul;
+      size[k].by = e.by;
       size[k].add = e.add;
     }
     in[i] = (SizedInput){f->inputs.at[i]->name, t->rank, size};

@@ -1,6 +1,0 @@
-#!/bin/sh
-# sizes.sh - random models with free dimensions, at many sizes.
-count=300
-[ -z "${TAMIS_QUICK:-}" ] || count=40
-"$BUILDDIR/sizes" --count=$count || exit 1
-exec "$BUILDDIR/sizes" --seed=100000 --count=$((count / 8)) --every
