@@ -211,9 +211,6 @@ bool infer_leaf(InferCtx *c) {
   if (n->op == OP_INPUT) c->op = n->name ? n->name : c->op;
   if (n->op == OP_PARAM) c->op = n->param->path;
   if (n->op == OP_STATE) c->op = n->state->path;
-  for (int i = 0; i < c->out.rank; i++)
-    if (c->out.dim[i] < 0)
-      return infer_error(c, "dimension %d is not fixed, expected --dim", i);
   uint32_t mask = op_info(n->op)->elems;
   if (mask >> c->out.elem & 1) return true;
   return diag_error(c->d, EXIT_UNSUPPORTED, n->span, "%s: expected element "
