@@ -60,7 +60,21 @@ Rows rows_from(Gen *g, const Linear *l, Val i, int n) {
   return at;
 }
 
-/* Blocks, and what is left by powers of 2. */
+/* Of a batch each number of rows that fills no block has its own code; of many
+ * rows what is left goes by powers of 2. */
+static void rows_left(Gen *g, const Linear *l, Val count, Val done,
+                      RowsBody *body, const void *ctx) {
+  Val left = LLVMBuildNSWSub(g->b, count, done, "");
+  for (int n = 1; n < l->block; n++) {
+    If f;
+    if_begin(g, &f, LLVMBuildICmp(g->b, LLVMIntEQ, left, k64(g, n), ""));
+    Rows at = rows_from(g, l, done, n);
+    body(g, l, ctx, &at);
+    if_end(g, &f);
+  }
+}
+
+/* Blocks, and what is left. */
 static void rows_counted(Gen *g, const Linear *l, Val count, RowsBody *body,
                          const void *ctx) {
   Loop loop;
@@ -70,6 +84,10 @@ static void rows_counted(Gen *g, const Linear *l, Val count, RowsBody *body,
   Rows at = rows_from(g, l, loop.iv, l->block);
   body(g, l, ctx, &at);
   loop_end(g, &loop);
+  if (l->rows <= 2 * l->block) {
+    rows_left(g, l, count, done, body, ctx);
+    return;
+  }
   int n = 1;
   while (2 * n < l->block) n *= 2;
   for (Val left, next; n > 0 && l->block > 1; n /= 2, done = next) {

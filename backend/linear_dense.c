@@ -31,7 +31,7 @@ typedef struct Panel {
 
 typedef struct Dense {
   Linear l;            /* its blocks of rows are the chunks */
-  int rows;            /* of x a tile */
+  int rows, most;      /* of x a tile; that registers are for */
   int64_t depth;       /* columns of a block */
   int64_t before;      /* columns of all blocks but the last */
   Val sums;            /* of a chunk and a panel; NULL: one block */
@@ -227,21 +227,30 @@ static int64_t ahead_bytes(const Gen *g, const Dense *d, const Block *b,
   return (column_bytes(g, b->p) + turns - 1) / turns;
 }
 
-/* The same of a chunk whose rows are counted at run time: a tile of each size
- * for those that fill none. */
+/* The same of a chunk whose rows are counted at run time: what fills no tile
+ * goes with the last one, if registers are for so many, or by itself. */
 static void block_counted(Gen *g, const Dense *d, const Rows *chunk,
                           Block *b) {
   Tile t;
   Loop rows;
   Val whole = LLVMBuildUDiv(g->b, d->count, k64(g, d->rows), "");
   whole = mul64(g, whole, d->rows);
+  Val left = LLVMBuildNSWSub(g->b, d->count, whole, "");
+  Val all = add64(g, left, k64(g, d->rows));
+  Val some = LLVMBuildICmp(g->b, LLVMIntSGT, left, k64(g, 0), "");
+  Val joins = LLVMBuildICmp(g->b, LLVMIntSLE, all, k64(g, d->most), "");
+  joins = LLVMBuildAnd(g->b, joins, some, "");
+  some = LLVMBuildICmp(g->b, LLVMIntSGT, whole, k64(g, 0), "");
+  joins = LLVMBuildAnd(g->b, joins, some, "");
+  left = LLVMBuildSelect(g->b, joins, all, left, "");
+  whole = LLVMBuildNSWSub(g->b, d->count, left, "");
   loop_begin(g, &rows, k64(g, 0), whole, d->rows, false, "rows");
   tile_at(g, d, b, chunk, rows.iv, d->rows, &t);
   tile_emit(g, &d->l, b, &t);
   loop_end(g, &rows);
-  Val left = LLVMBuildNSWSub(g->b, d->count, whole, "");
-  for (int n = 1; n < d->rows; n++) {
+  for (int n = 1; n <= d->most; n++) {
     If f;
+    if (n == d->rows) continue;
     if_begin(g, &f, LLVMBuildICmp(g->b, LLVMIntEQ, left, k64(g, n), ""));
     tile_at(g, d, b, chunk, whole, n, &t);
     tile_emit(g, &d->l, b, &t);
@@ -430,6 +439,7 @@ static void dense_init(Gen *g, const Node *n, Dense *d) {
   int most = g->t->vregs >= 32 ? 9 : 6;   /* with 3 or 2 vectors */
   int t = n->tile[1] > 0 ? n->tile[1] : !many ? 8 : most / 3;
   linear_init(n, l, n->tile[0] > 0 ? n->tile[0] : many ? most : 1);
+  d->most = l->block;
   d->rows = n->tile[0] > 0 ? l->block : rows_cut(l->rows, l->block, t);
   int64_t level[] = { l->m / g->t->lanes / t, l->rows / d->rows };
   l->by_rows = parts_level(g, level, 2) == 1;
