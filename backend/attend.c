@@ -9,7 +9,8 @@
  * block to block, and so are the sums of the product, which shrink where the
  * greatest grows (Milakov and Gimelshein, 2018; Rabe and Staats, 2021).
  *
- * With `causal` the blocks right of a tile's last row are left out. */
+ * With `causal` the blocks right of a tile's last row are left out.  Where the
+ * number of rows is free, the last tile begins so early that it is whole. */
 #include <float.h>
 #include <math.h>
 
@@ -22,17 +23,21 @@ enum { BLOCK_MOST = 256, BLOCK_CAUSAL = 64 };
 
 typedef struct Attend {
   AttendSizes z;
+  Val rows_of, columns_of; /* l and s of this call, where they are free */
   double scale;
   bool causal, masked, several;
   int rows;                /* of a tile */
   int64_t block, pitch;    /* columns of a block; of a row on the stack */
   int64_t ql, qe, ks, ke, vs, ve, yl, ye, ml, ms;   /* strides */
   int nbatch, share;       /* share: a batch axis, or nbatch: rows */
-  struct { int64_t dim, q, k, v, m, y; } batch[MAX_RANK];
+  struct { int64_t dim, q, k, v, m, y; Val count; } batch[MAX_RANK];
   /* On the stack: scores; of each row the greatest score, the sum, and the
    * factor of what was there before; with several blocks the result. */
   Val score, top, sum, factor, y;
 } Attend;
+
+/* Columns of a block: `n`, or as many as `count` says. */
+typedef RowSize Columns;
 
 /* Where the rows of a tile are. */
 typedef struct Tile { Val q, k, v, m, y, row; int n; } Tile;
@@ -75,6 +80,15 @@ static void strides_find(Attend *a, const Node *n) {
   }
 }
 
+static void counts_find(Gen *g, Attend *a, const Node *n) {
+  const Type *k = &n->in[1]->type;
+  a->rows_of = axis_count(g, &n->type, n->type.rank - 2);
+  a->columns_of =
+    axis_count(g, k, k->rank - (attr_bool(n, "transpose_k") ? 2 : 1));
+  for (int i = 0; i < n->type.rank - 2; i++)
+    a->batch[i].count = axis_count(g, &n->type, i);
+}
+
 static void sizes_choose(Gen *g, Attend *a) {
   int64_t lanes = g->t->lanes, most = a->causal ? BLOCK_CAUSAL : BLOCK_MOST;
   int64_t blocks = (a->z.s + most - 1) / most;
@@ -111,13 +125,13 @@ static Val scaled(Gen *g, const Mat *t, const MatSpot *s, Val sum) {
   const Attend *a = t->ctx;
   Val scale = const_like(g, sum, a->scale);
   if (!s->e) return LLVMBuildFMul(g->b, sum, scale, "");
-  return fma_(g, sum, scale, run_load(g, s->e, s->eoff, t->en, s->n));
+  return fma_(g, sum, scale, mat_beside(g, s, t->en));
 }
 
 static void scores_emit(Gen *g, const Attend *a, const Tile *t, Val first,
-                        int64_t columns) {
-  Mat mat = { .m = t->n, .n = columns, .k = a->z.e, .am = a->ql, .ak = a->qe,
-              .bk = a->ke, .bn = a->ks, .ym = a->pitch, .yn = 1, .em = a->ml,
+                        Columns columns) {
+  Mat mat = { .m = t->n, .n = columns.n, .nc = columns.count, .k = a->z.e,
+              .am = a->ql, .ak = a->qe, .bk = a->ke, .bn = a->ks, .ym = a->pitch, .yn = 1, .em = a->ml,
               .en = a->ms, .share = -1, .ctx = a };
   At at = { t->q, addr_at(g, t->k, first, 4 * a->ks), a->score, NULL };
   if (a->masked) at.e = addr_at(g, t->m, first, 4 * a->ms);
@@ -125,20 +139,22 @@ static void scores_emit(Gen *g, const Attend *a, const Tile *t, Val first,
   mat_emit(g, &mat, at);
 }
 
+/* Sums so far lie on the stack, side by side. */
 static Val shrunk(Gen *g, const Mat *t, const MatSpot *s) {
-  Val before = run_load(g, s->y, s->yoff, t->yn, s->n);
-  return LLVMBuildFMul(g->b, before,
-                       run_load(g, s->e, s->eoff, t->en, s->n), "");
+  Val before = s->n ? load_lanes(g, s->y, s->yoff, s->n)
+                    : load_f32(g, s->y, s->yoff);
+  ensure(t->yn == 1);
+  return LLVMBuildFMul(g->b, before, mat_beside(g, s, t->en), "");
 }
 
 static Val divided(Gen *g, const Mat *t, const MatSpot *s, Val sum) {
-  return LLVMBuildFMul(g->b, sum, run_load(g, s->e, s->eoff, t->en, s->n),
+  return LLVMBuildFMul(g->b, sum, mat_beside(g, s, t->en),
                        "");
 }
 
 static void values_emit(Gen *g, const Attend *a, const Tile *t, Val first,
-                        int64_t columns) {
-  Mat mat = { .m = t->n, .n = a->z.v, .k = columns, .am = a->pitch, .ak = 1,
+                        Columns columns) {
+  Mat mat = { .m = t->n, .n = a->z.v, .k = columns.n, .kc = columns.count, .am = a->pitch, .ak = 1,
               .bk = a->vs, .bn = a->ve, .ym = a->yl, .yn = a->ye, .em = 1,
               .en = 0, .share = -1, .ctx = a };
   At at = { a->score, addr_at(g, t->v, first, 4 * a->vs), t->y, a->factor };
@@ -156,7 +172,7 @@ static void values_emit(Gen *g, const Attend *a, const Tile *t, Val first,
 
 /* e^(x - max) of each row, its sum, and the factor of what was before. */
 static void rows_soften(Gen *g, const Attend *a, const Tile *t, Val first,
-                        int64_t columns) {
+                        Columns columns) {
   Loop l;
   loop_begin(g, &l, k64(g, 0), k64(g, t->n), 1, true, "soften");
   SoftRow r = { addr_at(g, a->score, l.iv, 4 * a->pitch), columns, NULL };
@@ -233,45 +249,63 @@ static void rows_end(Gen *g, const Attend *a, const Tile *t) {
 /* ---- tiles ----------------------------------------------------------- */
 
 static void block_emit(Gen *g, const Attend *a, const Tile *t, Val first,
-                       int64_t columns) {
+                       Columns columns) {
   scores_emit(g, a, t, first, columns);
   rows_soften(g, a, t, first, columns);
   values_emit(g, a, t, first, columns);
 }
 
-/* Behind the last block that a tile sees. */
-static Val blocks_end(Gen *g, const Attend *a, const Tile *t, int64_t whole) {
-  if (!a->causal) return k64(g, whole);
+static Val at_most(Gen *g, Val v, Val most) {
+  return LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, LLVMIntSLT, v, most, ""),
+                         v, most, "");
+}
+
+/* Behind the last whole block that a tile sees. */
+static Val blocks_end(Gen *g, const Attend *a, const Tile *t, Val whole) {
+  if (!a->causal) return whole;
   Val end = add64(g, t->row, k64(g, t->n + a->block - 1));
   end = LLVMBuildUDiv(g->b, end, k64(g, a->block), "");
-  end = mul64(g, end, a->block);
-  return LLVMBuildSelect(
-    g->b, LLVMBuildICmp(g->b, LLVMIntSLT, end, k64(g, whole), ""), end,
-    k64(g, whole), "");
+  return at_most(g, mul64(g, end, a->block), whole);
+}
+
+/* What is left behind the whole blocks. */
+static void rest_emit(Gen *g, const Attend *a, const Tile *t, Val whole,
+                      Columns rest) {
+  If some, seen;
+  if (!rest.count && rest.n == 0) return;
+  if (rest.count)
+    if_begin(g, &some,
+             LLVMBuildICmp(g->b, LLVMIntSGT, rest.count, k64(g, 0), ""));
+  if (a->causal)
+    if_begin(g, &seen,
+             LLVMBuildICmp(g->b, LLVMIntSGT, add64(g, t->row, k64(g, t->n)),
+                           whole, ""));
+  block_emit(g, a, t, whole, rest);
+  if (a->causal) if_end(g, &seen);
+  if (rest.count) if_end(g, &some);
 }
 
 static void tile_emit(Gen *g, const Attend *a, const Tile *t) {
-  int64_t whole = a->z.s / a->block * a->block;
+  Columns rest = { a->z.s, a->columns_of };
   if (!a->several) {
-    block_emit(g, a, t, k64(g, 0), a->z.s);
+    block_emit(g, a, t, k64(g, 0), rest);
     return;
+  }
+  Val whole = k64(g, a->z.s / a->block * a->block);
+  rest.n = a->z.s % a->block;
+  if (rest.count) {
+    whole = LLVMBuildUDiv(g->b, rest.count, k64(g, a->block), "");
+    whole = mul64(g, whole, a->block);
+    rest = (Columns){ a->block,
+                      LLVMBuildNSWSub(g->b, rest.count, whole, "") };
   }
   rows_begin(g, a, t);
   Loop l;
-  loop_begin(g, &l, k64(g, 0), blocks_end(g, a, t, whole), a->block, true,
-             "columns");
-  block_emit(g, a, t, l.iv, a->block);
+  loop_begin(g, &l, k64(g, 0), blocks_end(g, a, t, whole), a->block,
+             !rest.count, "columns");
+  block_emit(g, a, t, l.iv, (Columns){ a->block, NULL });
   loop_end(g, &l);
-  if (whole < a->z.s) {
-    If seen;
-    if (a->causal)
-      if_begin(g, &seen,
-               LLVMBuildICmp(g->b, LLVMIntSGT,
-                             add64(g, t->row, k64(g, t->n)), k64(g, whole),
-                             ""));
-    block_emit(g, a, t, k64(g, whole), a->z.s - whole);
-    if (a->causal) if_end(g, &seen);
-  }
+  rest_emit(g, a, t, whole, rest);
   rows_end(g, a, t);
 }
 
@@ -286,7 +320,29 @@ static void rows_emit(Gen *g, const Attend *a, const Tile *from, Val row,
   tile_emit(g, a, &t);
 }
 
+/* As many rows as this call has: tiles of which the last begins so early that
+ * it is whole, or where there are less than a tile, one by one. */
+static void rows_counted(Gen *g, const Attend *a, const Tile *t) {
+  Val count = a->rows_of, few = NULL, none = k64(g, 0);
+  Val last = LLVMBuildNSWSub(g->b, count, k64(g, a->rows), "");
+  few = LLVMBuildICmp(g->b, LLVMIntSLT, last, none, "");
+  Loop l;
+  loop_begin(g, &l, none, LLVMBuildSelect(g->b, few, none, count, ""),
+             a->rows, false, "rows");
+  rows_emit(g, a, t, at_most(g, l.iv, last), a->rows);
+  loop_end(g, &l);
+  if (a->rows == 1) return;
+  loop_begin(g, &l, none, LLVMBuildSelect(g->b, few, count, none, ""), 1,
+             false, "row");
+  rows_emit(g, a, t, l.iv, 1);
+  loop_end(g, &l);
+}
+
 static void matrix_emit(Gen *g, const Attend *a, const Tile *t) {
+  if (a->rows_of) {
+    rows_counted(g, a, t);
+    return;
+  }
   bool share = a->share == a->nbatch;
   int64_t whole = a->z.l / a->rows * a->rows;
   Loop l;
@@ -307,7 +363,10 @@ static void batch_emit(Gen *g, const Attend *a, int axis, const Tile *from) {
   }
   Loop l;
   Tile t = *from;
-  loop_either(g, &l, a->share == axis, 0, a->batch[axis].dim, 1, "batch");
+  if (a->batch[axis].count)
+    loop_begin(g, &l, k64(g, 0), a->batch[axis].count, 1, false, "batch");
+  else
+    loop_either(g, &l, a->share == axis, 0, a->batch[axis].dim, 1, "batch");
   t.q = addr_at(g, from->q, l.iv, 4 * a->batch[axis].q);
   t.k = addr_at(g, from->k, l.iv, 4 * a->batch[axis].k);
   t.v = addr_at(g, from->v, l.iv, 4 * a->batch[axis].v);
@@ -335,6 +394,7 @@ void emit_attend(Gen *g, const Node *n) {
     clear_halo(g, n);
     return;
   }
+  counts_find(g, &a, n);
   strides_find(&a, n);
   sizes_choose(g, &a);
   stack_reserve(g, &a);

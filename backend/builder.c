@@ -47,6 +47,7 @@ Val const_like(Gen *g, Val like, double v) {
 Val const_of(Gen *g, const Node *n) {
   LLVMTypeRef t = elem_type(g, n->type.elem);
   ensure(n->op == OP_CONST);
+  if (n->free) return const_size(g, n);
   if (n->type.elem == B1) return LLVMConstInt(g->i1, n->ivalue != 0, false);
   if (!elem_is_float(n->type.elem))
     return LLVMConstInt(t, (uint64_t)n->ivalue, true);
@@ -323,6 +324,16 @@ Val load_where(Gen *g, Val p, int64_t stride, Val mask) {
   }
   if (!mask) return load_vec(g, p, 0, 4);
   return masked_at(g, "llvm.masked.load", g->vec, NULL, p, mask, vzero(g));
+}
+
+Val load_words(Gen *g, Elem e, Val p, Val mask) {
+  LLVMTypeRef t = elem_vec(g, e);
+  ensure(elem_size(e) == 4);
+  return masked_at(g, "llvm.masked.load", t, NULL, p, mask, LLVMConstNull(t));
+}
+
+void store_words(Gen *g, Val v, Val p, Val mask) {
+  masked_at(g, "llvm.masked.store", LLVMTypeOf(v), v, p, mask, NULL);
 }
 
 Val load_lanes(Gen *g, Val p, int64_t off, int n) {

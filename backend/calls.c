@@ -25,6 +25,8 @@ static Call call_begin(Gen *g, const Node *n) {
   c.base = value_ptr(g, n);
   LLVMTypeRef slots = LLVMArrayType2(g->ptr, (uint64_t)io_slots(g, c.f));
   c.io = LLVMBuildAlloca(g->b, slots, "io");
+  if (g->mod->free)
+    slot_pass(g, &c, dims_slot(g->func), dims_slot(c.f));
   if (g->mod->states.n)
     slot_pass(g, &c, state_slot(g, g->func), state_slot(g, c.f));
   if (g->pool_slot)
@@ -69,7 +71,7 @@ void emit_call(Gen *g, const Node *n) {
 
 typedef struct ScanLoop {
   Call c;
-  int64_t steps;
+  Val steps;           /* of this call */
   size_t slices, carries, stacked;
 } ScanLoop;
 
@@ -108,34 +110,47 @@ static void slices_set(Gen *g, const ScanLoop *s, Val index) {
   }
 }
 
+/* Bytes of a value in this call; all that it has room for where free axes
+ * leave gaps. */
+static Val value_bytes(Gen *g, const Node *n) {
+  Val bytes = k64(g, (int64_t)elem_size(n->type.elem));
+  if (type_packs(&n->type)) return k64(g, type_rows_bytes(&n->type));
+  for (int i = 0; i < n->type.rank; i++)
+    bytes = LLVMBuildNSWMul(g->b, bytes, axis_size(g, &n->type, i), "");
+  return bytes;
+}
+
 /* The carries as the last step left them. */
 static void carries_end(Gen *g, const ScanLoop *s) {
   for (size_t k = 0; k < s->carries; k++) {
     size_t out = s->stacked + k;
     const Node *item = result_item(g, s->c.n, out);
     if (!item) continue;
-    int64_t at = s->steps % 2 ? s->c.w.result[out] : s->c.w.carry[out];
-    Val from = s->steps ? addrk(g, s->c.base, at)
-                        : value_ptr(g, s->c.n->in[s->slices + k]);
+    Val odd = equals(g, and64(g, s->steps, 1), 1);
+    Val from = pick(g, odd, addrk(g, s->c.base, s->c.w.result[out]),
+                    addrk(g, s->c.base, s->c.w.carry[out]));
+    from = pick(g, equals(g, s->steps, 0),
+                value_ptr(g, s->c.n->in[s->slices + k]), from);
     LLVMBuildMemCpy(g->b, value_ptr(g, item), 1, from, 1,
-                    k64(g, type_rows_bytes(&item->type)));
+                    value_bytes(g, item));
   }
 }
 
 void emit_scan(Gen *g, const Node *n) {
-  ScanLoop s = { .c = call_begin(g, n), .steps = scan_steps(n) };
+  ScanLoop s = { .c = call_begin(g, n), .steps = axis_size(g, &n->in[0]->type, 0) };
   s.slices = (size_t)attr_int(n, "slices");
   s.carries = (size_t)attr_int(n, "carries");
   s.stacked = s.c.f->outputs.n - s.carries;
   ensure(attr_int(n, "axis") == 0);
   for (size_t i = s.slices + s.carries; i < (size_t)n->nin; i++)
     slot_set(g, &s.c, i, value_ptr(g, n->in[i]));
-  if (s.steps > 0) {
+  int64_t most = scan_steps(n);
+  if (most > 0) {
     Loop l;
-    loop_begin(g, &l, k64(g, 0), k64(g, s.steps), 1, true, "step");
+    loop_begin(g, &l, k64(g, 0), s.steps, 1, LLVMIsConstant(s.steps), "step");
     Val index = l.iv;
     if (attr_bool(n, "reverse"))
-      index = LLVMBuildSub(g->b, k64(g, s.steps - 1), l.iv, "");
+      index = LLVMBuildSub(g->b, add64(g, s.steps, k64(g, -1)), l.iv, "");
     slices_set(g, &s, index);
     for (size_t k = 0; k < s.carries; k++) carry_set(g, &s, k, l.iv);
     call_body(g, &s.c);

@@ -19,6 +19,14 @@ typedef struct Blob {
   Piece known[BLOB_KNOWN];   /* by a hash of how they begin */
 } Blob;
 
+/* A node of which code is made in place of another one, of which it is a
+ * part. */
+enum { VIEWS_MOST = 64 };
+typedef struct View {
+  const Node *view, *of;
+  Val offset;                 /* bytes */
+} View;
+
 typedef struct Gen {
   LLVMContextRef c;
   LLVMModuleRef m;
@@ -48,6 +56,9 @@ typedef struct Gen {
   Val part;
   bool in_part, divided, turn;
   int64_t blocks;             /* of code (conv_code.c) so far */
+  Val size[FREE_MOST];        /* of the free dimensions, in this call */
+  int nviews;                 /* of nodes at an index of an axis (sizes.c) */
+  View view[VIEWS_MOST];
 } Gen;
 
 /* ---- builder.c: loops, loads, arithmetic ---------------------------- */
@@ -102,6 +113,9 @@ Val gather_f32(Gen *g, Val p, Val index, int64_t stride);
  * set, else 0; nothing else is touched.  The mask of the lanes below n. */
 Val load_where(Gen *g, Val p, int64_t stride, Val mask);
 Val lanes_below(Gen *g, Val n);
+/* Elements of 4 bytes, those whose lane the mask has; the others are 0. */
+Val load_words(Gen *g, Elem e, Val p, Val mask);
+void store_words(Gen *g, Val v, Val p, Val mask);
 /* n lanes, 0 < n <= lanes: the whole vector or the part. */
 Val load_lanes(Gen *g, Val p, int64_t off, int n);
 void store_lanes(Gen *g, Val v, Val p, int64_t off, int n);
@@ -210,6 +224,20 @@ Val load_weights(Gen *g, Elem e, Val p, int64_t off, int n);
  * over a vector, which is cheaper than from a lane. */
 void store_weights(Gen *g, Elem e, Val p, int n, Val slot);
 
+/* ---- sizes.c: free dimensions ---------------------------------------- */
+
+/* The size of an axis in this call; NULL: it is not free. */
+Val axis_count(Gen *g, const Type *t, int axis);
+Val axis_size(Gen *g, const Type *t, int axis);
+/* An attribute of one number; a literal that is free. */
+Val attr_size(Gen *g, const Node *n, const char *name);
+Val const_size(Gen *g, const Node *n);
+/* n, and its operands along it, at one index of an axis. */
+void node_at(Gen *g, const Node *n, int axis, Val index, Node *out);
+/* The node that a view is of, or n; where it begins, NULL: n is none. */
+const Node *view_base(const Gen *g, const Node *n);
+Val view_offset(const Gen *g, const Node *n);
+
 /* ---- operand.c: where values lie ------------------------------------ */
 
 /* Address of element index 0,0,... (its layout's origin) of a value: in the
@@ -217,8 +245,9 @@ void store_weights(Gen *g, Elem e, Val p, int n, Val slot);
 Val value_ptr(Gen *g, const Node *n);
 /* Address of the first byte of its buffer (before origin and halo). */
 Val buffer_ptr(Gen *g, const Node *n);
-/* Slots of io that point to the states and to the pool; how many slots io
+/* Slots of io that point to the sizes, the states and to the pool; how many slots io
  * has. */
+int dims_slot(const Func *f);
 int state_slot(const Gen *g, const Func *f);
 int pool_slot(const Gen *g, const Func *f);
 int io_slots(const Gen *g, const Func *f);

@@ -108,9 +108,115 @@ static void reshape_walk(Gen *g, const Node *n, const Node *x) {
   loop_end(g, &l);
 }
 
+/* The axes of a nest that is being made, from the outermost on. */
+static void axis_push(Nest *t, int64_t dim, Val count, int64_t to,
+                      int64_t from) {
+  ensure(t->rank < MAX_RANK);
+  t->dim[t->rank] = dim;
+  t->count[t->rank] = count;
+  t->arg[0].stride[t->rank] = to;
+  t->arg[1].stride[t->rank++] = from;
+}
+
+/* Axes without gaps on either side: only the first can be free. */
+static void group_plain(Gen *g, Nest *t, const Node *n, const Node *x,
+                        const int from[2], const int to[2]) {
+  int64_t size[2 * MAX_RANK], sx[MAX_RANK], sn[MAX_RANK], inner = 1;
+  int ix[2 * MAX_RANK], in[2 * MAX_RANK], count;
+  Val all = k64(g, 1);
+  bool refined = shapes_refine(x->type.dim + from[0], to[0] - from[0],
+                               n->type.dim + from[1], to[1] - from[1], size,
+                               ix, in, &count);
+  ensure(refined);
+  value_strides(x, sx);
+  value_strides(n, sn);
+  bool free = false;
+  for (int i = from[0]; i < to[0]; i++) {
+    free |= axis_is_free(&x->type, i);
+    all = LLVMBuildNSWMul(g->b, all, axis_size(g, &x->type, i), "");
+  }
+  int first = t->rank;
+  t->rank += count;
+  ensure(t->rank <= MAX_RANK);
+  for (int k = 0; k < count; k++) {
+    int at = first + count - 1 - k, a = from[0] + ix[k], b = from[1] + in[k];
+    t->dim[at] = size[k];
+    t->arg[0].stride[at] = sn[b];
+    t->arg[1].stride[at] = sx[a];
+    sn[b] *= size[k];
+    sx[a] *= size[k];
+    if (at == first && free)
+      t->count[at] = LLVMBuildUDiv(g->b, all, k64(g, inner), "");
+    inner *= size[k];
+  }
+}
+
+/* One axis on the one side, those of `many` on the other (argument `arg`). */
+static void group_split(Gen *g, Nest *t, const Node *many, int from, int to,
+                        int64_t stride, int arg) {
+  int64_t own[MAX_RANK], bound = stride;
+  Val at = k64(g, stride);
+  int first = t->rank;
+  value_strides(many, own);
+  for (int i = from; i < to; i++)
+    if (many->type.dim[i] != 1 || axis_is_free(&many->type, i)) {
+      axis_push(t, many->type.dim[i], axis_count(g, &many->type, i), 0, 0);
+      t->arg[arg].stride[t->rank - 1] = own[i];
+    }
+  for (int k = t->rank; k-- > first;) {
+    t->arg[!arg].stride[k] = bound;
+    t->arg[!arg].packed[k] = at;
+    bound *= t->dim[k];
+    Val size = t->count[k] ? t->count[k] : k64(g, t->dim[k]);
+    at = LLVMBuildNSWMul(g->b, at, size, "");
+  }
+}
+
+/* The stride of the one axis of [from, to) that is not 1. */
+static int64_t stride_of(const Node *n, int from, int to) {
+  int64_t s[MAX_RANK];
+  value_strides(n, s);
+  for (int i = from; i < to; i++)
+    if (n->type.dim[i] != 1 || axis_is_free(&n->type, i)) return s[i];
+  return 1;
+}
+
+static int wide(const Type *t, int from, int to) {
+  int n = 0;
+  for (int i = from; i < to; i++)
+    n += t->dim[i] != 1 || axis_is_free(t, i);
+  return n;
+}
+
+/* Free dimensions that leave gaps are merged or split: group by group of axes
+ * that have the same elements. */
+static void reshape_free(Gen *g, const Node *n, const Node *x) {
+  int from[2] = { 0, 0 }, to[2];
+  Nest t;
+  copy_begin(g, &t, n, x);
+  for (int i = 0; i < MAX_RANK; i++) t.count[i] = NULL;
+  t.rank = 0;
+  while (reshape_group(&x->type, &n->type, from, to)) {
+    int wx = wide(&x->type, from[0], to[0]);
+    int wn = wide(&n->type, from[1], to[1]);
+    if (wx > 1 && wn <= 1)
+      group_split(g, &t, x, from[0], to[0], stride_of(n, from[1], to[1]), 1);
+    else if (wn > 1 && wx <= 1)
+      group_split(g, &t, n, from[1], to[1], stride_of(x, from[0], to[0]), 0);
+    else
+      group_plain(g, &t, n, x, from, to);
+    from[0] = to[0], from[1] = to[1];
+  }
+  nest_copy(g, &t);
+}
+
 static void copy_reshape(Gen *g, const Node *n) {
   Nest t;
   const Node *x = n->in[0];
+  if (node_is_free(n)) {
+    reshape_free(g, n, x);
+    return;
+  }
   copy_begin(g, &t, n, x);
   if (!reshape_nest(&t, n, x)) reshape_walk(g, n, x);
   else if (!copy_idle(g, n, 0, x, &t)) nest_copy(g, &t);
@@ -140,17 +246,40 @@ static void copy_expand(Gen *g, const Node *n) {
   if (!copy_idle(g, n, 0, n->in[0], &t)) nest_copy(g, &t);
 }
 
+/* Does an index of an axis of the operand depend on the sizes of the call? */
+static bool index_moves(const Node *n, const char *name, int axis) {
+  return n->attr[attr_index(n->op, name)].free ||
+         (attr_int(n, name) < 0 && axis_is_free(&n->in[0]->type, axis));
+}
+
+/* Such an index, negative ones counted from the end. */
+static Val index_val(Gen *g, const Node *n, const char *name, int axis) {
+  Val at = attr_size(g, n, name), zero = k64(g, 0);
+  Val end = add64(g, at, axis_size(g, &n->in[0]->type, axis));
+  Val less = LLVMBuildICmp(g->b, LLVMIntSLT, at, zero, "");
+  at = LLVMBuildSelect(g->b, less, end, at, "");
+  less = LLVMBuildICmp(g->b, LLVMIntSLT, at, zero, "");
+  return LLVMBuildSelect(g->b, less, zero, at, "");
+}
+
 static void copy_slice(Gen *g, const Node *n) {
   Nest t;
   const Node *x = n->in[0];
   int axis = norm_axis(n, "axis", x->type.rank);
   int64_t own[MAX_RANK], start = attr_int(n, "start");
+  bool moves = index_moves(n, "start", axis);
   if (start < 0) start += x->type.dim[axis];
   if (start < 0) start = 0;
   NestArg *a = copy_begin(g, &t, n, x);
   value_strides(x, own);
   for (int i = 0; i < t.rank; i++) a->stride[i] = own[i];
   a->stride[axis] *= attr_int(n, "step");
+  if (moves) {
+    Val at = index_val(g, n, "start", axis);
+    a->at = addr_at(g, a->at, at, size_of(n) * own[axis]);
+    nest_copy(g, &t);
+    return;
+  }
   a->at = addrk(g, a->at, size_of(n) * start * own[axis]);
   /* In place where the two begin at one element. */
   if (!copy_idle(g, n, -start * own[axis], x, &t)) nest_copy(g, &t);
@@ -165,6 +294,12 @@ static void copy_select(Gen *g, const Node *n) {
   NestArg *a = copy_begin(g, &t, n, x);
   value_strides(x, own);
   for (int i = 0; i < t.rank; i++) a->stride[i] = own[i + (i >= axis)];
+  if (index_moves(n, "index", axis)) {
+    a->at = addr_at(g, a->at, index_val(g, n, "index", axis),
+                    size_of(n) * own[axis]);
+    nest_copy(g, &t);
+    return;
+  }
   a->at = addrk(g, a->at, size_of(n) * index * own[axis]);
   if (!copy_idle(g, n, -index * own[axis], x, &t)) nest_copy(g, &t);
 }
@@ -180,7 +315,11 @@ static void copy_flip(Gen *g, const Node *n) {
   value_strides(x, a->stride);
   for (int i = 0; i < count; i++) {
     int axis = (int)(axes[i] < 0 ? axes[i] + t.rank : axes[i]);
-    off += (t.dim[axis] - 1) * a->stride[axis];
+    if (t.count[axis])
+      a->at = addr_at(g, a->at, add64(g, t.count[axis], k64(g, -1)),
+                      size_of(n) * a->stride[axis]);
+    else
+      off += (t.dim[axis] - 1) * a->stride[axis];
     a->stride[axis] = -a->stride[axis];
   }
   a->at = addrk(g, a->at, size_of(n) * off);
@@ -192,7 +331,7 @@ static void copy_flip(Gen *g, const Node *n) {
 /* Fill, for each axis, the two slabs before and behind the operand; axes
  * already done keep to its extent, later ones go over all. */
 static void pad_border(Gen *g, const Node *n, const int64_t *before,
-                       const int64_t *dim, double value) {
+                       const Type *x, double value) {
   Nest t;
   nest_over(g, &t, n);
   int64_t all[MAX_RANK];
@@ -200,14 +339,21 @@ static void pad_border(Gen *g, const Node *n, const int64_t *before,
   Val base = t.arg[0].at;
   int64_t skip = 0;
   for (int i = 0; i < t.rank; i++) {
-    int64_t s = t.arg[0].stride[i], behind = before[i] + dim[i];
+    int64_t s = t.arg[0].stride[i], behind = before[i] + x->dim[i];
+    Val count = axis_count(g, x, i);
     t.dim[i] = before[i];
+    t.count[i] = NULL;
     t.arg[0].at = addrk(g, base, size_of(n) * skip);
     nest_fill(g, &t, value);
     t.dim[i] = all[i] - behind;
     t.arg[0].at = addrk(g, base, size_of(n) * (skip + behind * s));
+    if (count)
+      t.arg[0].at = addr_at(g, addrk(g, base, size_of(n) *
+                                              (skip + before[i] * s)),
+                            count, size_of(n) * s);
     nest_fill(g, &t, value);
-    t.dim[i] = dim[i];
+    t.dim[i] = x->dim[i];
+    t.count[i] = count;
     skip += before[i] * s;
   }
 }
@@ -222,16 +368,18 @@ static void copy_pad(Gen *g, const Node *n) {
   value_strides(x, a->stride);
   for (int i = 0; i < t.rank; i++) {
     t.dim[i] = x->type.dim[i];
+    t.count[i] = axis_count(g, &x->type, i);
     off += before[i] * t.arg[0].stride[i];
   }
   t.arg[0].at = addrk(g, t.arg[0].at, size_of(n) * off);
   if (!copy_idle(g, n, off, x, &t)) nest_copy(g, &t);
-  pad_border(g, n, before, x->type.dim, attr_float(n, "value"));
+  pad_border(g, n, before, &x->type, attr_float(n, "value"));
 }
 
 static void copy_concat(Gen *g, const Node *n) {
   int axis = norm_axis(n, "axis", n->type.rank);
   int64_t at = 0;
+  Val moved = NULL;     /* where operands lie behind one of a free size */
   for (int k = 0; k < n->nin; k++) {
     Nest t;
     const Node *x = n->in[k];
@@ -239,8 +387,18 @@ static void copy_concat(Gen *g, const Node *n) {
     int64_t off = at * t.arg[0].stride[axis];
     value_strides(x, a->stride);
     t.dim[axis] = x->type.dim[axis];
-    t.arg[0].at = addrk(g, t.arg[0].at, size_of(n) * off);
-    if (!copy_idle(g, n, off, x, &t)) nest_copy(g, &t);
+    t.count[axis] = axis_count(g, &x->type, axis);
+    if (moved) {
+      Val to = addr_at(g, t.arg[0].at, moved,
+                       size_of(n) * t.arg[0].stride[axis]);
+      t.arg[0].at = to;
+      nest_copy(g, &t);
+    } else {
+      t.arg[0].at = addrk(g, t.arg[0].at, size_of(n) * off);
+      if (!copy_idle(g, n, off, x, &t)) nest_copy(g, &t);
+    }
+    if (t.count[axis] && !moved) moved = k64(g, at);
+    if (moved) moved = add64(g, moved, axis_size(g, &x->type, axis));
     at += x->type.dim[axis];
   }
 }

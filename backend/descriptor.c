@@ -62,14 +62,48 @@ static Val extern_fn(Desc *d, const char *name, LLVMTypeRef type) {
 
 /* ---- parts ---------------------------------------------------------- */
 
+_Static_assert(1 << FREE_MOST == sizeof ((tamis_size *)0)->c / 8, "sizes");
+
+static Val size(Desc *d, const Type *t, int axis) {
+  FreeExpr e = free_number(t->dim[axis]);
+  Val c[1 << FREE_MOST];
+  if (axis_is_free(t, axis)) {
+    bool known = axis_expr(t, axis, &e);
+    ensure(known);
+  }
+  for (int k = 0; k < 1 << FREE_MOST; k++) c[k] = k64(d->g, e.c[k]);
+  Val f[] = { LLVMConstArray2(d->g->i64, c, 1 << FREE_MOST),
+              k64(d->g, e.div), k64(d->g, e.mul), k64(d->g, e.by),
+              k64(d->g, e.add) };
+  return structure(d, f, 5);
+}
+
+static Val sizes(Desc *d, const Type *t) {
+  Val row[MAX_RANK];
+  if (!t->free) return LLVMConstNull(d->g->ptr);
+  for (int i = 0; i < t->rank; i++) row[i] = size(d, t, i);
+  return table(d, row, (size_t)t->rank);
+}
+
+static Val free_dims(Desc *d, const FreeDims *f) {
+  Val row[FREE_MOST];
+  int n = f ? f->n : 0;
+  for (int i = 0; i < n; i++) {
+    Val v[] = { text(d, f->dim[i].name), k64(d->g, f->dim[i].least),
+                k64(d->g, f->dim[i].most) };
+    row[i] = structure(d, v, 3);
+  }
+  return table(d, row, (size_t)n);
+}
+
 static Val tensor(Desc *d, const char *name, const Type *t) {
   Gen *g = d->g;
   int64_t bytes = type_elems(t) * (int64_t)elem_size(t->elem);
   Val f[] = { text(d, name), k32(g, (int)t->elem), k32(g, t->rank),
               numbers(d, t->dim, t->rank), k64(g, bytes),
               LLVMConstReal(g->f64, t->quant ? t->quant->scale : 1),
-              k64(g, t->quant ? t->quant->zero : 0) };
-  return structure(d, f, 7);
+              k64(g, t->quant ? t->quant->zero : 0), sizes(d, t) };
+  return structure(d, f, 8);
 }
 
 static Val inputs(Desc *d, const Func *f) {
@@ -199,7 +233,9 @@ void descriptor_build(Emission *e, LLVMModuleRef m) {
     k32(g, (int64_t)nsteps), k32(g, e->o->threads), step_table,
     extern_fn(d, symbol_name(e, "check_cpu", false), check),
     k64(g, g->state_bytes), reset(d), k32(g, (int64_t)nentries), k32(g, 0),
-    entry_table, k32(g, e->nversions), k32(g, 0), versions(d)
+    entry_table, k32(g, e->nversions), k32(g, 0), versions(d),
+    k32(g, g->mod->free ? g->mod->free->n : 0), k32(g, 0),
+    free_dims(d, g->mod->free)
   };
   Val init = structure(d, f, sizeof f / sizeof *f);
   Val v = LLVMAddGlobal(m, LLVMTypeOf(init), symbol_name(e, "model", true));

@@ -26,6 +26,17 @@ void slot_store(Gen *g, Val array, int i, Val p);
 /* Index of element 0,0,... in its buffer. */
 int64_t value_origin(const Node *n);
 
+/* ---- sizes.c --------------------------------------------------------- */
+
+/* In the function of a step: the sizes that the call gives. */
+void sizes_load(Gen *g);
+/* Does n lie in a caller's buffer that is packed (type_packs)? */
+bool value_packs(Gen *g, const Node *n);
+/* Strides in elements of a row-major buffer. */
+void packed_strides(Gen *g, const Type *t, Val *stride);
+/* The kernel, in loops over free axes that it has no ends for. */
+void emit_sized(Gen *g, const Node *n, void (*emit)(Gen *, const Node *));
+
 /* ---- nest.c: loops over a logical index ----------------------------- */
 
 /* A map over an index space: args[0] is written, the others are read, each
@@ -36,10 +47,13 @@ typedef struct NestArg {
   Val scalar;                   /* a value in place of memory, or NULL */
   Elem elem;
   int64_t stride[MAX_RANK];
+  Val packed[MAX_RANK];         /* in place of stride, or NULL */
 } NestArg;
 typedef struct Nest {
   int rank, nargs;
   int64_t dim[MAX_RANK];
+  Val count[MAX_RANK];          /* sizes known at run time, of at most dim;
+                                   NULL: dim */
   NestArg arg[NEST_ARGS];
 } Nest;
 /* in[0..nargs-2] are scalars or all vectors, of the type that their elements
@@ -49,13 +63,15 @@ typedef Val (*NestBody)(Gen *g, const void *ctx, Val *in);
 void nest_map(Gen *g, const Nest *nest, NestBody body, const void *ctx);
 /* The index space of a value, which becomes arg 0. */
 void nest_over(Gen *g, Nest *nest, const Node *n);
+/* The index space of a type. */
+void nest_space(Gen *g, Nest *nest, const Type *t);
 /* Add an operand that broadcasts to the space as in NumPy. */
 void nest_add(Gen *g, Nest *nest, const Node *operand);
 /* Add a 1-dimensional operand along one axis. */
 void nest_add_axis(Gen *g, Nest *nest, const Node *operand, int axis);
 /* No axes of size 1, the densest of the result last, neighbours merged where
  * every argument allows it. */
-void nest_simplify(Nest *nest);
+void nest_simplify(Gen *g, Nest *nest);
 /* For each line along `axis`: p[k] is the address of its first element in
  * argument k.  n lines at once side by side, where `vectors` are allowed and
  * every argument is dense across; 0: one line. */

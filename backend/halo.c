@@ -75,7 +75,8 @@ static bool is_last(const Gen *g, const Node *n) {
 
 bool plane_end(const Gen *g, const Node *n, PlaneEnd *e) {
   int k;
-  const Node *map = whole_of(g, n, &k);
+  const Node *base = view_base(g, n);
+  const Node *map = whole_of(g, base, &k);
   int64_t s[MAX_RANK], step;
   int64_t start = map ? node_rows(map, k, &step) : -1;
   bool rows = start >= 0;
@@ -91,7 +92,8 @@ bool plane_end(const Gen *g, const Node *n, PlaneEnd *e) {
     int64_t over = line + halo[3] + OVER_VECTORS * g->t->lanes;
     if (over < e->own) e->own = over;
     e->last = e->own;
-  } else if (is_last(g, rows ? map : n)) {
+  } else if (base == n && is_last(g, rows ? map : n)) {
+    /* (Behind a view may lie what is not computed yet.) */
     e->last += TAIL_VECTORS * g->t->lanes;
   }
   return true;

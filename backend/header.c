@@ -26,7 +26,7 @@ static const char *const reserved[] = {
   "alignas", "alignof", "and", "and_eq", "arena", "asm", "auto", "bitand",
   "bitor", "bool", "break", "case", "catch", "char", "class", "compl",
   "concept", "const", "const_cast", "consteval", "constexpr", "constinit",
-  "continue", "decltype", "default", "delete", "do", "double",
+  "continue", "decltype", "default", "delete", "dims", "do", "double",
   "dynamic_cast", "else", "enum", "explicit", "export", "extern", "false",
   "float", "for", "friend", "goto", "if", "import", "inline", "int", "long",
   "module", "mutable", "namespace", "new", "noexcept", "not", "not_eq",
@@ -70,10 +70,11 @@ static const char *arg_name(Emission *e, const char *name, const char **all,
 }
 
 static void shape_print(Text *t, const Type *type) {
-  text_printf(t, "/* %s[", elem_name(type->elem));
-  for (int i = 0; i < type->rank; i++)
-    text_printf(t, "%s%lld", i ? "," : "", (long long)type->dim[i]);
-  text_puts(t, "] */");
+  Type plain = type_make(type->elem, type->rank, type->dim);
+  plain.free = type->free;
+  text_puts(t, "/* ");
+  type_print(t, &plain);
+  text_puts(t, " */");
 }
 
 static void prototype_print(Emission *e, Text *t, const Func *f) {
@@ -91,7 +92,8 @@ static void prototype_print(Emission *e, Text *t, const Func *f) {
                 in ? "const " : "", c_type(type->elem), name[i]);
     shape_print(t, type);
   }
-  text_printf(t, "%s%s%s%svoid *arena);\n", n ? ",\n    " : "",
+  text_printf(t, "%s%s%s%s%svoid *arena);\n", n ? ",\n    " : "",
+              e->g.mod->free ? "const int64_t dims[], " : "",
               e->g.weights_slot ? "const void *weights, " : "",
               e->g.mod->states.n ? "void *state, " : "",
               e->g.pool_slot ? "const tamis_pool *pool, " : "");
@@ -110,6 +112,26 @@ static void entries_print(Emission *e, Text *t) {
   for (size_t i = 1; i < m->funcs.n; i++)
     if (func_is_entry(m, m->funcs.at[i]))
       prototype_print(e, t, m->funcs.at[i]);
+}
+
+static void bounds_print(Emission *e, Text *t, const char *up) {
+  const FreeDims *f = e->g.mod->free;
+  for (int i = 0; f && i < f->n; i++)
+    text_printf(t, "#define %s_%s_LEAST %lld\n#define %s_%s_MOST %lld\n", up,
+                f->dim[i].name, (long long)f->dim[i].least, up,
+                f->dim[i].name, (long long)f->dim[i].most);
+}
+
+/* What dims holds. */
+static void dims_print(Emission *e, Text *t) {
+  const FreeDims *f = e->g.mod->free;
+  if (!f) return;
+  text_puts(t, "/* dims: ");
+  for (int i = 0; i < f->n; i++)
+    text_printf(t, "%s%s, %lld to %lld", i ? "; " : "", f->dim[i].name,
+                (long long)f->dim[i].least, (long long)f->dim[i].most);
+  text_puts(t, ".  Buffers are row-major at these sizes;\n * -3: one is out "
+               "of its range. */\n");
 }
 
 /* As in tamis.h: each may be included first. */
@@ -147,6 +169,7 @@ void header_print(Emission *e, Text *t) {
   if (e->g.mod->states.n)
     text_printf(t, "#define %s_STATE_BYTES %lluu\n", up,
                 (unsigned long long)e->g.state_bytes);
+  bounds_print(e, t, up);
   text_printf(t, "\n/* Describes the model: see tamis.h. */\n"
                  "extern const struct tamis_model %s_model;\n\n", p);
   if (e->g.pool_slot) pool_print(t);
@@ -155,6 +178,7 @@ void header_print(Emission *e, Text *t) {
                  "lacks a feature.  Buffers must not\n * overlap.  arena: "
                  "%s_ARENA_BYTES of scratch, its contents do not matter. */\n",
               others_text(e), up, up);
+  dims_print(e, t);
   prototype_print(e, t, e->g.func);
   entries_print(e, t);
   if (e->g.mod->states.n)

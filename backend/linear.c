@@ -42,7 +42,72 @@ void linear_init(const Node *n, Linear *l, int block) {
   l->block = (int)(l->rows < block ? l->rows : block);
 }
 
+Val rows_count(Gen *g, const Linear *l) {
+  const Type *t = &l->n->type;
+  Val count = NULL;
+  int64_t inner = 1;
+  for (int i = t->rank - 2; i >= 0 && !count; i--) {
+    count = axis_count(g, t, i);
+    if (!count) inner *= t->dim[i];
+  }
+  return count ? mul64(g, count, inner) : NULL;
+}
+
+Rows rows_from(Gen *g, const Linear *l, Val i, int n) {
+  Rows at = { addr_at(g, value_ptr(g, l->x), i, 4 * l->xrow),
+              addr_at(g, value_ptr(g, l->n), i, 4 * l->yrow), NULL, n };
+  if (l->r) at.r = addr_at(g, value_ptr(g, l->r), i, 4 * l->rrow);
+  return at;
+}
+
+/* Of a batch each number of rows that fills no block has its own code; of many
+ * rows what is left goes by powers of 2. */
+static void rows_left(Gen *g, const Linear *l, Val count, Val done,
+                      RowsBody *body, const void *ctx) {
+  Val left = LLVMBuildNSWSub(g->b, count, done, "");
+  for (int n = 1; n < l->block; n++) {
+    If f;
+    if_begin(g, &f, LLVMBuildICmp(g->b, LLVMIntEQ, left, k64(g, n), ""));
+    Rows at = rows_from(g, l, done, n);
+    body(g, l, ctx, &at);
+    if_end(g, &f);
+  }
+}
+
+/* Blocks, and what is left. */
+static void rows_counted(Gen *g, const Linear *l, Val count, RowsBody *body,
+                         const void *ctx) {
+  Loop loop;
+  Val done = LLVMBuildUDiv(g->b, count, k64(g, l->block), "");
+  done = mul64(g, done, l->block);
+  loop_begin(g, &loop, k64(g, 0), done, l->block, false, "rows");
+  Rows at = rows_from(g, l, loop.iv, l->block);
+  body(g, l, ctx, &at);
+  loop_end(g, &loop);
+  if (l->rows <= 2 * l->block) {
+    rows_left(g, l, count, done, body, ctx);
+    return;
+  }
+  int n = 1;
+  while (2 * n < l->block) n *= 2;
+  for (Val left, next; n > 0 && l->block > 1; n /= 2, done = next) {
+    If f;
+    left = LLVMBuildNSWSub(g->b, count, done, "");
+    Val some = and64(g, left, n);
+    next = add64(g, done, some);
+    if_begin(g, &f, LLVMBuildICmp(g->b, LLVMIntNE, some, k64(g, 0), ""));
+    at = rows_from(g, l, done, n);
+    body(g, l, ctx, &at);
+    if_end(g, &f);
+  }
+}
+
 void linear_rows(Gen *g, const Linear *l, RowsBody *body, const void *ctx) {
+  Val count = rows_count(g, l);
+  if (count) {
+    rows_counted(g, l, count, body, ctx);
+    return;
+  }
   int64_t whole = l->rows / l->block * l->block;
   Val x = value_ptr(g, l->x), y = value_ptr(g, l->n);
   Val r = l->r ? value_ptr(g, l->r) : NULL;

@@ -18,6 +18,10 @@ void linear_init(const Node *n, Linear *l, int block);
 typedef struct Rows { Val x, y, r; int n; } Rows;
 typedef void RowsBody(Gen *g, const Linear *l, const void *ctx,
                       const Rows *rows);
+/* How many rows a call has; NULL: l->rows. */
+Val rows_count(Gen *g, const Linear *l);
+/* The rows from number i on. */
+Rows rows_from(Gen *g, const Linear *l, Val i, int n);
 /* Run the body for all rows of x, l->block at a time. */
 void linear_rows(Gen *g, const Linear *l, RowsBody *body, const void *ctx);
 

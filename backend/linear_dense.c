@@ -33,12 +33,13 @@ typedef struct Panel {
 
 typedef struct Dense {
   Linear l;            /* its blocks of rows are the chunks */
-  int rows;            /* of x a tile */
+  int rows, most;      /* of x a tile; that registers are for */
   int64_t depth;       /* columns of a block */
   int64_t before;      /* columns of all blocks but the last */
   Val sums;            /* of a chunk and a panel; NULL: one block */
   int panels;
   Panel panel[2];
+  Val count;           /* rows of the chunk at hand; NULL: known before */
 } Dense;
 
 /* ---- panels ---------------------------------------------------------- */
@@ -228,11 +229,46 @@ static int64_t ahead_bytes(const Gen *g, const Dense *d, const Block *b,
   return (column_bytes(g, b->p) + turns - 1) / turns;
 }
 
+/* The same of a chunk whose rows are counted at run time: what fills no tile
+ * goes with the last one, if registers are for so many, or by itself. */
+static void block_counted(Gen *g, const Dense *d, const Rows *chunk,
+                          Block *b) {
+  Tile t;
+  Loop rows;
+  Val whole = LLVMBuildUDiv(g->b, d->count, k64(g, d->rows), "");
+  whole = mul64(g, whole, d->rows);
+  Val left = LLVMBuildNSWSub(g->b, d->count, whole, "");
+  Val all = add64(g, left, k64(g, d->rows));
+  Val some = LLVMBuildICmp(g->b, LLVMIntSGT, left, k64(g, 0), "");
+  Val joins = LLVMBuildICmp(g->b, LLVMIntSLE, all, k64(g, d->most), "");
+  joins = LLVMBuildAnd(g->b, joins, some, "");
+  some = LLVMBuildICmp(g->b, LLVMIntSGT, whole, k64(g, 0), "");
+  joins = LLVMBuildAnd(g->b, joins, some, "");
+  left = LLVMBuildSelect(g->b, joins, all, left, "");
+  whole = LLVMBuildNSWSub(g->b, d->count, left, "");
+  loop_begin(g, &rows, k64(g, 0), whole, d->rows, false, "rows");
+  tile_at(g, d, b, chunk, rows.iv, d->rows, &t);
+  tile_emit(g, &d->l, b, &t);
+  loop_end(g, &rows);
+  for (int n = 1; n <= d->most; n++) {
+    If f;
+    if (n == d->rows) continue;
+    if_begin(g, &f, LLVMBuildICmp(g->b, LLVMIntEQ, left, k64(g, n), ""));
+    tile_at(g, d, b, chunk, whole, n, &t);
+    tile_emit(g, &d->l, b, &t);
+    if_end(g, &f);
+  }
+}
+
 /* All rows of a chunk by a block. */
 static void block_emit(Gen *g, const Dense *d, const Rows *chunk, Block *b) {
   int whole = chunk->n / d->rows * d->rows;
   Tile t;
   b->ahead = ahead_bytes(g, d, b, chunk->n);
+  if (d->count) {
+    block_counted(g, d, chunk, b);
+    return;
+  }
   if (whole) {
     Loop rows;
     loop_begin(g, &rows, k64(g, 0), k64(g, whole), d->rows, true, "rows");
@@ -250,7 +286,8 @@ static void sums_begin(Gen *g, const Dense *d, const Block *b, int rows) {
   Val bias[TILE_MAX];
   Loop l;
   bias_load(g, &d->l, b, bias);
-  loop_begin(g, &l, k64(g, 0), k64(g, rows), 1, true, "sums");
+  loop_begin(g, &l, k64(g, 0), d->count ? d->count : k64(g, rows), 1,
+             !d->count, "sums");
   Val at = addr_at(g, d->sums, l.iv, sums_bytes(g, b));
   for (int i = 0; i < b->p->t; i++)
     store_vec(g, bias[i], at, (int64_t)i * vector_bytes(g), vector_bytes(g));
@@ -296,12 +333,28 @@ static void chunk_emit(Gen *g, const Linear *l, const void *ctx,
   }
 }
 
+/* Chunks of as many rows as there are. */
+static void chunks_counted(Gen *g, Dense *d, Val count) {
+  Loop loop;
+  int block = d->l.block;
+  loop_begin(g, &loop, k64(g, 0), count, block, false, "chunk");
+  Val left = LLVMBuildNSWSub(g->b, count, loop.iv, "");
+  Val most = k64(g, block);
+  Val less = LLVMBuildICmp(g->b, LLVMIntSLT, left, most, "");
+  d->count = LLVMBuildSelect(g->b, less, left, most, "");
+  Rows at = rows_from(g, &d->l, loop.iv, block);
+  chunk_emit(g, &d->l, d, &at);
+  loop_end(g, &loop);
+}
+
 /* Weights that the graph computes cannot be packed: plain loops. */
 static void emit_computed(Gen *g, const Linear *l) {
   int64_t s[MAX_RANK];
   Loop row, col, k;
   value_strides(l->w, s);
-  loop_share(g, &row, 0, l->rows, 1, "row");
+  Val count = rows_count(g, l);
+  if (count) loop_begin(g, &row, k64(g, 0), count, 1, false, "row");
+  else loop_share(g, &row, 0, l->rows, 1, "row");
   Val x = addr_at(g, value_ptr(g, l->x), row.iv, 4 * l->xrow);
   Val y = addr_at(g, value_ptr(g, l->n), row.iv, 4 * l->yrow);
   loop_begin(g, &col, k64(g, 0), k64(g, l->m), 1, true, "col");
@@ -388,6 +441,7 @@ static void dense_init(Gen *g, const Node *n, Dense *d) {
   int most = g->t->vregs >= 32 ? 9 : 6;   /* with 3 or 2 vectors */
   int t = n->tile[1] > 0 ? n->tile[1] : !many ? 8 : most / 3;
   linear_init(n, l, n->tile[0] > 0 ? n->tile[0] : many ? most : 1);
+  d->most = l->block;
   d->rows = n->tile[0] > 0 ? l->block : rows_cut(l->rows, l->block, t);
   int64_t level[] = { l->m / g->t->lanes / t, l->rows / d->rows };
   l->by_rows = parts_level(g, level, 2) == 1;
@@ -399,12 +453,14 @@ static void dense_init(Gen *g, const Node *n, Dense *d) {
 static void emit_packed(Gen *g, const Node *n, Dense *d) {
   Linear *l = &d->l;
   linear_init(n, l, 1);
-  if (n->tile[0] < 1 && l->xk == 1 &&
+  if (n->tile[0] < 1 && l->xk == 1 && !rows_count(g, l) &&
       linear_dots(g->t, l->rows, l->m, l->k)) {
     linear_emit_dots(g, l);
   } else {
     dense_init(g, n, d);
-    linear_rows(g, l, chunk_emit, d);
+    Val count = rows_count(g, l);
+    if (count) chunks_counted(g, d, count);
+    else linear_rows(g, l, chunk_emit, d);
   }
 }
 

@@ -10,7 +10,8 @@
 typedef struct Sums {
   const Node *n;
   Elem e;
-  int64_t dim, to, from;   /* of the axis; bytes from element to element */
+  Val dim;                 /* size of the axis */
+  int64_t to, from;        /* bytes from element to element */
 } Sums;
 
 static void sums_line(Gen *g, const void *ctx, Val *p, int n) {
@@ -20,11 +21,12 @@ static void sums_line(Gen *g, const void *ctx, Val *p, int n) {
   Val sum = LLVMConstNull(n ? elem_vec(g, s->e) : elem_type(g, s->e));
   Val to = p[0], from = p[1];
   if (reverse) {
-    to = addrk(g, to, (s->dim - 1) * s->to);
-    from = addrk(g, from, (s->dim - 1) * s->from);
+    Val last = add64(g, s->dim, k64(g, -1));
+    to = addr_at(g, to, last, s->to);
+    from = addr_at(g, from, last, s->from);
   }
   Loop l;
-  loop_begin(g, &l, k64(g, 0), k64(g, s->dim), 1, true, "sum");
+  loop_begin(g, &l, k64(g, 0), s->dim, 1, LLVMIsConstant(s->dim), "sum");
   loop_carry(g, &l, &sum);
   Val at = addr_at(g, from, l.iv, reverse ? -s->from : s->from);
   Val x = n ? load_lanes_of(g, s->e, at, 0, n) : load_elem(g, s->e, at, 0);
@@ -44,7 +46,7 @@ void emit_cumsum(Gen *g, const Node *n) {
   if (axis < 0) axis += n->type.rank;
   nest_over(g, &t, n);
   nest_add(g, &t, n->in[0]);
-  Sums s = { n, n->type.elem, t.dim[axis], 0, 0 };
+  Sums s = { n, n->type.elem, axis_size(g, &n->type, axis), 0, 0 };
   s.to = t.arg[0].stride[axis] * (int64_t)elem_size(s.e);
   s.from = t.arg[1].stride[axis] * (int64_t)elem_size(s.e);
   nest_lines(g, &t, axis, elem_size(s.e) == 4, sums_line, &s);
@@ -61,16 +63,17 @@ typedef struct Lookup {
   bool scatters, sets;        /* folds by op, or sets */
   Op op;
   Elem e;
-  int64_t size;               /* of the axis */
+  Val size;                   /* of the axis */
   int64_t axis_bytes;         /* of the table, from one to the next */
   int rank;                   /* of the walk */
   int64_t dim[MAX_RANK];
+  Val count[MAX_RANK];        /* in place of dim, or NULL */
   int64_t table[MAX_RANK], slices[MAX_RANK], at[MAX_RANK];   /* bytes */
   Nest slice;
 } Lookup;
 
-static Val clamped(Gen *g, Val i, int64_t size) {
-  Val zero = k64(g, 0), last = k64(g, size - 1);
+static Val clamped(Gen *g, Val i, Val size) {
+  Val zero = k64(g, 0), last = add64(g, size, k64(g, -1));
   i = LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, LLVMIntSLT, i, zero, ""),
                       zero, i, "");
   return LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, LLVMIntSGT, i, last, ""),
@@ -96,7 +99,7 @@ static void slice_copy(Gen *g, const Lookup *l, Val table, Val slice, Val i) {
 static void slice_put(Gen *g, const Lookup *l, Val table, Val slice, Val i) {
   Nest t = l->slice;
   If f;
-  if_begin(g, &f, LLVMBuildICmp(g->b, LLVMIntULT, i, k64(g, l->size), ""));
+  if_begin(g, &f, LLVMBuildICmp(g->b, LLVMIntULT, i, l->size, ""));
   t.arg[0].at = addr_at(g, table, i, l->axis_bytes);
   t.arg[1].at = slice;
   if (l->sets) {
@@ -118,7 +121,9 @@ static void lookup_walk(Gen *g, const Lookup *l, int k, Val table, Val slice,
     return;
   }
   Loop loop;
-  loop_begin(g, &loop, k64(g, 0), k64(g, l->dim[k]), 1, true, "i");
+  Val end = l->count[k];
+  loop_begin(g, &loop, k64(g, 0), end ? end : k64(g, l->dim[k]), 1, !end,
+             "i");
   table = addr_at(g, table, loop.iv, l->table[k]);
   slice = addr_at(g, slice, loop.iv, l->slices[k]);
   index = addr_at(g, index, loop.iv, l->at[k]);
@@ -127,7 +132,7 @@ static void lookup_walk(Gen *g, const Lookup *l, int k, Val table, Val slice,
 }
 
 /* `table` and `slices` are two of x, the result and the updates. */
-static Lookup lookup_of(const Node *n, const Node *table,
+static Lookup lookup_of(Gen *g, const Node *n, const Node *table,
                         const Node *slices) {
   Lookup l = { .n = n, .index = n->in[1], .e = table->type.elem };
   int axis = (int)attr_int(n, "axis"), wide = l.index->type.rank;
@@ -137,11 +142,12 @@ static Lookup lookup_of(const Node *n, const Node *table,
   value_strides(table, ts);
   value_strides(slices, ss);
   value_strides(l.index, is);
-  l.size = table->type.dim[axis];
+  l.size = axis_size(g, &table->type, axis);
   l.axis_bytes = bytes * ts[axis];
   l.rank = axis + wide;
   for (int k = 0; k < l.rank; k++) {
     l.dim[k] = slices->type.dim[k];
+    l.count[k] = axis_count(g, &slices->type, k);
     l.slices[k] = bytes * ss[k];
     if (k < axis) l.table[k] = bytes * ts[k];
     else
@@ -151,6 +157,7 @@ static Lookup lookup_of(const Node *n, const Node *table,
   l.slice.arg[0].elem = l.slice.arg[1].elem = l.e;
   for (int k = 0; k < l.slice.rank; k++) {
     l.slice.dim[k] = table->type.dim[axis + 1 + k];
+    l.slice.count[k] = axis_count(g, &table->type, axis + 1 + k);
     l.slice.arg[0].stride[k] = ts[axis + 1 + k];
     l.slice.arg[1].stride[k] = ss[l.rank + k];
   }
@@ -166,14 +173,14 @@ static bool lookup_any(const Lookup *l) {
 }
 
 void emit_gather(Gen *g, const Node *n) {
-  Lookup l = lookup_of(n, n->in[0], n);
+  Lookup l = lookup_of(g, n, n->in[0], n);
   Val table = value_ptr(g, n->in[0]), slice = value_ptr(g, n);
   lookup_walk(g, &l, 0, table, slice, value_ptr(g, l.index));
   clear_halo(g, n);
 }
 
 static void scatter(Gen *g, const Node *n, bool sets, Op op) {
-  Lookup l = lookup_of(n, n, n->in[2]);
+  Lookup l = lookup_of(g, n, n, n->in[2]);
   Nest t;
   l.scatters = true;
   l.sets = sets;

@@ -34,13 +34,15 @@ static void mat_strides(const Node *n, Mat *t) {
 }
 
 /* Batch axes with one b, side by side in a and y, are more rows. */
-static void batch_to_rows(Mat *t) {
+static void batch_to_rows(Gen *g, Mat *t) {
   while (t->nbatch > 0) {
     int i = t->nbatch - 1;
-    if (t->batch[i].dim != 1) {
-      if (t->batch[i].b != 0 || t->batch[i].a != t->m * t->am ||
+    Val count = t->batch[i].count;
+    if (t->batch[i].dim != 1 || count) {
+      if (t->mc || t->batch[i].b != 0 || t->batch[i].a != t->m * t->am ||
           t->batch[i].y != t->m * t->ym)
         return;
+      if (count) t->mc = mul64(g, count, t->m);
       t->m *= t->batch[i].dim;
     }
     t->nbatch--;
@@ -50,6 +52,7 @@ static void batch_to_rows(Mat *t) {
 static void mat_transpose(Mat *t) {
   Mat was = *t;
   t->m = was.n, t->n = was.m;
+  t->mc = was.nc, t->nc = was.mc;
   t->em = was.en, t->en = was.em;
   t->turned = !was.turned;
   t->am = was.bn, t->ak = was.bk, t->bk = was.ak, t->bn = was.am;
@@ -58,11 +61,22 @@ static void mat_transpose(Mat *t) {
     t->batch[i].a = was.batch[i].b, t->batch[i].b = was.batch[i].a;
 }
 
-static void mat_init(const Node *n, Mat *t) {
+static void mat_counts(Gen *g, const Node *n, Mat *t) {
+  const Type *a = &n->in[0]->type;
+  int last = n->type.rank - 1, la = a->rank - 1;
+  t->mc = axis_count(g, &n->type, last - 1);
+  t->nc = axis_count(g, &n->type, last);
+  t->kc = axis_count(g, a, la - attr_bool(n, "transpose_a"));
+  for (int i = 0; i < t->nbatch; i++)
+    t->batch[i].count = axis_count(g, &n->type, i);
+}
+
+static void mat_init(Gen *g, const Node *n, Mat *t) {
   MatmulSizes s = matmul_sizes(n);
   *t = (Mat){ .m = s.m, .n = s.n, .k = s.k };
   mat_strides(n, t);
-  batch_to_rows(t);
+  mat_counts(g, n, t);
+  batch_to_rows(g, t);
 }
 
 /* Dot products?  Else vectors run along the columns, after the product has
@@ -88,6 +102,7 @@ typedef struct Block {
   int64_t total, a, b, y, e; /* elements; bytes from one to the next */
   int size;
   bool share;                /* by the parts of the step */
+  Val count;                 /* in place of total, where it is free */
 } Block;
 
 static At at_moved(Gen *g, const At *at, const Block *b, Val i) {
@@ -99,10 +114,38 @@ static At at_moved(Gen *g, const At *at, const Block *b, Val i) {
   return r;
 }
 
+/* The same of an axis whose size is known at run time; what is left goes by
+ * powers of 2. */
+static void each_counted(Gen *g, const Mat *t, const At *at, const Block *b,
+                         BlockBody *body, void *ctx) {
+  Val done = LLVMBuildUDiv(g->b, b->count, k64(g, b->size), "");
+  done = mul64(g, done, b->size);
+  Loop l;
+  loop_begin(g, &l, k64(g, 0), done, b->size, false, "block");
+  At in = at_moved(g, at, b, l.iv);
+  body(g, t, &in, b->size, ctx);
+  loop_end(g, &l);
+  int n = 1;
+  while (2 * n < b->size) n *= 2;
+  for (; n > 0 && b->size > 1; n /= 2) {
+    Val some = and64(g, LLVMBuildNSWSub(g->b, b->count, done, ""), n);
+    If f;
+    if_begin(g, &f, LLVMBuildICmp(g->b, LLVMIntNE, some, k64(g, 0), ""));
+    in = at_moved(g, at, b, done);
+    body(g, t, &in, n, ctx);
+    if_end(g, &f);
+    done = add64(g, done, some);
+  }
+}
+
 /* Run body for all of an axis, `size` at a time, and for what is left. */
 static void each_block(Gen *g, const Mat *t, const At *at, const Block *b,
                        BlockBody *body, void *ctx) {
   int64_t whole = b->total / b->size * b->size;
+  if (b->count) {
+    each_counted(g, t, at, b, body, ctx);
+    return;
+  }
   if (whole) {
     Loop l;
     loop_either(g, &l, b->share, 0, whole, b->size, "block");
@@ -122,37 +165,48 @@ static void each_block(Gen *g, const Mat *t, const At *at, const Block *b,
 
 enum { TILE_VECTORS = 8 };
 
-/* A panel of columns: vectors, and the lanes of the last of them. */
-typedef struct Cols { int t, last; } Cols;
+/* A panel of columns: vectors, and the lanes of the last of them, which a mask
+ * may tell. */
+typedef struct Cols { int t, last; Val mask; } Cols;
 
 static int lanes_of(const Gen *g, const Cols *c, int i) {
   return i + 1 < c->t ? g->t->lanes : c->last;
 }
 
-Val run_load(Gen *g, Val p, int64_t off, int64_t stride, int n) {
+/* n elements `stride` apart, or those side by side that the mask has. */
+static Val run_load(Gen *g, Val p, int64_t off, int64_t stride, int n,
+                    Val mask) {
   if (n == 0) return load_f32(g, p, off);
-  if (stride == 1) return load_lanes(g, p, off, n);
   if (stride == 0) return vsplat(g, load_f32(g, p, off));
+  if (mask) return load_words(g, F32, addrk(g, p, off), mask);
+  if (stride == 1) return load_lanes(g, p, off, n);
   Val v = vzero(g);
   for (int i = 0; i < n; i++)
     v = vinsert(g, v, load_f32(g, p, off + 4 * i * stride), i);
   return v;
 }
 
-static void store_row(Gen *g, const Mat *t, Val v, Val p, int64_t off,
-                      int n) {
-  if (t->yn == 1) {
-    store_lanes(g, v, p, off, n);
+Val mat_beside(Gen *g, const MatSpot *s, int64_t stride) {
+  return run_load(g, s->e, s->eoff, stride, s->n, s->mask);
+}
+
+static void store_row(Gen *g, const Mat *t, Val v, const MatSpot *s) {
+  if (s->mask) {
+    store_words(g, v, addrk(g, s->y, s->yoff), s->mask);
     return;
   }
-  for (int i = 0; i < n; i++)
-    store_f32(g, vlane(g, v, i), p, off + 4 * i * t->yn);
+  if (t->yn == 1) {
+    store_lanes(g, v, s->y, s->yoff, s->n);
+    return;
+  }
+  for (int i = 0; i < s->n; i++)
+    store_f32(g, vlane(g, v, i), s->y, s->yoff + 4 * i * t->yn);
 }
 
 static MatSpot spot_of(const Mat *t, const At *at, int64_t row, int64_t col,
-                       int n) {
+                       int n, Val mask) {
   return (MatSpot){ at->y, at->e, 4 * (row * t->ym + col * t->yn),
-                    4 * (row * t->em + col * t->en), n };
+                    4 * (row * t->em + col * t->en), n, mask };
 }
 
 static Val sum_first(Gen *g, const Mat *t, const MatSpot *s) {
@@ -172,16 +226,18 @@ static void outer_tile(Gen *g, const Mat *t, const At *at, int rows,
   ensure(rows * c->t + 2 <= LOOP_CARRY_MAX && c->t <= TILE_VECTORS);
   for (int r = 0; r < rows; r++)
     for (int i = 0; i < c->t; i++) {
-      MatSpot s = spot_of(t, at, r, i * lanes, lanes_of(g, c, i));
+      MatSpot s = spot_of(t, at, r, i * lanes, lanes_of(g, c, i), c->mask);
       acc[r * c->t + i] = sum_first(g, t, &s);
     }
   Loop k;
-  loop_begin(g, &k, k64(g, 0), k64(g, t->k), 1, t->k > 0, "k");
+  loop_begin(g, &k, k64(g, 0), t->kc ? t->kc : k64(g, t->k), 1,
+             t->k > 0 && !t->kc, "k");
   loop_carry(g, &k, &a);
   loop_carry(g, &k, &b);
   for (int i = 0; i < rows * c->t; i++) loop_carry(g, &k, &acc[i]);
   for (int i = 0; i < c->t; i++)
-    x[i] = run_load(g, b, 4 * i * lanes * t->bn, t->bn, lanes_of(g, c, i));
+    x[i] = run_load(g, b, 4 * i * lanes * t->bn, t->bn, lanes_of(g, c, i),
+                    c->mask);
   for (int r = 0; r < rows; r++) {
     Val s = vsplat(g, load_f32(g, a, 4 * r * t->am));
     for (int i = 0; i < c->t; i++)
@@ -192,9 +248,8 @@ static void outer_tile(Gen *g, const Mat *t, const At *at, int rows,
   loop_end(g, &k);
   for (int r = 0; r < rows; r++)
     for (int i = 0; i < c->t; i++) {
-      MatSpot s = spot_of(t, at, r, i * lanes, lanes_of(g, c, i));
-      store_row(g, t, sum_last(g, t, &s, acc[r * c->t + i]), at->y, s.yoff,
-                s.n);
+      MatSpot s = spot_of(t, at, r, i * lanes, lanes_of(g, c, i), c->mask);
+      store_row(g, t, sum_last(g, t, &s, acc[r * c->t + i]), &s);
     }
 }
 
@@ -205,33 +260,70 @@ static bool shares_cols(const Mat *t) { return t->share == t->nbatch; }
 static void outer_panel(Gen *g, const Mat *t, const At *at, int n,
                         void *ctx) {
   int lanes = g->t->lanes, regs = g->t->vregs >= 32 ? 27 : 12;
-  Cols c = { (n + lanes - 1) / lanes, (n - 1) % lanes + 1 };
+  Cols c = { (n + lanes - 1) / lanes, (n - 1) % lanes + 1, ctx };
   Block rows = { t->m, 4 * t->am, 0, 4 * t->ym, 4 * t->em, regs / c.t,
-                 shares_rows(t) };
-  (void)ctx;
+                 shares_rows(t), t->mc };
   if (rows.size > 12) rows.size = 12;
   if (rows.size > t->m) rows.size = (int)t->m;
   each_block(g, t, at, &rows, outer_tile, &c);
 }
 
+/* Columns that are counted at run time: tiles, vectors, and the lanes of the
+ * last one. */
+static void outer_counted(Gen *g, const Mat *t, const At *at, int tile) {
+  int lanes = g->t->lanes;
+  bool dense = t->bn == 1 && t->yn == 1 && (t->en == 0 || t->en == 1);
+  Block b = { 0, 0, 4 * t->bn, 4 * t->yn, 4 * t->en, tile * lanes, false,
+              NULL };
+  Val from = k64(g, 0), to;
+  Loop l;
+  for (int n = tile * lanes; n > 0; n = n > lanes ? lanes
+                                        : n > 1 && !dense ? 1 : 0) {
+    to = LLVMBuildUDiv(g->b, t->nc, k64(g, n), "");
+    to = mul64(g, to, n);
+    loop_begin(g, &l, from, to, n, false, "cols");
+    At in = at_moved(g, at, &b, l.iv);
+    outer_panel(g, t, &in, n, NULL);
+    loop_end(g, &l);
+    from = to;
+  }
+  if (!dense) return;
+  If f;
+  Val left = LLVMBuildNSWSub(g->b, t->nc, from, "");
+  if_begin(g, &f, LLVMBuildICmp(g->b, LLVMIntSGT, left, k64(g, 0), ""));
+  At in = at_moved(g, at, &b, from);
+  outer_panel(g, t, &in, lanes, lanes_below(g, left));
+  if_end(g, &f);
+}
+
 /* A single row takes more vectors, or its sums would wait for one another. */
 static void emit_outer(Gen *g, const Mat *t, const At *at) {
   int tile = t->m == 1 ? TILE_VECTORS : g->t->vregs >= 32 ? 3 : 2;
+  if (t->nc) {
+    outer_counted(g, t, at, tile);
+    return;
+  }
   Block cols = { t->n, 0, 4 * t->bn, 4 * t->yn, 4 * t->en,
-                 tile * g->t->lanes, shares_cols(t) };
+                 tile * g->t->lanes, shares_cols(t), NULL };
   each_block(g, t, at, &cols, outer_panel, NULL);
 }
 
 /* ---- dot products ---------------------------------------------------- */
 
+/* n elements, or those of the mask. */
+static Val load_dot(Gen *g, Val p, int64_t off, int n, Val mask) {
+  return mask ? load_words(g, F32, addrk(g, p, off), mask)
+              : load_lanes(g, p, off, n);
+}
+
 /* acc += n elements from k on, of all pairs of a row and a column. */
 static void dot_step(Gen *g, const Mat *t, const At *at, int rows, int cols,
-                     int n, Val *acc) {
+                     int n, Val mask, Val *acc) {
   Val b[TILE_VECTORS];
   for (int c = 0; c < cols; c++)
-    b[c] = load_lanes(g, at->b, 4 * c * t->bn, n);
+    b[c] = load_dot(g, at->b, 4 * c * t->bn, n, mask);
   for (int r = 0; r < rows; r++) {
-    Val a = load_lanes(g, at->a, 4 * r * t->am, n);
+    Val a = load_dot(g, at->a, 4 * r * t->am, n, mask);
     for (int c = 0; c < cols; c++)
       acc[r * cols + c] = fma_(g, a, b[c], acc[r * cols + c]);
   }
@@ -246,19 +338,23 @@ static void dot_tile(Gen *g, const Mat *t, const At *at, int rows,
   ensure(rows * cols + 2 <= LOOP_CARRY_MAX && cols <= TILE_VECTORS);
   for (int i = 0; i < rows * cols; i++) acc[i] = vzero(g);
   Loop k;
-  loop_begin(g, &k, k64(g, 0), k64(g, whole), lanes, whole > 0, "k");
+  Val end = t->kc ? and64(g, t->kc, -lanes) : k64(g, whole);
+  loop_begin(g, &k, k64(g, 0), end, lanes, whole > 0 && !t->kc, "k");
   loop_carry(g, &k, &in.a);
   loop_carry(g, &k, &in.b);
   for (int i = 0; i < rows * cols; i++) loop_carry(g, &k, &acc[i]);
-  dot_step(g, t, &in, rows, cols, lanes, acc);
+  dot_step(g, t, &in, rows, cols, lanes, NULL, acc);
   in.a = addrk(g, in.a, 4 * lanes);
   in.b = addrk(g, in.b, 4 * lanes);
   loop_end(g, &k);
-  if (whole < t->k)
-    dot_step(g, t, &in, rows, cols, (int)(t->k - whole), acc);
+  Val left = t->kc ? LLVMBuildNSWSub(g->b, t->kc, end, "") : NULL;
+  if (left)
+    dot_step(g, t, &in, rows, cols, lanes, lanes_below(g, left), acc);
+  else if (whole < t->k)
+    dot_step(g, t, &in, rows, cols, (int)(t->k - whole), NULL, acc);
   for (int r = 0; r < rows; r++)
     for (int c = 0; c < cols; c++) {
-      MatSpot s = spot_of(t, at, r, c, 0);
+      MatSpot s = spot_of(t, at, r, c, 0, NULL);
       Val sum = vsum(g, acc[r * cols + c]);
       if (t->first) sum = addf(g, sum, sum_first(g, t, &s));
       store_f32(g, sum_last(g, t, &s, sum), at->y, s.yoff);
@@ -267,14 +363,14 @@ static void dot_tile(Gen *g, const Mat *t, const At *at, int rows,
 
 static void dot_panel(Gen *g, const Mat *t, const At *at, int n, void *ctx) {
   Block rows = { t->m, 4 * t->am, 0, 4 * t->ym, 4 * t->em,
-                 *(const int *)ctx, shares_rows(t) };
+                 *(const int *)ctx, shares_rows(t), t->mc };
   each_block(g, t, at, &rows, dot_tile, &n);
 }
 
 static void emit_dots(Gen *g, const Mat *t, const At *at) {
   int side = g->t->vregs >= 32 ? 4 : 3;
   Block cols = { t->n, 0, 4 * t->bn, 4 * t->yn, 4 * t->en, side,
-                 shares_cols(t) };
+                 shares_cols(t), t->nc };
   each_block(g, t, at, &cols, dot_panel, &side);
 }
 
@@ -289,8 +385,9 @@ static void emit_batch(Gen *g, const Mat *t, bool dots, int axis, At at) {
   Loop l;
   Block b = { t->batch[axis].dim, 4 * t->batch[axis].a,
               4 * t->batch[axis].b, 4 * t->batch[axis].y, 0, 1,
-              t->share == axis };
-  loop_either(g, &l, b.share, 0, b.total, 1, "batch");
+              t->share == axis, t->batch[axis].count };
+  if (b.count) loop_begin(g, &l, k64(g, 0), b.count, 1, false, "batch");
+  else loop_either(g, &l, b.share, 0, b.total, 1, "batch");
   emit_batch(g, t, dots, axis + 1, at_moved(g, &at, &b, l.iv));
   loop_end(g, &l);
 }
@@ -306,9 +403,9 @@ static int share_level(const Gen *g, const Mat *t, bool dots) {
 
 /* What is not stepped along may count as dense; dot products? */
 static bool form_of(Gen *g, Mat *t) {
-  if (t->m == 1) t->am = t->ym = 1;
-  if (t->n == 1) t->bn = t->yn = 1;
-  if (t->k == 1) t->ak = t->bk = 1;
+  if (t->m == 1 && !t->mc) t->am = t->ym = 1;
+  if (t->n == 1 && !t->nc) t->bn = t->yn = 1;
+  if (t->k == 1 && !t->kc) t->ak = t->bk = 1;
   return choose_form(t, g->t->lanes);
 }
 
@@ -328,7 +425,7 @@ void mat_emit(Gen *g, Mat *t, At at) {
 void emit_matmul(Gen *g, const Node *n) {
   Mat t;
   if (type_elems(&n->type) == 0) return;
-  mat_init(n, &t);
+  mat_init(g, n, &t);
   bool dots = form_of(g, &t);
   t.share = share_level(g, &t, dots);
   At at = { value_ptr(g, n->in[0]), value_ptr(g, n->in[1]),

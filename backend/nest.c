@@ -12,12 +12,20 @@ static int64_t arg_size(const NestArg *a) {
 
 void nest_over(Gen *g, Nest *nest, const Node *n) {
   memset(nest, 0, sizeof *nest);
-  nest->rank = n->type.rank;
   nest->nargs = 1;
-  for (int i = 0; i < nest->rank; i++) nest->dim[i] = n->type.dim[i];
+  nest_space(g, nest, &n->type);
   nest->arg[0].at = value_ptr(g, n);
   nest->arg[0].elem = n->type.elem;
   value_strides(n, nest->arg[0].stride);
+  if (value_packs(g, n)) packed_strides(g, &n->type, nest->arg[0].packed);
+}
+
+void nest_space(Gen *g, Nest *nest, const Type *t) {
+  nest->rank = t->rank;
+  for (int i = 0; i < t->rank; i++) {
+    nest->dim[i] = t->dim[i];
+    nest->count[i] = axis_count(g, t, i);
+  }
 }
 
 void nest_add(Gen *g, Nest *nest, const Node *x) {
@@ -32,8 +40,14 @@ void nest_add(Gen *g, Nest *nest, const Node *x) {
   }
   a->at = value_ptr(g, x);
   value_strides(x, own);
-  for (int i = lead; i < nest->rank; i++)
-    a->stride[i] = x->type.dim[i - lead] == 1 ? 0 : own[i - lead];
+  Val packed[MAX_RANK] = { NULL };
+  if (value_packs(g, x)) packed_strides(g, &x->type, packed);
+  for (int i = lead; i < nest->rank; i++) {
+    int k = i - lead;
+    bool one = x->type.dim[k] == 1 && !axis_is_free(&x->type, k);
+    a->stride[i] = one ? 0 : own[k];
+    a->packed[i] = one ? NULL : packed[k];
+  }
 }
 
 void nest_add_axis(Gen *g, Nest *nest, const Node *x, int axis) {
@@ -50,10 +64,14 @@ void nest_add_axis(Gen *g, Nest *nest, const Node *x, int axis) {
 
 static void dim_swap(Nest *n, int i, int j) {
   int64_t d = n->dim[i];
+  Val c = n->count[i];
   n->dim[i] = n->dim[j], n->dim[j] = d;
+  n->count[i] = n->count[j], n->count[j] = c;
   for (int k = 0; k < n->nargs; k++) {
     int64_t *s = n->arg[k].stride, t = s[i];
+    Val *p = n->arg[k].packed, q = p[i];
     s[i] = s[j], s[j] = t;
+    p[i] = p[j], p[j] = q;
   }
 }
 
@@ -64,16 +82,19 @@ static void dim_drop(Nest *n, int i) {
 
 /* Whether axes i and i+1 are one axis for every argument. */
 static bool dims_merge(const Nest *n, int i) {
+  if (n->count[i + 1]) return false;
   for (int k = 0; k < n->nargs; k++) {
     const int64_t *s = n->arg[k].stride;
-    if (s[i] != s[i + 1] * n->dim[i + 1]) return false;
+    const Val *packed = n->arg[k].packed;
+    if (s[i] != s[i + 1] * n->dim[i + 1] || packed[i] || packed[i + 1])
+      return false;
   }
   return true;
 }
 
-void nest_simplify(Nest *n) {
+void nest_simplify(Gen *g, Nest *n) {
   for (int i = n->rank - 1; i >= 0; i--)
-    if (n->dim[i] == 1) dim_drop(n, i);
+    if (n->dim[i] == 1 && !n->count[i]) dim_drop(n, i);
   for (int i = 1; i < n->rank; i++)
     for (int j = i; j > 0; j--) {
       if (n->arg[0].stride[j - 1] >= n->arg[0].stride[j]) break;
@@ -81,6 +102,7 @@ void nest_simplify(Nest *n) {
     }
   for (int i = n->rank - 2; i >= 0; i--) {
     if (!dims_merge(n, i)) continue;
+    if (n->count[i]) n->count[i] = mul64(g, n->count[i], n->dim[i + 1]);
     n->dim[i] *= n->dim[i + 1];
     for (int k = 0; k < n->nargs; k++)
       n->arg[k].stride[i] = n->arg[k].stride[i + 1];
@@ -156,6 +178,10 @@ static int nest_share(const Gen *g, const Nest *t, int across) {
 }
 
 static Val arg_at(Gen *g, const NestArg *a, Val base, Val i, int axis) {
+  if (a->packed[axis]) {
+    i = LLVMBuildNSWMul(g->b, i, a->packed[axis], "");
+    return addr_at(g, base, i, arg_size(a));
+  }
   return addr_at(g, base, i, a->stride[axis] * arg_size(a));
 }
 
@@ -185,14 +211,26 @@ static void walk_scalar(Gen *g, const Walk *w, const Val *p) {
              0);
 }
 
-/* Elements [from, to) of the axis, one by one. */
+/* A loop over all of an axis. */
+static void axis_loop(Gen *g, Loop *l, const Nest *t, int axis, bool share,
+                      int64_t step, const char *name) {
+  if (t->count[axis])
+    loop_begin(g, l, k64(g, 0), t->count[axis], step, false, name);
+  else
+    loop_either(g, l, share, 0, t->dim[axis], step, name);
+}
+
+/* Elements of the axis from index `from` on, one by one. */
 static void walk_each(Gen *g, const Walk *w, int axis, const Val *base,
-                      int64_t from, int64_t to,
+                      int64_t from,
                       void (*then)(Gen *, const Walk *, int, const Val *)) {
   const Nest *t = w->nest;
   Val p[NEST_ARGS];
   Loop l;
-  loop_either(g, &l, axis == w->share, from, to, 1, "i");
+  if (from)
+    loop_either(g, &l, axis == w->share, from, t->dim[axis], 1, "i");
+  else
+    axis_loop(g, &l, t, axis, axis == w->share, 1, "i");
   for (int k = 0; k < t->nargs; k++)
     p[k] = t->arg[k].scalar ? base[k]
                             : arg_at(g, &t->arg[k], base[k], l.iv, axis);
@@ -209,6 +247,24 @@ static bool all_words(const Nest *t) {
 
 static void walk_axis(Gen *g, const Walk *w, int axis, const Val *base);
 
+/* The same of an axis whose size is known at run time: what fills no vector
+ * goes one by one. */
+static void walk_counted(Gen *g, const Walk *w, const Val *p, Val *fixed) {
+  const Nest *t = w->nest;
+  int axis = t->rank - 1, lanes = g->t->lanes;
+  Val full = and64(g, t->count[axis], -lanes), at[NEST_ARGS];
+  Loop l;
+  loop_begin(g, &l, k64(g, 0), full, lanes, false, "v");
+  walk_run(g, w, p, fixed, l.iv, lanes);
+  loop_end(g, &l);
+  loop_begin(g, &l, full, t->count[axis], 1, false, "i");
+  for (int k = 0; k < t->nargs; k++)
+    at[k] = t->arg[k].scalar ? p[k]
+                             : arg_at(g, &t->arg[k], p[k], l.iv, axis);
+  walk_scalar(g, w, at);
+  loop_end(g, &l);
+}
+
 /* The last axis in vectors. */
 static void walk_vectors(Gen *g, const Walk *w, const Val *p) {
   const Nest *t = w->nest;
@@ -218,6 +274,10 @@ static void walk_vectors(Gen *g, const Walk *w, const Val *p) {
   for (int k = 1; k < t->nargs; k++)
     if (t->arg[k].stride[axis] == 0)
       fixed[k] = vsplat(g, load_scalar(g, &t->arg[k], p[k]));
+  if (t->count[axis]) {
+    walk_counted(g, w, p, fixed);
+    return;
+  }
   if (full > lanes) {
     Loop l;
     loop_either(g, &l, axis == w->share, 0, full, lanes, "v");
@@ -231,8 +291,16 @@ static void walk_vectors(Gen *g, const Walk *w, const Val *p) {
   if (rest && all_words(t))
     walk_run(g, w, p, fixed, k64(g, full), (int)rest);
   else if (rest)
-    walk_each(g, w, axis, p, full, t->dim[axis], walk_axis);
+    walk_each(g, w, axis, p, full, walk_axis);
   once_end(g, &last);
+}
+
+/* Of no argument is the stride along an axis one of the call; but the result's
+ * is 1 there. */
+static bool strides_known(const Nest *t, int axis) {
+  for (int k = 0; k < t->nargs; k++)
+    if (t->arg[k].packed[axis] && t->arg[k].stride[axis] != 1) return false;
+  return true;
 }
 
 static void walk_axis(Gen *g, const Walk *w, int axis, const Val *base) {
@@ -242,10 +310,11 @@ static void walk_axis(Gen *g, const Walk *w, int axis, const Val *base) {
     once_begin(g, &one);
     walk_scalar(g, w, base);
     once_end(g, &one);
-  } else if (axis == t->rank - 1 && t->arg[0].stride[axis] == 1)
+  } else if (axis == t->rank - 1 && t->arg[0].stride[axis] == 1 &&
+             strides_known(t, axis))
     walk_vectors(g, w, base);
   else
-    walk_each(g, w, axis, base, 0, t->dim[axis], walk_axis);
+    walk_each(g, w, axis, base, 0, walk_axis);
 }
 
 static void walk_all(Gen *g, const Nest *t, NestBody body, const void *ctx) {
@@ -278,9 +347,12 @@ static int axis_across(const Nest *t, int lanes) {
   int last = t->rank - 1;
   if (t->rank < 2 || t->arg[0].stride[last] != 1 || t->dim[last] < lanes)
     return -1;
+  if (t->count[last]) return -1;
   for (int axis = 0; axis < last; axis++)
     for (int k = 1; k < t->nargs; k++)
-      if (t->dim[axis] >= lanes && is_across(t, k, axis)) return axis;
+      if (t->dim[axis] >= lanes && !t->count[axis] &&
+          is_across(t, k, axis))
+        return axis;
   return -1;
 }
 
@@ -321,7 +393,7 @@ static void square_run(Gen *g, const Tiles *s, const Val *p) {
   }
   t.dim[s->across] = t.dim[last] = lanes;
   for (int i = 0; i < last; i++)
-    if (i != s->across) t.dim[i] = 1;
+    if (i != s->across) t.dim[i] = 1, t.count[i] = NULL;
   walk_axis(g, &(Walk){ &t, s->w->body, s->w->ctx, -1 }, 0, base);
 }
 
@@ -334,8 +406,8 @@ static void tiles_walk(Gen *g, const Tiles *s, int axis, const Val *base) {
   bool side = axis == s->across || axis == t->rank - 1;
   Val p[NEST_ARGS];
   Loop l;
-  loop_either(g, &l, axis == s->w->share, 0, t->dim[axis],
-              side ? g->t->lanes : 1, "tile");
+  axis_loop(g, &l, t, axis, axis == s->w->share, side ? g->t->lanes : 1,
+            "tile");
   for (int k = 0; k < t->nargs; k++)
     p[k] = t->arg[k].scalar ? base[k]
                             : arg_at(g, &t->arg[k], base[k], l.iv, axis);
@@ -381,7 +453,7 @@ void nest_map(Gen *g, const Nest *nest, NestBody body, const void *ctx) {
   Nest t = *nest;
   for (int i = 0; i < t.rank; i++)
     if (t.dim[i] == 0) return;
-  nest_simplify(&t);
+  nest_simplify(g, &t);
   int across = axis_across(&t, g->t->lanes);
   if (across < 0) walk_all(g, &t, body, ctx);
   else map_across(g, &t, across, body, ctx);
@@ -409,6 +481,27 @@ static bool lines_dense(const Lines *w, int axis) {
   return w->vectors;
 }
 
+static void lines_walk(Gen *g, const Lines *w, int axis, Val *base);
+
+/* An axis whose size is known at run time. */
+static void lines_counted(Gen *g, const Lines *w, int axis, Val *base,
+                          bool across) {
+  Val p[NEST_ARGS], count = w->t->count[axis], full = k64(g, 0);
+  int lanes = g->t->lanes;
+  Loop l;
+  if (across) {
+    full = and64(g, count, -lanes);
+    loop_begin(g, &l, k64(g, 0), full, lanes, false, "line");
+    lines_at(g, w, axis, base, l.iv, p);
+    w->line(g, w->ctx, p, lanes);
+    loop_end(g, &l);
+  }
+  loop_begin(g, &l, full, count, 1, false, "line");
+  lines_at(g, w, axis, base, l.iv, p);
+  lines_walk(g, w, axis + 1, p);
+  loop_end(g, &l);
+}
+
 static void lines_walk(Gen *g, const Lines *w, int axis, Val *base) {
   const Nest *t = w->t;
   Val p[NEST_ARGS];
@@ -422,6 +515,10 @@ static void lines_walk(Gen *g, const Lines *w, int axis, Val *base) {
   }
   bool across = axis == t->rank - 1 && lines_dense(w, axis);
   int64_t step = across ? g->t->lanes : 1, full = t->dim[axis] / step * step;
+  if (t->count[axis]) {
+    lines_counted(g, w, axis, base, across);
+    return;
+  }
   if (full) {
     loop_either(g, &l, axis == w->share, 0, full, step, "line");
     lines_at(g, w, axis, base, l.iv, p);
@@ -443,7 +540,8 @@ void nest_lines(Gen *g, const Nest *nest, int axis, bool vectors,
   for (int i = 0; i < t.rank; i++)
     if (t.dim[i] == 0) return;
   t.dim[axis] = 1;
-  nest_simplify(&t);
+  t.count[axis] = NULL;
+  nest_simplify(g, &t);
   for (int k = 0; k < t.nargs; k++) base[k] = t.arg[k].at;
   lines_walk(g, &(Lines){ &t, vectors, line, ctx, nest_share(g, &t, -1) }, 0,
              base);

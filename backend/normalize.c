@@ -39,40 +39,41 @@ static Val result(Gen *g, const Norm *m, const Rows *r, Val x, Val gamma,
 
 /* ---- along ----------------------------------------------------------- */
 
-static Val sum_lanes(Gen *g, const void *ctx, Val at, int n, Val acc) {
+static Val sum_lanes(Gen *g, const void *ctx, Val at, Lanes l, Val acc) {
   const Rows *r = ctx;
-  return addf(g, acc, load_lanes(g, addr(g, r->from, at), 0, n));
+  return addf(g, acc, lanes_load(g, addr(g, r->from, at), l));
 }
 
-static Val square_lanes(Gen *g, const void *ctx, Val at, int n, Val acc) {
+static Val square_lanes(Gen *g, const void *ctx, Val at, Lanes l, Val acc) {
   const Rows *r = ctx;
-  Val x = load_lanes(g, addr(g, r->from, at), 0, n);
+  Val x = lanes_load(g, addr(g, r->from, at), l);
   if (r->norm->center)
-    x = lanes_or(g, LLVMBuildFSub(g->b, x, r->mean, ""), n, 0);
+    x = lanes_or(g, LLVMBuildFSub(g->b, x, r->mean, ""), l, 0);
   return fma_(g, x, x, acc);
 }
 
-static Val result_lanes(Gen *g, const void *ctx, Val at, int n, Val acc) {
+static Val result_lanes(Gen *g, const void *ctx, Val at, Lanes l, Val acc) {
   const Rows *r = ctx;
   const Norm *m = r->norm;
-  Val x = load_lanes(g, addr(g, r->from, at), 0, n);
-  Val gamma = m->gamma ? load_lanes(g, addr(g, m->gamma, at), 0, n) : NULL;
-  Val beta = m->beta ? load_lanes(g, addr(g, m->beta, at), 0, n) : NULL;
-  store_lanes(g, result(g, m, r, x, gamma, beta), addr(g, r->to, at), 0, n);
+  Val x = lanes_load(g, addr(g, r->from, at), l);
+  Val gamma = m->gamma ? lanes_load(g, addr(g, m->gamma, at), l) : NULL;
+  Val beta = m->beta ? lanes_load(g, addr(g, m->beta, at), l) : NULL;
+  lanes_store(g, result(g, m, r, x, gamma, beta), addr(g, r->to, at), l);
   return acc;
 }
 
 static void row_along(Gen *g, Rows *r) {
   const Norm *m = r->norm;
+  RowSize size = { m->n, NULL };
   Val zero = vzero(g);
   if (m->center) {
-    Val sum = row_fold(g, m->n, sum_lanes, r, zero, zero, false);
+    Val sum = row_fold(g, size, sum_lanes, r, zero, zero, false);
     r->mean = LLVMBuildFMul(g->b, sum, const_like(g, sum, 1.0 / (double)m->n),
                             "");
   }
-  r->by = deviation(g, m, row_fold(g, m->n, square_lanes, r, zero, zero,
+  r->by = deviation(g, m, row_fold(g, size, square_lanes, r, zero, zero,
                                    false));
-  row_each(g, m->n, result_lanes, r);
+  row_each(g, size, result_lanes, r);
 }
 
 /* ---- across ---------------------------------------------------------- */

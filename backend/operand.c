@@ -84,8 +84,10 @@ static bool is_stored(const Node *n) {
   return n->op == OP_INPUT || n->op == OP_PARAM || n->op == OP_STATE;
 }
 
+int dims_slot(const Func *f) { return (int)(f->inputs.n + f->outputs.n); }
+
 int state_slot(const Gen *g, const Func *f) {
-  return (int)(f->inputs.n + f->outputs.n) + g->weights_slot;
+  return dims_slot(f) + (g->mod->free != NULL) + g->weights_slot;
 }
 
 int pool_slot(const Gen *g, const Func *f) {
@@ -102,6 +104,7 @@ Spot state_spot(const Gen *g, const State *s) {
 
 Spot value_spot(Gen *g, const Node *n) {
   const Func *f = g->func;
+  n = view_base(g, n);
   if (n->op == OP_STATE) return state_spot(g, n->state);
   if (n->op == OP_INPUT) {
     for (size_t i = 0; i < f->inputs.n; i++)
@@ -151,7 +154,10 @@ Val spot_ptr(Gen *g, Spot p) {
   return addrk(g, slot_load(g, g->io, p.io), p.offset);
 }
 
-Val buffer_ptr(Gen *g, const Node *n) { return spot_ptr(g, value_spot(g, n)); }
+Val buffer_ptr(Gen *g, const Node *n) {
+  Val p = spot_ptr(g, value_spot(g, n)), at = view_offset(g, n);
+  return at ? addr(g, p, at) : p;
+}
 
 int64_t value_origin(const Node *n) {
   int64_t stride[MAX_RANK], origin = 0;

@@ -13,6 +13,7 @@ typedef struct Fold {
   Nest t;              /* arg 0 the result (stride 0: folded), arg 1 x */
   int kept;            /* axes of t that are kept come first */
   int64_t count;       /* elements folded into one */
+  Val counted;         /* the same where free axes are folded, or NULL */
   int share;           /* the kept axis that parts of the step share */
 } Fold;
 
@@ -57,6 +58,10 @@ static Val fold_step(Gen *g, Op op, Elem e, Val acc, Val x) {
 
 static Val fold_end(Gen *g, const Fold *f, Val acc) {
   if (f->n->op != OP_MEAN) return acc;
+  if (f->counted) {
+    Val n = LLVMBuildSIToFP(g->b, f->counted, g->f32, "");
+    return LLVMBuildFDiv(g->b, acc, is_vector(acc) ? vsplat(g, n) : n, "");
+  }
   return LLVMBuildFDiv(g->b, acc, const_like(g, acc, (double)f->count), "");
 }
 
@@ -103,6 +108,32 @@ static void fold_run(Gen *g, const Fold *f, Val p, int64_t dim, Val *acc) {
   }
 }
 
+/* The same of as many elements as there are. */
+static void fold_counted(Gen *g, const Fold *f, Val p, Val count, Val *acc) {
+  Op op = f->n->op;
+  int64_t lanes = g->t->lanes, step = lanes * CHAINS;
+  Val full = and64(g, count, -step), whole = and64(g, count, -lanes);
+  Loop l;
+  loop_begin(g, &l, k64(g, 0), full, step, false, "run");
+  for (int c = 0; c < CHAINS; c++) loop_carry(g, &l, &acc[c]);
+  Val at = addr_at(g, p, l.iv, 4);
+  for (int c = 0; c < CHAINS; c++)
+    acc[c] = fold_step(g, op, f->e, acc[c],
+                       load_lanes_of(g, f->e, at, 4 * c * lanes, (int)lanes));
+  loop_end(g, &l);
+  loop_begin(g, &l, full, whole, lanes, false, "run");
+  loop_carry(g, &l, &acc[0]);
+  at = addr_at(g, p, l.iv, 4);
+  acc[0] = fold_step(g, op, f->e, acc[0],
+                     load_lanes_of(g, f->e, at, 0, (int)lanes));
+  loop_end(g, &l);
+  Val mask = lanes_below(g, LLVMBuildNSWSub(g->b, count, whole, ""));
+  Val x = load_words(g, f->e, addr_at(g, p, whole, 4), mask);
+  x = LLVMBuildSelect(g->b, mask, x,
+                      vsplat(g, start_scalar(g, op, f->e)), "");
+  acc[0] = fold_step(g, op, f->e, acc[0], x);
+}
+
 /* From an index of an axis to the next, in bytes. */
 static int64_t fold_bytes(const Fold *f, int arg, int axis) {
   return (int64_t)elem_size(f->e) * f->t.arg[arg].stride[axis];
@@ -117,7 +148,8 @@ static void fold_axes(Gen *g, const Fold *f, int axis, Val p, bool along,
                       int n, Val *acc) {
   const Nest *t = &f->t;
   if (along && axis == t->rank - 1) {
-    fold_run(g, f, p, t->dim[axis], acc);
+    if (t->count[axis]) fold_counted(g, f, p, t->count[axis], acc);
+    else fold_run(g, f, p, t->dim[axis], acc);
     return;
   }
   if (axis == t->rank) {
@@ -126,7 +158,9 @@ static void fold_axes(Gen *g, const Fold *f, int axis, Val p, bool along,
     return;
   }
   Loop l;
-  loop_begin(g, &l, k64(g, 0), k64(g, t->dim[axis]), 1, true, "fold");
+  Val end = t->count[axis];
+  loop_begin(g, &l, k64(g, 0), end ? end : k64(g, t->dim[axis]), 1, !end,
+             "fold");
   for (int c = 0; c < (along ? CHAINS : 1); c++) loop_carry(g, &l, &acc[c]);
   Val at = addr_at(g, p, l.iv, fold_bytes(f, 1, axis));
   fold_axes(g, f, axis + 1, at, along, n, acc);
@@ -154,10 +188,30 @@ static void fold_results(Gen *g, const Fold *f, Val to, Val x, int n) {
   else store_elem(g, f->e, v, to, 0);
 }
 
+/* The same where its size is known at run time. */
+static void fold_across_counted(Gen *g, const Fold *f, Val to, Val x,
+                                Val count) {
+  int lanes = g->t->lanes;
+  Val whole = and64(g, count, -lanes);
+  Loop l;
+  for (int n = lanes; n >= 0; n -= lanes) {
+    loop_begin(g, &l, n ? k64(g, 0) : whole, n ? whole : count, n ? n : 1,
+               false, "v");
+    Val off = mul64(g, l.iv, 4);
+    Val at = addr(g, to, off);
+    fold_results(g, f, at, addr(g, x, off), n);
+    loop_end(g, &l);
+  }
+}
+
 /* The last kept axis in vectors. */
 static void fold_across(Gen *g, const Fold *f, Val to, Val x) {
   int lanes = g->t->lanes;
   int64_t dim = f->t.dim[f->kept - 1], full = dim / lanes * lanes;
+  if (f->t.count[f->kept - 1]) {
+    fold_across_counted(g, f, to, x, f->t.count[f->kept - 1]);
+    return;
+  }
   if (full) {
     Loop l;
     loop_either(g, &l, f->share == f->kept - 1, 0, full, lanes, "v");
@@ -189,7 +243,10 @@ static void fold_kept(Gen *g, const Fold *f, int axis, Val to, Val x) {
     return;
   }
   Loop l;
-  loop_either(g, &l, axis == f->share, 0, t->dim[axis], 1, "i");
+  if (t->count[axis])
+    loop_begin(g, &l, k64(g, 0), t->count[axis], 1, false, "i");
+  else
+    loop_either(g, &l, axis == f->share, 0, t->dim[axis], 1, "i");
   to = addr_at(g, to, l.iv, fold_bytes(f, 0, axis));
   fold_kept(g, f, axis + 1, to,
             addr_at(g, x, l.iv, fold_bytes(f, 1, axis)));
@@ -212,10 +269,16 @@ static void fold_begin(Gen *g, const Node *n, Fold *f) {
   for (int i = 0; i < rank; i++) {
     bool folded = count == 0 || gone[i];
     f->t.dim[i] = x->type.dim[i];
+    f->t.count[i] = axis_count(g, &x->type, i);
+    if (folded && f->t.count[i]) f->counted = k64(g, 1);
     if (folded) f->count *= x->type.dim[i];
     else f->t.arg[0].stride[i] = own[keep ? i : at];
     at += !folded;
   }
+  for (int i = 0; f->counted && i < rank; i++)
+    if (count == 0 || gone[i])
+      f->counted = LLVMBuildNSWMul(g->b, f->counted,
+                                   axis_size(g, &x->type, i), "");
   f->t.arg[0].at = value_ptr(g, n);
   f->t.arg[1].at = value_ptr(g, x);
   f->t.arg[0].elem = f->t.arg[1].elem = f->e;
@@ -233,7 +296,7 @@ void emit_reduce(Gen *g, const Node *n) {
     nest_copy(g, &t);
     return;
   }
-  nest_simplify(&f.t);
+  nest_simplify(g, &f.t);
   while (f.kept < f.t.rank && f.t.arg[0].stride[f.kept]) f.kept++;
   f.share = parts_level(g, f.t.dim, f.kept);
   fold_kept(g, &f, 0, f.t.arg[0].at, f.t.arg[1].at);

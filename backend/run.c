@@ -56,6 +56,21 @@ static Val low_bits(Gen *g, Val p) {
   return LLVMBuildAnd(g->b, n, k64(g, ARENA_ALIGN - 1), "");
 }
 
+/* Each size is one of its range. */
+static void dims_check(Gen *g, const Func *f, Val io) {
+  const FreeDims *free = g->mod->free;
+  if (!free) return;
+  Val dims = slot_load(g, io, dims_slot(f));
+  for (int i = 0; i < free->n; i++) {
+    const FreeDim *d = &free->dim[i];
+    Val v = LLVMBuildLoad2(g->b, g->i64, addrk(g, dims, 8 * i), "");
+    Val off = LLVMBuildSub(g->b, v, k64(g, d->least), "");
+    return_if(g, LLVMBuildICmp(g->b, LLVMIntUGT, off,
+                               k64(g, d->most - d->least), ""),
+              TAMIS_ERR_DIM);
+  }
+}
+
 static Val run_io_build(Emission *e, const FuncCode *c, Val check) {
   Gen *g = &e->g;
   LLVMTypeRef p[] = { g->ptr, g->ptr };
@@ -63,7 +78,7 @@ static Val run_io_build(Emission *e, const FuncCode *c, Val check) {
                           LLVMFunctionType(g->i32, p, 2, false), false);
   Val io = LLVMGetParam(fn, 0), arena = LLVMGetParam(fn, 1);
   Val low = low_bits(g, arena), weights = g->weights;
-  int tensors = (int)(c->func->inputs.n + c->func->outputs.n);
+  int tensors = dims_slot(c->func) + (g->mod->free != NULL);
   return_if(g, is_null(g, io), TAMIS_ERR_NULL);
   for (int i = 0; i < io_slots(g, c->func); i++) {
     if (g->pool_slot && i == pool_slot(g, c->func)) continue;
@@ -80,12 +95,13 @@ static Val run_io_build(Emission *e, const FuncCode *c, Val check) {
                              check, NULL, 0, "");
   return_if(g, LLVMBuildICmp(g->b, LLVMIntNE, lacks, k32(g, 0), ""),
             TAMIS_ERR_CPU);
+  dims_check(g, c->func, io);
   steps_call(e, c, io, arena, weights);
   LLVMBuildRet(g->b, k32(g, TAMIS_OK));
   return fn;
 }
 
-/* int PREFIX_run(inputs, outputs, [weights,] [state,] [pool,] arena) */
+/* int PREFIX_run(inputs, outputs, [dims,] [weights,] [state,] [pool,] arena) */
 void run_wrap(Emission *e, const Func *f, Val run_io) {
   Gen *g = &e->g;
   int n = io_slots(g, f);

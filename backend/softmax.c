@@ -4,7 +4,6 @@
  * that is dense. */
 #include <math.h>
 
-#include "backend/row.h"
 #include "backend/softmax.h"
 
 /* ---- rows ----------------------------------------------------------- */
@@ -16,44 +15,46 @@ typedef struct RowPass {
   bool padded;
 } RowPass;
 
-static Val max_lanes(Gen *g, const void *ctx, Val at, int n, Val acc) {
+static Val max_lanes(Gen *g, const void *ctx, Val at, Lanes l, Val acc) {
   const RowPass *p = ctx;
-  Val from = addr(g, p->row->from, at), x = load_lanes(g, from, 0, n);
+  Val from = addr(g, p->row->from, at), x = lanes_load(g, from, l);
   if (p->row->first) {
     Val left = LLVMBuildNSWSub(g->b, p->row->first,
                                LLVMBuildLShr(g->b, at, k64(g, 2), ""), "");
     x = LLVMBuildSelect(g->b, lanes_below(g, left), x,
                         const_like(g, x, -INFINITY), "");
-    store_lanes(g, x, from, 0, n);
+    lanes_store(g, x, from, l);
   }
-  return max_step(g, acc, lanes_or(g, x, n, -INFINITY));
+  return max_step(g, acc, lanes_or(g, x, l, -INFINITY));
 }
 
-static Val exp_lanes(Gen *g, const void *ctx, Val at, int n, Val acc) {
+static Val exp_lanes(Gen *g, const void *ctx, Val at, Lanes l, Val acc) {
   const RowPass *p = ctx;
-  Val x = load_lanes(g, addr(g, p->row->from, at), 0, n);
+  Val x = lanes_load(g, addr(g, p->row->from, at), l);
   Val to = addr(g, p->to, at);
   Val e = vm_exp_neg(g, LLVMBuildFSub(g->b, x, p->top, ""));
-  if (!p->padded) store_lanes(g, e, to, 0, n);
-  e = lanes_or(g, e, n, 0);
-  if (p->padded) store_vec(g, e, to, 0, 4);
+  bool whole = p->padded && !l.mask;
+  if (!whole) lanes_store(g, e, to, l);
+  e = lanes_or(g, e, l, 0);
+  if (whole) store_vec(g, e, to, 0, 4);
   return addf(g, acc, e);
 }
 
 Val row_max(Gen *g, const SoftRow *r, Val low) {
   RowPass p = { .row = r };
-  return row_fold(g, r->n, max_lanes, &p, low, low, true);
+  return row_fold(g, r->size, max_lanes, &p, low, low, true);
 }
 
 Val row_exp(Gen *g, const SoftRow *r, Val to, Val top, bool padded) {
   RowPass p = { r, to, top, padded };
-  return row_fold(g, r->n, exp_lanes, &p, vzero(g), vzero(g), false);
+  return row_fold(g, r->size, exp_lanes, &p, vzero(g), vzero(g), false);
 }
 
 /* ---- the kernel ------------------------------------------------------ */
 
 typedef struct Soft {
   int64_t dim, to, from;   /* the softmax axis and its strides */
+  Val count;               /* its size in this call, where it is free */
 } Soft;
 
 /* How one line or bundle of lines is read: n lanes of a bundle; 0: a line in
@@ -90,7 +91,8 @@ static Val soft_loop(Gen *g, const Soft *s, const Line *l, SoftPass pass,
                      Val k, Val acc) {
   Loop i;
   if (s->dim == 0) return acc;
-  loop_begin(g, &i, k64(g, 0), k64(g, s->dim), 1, true, "soft");
+  loop_begin(g, &i, k64(g, 0), s->count ? s->count : k64(g, s->dim), 1,
+             !s->count, "soft");
   loop_carry(g, &i, &acc);
   Val to = addr_at(g, l->to, i.iv, 4 * s->to);
   acc = soft_step(g, pass, to, addr_at(g, l->from, i.iv, 4 * s->from), l->n,
@@ -110,23 +112,25 @@ static void soft_line(Gen *g, const Soft *s, Line l) {
 
 typedef struct Scale { Val to, by; } Scale;
 
-static Val scale_lanes(Gen *g, const void *ctx, Val at, int n, Val acc) {
+static Val scale_lanes(Gen *g, const void *ctx, Val at, Lanes l, Val acc) {
   const Scale *s = ctx;
-  return soft_step(g, PASS_SCALE, addr(g, s->to, at), NULL, n, s->by, acc);
+  Val to = addr(g, s->to, at);
+  lanes_store(g, LLVMBuildFMul(g->b, lanes_load(g, to, l), s->by, ""), to, l);
+  return acc;
 }
 
-static void soft_row(Gen *g, int64_t n, Val to, Val from) {
-  SoftRow r = { from, n, NULL };
+static void soft_row(Gen *g, const Soft *s, Val to, Val from) {
+  SoftRow r = { from, { s->dim, s->count }, NULL };
   Val top = row_max(g, &r, vsplat(g, kf(g, -INFINITY)));
   Val sum = row_exp(g, &r, to, top, false);
-  Scale s = { to, LLVMBuildFDiv(g->b, vsplat(g, kf(g, 1)), sum, "") };
-  row_each(g, n, scale_lanes, &s);
+  Scale by = { to, LLVMBuildFDiv(g->b, vsplat(g, kf(g, 1)), sum, "") };
+  row_each(g, r.size, scale_lanes, &by);
 }
 
 static void soft_lines(Gen *g, const void *ctx, Val *p, int n) {
   const Soft *s = ctx;
   bool along = s->dim > 1 && s->to == 1 && s->from == 1;
-  if (along) soft_row(g, s->dim, p[0], p[1]);
+  if (along) soft_row(g, s, p[0], p[1]);
   else soft_line(g, s, (Line){ p[0], p[1], n });
 }
 
@@ -138,6 +142,7 @@ void emit_softmax(Gen *g, const Node *n) {
   nest_over(g, &t, n);
   nest_add(g, &t, n->in[0]);
   s.dim = t.dim[axis];
+  s.count = t.count[axis];
   s.to = t.arg[0].stride[axis];
   s.from = t.arg[1].stride[axis];
   bool along = s.dim > 1 && s.to == 1 && s.from == 1;

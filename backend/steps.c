@@ -174,7 +174,7 @@ static void kernel_emit(Gen *g, const Node *n) {
   const char *name = node_is_alias(n) ? "copy" : n->kernel;
   for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
     if (strcmp(kernels[i].name, name) != 0) continue;
-    kernels[i].emit(g, n);
+    emit_sized(g, n, kernels[i].emit);
     return;
   }
   internal_error(__FILE__, __LINE__, "no kernel '%s'", n->kernel);
@@ -188,9 +188,12 @@ Spot step_spot(Gen *g, const Step *s) {
 
 /* Row-major into the caller's buffer. */
 static void value_copy(Gen *g, const Step *s) {
-  Nest t = { .rank = s->node->type.rank, .nargs = 1 };
-  for (int i = 0; i < t.rank; i++) t.dim[i] = s->node->type.dim[i];
+  Nest t = { .nargs = 1 };
+  nest_space(g, &t, &s->node->type);
   strides_dense(&s->node->type, t.arg[0].stride);
+  if (!s->state && type_packs(&s->node->type) &&
+      func_is_entry(g->mod, g->func))
+    packed_strides(g, &s->node->type, t.arg[0].packed);
   t.arg[0].at = spot_ptr(g, step_spot(g, s));
   t.arg[0].elem = s->node->type.elem;
   nest_add(g, &t, s->node);
@@ -207,6 +210,8 @@ void step_body(Emission *e, const Step *s, Val fn) {
   g->weights = LLVMGetParam(fn, 2);
   LLVMPositionBuilderAtEnd(g->b,
                            LLVMAppendBasicBlockInContext(g->c, fn, ""));
+  sizes_load(g);
+  g->nviews = 0;
   /* What a kernel packs may be as large as the weights: gone after it. */
   Arena *keep = g->a;
   g->a = arena_new();

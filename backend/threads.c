@@ -35,6 +35,7 @@ static bool kernel_cuts(const char *kernel) {
 int step_parts(Emission *e, const Step *s) {
   Gen *g = &e->g;
   const Node *n = s->node;
+  if (node_is_free(n)) return 1;
   if (!g->pool_slot || type_elems(&n->type) == 0 || !kernel_cuts(s->kernel))
     return 1;
   if (e->o->cut_all) return e->o->threads;

@@ -89,7 +89,7 @@ static size_t padded(uint64_t n) {
 static void buffers(Loaded *l) {
   const tamis_model *m = l->model;
   size_t n = m->n_inputs + m->n_outputs;
-  l->io = calloc(n + 3, sizeof *l->io);
+  l->io = calloc(n + 4, sizeof *l->io);
   l->arena = aligned_alloc(64, padded(m->arena_bytes));
   ensure(l->io && l->arena);
   /* What is not cleared may hold subnormals, which slow arithmetic down. */
@@ -101,6 +101,8 @@ static void buffers(Loaded *l) {
     ensure(l->io[i]);
     memset(l->io[i], 0, padded(t->bytes));
   }
+  for (uint32_t i = 0; i < m->n_free; i++) l->dims[i] = m->free[i].most;
+  if (m->n_free) l->io[n++] = l->dims;
   if (!m->reset) return;
   l->io[n] = l->state = aligned_alloc(64, padded(m->state_bytes));
   ensure(l->state);
@@ -187,7 +189,8 @@ bool artifact_threads(Loaded *l, Diags *d, const Options *o) {
     return diag_error_at(d, EXIT_FILE, "--threads", "%lld threads cannot be "
                          "made", (long long)n);
   l->pool = tamis_pthreadpool(threads);
-  l->io[m->n_inputs + m->n_outputs + (m->reset != NULL)] = &l->pool;
+  l->io[m->n_inputs + m->n_outputs + (m->n_free > 0) + (m->reset != NULL)] =
+    &l->pool;
   return true;
 }
 
@@ -196,7 +199,7 @@ static bool built_options(const Options *o, Diags *d) {
   const struct { bool given; const char *name; } t[] = {
     {o->target, "--target"}, {o->cpu, "--cpu"},
     {o->features, "--features"}, {o->opt, "-O"}, {o->recipe, "--recipe"},
-    {o->model, "--model"}, {o->dims.n, "--dim"}, {o->weights, "--weights"},
+    {o->model, "--model"}, {o->weights, "--weights"},
     {o->random_weights, "--random-weights"}, {o->sparsity, "--sparsity"},
     {o->roundtrip, "--roundtrip"},
   };
@@ -214,7 +217,8 @@ bool artifact_of(Loaded *l, Session *s, const Options *o, Diags *d,
   s->keep_source = keep_source;
   if (artifact_is(o->file))
     return built_options(o, d) && artifact_open(l, d, o->file) &&
-           artifact_threads(l, d, o);
+           artifact_threads(l, d, o) &&
+           artifact_sizes(l, d, o, a, SIZES_BUILT);
   if (!session_load(s)) return false;
   if (!target_is_host(s->target.triple))
     return diag_error_at(d, EXIT_UNSUPPORTED, "--target",
@@ -229,14 +233,18 @@ bool artifact_of(Loaded *l, Session *s, const Options *o, Diags *d,
                              arena_printf(a, "%s.h", session_prefix(s)));
   EmitInfo info = {0};
   bool ok = session_emit(s, EMIT_SO, so, &info) &&
-            artifact_open(l, d, so) && artifact_threads(l, d, o);
+            artifact_open(l, d, so) && artifact_threads(l, d, o) &&
+            artifact_sizes(l, d, o, a, SIZES_COMPILED);
   temporary_remove(so);
   temporary_remove(header);
   temporary_remove(dir);
   return ok;
 }
 
-Type artifact_type(const tamis_tensor *t) {
+Type artifact_type(const Loaded *l, const tamis_tensor *t) {
   ensure(t->rank >= 0 && t->rank <= MAX_RANK && t->elem < ELEM_COUNT);
-  return type_make((Elem)t->elem, t->rank, t->dims);
+  Type type = type_make((Elem)t->elem, t->rank, t->dims);
+  for (int i = 0; t->sizes && i < t->rank; i++)
+    type.dim[i] = size_at(&t->sizes[i], l->dims);
+  return type;
 }

@@ -127,7 +127,7 @@ static bool inputs(Arena *a, Diags *d, const Options *o, const Loaded *l,
   bool ok = bindings_check(d, "--in", o->in.at, o->in.n, names,
                            m->n_inputs);
   for (uint32_t i = 0; ok && i < m->n_inputs; i++) {
-    Type t = artifact_type(&m->inputs[i]);
+    Type t = artifact_type(l, &m->inputs[i]);
     ok = input_read(a, d, o, names[i], i, m->n_inputs, &t, &seed, l->io[i]);
   }
   return ok;

@@ -100,7 +100,7 @@ static bool check_expected(const Options *o, Diags *d, Arena *a,
     const Binding *b = binding_find(o->expect.at, o->expect.n, out[i],
                                     m->n_outputs == 1 ? 0 : 1);
     if (!b) continue;
-    Type t = artifact_type(&m->outputs[i]);
+    Type t = artifact_type(l, &m->outputs[i]);
     void *want = arena_alloc(a, (size_t)type_bytes(&t) + 8);
     Options file = {0};
     vec_push(a, &file.in, ((Binding){out[i], b->value}));
@@ -135,7 +135,7 @@ typedef struct Calls {
  * bears the name of where it goes. */
 static bool step_is_of(const tamis_step *s, const Node *n) {
   const Type t = type_make((Elem)s->elem, s->rank, s->dims);
-  return n && type_same_shape(&t, &n->type) && t.elem == n->type.elem &&
+  return n && type_same_dims(&t, &n->type) && t.elem == n->type.elem &&
          (strcmp(s->op, "convert") == 0 ||
           (strcmp(s->op, op_info(n->op)->name) == 0 &&
            (!n->path || strcmp(s->path, n->path) == 0)));
@@ -226,7 +226,7 @@ static bool calls_begin(Calls *c, Diags *d, Arena *a) {
   for (size_t i = 0; i < f->inputs.n; i++) {
     const Type *own = &f->inputs.at[i]->type;
     Type t = type_make(own->elem, own->rank, own->dim);
-    Type have = artifact_type(&m->inputs[i]);
+    Type have = artifact_type(c->l, &m->inputs[i]);
     if (!type_same_shape(&t, &have) || t.elem != have.elem)
       return diag_error_at(d, EXIT_USAGE, "--so",
                            "input '%s' has another type than the model's",
@@ -255,7 +255,7 @@ static bool inputs_fill(const Options *o, Diags *d, Arena *a, const Loaded *l,
                         const char **in, uint64_t seed) {
   const tamis_model *m = l->model;
   for (uint32_t i = 0; i < m->n_inputs; i++) {
-    Type t = artifact_type(&m->inputs[i]);
+    Type t = artifact_type(l, &m->inputs[i]);
     if (!input_read(a, d, o, in[i], i, m->n_inputs, &t, &seed, l->io[i]))
       return false;
   }
@@ -266,10 +266,11 @@ static bool inputs_fill(const Options *o, Diags *d, Arena *a, const Loaded *l,
 static bool check_reference(Calls *c, const Options *o, Diags *d, Arena *a,
                             const char **in, uint64_t seed, int64_t count,
                             bool *same) {
+  const tamis_model *m = c->l->model;
   if (!calls_begin(c, d, a)) return false;
   c->stepwise = steps_fit(c);
-  ensure(c->stepwise || o->so);
-  if (!c->stepwise)
+  ensure(c->stepwise || o->so || m->n_free);
+  if (!c->stepwise && o->so && !m->n_free)
     printf("outputs alone: the steps of %s were planned with other options\n",
            o->so);
   for (int64_t k = 0; k < count; k++)
@@ -293,7 +294,76 @@ static bool open_built(const Options *o, Diags *d, Arena *a, Loaded *l,
   if (!session_open(s, own, d, a)) return false;
   s->like = l->model;
   s->keep_source = true;
-  return session_load(s) && session_compile(s) && artifact_threads(l, d, o);
+  return session_load(s) && session_compile(s) && artifact_threads(l, d, o) &&
+         artifact_sizes(l, d, o, a, SIZES_BOTH);
+}
+
+/* ---- free dimensions ------------------------------------------------- */
+
+/* What a check of one artifact takes. */
+typedef struct Checked {
+  const Options *o;
+  Diags *d;
+  Arena *a;
+  Loaded *l;
+  Session *s;              /* of the model, at the bounds */
+  Tolerance tol;
+  const char **in;
+  uint64_t seed;
+  int64_t count;
+} Checked;
+
+static void sizes_print(const tamis_model *m, const int64_t *at) {
+  printf("with ");
+  for (uint32_t i = 0; i < m->n_free; i++)
+    printf("%s%s = %lld", i ? ", " : "", m->free[i].name, (long long)at[i]);
+  putchar('\n');
+}
+
+/* Outputs at some sizes, against the model that is made for these. */
+static bool check_at(const Checked *k, const int64_t *at, bool *same) {
+  Session s = {0};
+  Loaded *l = k->l;
+  const Options *own = options_at(k->a, k->o, k->s->module->free, at);
+  memcpy(l->dims, at, sizeof l->dims);
+  if (l->state) l->model->reset(l->state);
+  sizes_print(l->model, at);
+  bool ok = session_open(&s, own, k->d, k->a) && session_load(&s);
+  if (ok) s.stop_after = session_source_pass(&s);
+  ok = ok && session_compile(&s);
+  if (ok) {
+    Func *f = s.module->funcs.at[0];
+    func_tidy(s.module, f);
+    Calls c = {.l = l, .s = &s, .f = f, .tol = k->tol, .source = s.module};
+    bool equal = true;
+    ok = check_reference(&c, k->o, k->d, k->a, k->in, k->seed, k->count,
+                         &equal);
+    *same &= equal;
+  }
+  session_close(&s);
+  return ok;
+}
+
+/* One dimension at its least, all, and about the middle of all. */
+static bool check_sizes(const Checked *k, bool *same) {
+  const FreeDims *f = k->s->module->free;
+  for (int i = 0; i <= f->n + 1; i++) {
+    int64_t at[FREE_MOST] = {0};
+    if (i == f->n && f->n == 1) continue;    /* the one at its least */
+    for (int j = 0; j < f->n; j++) {
+      const FreeDim *x = &f->dim[j];
+      at[j] = i == j || i == f->n ? x->least
+              : i < f->n ? x->most : (x->least + x->most) / 2;
+    }
+    if (!check_at(k, at, same)) return false;
+  }
+  return true;
+}
+
+static bool at_most(const Loaded *l) {
+  for (uint32_t i = 0; i < l->model->n_free; i++)
+    if (l->dims[i] < l->model->free[i].most) return false;
+  return true;
 }
 
 static bool check(const Options *o, Diags *d, Arena *a, Loaded *l,
@@ -330,9 +400,18 @@ static bool check(const Options *o, Diags *d, Arena *a, Loaded *l,
   if (o->expect.n)
     return inputs_fill(o, d, a, l, in, (uint64_t)seed) &&
            check_expected(o, d, a, l, out, tol, same);
+  Checked k = {o, d, a, l, s, tol, in, (uint64_t)seed, count};
+  bool free = s->module->free && l->model->n_free;
+  if (free && !at_most(l)) {
+    int64_t at[FREE_MOST];
+    memcpy(at, l->dims, sizeof at);
+    return check_at(&k, at, same);
+  }
+  if (free) sizes_print(l->model, l->dims);
   Calls c = {.l = l, .s = s, .f = s->module->funcs.at[0], .tol = tol,
              .source = s->source ? s->source : s->module};
-  return check_reference(&c, o, d, a, in, (uint64_t)seed, count, same);
+  return check_reference(&c, o, d, a, in, (uint64_t)seed, count, same) &&
+         (!free || o->in.n || check_sizes(&k, same));
 }
 
 int cmd_check(const Options *o, Diags *d, Arena *a) {

@@ -178,10 +178,11 @@ typedef struct Loaded {
   void *handle;
   const tamis_model *model;
   void *arena;
-  void **io;           /* inputs, outputs, state; buffers owned here; the
-                          pool */
+  void **io;           /* inputs, outputs, dims, state; buffers owned here;
+                          the pool */
   void *state;         /* as after a reset; NULL: there is none */
   tamis_pool pool;     /* run NULL: no threads besides the caller's */
+  int64_t dims[FREE_MOST];   /* sizes of free dimensions in the next call */
 } Loaded;
 bool artifact_open(Loaded *l, Diags *d, const char *path);
 void artifact_close(Loaded *l);
@@ -193,7 +194,31 @@ bool artifact_is(const char *path);
  * first.  With `keep`, the planned session stays open for the caller. */
 bool artifact_of(Loaded *l, Session *keep, const Options *o, Diags *d,
                  Arena *a, bool keep_source);
-Type artifact_type(const tamis_tensor *t);
+/* At the sizes of the next call. */
+Type artifact_type(const Loaded *l, const tamis_tensor *t);
+
+/* ---- callsizes.c: free dimensions ------------------------------------ */
+
+int64_t size_at(const tamis_size *s, const int64_t *dims);
+/* An input of a file's shape; size NULL: all dimensions are fixed. */
+typedef struct SizedInput {
+  const char *name;
+  int rank;
+  const tamis_size *size;
+} SizedInput;
+/* What --dim is about: the model that was compiled; what is built; or a model
+ * and what was built of it. */
+typedef enum { SIZES_COMPILED, SIZES_BUILT, SIZES_BOTH } SizesFrom;
+bool sizes_choose(Arena *a, Diags *d, const Options *o, const FreeDims *f,
+                  const SizedInput *in, size_t nin, SizesFrom from,
+                  int64_t *at);
+/* Into l->dims; into at[], of the loaded module. */
+bool artifact_sizes(Loaded *l, Diags *d, const Options *o, Arena *a,
+                    SizesFrom from);
+bool module_sizes(Session *s, int64_t *at);
+/* o with the free dimensions fixed. */
+const Options *options_at(Arena *a, const Options *o, const FreeDims *f,
+                          const int64_t *at);
 
 /* ---- tensorio.c ----------------------------------------------------- */
 

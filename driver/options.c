@@ -45,8 +45,9 @@ static const OptDef table[] = {
    "carry out this recipe of the file", NULL},
   {"--model", KIND_STR, AT(model), MODEL, "NAME",
    "which model, where a file holds several", NULL},
-  {"--dim", KIND_DIM, 0, MODEL | IMPORT, "N=SIZE", "fix a free dimension",
-   NULL},
+  {"--dim", KIND_DIM, 0, MODEL | IMPORT, "N=SIZE",
+   "fix a free dimension; N=LEAST..MOST or N=..MOST: bound it, to be given "
+   "at each call", NULL},
   {"--const", KIND_CONST, 0, MODEL | IMPORT, "NAME=FILE",
    "fix an input of an .onnx, which may determine shapes (npy)", NULL},
   {"--weights", KIND_STR, AT(weights), MODEL, "FILE",
@@ -224,19 +225,31 @@ static Binding binding(Arena *a, const char *v) {
   return (Binding){arena_strndup(a, v, (size_t)(eq - v)), eq + 1};
 }
 
+/* SIZE, LEAST..MOST or ..MOST. */
+static bool dim_size(Arena *a, const char *v, DimArg *out, Diags *d) {
+  const char *dots = strstr(v, "..");
+  out->least = 0;
+  if (!dots)
+    return option_int(d, "--dim", v, 0, (int64_t)1 << 32, &out->value);
+  const char *least = arena_strndup(a, v, (size_t)(dots - v));
+  return option_int(d, "--dim", *least ? least : "1", 1, 1 << 30,
+                    &out->least) &&
+         option_int(d, "--dim", dots + 2, out->least, 1 << 30, &out->value);
+}
+
 static bool set_dim(Arena *a, Options *o, const char *v, Diags *d) {
   Binding b = binding(a, v);
-  int64_t size;
+  DimArg dim = {.name = b.name};
   if (!*b.name)
     return diag_error_at(d, EXIT_USAGE, "--dim",
-                         "expected NAME=SIZE, found '%s'", v);
-  if (!option_int(d, "--dim", b.value, 0, (int64_t)1 << 32, &size))
-    return false;
+                         "expected NAME=SIZE or NAME=LEAST..MOST, found "
+                         "'%s'", v);
+  if (!dim_size(a, b.value, &dim, d)) return false;
   for (size_t i = 0; i < o->dims.n; i++)
     if (strcmp(o->dims.at[i].name, b.name) == 0)
       return diag_error_at(d, EXIT_USAGE, "--dim", "'%s' is given twice",
                            b.name);
-  vec_push(a, &o->dims, ((DimArg){b.name, size}));
+  vec_push(a, &o->dims, dim);
   return true;
 }
 

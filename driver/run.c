@@ -111,7 +111,7 @@ static bool run_native(const Options *o, Diags *d, Arena *a) {
       const tamis_tensor *t = i < io.nin ? &m->inputs[i]
                                          : &m->outputs[i - io.nin];
       io.name[i] = t->name;
-      io.type[i] = artifact_type(t);
+      io.type[i] = artifact_type(&l, t);
       io.data[i] = l.io[i];
     }
     ok = io_read(a, d, o, &io) && outs_check(&s, o);
@@ -150,6 +150,13 @@ static bool run_reference(const Options *o, Diags *d, Arena *a) {
                          "reference: expected a model, found the built %s",
                          o->file);
   bool ok = session_open(&s, o, d, a) && session_load(&s);
+  if (ok && s.module->free) {       /* the model at the sizes of the data */
+    int64_t at[FREE_MOST];
+    ok = module_sizes(&s, at);
+    o = ok ? options_at(a, o, s.module->free, at) : o;
+    session_close(&s);
+    ok = ok && session_open(&s, o, d, a) && session_load(&s);
+  }
   if (ok) s.stop_after = session_source_pass(&s);
   ok = ok && session_compile(&s);
   if (ok) {

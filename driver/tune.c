@@ -136,7 +136,7 @@ static bool inputs_draw(Tune *t, int k) {
   uint64_t seed = 1;
   const Loaded *l = &t->built[k];
   for (uint32_t i = 0; i < l->model->n_inputs; i++) {
-    Type type = artifact_type(&l->model->inputs[i]);
+    Type type = artifact_type(l, &l->model->inputs[i]);
     if (!input_read(t->s->arena, t->s->diags, &none, l->model->inputs[i].name,
                     i, l->model->n_inputs, &type, &seed, l->io[i]))
       return false;

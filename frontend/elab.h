@@ -148,6 +148,7 @@ typedef struct Elab {
   Map layer_of;          /* path -> Layer * */
   Vec(WeightsUse) weights;
   Vec(Span) said;        /* where an error stands already */
+  FreeDims free;         /* dimensions that stay free, so far */
 } Elab;
 
 typedef struct CallArg { Name name; Value v; Span span; } CallArg;
@@ -201,6 +202,24 @@ bool elab_type_match(Elab *e, const TypeExpr *t, const Type *found,
  * widen an int to a float. */
 bool elab_kind_check(Elab *e, const TypeExpr *t, Value *v, const char *name,
                      Span at);
+
+/* ---- elab_free.c ----------------------------------------------------- */
+
+const DimArg *dim_option(const LoadOpts *o, const char *name);
+/* Leave a dimension of d free, where it has a bound or has been left so:
+ * *found, and its variable is the bound. */
+bool elab_dim_free(Elab *e, const Decl *d, const char *name, Span at,
+                   bool *found);
+/* All functions of a dump know the model's free dimensions. */
+void elab_dims_set(Elab *e);
+/* The module gets its free dimensions. */
+bool elab_free_finish(Elab *e);
+/* Load at the samples, too, and settle what differs. */
+bool free_load(Diags *d, const char *path, const Source *src, Module *m,
+               const LoadOpts *o);
+/* elaborate.c: a load of a text, its free dimensions at their bounds. */
+Module *load_at(Diags *d, const char *path, const Source *src,
+                const LoadOpts *o);
 
 /* ---- elab_expr.c ---------------------------------------------------- */
 

@@ -106,6 +106,8 @@ void funcs_declare(Elab *e, const File *f) {
 }
 
 static bool func_body(Elab *e, const Decl *d) {
+  if (e->dump)
+    elab_dims_set(e);
   if (!elab_dims(e, d) || !func_inputs(e, d))
     return false;
   elab_stmts(e, &d->body);

@@ -83,17 +83,23 @@ static const char *bound_text(Elab *e, const Decl *d, const char *dim) {
 }
 
 static bool dim_fix(Elab *e, const Decl *d, const char *name, Span at) {
+  const DimArg *o = dim_option(e->o, name);
+  bool found;
   if (var_get(e, name))
     return true;
-  for (size_t i = 0; i < e->o->ndims; i++)
-    if (!strcmp(e->o->dims[i].name, name)) {
-      var_set(e, name, value_int(e->o->dims[i].value));
-      return true;
-    }
+  if (o && !o->least) {
+    var_set(e, name, value_int(o->value));
+    return true;
+  }
+  if (!elab_dim_free(e, d, name, at, &found))
+    return false;
+  if (found)
+    return true;
   var_set(e, name, (Value){.kind = VAL_NONE});
   return diag_error(e->d, EXIT_USAGE, at,
-                    "the dimension %s is free%s: fix it with --dim %s=...",
-                    name, bound_text(e, d, name), name);
+                    "the dimension %s is free%s: fix it with --dim %s=..., or "
+                    "give its bound with --dim %s=1..MOST",
+                    name, bound_text(e, d, name), name, name);
 }
 
 bool elab_dims(Elab *e, const Decl *d) {
@@ -278,11 +284,12 @@ static bool load(Elab *e, const char *path, const Source *src) {
     return false;
   bool ok = elab_recipes(e, f, model);
   ok &= elab_weights(e);
-  return ok && diags_errors(e->d) == e->base && elab_dump_verify(e, f);
+  return ok && diags_errors(e->d) == e->base && elab_free_finish(e) &&
+         (e->o->sample || elab_dump_verify(e, f));
 }
 
-static Module *load_source(Diags *d, const char *path, const Source *src,
-                           const LoadOpts *o) {
+Module *load_at(Diags *d, const char *path, const Source *src,
+                const LoadOpts *o) {
   size_t before = diags_errors(d);
   Module *m = module_new("model");
   Elab e = {.a = m->arena, .d = d, .o = o, .m = m, .base = before};
@@ -290,6 +297,15 @@ static Module *load_source(Diags *d, const char *path, const Source *src,
   if (load(&e, m->file, src))
     return m;
   ensure(diags_errors(d) > before);
+  module_free(m);
+  return NULL;
+}
+
+static Module *load_source(Diags *d, const char *path, const Source *src,
+                           const LoadOpts *o) {
+  Module *m = load_at(d, path, src, o);
+  if (!m || !m->free || free_load(d, path, src, m, o))
+    return m;
   module_free(m);
   return NULL;
 }

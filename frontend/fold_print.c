@@ -214,7 +214,7 @@ static void model_print(Printer *p, const char *weights) {
   Fold *f = p->f;
   Body w = {.p = p, .b = f->main};
   text_puts(p->out, "model ");
-  signature_print(p->out, f->f);
+  signature_print(p->out, f->m, f->f);
   model_params(p);
   for (size_t i = 0; i < f->m->states.n; i++)
     state_print(p->out, f->m->states.at[i]);

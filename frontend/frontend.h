@@ -83,7 +83,8 @@ float *image_read(Arena *a, Diags *d, const char *path, const Type *t,
 
 /* ---- parse.y, elaborate.c ------------------------------------------- */
 
-typedef struct DimArg { const char *name; int64_t value; } DimArg;
+/* A size; with least > 0 the dimension stays free, from that to value. */
+typedef struct DimArg { const char *name; int64_t value, least; } DimArg;
 /* An input that is the one tensor of a file. */
 typedef struct ConstArg { const char *name, *file; } ConstArg;
 
@@ -110,6 +111,7 @@ typedef struct LoadOpts {
    * Warnings were given by that load. */
   const Source **source;
   bool again;
+  bool sample;                /* dimensions count, encodings are left out */
 } LoadOpts;
 
 /* Parse and elaborate a .tam text into a module with weights and verified

@@ -53,6 +53,7 @@ void attr_set_int(Node *n, const char *name, int64_t v) {
   Attr *a = attr_of(n, name, ATTR_INT);
   a->set = true;
   a->i = v;
+  a->free = NULL;
 }
 
 void attr_set_bool(Node *n, const char *name, bool v) {
@@ -81,12 +82,32 @@ void attr_set_ints(Module *m, Node *n, const char *name, const int64_t *v,
   a->set = true;
   a->n = count;
   a->ints = copy;
+  a->free = NULL;
+}
+
+void attr_set_shape(Module *m, Node *n, const char *name, const Type *t) {
+  attr_set_ints(m, n, name, t->dim, t->rank);
+  if (!t->free) return;
+  size_t count = (size_t)t->free->of->nsamples, rank = (size_t)t->rank;
+  FreeInts *f = arena_alloc(m->arena,
+                            sizeof *f + count * rank * sizeof *f->v);
+  f->of = t->free->of;
+  for (size_t k = 0; k < count; k++)
+    memcpy(f->v + k * rank, t->free->dim[k], rank * sizeof *f->v);
+  attr_of(n, name, ATTR_INTS)->free = f;
+}
+
+static bool free_equal(const FreeInts *a, const FreeInts *b, int n) {
+  if (!a || !b) return a == b;
+  size_t count = (size_t)a->of->nsamples * (size_t)n;
+  return a->of == b->of && !memcmp(a->v, b->v, count * sizeof *a->v);
 }
 
 bool attr_equal(const Attr *a, const Attr *b) {
   if (a->kind != b->kind || a->set != b->set) return false;
   switch (a->kind) {
   case ATTR_INT:
+    return a->i == b->i && free_equal(a->free, b->free, 1);
   case ATTR_ELEM:
     return a->i == b->i;
   case ATTR_BOOL:
@@ -98,7 +119,7 @@ bool attr_equal(const Attr *a, const Attr *b) {
   case ATTR_INTS:
     for (int i = 0; i < a->n && i < b->n; i++)
       if (a->ints[i] != b->ints[i]) return false;
-    return a->n == b->n;
+    return a->n == b->n && free_equal(a->free, b->free, a->n);
   }
   unreachable();
 }

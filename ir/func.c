@@ -88,6 +88,13 @@ static void func_visit(Walk *w, Func *f) {
   vec_push(w->a, &w->order, f);
 }
 
+Func **funcs_all(Arena *a, const Module *m, size_t *n) {
+  Walk w = {.a = a, .m = m, .seen = arena_array(a, bool, m->funcs.n)};
+  for (size_t i = 0; i < m->funcs.n; i++) func_visit(&w, m->funcs.at[i]);
+  *n = w.order.n;
+  return w.order.at;
+}
+
 Func **funcs_bottom_up(Arena *a, const Module *m, size_t *n) {
   Walk w = {.a = a, .m = m, .seen = arena_array(a, bool, m->funcs.n)};
   for (size_t i = 0; i < m->funcs.n; i++)

@@ -67,7 +67,7 @@ bool infer_rank(InferCtx *c, int i, int rank) {
 bool infer_shape(InferCtx *c, int i, int rank, const int64_t *dim) {
   const Type *t = infer_in(c, i);
   Type want = type_make(F32, rank, dim);
-  if (type_same_shape(t, &want)) return true;
+  if (type_same_dims(t, &want)) return true;
   return infer_error(c, "%s has shape %s, expected %s", operand_name(c, i),
                      shape_text(t->rank, t->dim), shape_text(rank, dim));
 }
@@ -186,13 +186,19 @@ static bool size_check(InferCtx *c) {
                      shape_text(c->out.rank, c->out.dim));
 }
 
-bool node_infer(Module *m, Node *n, Diags *d) {
+bool node_infer_plain(const Module *m, Node *n, Diags *d) {
   const OpInfo *info = op_info(n->op);
   InferCtx c = {.op = info->name, .m = m, .n = n, .d = d};
   if (!operands_check(&c) || !attrs_check(&c) || !rules[n->op](&c) ||
       !size_check(&c))
     return false;
   n->type = c.out;
+  return true;
+}
+
+bool node_infer(Module *m, Node *n, Diags *d) {
+  if (!node_infer_plain(m, n, d)) return false;
+  if (m->free) node_infer_free(m, n);
   return true;
 }
 
@@ -205,9 +211,6 @@ bool infer_leaf(InferCtx *c) {
   if (n->op == OP_INPUT) c->op = n->name ? n->name : c->op;
   if (n->op == OP_PARAM) c->op = n->param->path;
   if (n->op == OP_STATE) c->op = n->state->path;
-  for (int i = 0; i < c->out.rank; i++)
-    if (c->out.dim[i] < 0)
-      return infer_error(c, "dimension %d is not fixed, expected --dim", i);
   uint32_t mask = op_info(n->op)->elems;
   if (mask >> c->out.elem & 1) return true;
   return diag_error(c->d, EXIT_UNSUPPORTED, n->span, "%s: expected element "

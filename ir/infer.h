@@ -13,6 +13,8 @@ typedef struct InferCtx {
   Type out;            /* what the rule finds */
 } InferCtx;
 
+/* node_infer at the bounds of free dimensions alone. */
+bool node_infer_plain(const Module *m, Node *n, Diags *d);
 /* Report "op: message" at the node and return false. */
 bool infer_error(InferCtx *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Type of operand i; the rule knows that it is there. */

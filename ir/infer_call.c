@@ -22,7 +22,7 @@ static Func *callee_of(InferCtx *c) {
 
 static bool input_fits(InferCtx *c, const Func *f, int i, const Type *found) {
   const Node *want = f->inputs.at[i];
-  if (want->type.elem == found->elem && type_same_shape(&want->type, found))
+  if (want->type.elem == found->elem && type_same_dims(&want->type, found))
     return true;
   Type plain = type_make(found->elem, found->rank, found->dim);
   Text w = {0}, h = {0};
@@ -75,7 +75,7 @@ static bool results_fit(InferCtx *c, const Func *f, int slices, int carries) {
     const Output *o = &f->outputs.at[stacked + k];
     const Node *in = f->inputs.at[slices + k];
     const Type *have = &o->node->type;
-    if (have->elem == in->type.elem && type_same_shape(have, &in->type))
+    if (have->elem == in->type.elem && type_same_dims(have, &in->type))
       continue;
     return infer_error(c, "result '%s' of '%s' is carried to input '%s': "
                        "expected %s%s, found %s%s", o->name, f->name, in->name,

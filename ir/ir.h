@@ -85,12 +85,37 @@ enum { RUN_COLUMNS = 4 };
 /* scale*(q-zero); per channel along axis when axis >= 0. */
 typedef struct Quant { double scale; int64_t zero; int axis; } Quant;
 
-/* dim[i] >= 0 is a size; a negative one is symbol ~dim[i] of the module's
- * table (fixed with --dim before a graph is built). */
+/* Dimensions that are free until a call, each from least to most.  A graph
+ * stands for all sizes; it is looked at with some of them, the samples, of
+ * which the first has all at their most. */
+enum { FREE_MOST = 3, SAMPLES_MOST = 24 };
+typedef struct FreeDim {
+  const char *name;    /* a name of the language */
+  const char *given;   /* as --dim calls it */
+  int64_t least, most;
+} FreeDim;
+typedef struct FreeDims {
+  int n, nsamples;
+  FreeDim dim[FREE_MOST];
+  int64_t sample[SAMPLES_MOST][FREE_MOST];
+} FreeDims;
+/* Dimensions at each sample. */
+typedef struct FreeShape {
+  const FreeDims *of;
+  int64_t dim[][MAX_RANK];
+} FreeShape;
+/* Numbers at each sample, one after the other. */
+typedef struct FreeInts {
+  const FreeDims *of;
+  int64_t v[];
+} FreeInts;
+
+/* Sizes are those of the bounds where dimensions are free. */
 typedef struct Type {
   Elem elem;
   int rank;
   int64_t dim[MAX_RANK];
+  const FreeShape *free;   /* NULL: all are fixed */
   const Layout *layout;
   const Sparse *sparse;
   const Quant *quant;
@@ -100,6 +125,8 @@ typedef struct Type {
 } Type;
 
 Type type_make(Elem e, int rank, const int64_t *dim);
+/* At the bounds of free dimensions; at all sizes. */
+bool type_same_dims(const Type *a, const Type *b);
 bool type_same_shape(const Type *a, const Type *b);
 bool type_equal(const Type *a, const Type *b);  /* encodings included */
 /* Number of elements; -1 when a dimension is symbolic or it overflows. */
@@ -178,6 +205,7 @@ typedef struct Attr {
   const char *s;
   int n;             /* INTS */
   const int64_t *ints;
+  const FreeInts *free;   /* of INT and INTS; NULL: the same at all sizes */
 } Attr;
 
 enum { MAX_OPERANDS = 8, MAX_ATTRS = 12 };
@@ -261,6 +289,7 @@ struct Node {
   State *state;        /* OP_STATE: its value before this call */
   double value;        /* OP_CONST: a scalar literal, of a float type */
   int64_t ivalue;      /* of any other type */
+  const FreeInts *free;   /* OP_CONST of whole numbers: at the samples */
 };
 
 typedef struct Output { const char *name; Node *node; } Output;
@@ -314,6 +343,7 @@ typedef struct Module {
   Map next_suffix;      /* wish -> first that may be free, for fresh paths */
   Vec(RecipeStep) recipe;
   DumpInfo dump;
+  const FreeDims *free; /* NULL: no dimension is */
   const char *file;     /* what was read, for messages */
 } Module;
 
@@ -386,6 +416,8 @@ size_t func_index(const Module *m, const Func *f);
 bool func_is_entry(const Module *m, const Func *f);
 /* Entries and all that they call, those that are called first. */
 Func **funcs_bottom_up(Arena *a, const Module *m, size_t *n);
+/* The same of all functions. */
+Func **funcs_all(Arena *a, const Module *m, size_t *n);
 
 Func *func_new(Module *m, const char *name);
 /* The body of a scan at a layer's path: _path, which is no entry. */
@@ -428,6 +460,8 @@ void attr_set_float(Node *n, const char *name, double v);
 void attr_set_str(Module *m, Node *n, const char *name, const char *v);
 void attr_set_ints(Module *m, Node *n, const char *name, const int64_t *v,
                    int count);
+/* The dimensions of a type, free ones too. */
+void attr_set_shape(Module *m, Node *n, const char *name, const Type *t);
 bool attr_equal(const Attr *a, const Attr *b);
 /* The function that a call or scan calls; NULL for any other node. */
 Func *node_callee(const Module *m, const Node *n);
@@ -467,6 +501,66 @@ AttendSizes attend_sizes(const Node *n);
  * what inference gives, encodings sane, params with data unless absent by
  * design.  Messages are internal errors of a pass: text in `why`. */
 bool module_verify(Module *m, Text *why);
+
+/* ---- free.c: free dimensions ----------------------------------------- */
+
+/* floor((the sum of c[k] times the dimensions whose bits k has) / div), times
+ * mul and the dimensions whose bits `by` has, plus add; a dividend that is
+ * divided is not negative. */
+typedef struct FreeExpr {
+  int64_t c[1 << FREE_MOST], div, mul, by, add;
+} FreeExpr;
+/* A number that depends on no dimension. */
+FreeExpr free_number(int64_t v);
+/* Choose the samples. */
+void free_samples(FreeDims *f);
+int64_t free_eval(const FreeExpr *e, const int64_t *size);
+/* The expression that is v[k * step] at sample k; false: none is known. */
+bool free_expr(const FreeDims *f, const int64_t *v, size_t step, FreeExpr *e);
+void free_expr_print(Text *out, const FreeDims *f, const FreeExpr *e);
+bool axis_is_free(const Type *t, int axis);
+/* Is an axis free behind the outermost one?  Row-major, it then lies otherwise
+ * at each size. */
+bool type_packs(const Type *t);
+/* Whether two dimensions are the same at all sizes. */
+bool axes_equal(const Type *a, int i, const Type *b, int j);
+/* Whether the node's sizes or attributes are free, or those of an operand. */
+bool node_is_free(const Node *n);
+int64_t type_dim_at(const Type *t, int axis, int sample);
+/* Of a free axis. */
+bool axis_expr(const Type *t, int axis, FreeExpr *e);
+/* A type of t's elements whose dimension i is the product of t's axes
+ * axes[i][0] and axes[i][1], which are left out where negative. */
+Type type_regroup(Module *m, const Type *t, int rank, const int (*axes)[2]);
+/* The shape of a type that has dim[k] at sample k; NULL where they are those
+ * of the type everywhere. */
+const FreeShape *free_shape(Module *m, const Type *t,
+                            const int64_t (*dim)[MAX_RANK]);
+/* Sizes of an inferred node at the samples, from those of its operands; lost
+ * where inference fails there. */
+void node_infer_free(Module *m, Node *n);
+/* The same of all nodes, from the inputs on; an error where that fails, or no
+ * expression is known. */
+bool module_infer_free(Module *m, Diags *d);
+
+/* ---- along.c: axes that are computed index by index ------------------- */
+
+/* The axis of operand k of which index i alone index i of the result's axis
+ * depends on; or that it does not depend on an index, or on several. */
+enum { ALONG_NONE = -1, ALONG_MIXED = -2 };
+int node_along(const Node *n, int axis, int k);
+/* Whether code for n is a loop over an axis around its kernel. */
+bool kernel_loops(const Node *n, int axis);
+/* Whether n's kernel computes it at all sizes of free dimensions; else text in
+ * why. */
+bool node_takes_sizes(const Node *n, Text *why);
+/* The least axes [from[0], to[0]) of x, from `from` on, of which [from[1],
+ * to[1]) of y are the elements at all sizes; false: there are none. */
+bool reshape_group(const Type *x, const Type *y, int from[2], int to[2]);
+/* Whether a reshape's elements lie where they did, at all sizes; whether it
+ * only merges or splits a dimension at a time that is free. */
+bool reshape_lies(const Node *n);
+bool reshape_cuts(const Node *n);
 
 /* ---- print.c -------------------------------------------------------- */
 

@@ -122,6 +122,8 @@ static void names_reserve(Names *s, const Module *m, const Func *f) {
   for (size_t i = 0; i < f->inputs.n; i++)
     name_take(s, f->inputs.at[i]->name);
   for (size_t i = 0; i < m->funcs.n; i++) name_take(s, m->funcs.at[i]->name);
+  for (int i = 0; m->free && i < m->free->n; i++)
+    name_take(s, m->free->dim[i].name);
 }
 
 /* The author's name with everything strange made `_`; without one the last

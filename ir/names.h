@@ -28,7 +28,7 @@ void literal_print(Text *out, const Node *n);
 /* y: f32[1,8] = */
 void binding_print(Text *out, const char *name, const Type *t);
 /* net(x: f32[1,8]) -> y: f32[1,8] { */
-void signature_print(Text *out, const Func *f);
+void signature_print(Text *out, const Module *m, const Func *f);
 /*  from "net.onnx" "/conv/Conv" */
 void places_print(Text *out, const Node *n);
 void state_print(Text *out, const State *s);

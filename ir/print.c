@@ -13,11 +13,24 @@ static void int_print(Text *out, int64_t v) {
   else text_printf(out, "%lld", (long long)v);
 }
 
-static void ints_print(Text *out, const int64_t *v, int n) {
+/* v, or where `free` has n numbers a sample the i-th of them. */
+static void size_print(Text *out, int64_t v, const FreeInts *free, int i,
+                       int n) {
+  FreeExpr e;
+  bool differs = false;
+  for (int k = 0; free && k < free->of->nsamples; k++)
+    differs |= free->v[k * n + i] != v;
+  if (differs && free_expr(free->of, &free->v[i], (size_t)n, &e))
+    free_expr_print(out, free->of, &e);
+  else
+    int_print(out, v);
+}
+
+static void ints_print(Text *out, const Attr *a) {
   text_putc(out, '[');
-  for (int i = 0; i < n; i++) {
+  for (int i = 0; i < a->n; i++) {
     text_puts(out, i ? "," : "");
-    int_print(out, v[i]);
+    size_print(out, a->ints[i], a->free, i, a->n);
   }
   text_putc(out, ']');
 }
@@ -25,10 +38,10 @@ static void ints_print(Text *out, const int64_t *v, int n) {
 static void attr_print(Text *out, const Attr *a) {
   switch (a->kind) {
   case ATTR_INT:
-    int_print(out, a->i);
+    size_print(out, a->i, a->free, 0, 1);
     return;
   case ATTR_INTS:
-    ints_print(out, a->ints, a->n);
+    ints_print(out, a);
     return;
   case ATTR_FLOAT:
     text_float(out, a->f, false);
@@ -52,10 +65,12 @@ static void attr_print(Text *out, const Attr *a) {
 void literal_print(Text *out, const Node *n) {
   Elem e = n->type.elem;
   if (e != F32) text_printf(out, "%s(", elem_name(e));
-  if (elem_is_float(e)) text_float(out, n->value, false);
+  else if (n->free) text_putc(out, '(');
+  if (n->free) size_print(out, n->free->v[0], n->free, 0, 1);
+  else if (elem_is_float(e)) text_float(out, n->value, false);
   else if (e == B1) text_puts(out, n->ivalue ? "true" : "false");
   else int_print(out, n->ivalue);
-  if (e != F32) text_putc(out, ')');
+  if (e != F32 || n->free) text_putc(out, ')');
 }
 
 /* What stands for a node where it is used. */
@@ -200,7 +215,19 @@ static void dump_print(Text *out, const DumpInfo *d) {
   text_puts(out, ";\n");
 }
 
-void signature_print(Text *out, const Func *f) {
+static void bounds_print(Text *out, const FreeDims *f) {
+  const char *sep = " where ";
+  for (int i = 0; i < f->n; i++) {
+    const FreeDim *d = &f->dim[i];
+    if (d->least > 1)
+      text_printf(out, "%s%s >= %lld", sep, d->name, (long long)d->least);
+    if (d->least > 1) sep = ", ";
+    text_printf(out, "%s%s <= %lld", sep, d->name, (long long)d->most);
+    sep = ", ";
+  }
+}
+
+void signature_print(Text *out, const Module *m, const Func *f) {
   text_printf(out, "%s(", f->name);
   for (size_t i = 0; i < f->inputs.n; i++) {
     const Node *n = f->inputs.at[i];
@@ -211,9 +238,11 @@ void signature_print(Text *out, const Func *f) {
   for (size_t i = 0; i < f->outputs.n; i++) {
     const Type *t = &f->outputs.at[i].node->type;
     Type shape = type_make(t->elem, t->rank, t->dim);
+    shape.free = t->free;
     text_printf(out, "%s%s: ", i ? ", " : "", f->outputs.at[i].name);
     type_print(out, &shape);
   }
+  if (m->free && f == m->funcs.at[0]) bounds_print(out, m->free);
   text_puts(out, " {\n");
 }
 
@@ -231,7 +260,7 @@ static void func_print(Text *out, const Module *m, const Func *f,
                        const char *weights) {
   bool model = f == m->funcs.at[0];
   text_puts(out, model ? "model " : "func ");
-  signature_print(out, f);
+  signature_print(out, m, f);
   for (size_t i = 0; model && i < m->params.n; i++) {
     text_printf(out, "  param %s: ", m->params.at[i]->path);
     type_print(out, &m->params.at[i]->type);

@@ -40,10 +40,17 @@ Type type_make(Elem e, int rank, const int64_t *dim) {
   return t;
 }
 
-bool type_same_shape(const Type *a, const Type *b) {
+bool type_same_dims(const Type *a, const Type *b) {
   if (a->rank != b->rank) return false;
   for (int i = 0; i < a->rank; i++)
     if (a->dim[i] != b->dim[i]) return false;
+  return true;
+}
+
+bool type_same_shape(const Type *a, const Type *b) {
+  if (a->rank != b->rank) return false;
+  for (int i = 0; i < a->rank; i++)
+    if (!axes_equal(a, i, b, i)) return false;
   return true;
 }
 
@@ -95,9 +102,10 @@ static void shape_print(Text *out, const Type *t) {
   text_puts(out, elem_name(t->elem));
   text_putc(out, '[');
   for (int i = 0; i < t->rank; i++) {
+    FreeExpr e;
     if (i) text_putc(out, ',');
-    if (t->dim[i] < 0)
-      text_printf(out, "?%lld", (long long)~t->dim[i]);
+    if (axis_is_free(t, i) && axis_expr(t, i, &e))
+      free_expr_print(out, t->free->of, &e);
     else
       text_printf(out, "%lld", (long long)t->dim[i]);
   }

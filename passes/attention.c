@@ -266,6 +266,7 @@ static Node *grouped(Scores *s, Node *at, Node *x, int64_t groups) {
  * instead; gives the node that takes the place of y, with y behind it. */
 static Node *unrepeated(Scores *s, Node *y, Node *in[4], bool *side) {
   Node *k = in[1], *v = repeated(in[2]);
+  if (node_is_free(y)) return y;   /* sizes of reshapes would be, too */
   bool turn = !*side && k->op == OP_PERMUTE && k->type.rank == 4;
   if (turn) {
     int n;

@@ -129,7 +129,7 @@ static bool view_is_identity(const Node *n) {
 static Node *to_reshape(Canon *k, Node *n, Node *x) {
   Type t = n->type;
   node_reset(k->m, n, OP_RESHAPE, &x, 1);
-  attr_set_ints(k->m, n, "shape", t.dim, t.rank);
+  attr_set_shape(k->m, n, "shape", &t);
   node_retype(k->c, n);
   k->changed = true;
   return n;
@@ -226,7 +226,7 @@ static int64_t negated(Elem e, int64_t v) {
  * maximum and minimum, of which a NaN is the result only when it stands
  * first). */
 static Node *canon_order(Canon *k, Node *n) {
-  if (n->op == OP_SUB && n->in[1]->op == OP_CONST) {
+  if (n->op == OP_SUB && n->in[1]->op == OP_CONST && !n->in[1]->free) {
     const Node *c = n->in[1];
     Elem e = c->type.elem;
     Node *in[2] = {n->in[0]};
@@ -356,7 +356,7 @@ static Node *literal_param(Canon *k, const Node *n) {
 static Node *canon_literal(Canon *k, Node *n) {
   if (op_info(n->op)->flags & FLAG_BINARY) return n;
   for (int i = 0; i < n->nin; i++)
-    if (n->in[i] && n->in[i]->op == OP_CONST)
+    if (n->in[i] && n->in[i]->op == OP_CONST && !n->in[i]->free)
       n->in[i] = literal_param(k, n->in[i]);
   return n;
 }
@@ -376,7 +376,7 @@ static void canon_scans(Canon *k) {
 
 /* What leaves the function lies somewhere. */
 static Node *canon_end(Canon *k, Node *n) {
-  return n->op == OP_CONST ? literal_param(k, n) : n;
+  return n->op == OP_CONST && !n->free ? literal_param(k, n) : n;
 }
 
 static void canon_round(Canon *k) {

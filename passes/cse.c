@@ -16,7 +16,8 @@ static bool node_equal(const Node *a, const Node *b) {
   if (a->op != b->op || a->nin != b->nin) return false;
   if (a->op == OP_CONST)
     return a->type.elem == b->type.elem && a->ivalue == b->ivalue &&
-           memcmp(&a->value, &b->value, sizeof a->value) == 0;
+           memcmp(&a->value, &b->value, sizeof a->value) == 0 &&
+           a->free == b->free;
   if (node_is_leaf(a)) return false;
   for (int i = 0; i < a->nin; i++)
     if (a->in[i] != b->in[i]) return false;

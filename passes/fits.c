@@ -203,6 +203,10 @@ bool kernels_fit(const Func *f, Diags *d) {
       ok = diag_error(d, EXIT_MODEL, n->span, "%s%s%s: %s",
                       op_info(n->op)->name, n->kernel ? ", kernel " : "",
                       n->kernel ? n->kernel : "", why.s);
+    if (ok && !node_takes_sizes(n, &why))
+      ok = diag_error(d, EXIT_UNSUPPORTED, n->span, "%s%s%s: %s, which is not "
+                      "supported: fix it with --dim", op_info(n->op)->name,
+                      n->path ? " as " : "", n->path ? n->path : "", why.s);
     text_free(&why);
   }
   return ok;

@@ -15,7 +15,7 @@ enum { GROWTH = 4, FREE_BYTES = 1 << 20 };
 
 static bool operands_const(Module *m, const Node *n, int64_t *bytes) {
   *bytes = 0;
-  if (node_callee(m, n)) return false;
+  if (node_callee(m, n) || node_is_free(n)) return false;
   for (int i = 0; i < n->nin; i++) {
     if (!n->in[i]) continue;
     if (!node_is_const(m, n->in[i])) return false;

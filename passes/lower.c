@@ -54,6 +54,16 @@ static Node *reshape(Lower *l, Node *x, int rank, const int64_t *dim) {
   return add_ints(l, OP_RESHAPE, x, "shape", dim, rank);
 }
 
+/* Dimensions from those of another type. */
+static Node *regroup(Lower *l, Node *x, const Type *t, int rank,
+                     const int (*axes)[2]) {
+  Type to = type_regroup(l->m, t, rank, axes);
+  Node *n = add(l, OP_RESHAPE, &x, 1);
+  attr_set_shape(l->m, n, "shape", &to);
+  node_retype(l->c, n);
+  return n;
+}
+
 static Node *permute(Lower *l, Node *x, int rank, const int64_t *order) {
   return add_ints(l, OP_PERMUTE, x, "order", order, rank);
 }
@@ -124,13 +134,14 @@ static int32_t *depths(Lower *l, const Node *n, bool spread, int64_t size,
 /* x, [N,C,L] or [N,C,D,H,W], as [N,C,1,L] or [N*D,C,H,W]. */
 static Node *to_map(Lower *l, Node *x, size_t known) {
   if (x->id < known && l->map[x->id]) return l->map[x->id];
-  const int64_t *d = x->type.dim;
+  static const int line[][2] = {{0, -1}, {1, -1}, {-1, -1}, {2, -1}};
+  static const int volume[][2] = {{0, 2}, {1, -1}, {3, -1}, {4, -1}};
   Node *n;
   if (x->type.rank == 3) {
-    n = reshape(l, x, 4, (int64_t[]){d[0], d[1], 1, d[2]});
+    n = regroup(l, x, &x->type, 4, line);
   } else {
     n = permute(l, x, 5, (int64_t[]){0, 2, 1, 3, 4});
-    n = reshape(l, n, 4, (int64_t[]){d[0] * d[2], d[1], d[3], d[4]});
+    n = regroup(l, n, &x->type, 4, volume);
   }
   if (x->id < known) l->map[x->id] = n;
   return n;
@@ -138,14 +149,15 @@ static Node *to_map(Lower *l, Node *x, size_t known) {
 
 /* Make n, of rank 3 or 5, the value whose maps are `map`. */
 static void from_map(Lower *l, Node *n, Node *map) {
+  static const int turned[][2] = {{0, -1}, {2, -1}, {1, -1}, {3, -1},
+                                  {4, -1}};
   Type t = n->type;
-  const int64_t *d = t.dim;
   l->map[n->id] = map;
   if (t.rank == 3) {
     node_reset(l->m, n, OP_RESHAPE, &map, 1);
-    attr_set_ints(l->m, n, "shape", d, 3);
+    attr_set_shape(l->m, n, "shape", &t);
   } else {
-    Node *v = reshape(l, map, 5, (int64_t[]){d[0], d[2], d[1], d[3], d[4]});
+    Node *v = regroup(l, map, &t, 5, turned);
     node_reset(l->m, n, OP_PERMUTE, &v, 1);
     attr_set_ints(l->m, n, "order", (int64_t[]){0, 2, 1, 3, 4}, 5);
   }

@@ -85,6 +85,31 @@ static bool module_accept(Module *m, Diags *d) {
   return ok && dump_accept(m, d);
 }
 
+/* How the outputs depend on the free dimensions. */
+static const FreeShape **outputs_free(const Module *m, Arena *a) {
+  const Func *f = m->funcs.at[0];
+  const FreeShape **s = arena_array(a, const FreeShape *, f->outputs.n + 1);
+  for (size_t i = 0; i < f->outputs.n; i++)
+    s[i] = f->outputs.at[i].node->type.free;
+  return s;
+}
+
+static bool outputs_kept(const Module *m, const FreeShape **was,
+                         const char *pass, Diags *d) {
+  const Func *f = m->funcs.at[0];
+  bool ok = true;
+  for (size_t i = 0; m->free && i < f->outputs.n; i++) {
+    const Node *n = f->outputs.at[i].node;
+    Type t = n->type;
+    t.free = was[i];
+    if (!type_same_shape(&t, &n->type))
+      ok = diag_error(d, EXIT_UNSUPPORTED, n->span, "pass %s cannot keep the "
+                      "dimensions of '%s' free: fix one with --dim", pass,
+                      f->outputs.at[i].name);
+  }
+  return ok;
+}
+
 static bool pass_run(Module *m, const PassInfo *p, const PipelineOpts *o,
                      Diags *d) {
   PassCtx c = {
@@ -95,7 +120,9 @@ static bool pass_run(Module *m, const PassInfo *p, const PipelineOpts *o,
     .choices = o->choices,
   };
   dump_fill(&m->dump, p, o, m->arena);
-  bool ok = p->run(&c) && diags_errors(d) == 0;
+  const FreeShape **outs = outputs_free(m, c.scratch);
+  bool ok = p->run(&c) && diags_errors(d) == 0 && module_infer_free(m, d) &&
+            outputs_kept(m, outs, p->name, d);
   arena_free(c.scratch);
   if (!ok) return false;
   m->dump.after = p->name;

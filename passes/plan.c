@@ -112,6 +112,8 @@ static void rows_place(Planner *p, Node *n) {
 static void concat_place(Planner *p, Node *n) {
   int axis = (int)attr_int(n, "axis");
   if (p->outside[n->id]) return;
+  for (int k = 0; k < n->nin; k++)
+    if (axis_is_free(&n->in[k]->type, axis)) return;
   if (rows_fit(p, n)) {
     rows_place(p, n);
     return;

@@ -74,6 +74,7 @@ bool conv_takes_planes(const Node *n) {
 }
 
 bool linear_takes_tokens(const Node *n, int lanes) {
+  if (n->type.free) return false;
   const Sparse *s = n->in[1]->type.sparse;
   if (!s || n->type.rank < 2 || type_elems(&n->type) == 0) return false;
   const int64_t *w = n->in[1]->type.dim;
@@ -425,6 +426,38 @@ static void layouts_set(Planes *p) {
   for (size_t i = 0; i < n; i++) slice_set(p, at, p->f->nodes.at[i]);
 }
 
+/* ---- what the caller packs ------------------------------------------- */
+
+static Node *convert_of(PassCtx *c, Func *f, Node *x) {
+  Node *n = func_add(c->m, f, OP_CONVERT, &x, 1);
+  n->span = x->span;
+  node_retype(c, n);
+  return n;
+}
+
+/* A caller's buffer is row-major at the sizes of the call, all else lies as at
+ * the bounds: inputs and outputs that this makes different are copied. */
+static void packed_convert(PassCtx *c, Func *f) {
+  size_t all = f->nodes.n;
+  if (!c->m->free || !func_is_entry(c->m, f)) return;
+  for (size_t i = 0; i < f->outputs.n; i++) {
+    Output *o = &f->outputs.at[i];
+    if (type_packs(&o->node->type)) o->node = convert_of(c, f, o->node);
+  }
+  size_t outs = f->nodes.n;
+  for (size_t i = 0; i < f->inputs.n; i++) {
+    Node *x = f->inputs.at[i];
+    if (!type_packs(&x->type)) continue;
+    Node *n = convert_of(c, f, x);
+    for (size_t k = 0; k < outs; k++) {
+      Node *u = f->nodes.at[k];
+      for (int j = 0; j < u->nin && k < all; j++)
+        if (u->in[j] == x) u->in[j] = n;
+    }
+  }
+  func_tidy(c->m, f);
+}
+
 static void layout_func(PassCtx *c, Func *f) {
   func_tidy(c->m, f);
   size_t n = f->nodes.n;
@@ -436,6 +469,7 @@ static void layout_func(PassCtx *c, Func *f) {
   converts_insert(&p);
   func_tidy(c->m, f);
   layouts_set(&p);
+  packed_convert(c, f);
 }
 
 bool pass_layout(PassCtx *c) {

@@ -4,14 +4,15 @@
 #include "passes/passes.h"
 
 bool node_is_const(Module *m, const Node *n) {
-  if (n->op == OP_CONST) return true;
+  if (n->op == OP_CONST) return !n->free;
   return n->op == OP_PARAM &&
          (param_values(m, n->param) || param_data(n->param));
 }
 
 const float *node_values(Module *m, const Node *n) {
   if (n->op == OP_PARAM) return param_values(m, n->param);
-  if (n->op != OP_CONST || !elem_is_float(n->type.elem)) return NULL;
+  if (n->op != OP_CONST || n->free || !elem_is_float(n->type.elem))
+    return NULL;
   float *v = arena_new_of(m->arena, float);
   *v = (float)n->value;
   return v;
@@ -20,6 +21,7 @@ const float *node_values(Module *m, const Node *n) {
 bool node_scalar(Module *m, const Node *n, double *v) {
   Elem e = n->type.elem;
   if (n->op == OP_CONST) {
+    if (n->free) return false;
     *v = elem_is_float(e) ? n->value : (double)n->ivalue;
     return true;
   }

@@ -259,7 +259,8 @@ static void select_linear(Arena *a, const Target *t, Node *n) {
 /* A reshape of rows is another look at the same memory. */
 static const char *kernel_of(const Node *n) {
   uint32_t flags = op_info(n->op)->flags;
-  if (n->op == OP_RESHAPE && !n->type.layout && !n->in[0]->type.layout)
+  if (n->op == OP_RESHAPE && !n->type.layout && !n->in[0]->type.layout &&
+      reshape_lies(n))
     return "alias";
   if (flags & FLAG_VIEW) return "copy";
   if (flags & FLAG_UNARY) return "unary";

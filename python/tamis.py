@@ -38,7 +38,7 @@ __all__ = ["load", "build", "Net", "Stream", "Function", "Tensor", "Buffer",
            "Step", "Error", "LoadError", "CpuError", "CallError",
            "BuildError", "BuildWarning", "ABI_VERSION"]
 
-ABI_VERSION = 3                          # TAMIS_ABI_VERSION of tamis.h
+ABI_VERSION = 4                          # TAMIS_ABI_VERSION of tamis.h
 _ALIGN = 64
 _NOWHERE = _ALIGN                        # where memory of no bytes lies
 
@@ -113,17 +113,65 @@ def _type_text(name, shape):
     return f"{name}[{','.join(map(str, shape))}]"
 
 
+class _Size:
+    """A dimension that depends on free ones, as tamis_size has it."""
+
+    __slots__ = ("c", "div", "mul", "by", "add", "alone", "text")
+
+    def __init__(self, s, names):
+        self.c = tuple((k, c) for k, c in enumerate(s.c) if c)
+        self.div, self.mul, self.by, self.add = s.div, s.mul, s.by, s.add
+        # Largest products first, as the compiler prints them.
+        terms = []
+        for k, c in sorted(self.c, key=lambda t: -bin(t[0]).count("1")):
+            factors = [n for i, n in enumerate(names) if k >> i & 1]
+            if abs(c) != 1 or not factors:
+                factors.append(str(abs(c)))
+            sign = "-" if c < 0 else "+" if terms else ""
+            terms.append(sign + "*".join(factors))
+        self.text = "".join(terms) or "0"
+        plain = len(self.c) == 1 and self.c[0][1] == 1
+        plain = plain and (self.div, self.mul, self.by, self.add) == (1, 1, 0, 0)
+        bits = self.c[0][0] if plain else 0
+        self.alone = bits.bit_length() - 1 if bits and not bits & bits - 1 \
+            else None                    # the free dimension that it is
+        if self.div != 1:
+            if len(terms) > 1:
+                self.text = f"({self.text})"
+            self.text += f"/{self.div}"
+            self.text += "".join(f"*{n}" for i, n in enumerate(names)
+                                 if self.by >> i & 1)
+            if self.mul != 1:
+                self.text += f"*{self.mul}"
+        if self.add:
+            self.text += f"{self.add:+d}"
+
+    def at(self, dims):
+        total = 0
+        for k, c in self.c:
+            for i, n in enumerate(dims):
+                if k >> i & 1:
+                    c *= n
+            total += c
+        total = total // self.div * self.mul
+        for i, n in enumerate(dims):
+            if self.by >> i & 1:
+                total *= n
+        return total + self.add
+
+
 class Tensor:
     """An input or an output: name, elem ("f32"), shape, bytes; where it is
-    quantised, a value is scale * (q - zero)."""
+    quantised, a value is scale * (q - zero).  With free dimensions shape and
+    bytes are those of the bounds, and .dims says how they depend on them."""
 
     __slots__ = ("name", "elem", "shape", "bytes", "scale", "zero", "count",
-                 "_elem")
+                 "_elem", "_sizes")
 
-    def __init__(self, name, elem, shape, scale=1.0, zero=0):
+    def __init__(self, name, elem, shape, scale=1.0, zero=0, sizes=None):
         self.name, self.shape = name, shape
         self._elem, self.elem = elem, elem.name
-        self.scale, self.zero = scale, zero
+        self.scale, self.zero, self._sizes = scale, zero, sizes
         self.count = 1
         for n in shape:
             self.count *= n
@@ -135,8 +183,24 @@ class Tensor:
         typestr = self._elem.typestr
         return np.dtype(typestr) if np else typestr[1:]
 
+    @property
+    def dims(self):
+        """("N", 3, "T/2"): the shape with the names of free dimensions."""
+        if not self._sizes:
+            return self.shape
+        return tuple(s.text if any(k for k, _ in s.c) else n
+                     for s, n in zip(self._sizes, self.shape))
+
+    def _at(self, dims):
+        """The tensor with its free dimensions fixed."""
+        if not self._sizes:
+            return self
+        return Tensor(self.name, self._elem,
+                      tuple(s.at(dims) for s in self._sizes), self.scale,
+                      self.zero)
+
     def __repr__(self):
-        return f"{self.name}: {_type_text(self.elem, self.shape)}"
+        return f"{self.name}: {_type_text(self.elem, self.dims)}"
 
 
 class Step:
@@ -157,10 +221,20 @@ class Step:
 
 # ---- the descriptor, as tamis.h has it -----------------------------------
 
+class _CFree(ctypes.Structure):
+    _fields_ = [("name", c_char_p), ("least", c_int64), ("most", c_int64)]
+
+
+class _CSize(ctypes.Structure):
+    _fields_ = [("c", c_int64 * 8), ("div", c_int64), ("mul", c_int64),
+                ("by", c_int64), ("add", c_int64)]
+
+
 class _CTensor(ctypes.Structure):
     _fields_ = [("name", c_char_p), ("elem", c_int32), ("rank", c_int32),
                 ("dims", POINTER(c_int64)), ("bytes", c_uint64),
-                ("scale", ctypes.c_double), ("zero", c_int64)]
+                ("scale", ctypes.c_double), ("zero", c_int64),
+                ("sizes", POINTER(_CSize))]
 
 
 class _CStep(ctypes.Structure):
@@ -193,7 +267,8 @@ class _CModel(ctypes.Structure):
                 ("reset", c_void_p), ("n_entries", c_uint32),
                 ("reserved_2", c_uint32), ("entries", POINTER(_CEntry)),
                 ("n_versions", c_uint32), ("reserved_3", c_uint32),
-                ("versions", POINTER(c_void_p))]
+                ("versions", POINTER(c_void_p)), ("n_free", c_uint32),
+                ("reserved_4", c_uint32), ("free", POINTER(_CFree))]
 
 
 # Calls through these let other threads go on.
@@ -216,9 +291,12 @@ def _text(s):
     return s.decode(errors="replace")
 
 
-def _tensors(at, n):
+def _tensors(at, n, free):
+    def sizes(t):
+        return tuple(_Size(s, list(free)) for s in t.sizes[:t.rank]) \
+            if t.sizes else None
     return tuple(Tensor(_text(t.name), _ELEMS[t.elem],
-                        tuple(t.dims[:t.rank]), t.scale, t.zero)
+                        tuple(t.dims[:t.rank]), t.scale, t.zero, sizes(t))
                  for t in at[:n])
 
 
@@ -528,6 +606,46 @@ def _checked(x, t, copy):
     return copied or v
 
 
+def _shape(x):
+    """The shape that x says it has; None: it says nothing."""
+    try:
+        v = _view(x)
+        return v.shape if v else np.shape(x) if np else None
+    except (BufferError, RuntimeError, ValueError, TypeError):
+        return None                      # _argument will say what is wrong
+
+
+def _sizes_of(name, free, xs, inputs, given):
+    """The sizes of the free dimensions: given, or those of the arguments."""
+    found = {}
+    for k, n in (given or {}).items():
+        if k not in free:
+            raise ValueError(f"{name}: no free dimension '{k}': expected "
+                             f"{', '.join(free) or 'none'}")
+        found[k] = n, "dims"
+    names = list(free)
+    for x, t in zip(xs, inputs):
+        shape = _shape(x) if t._sizes else None
+        if shape is None or len(shape) != len(t.shape):
+            continue
+        for s, n in zip(t._sizes, shape):
+            if s.alone is None:
+                continue
+            k = names[s.alone]
+            if found.setdefault(k, (n, t.name))[0] != n:
+                raise ValueError(f"{name}: {k} is {found[k][0]} in "
+                                 f"'{found[k][1]}', {n} in '{t.name}'")
+    for k, r in free.items():
+        if k not in found:
+            raise ValueError(f"{name}: the size of {k} is not known from the "
+                             f"inputs: expected dims={{'{k}': ...}}")
+        n = found[k][0]
+        if not isinstance(n, int) or n not in r:
+            raise ValueError(f"{name}: expected {k} from {r.start} to "
+                             f"{r.stop - 1}, found {n!r}")
+    return [found[k][0] for k in names]
+
+
 def _argument(x, t, copy):
     try:
         return _checked(x, t, bool(copy))
@@ -812,15 +930,19 @@ class _Core:
         self.returns = returns or (Buffer.numpy if np else Buffer.memoryview)
         self.reset = _Reset(m.reset) if m.reset else None
         self.arenas = []                 # those that no call uses
+        self.free = {_text(f.name): range(f.least, f.most + 1)
+                     for f in m.free[:m.n_free]}
 
     def entries(self, state):
         return {f.name: f for f in (
-            Function(self, _text(e.name), _tensors(e.inputs, e.n_inputs),
-                     _tensors(e.outputs, e.n_outputs), e.run, state)
+            Function(self, _text(e.name),
+                     _tensors(e.inputs, e.n_inputs, self.free),
+                     _tensors(e.outputs, e.n_outputs, self.free), e.run,
+                     state)
             for e in self.m.entries[:self.m.n_entries])}
 
     def call(self, run, io, i, state):
-        """io holds i pointers and has room for three more."""
+        """io holds i pointers and has room for those behind them."""
         if self.weights:
             io[i] = self.weights.address
             i += 1
@@ -850,28 +972,45 @@ class Function:
     def __init__(self, core, name, inputs, outputs, run, state):
         self.name, self.inputs, self.outputs = name, inputs, outputs
         self._core, self._run, self._state = core, _Run(run), state
-        self._io = c_void_p * (len(inputs) + len(outputs) + 3)
+        self._io = c_void_p * (len(inputs) + len(outputs) + 4)
 
-    def __call__(self, *args, out=None, copy=False, **named):
+    def __call__(self, *args, out=None, copy=False, dims=None, **named):
         """Results in the order of .outputs, a tuple where there are several.
         `out`: memory for them (a tuple where there are several; None in it:
-        new memory), which is returned."""
-        ins = self.inputs
-        views = [_argument(x, t, copy) for x, t in
-                 zip(_bind(self.name, ins, args, named), ins)]
-        results, memory = self._results(out, views)
+        new memory), which is returned.  `dims`: sizes of free dimensions,
+        where the inputs do not tell."""
+        xs = _bind(self.name, self.inputs, args, named)
+        sizes = self._sizes(xs, dims)
+        ins, outs = self._at(sizes)
+        views = [_argument(x, t, copy) for x, t in zip(xs, ins)]
+        results, memory = self._results(out, views, ins, outs)
         io = self._io(*[v.address for v in views],
                       *[v.address for v in memory])
-        code = self._core.call(self._run, io, len(views) + len(memory),
-                               self._state)
+        n = len(views) + len(memory)
+        if sizes:
+            sizes = (c_int64 * len(sizes))(*sizes)
+            io[n] = ctypes.addressof(sizes)
+            n += 1
+        code = self._core.call(self._run, io, n, self._state)
         if code == 1:                    # streaming: nothing at this step
             return None
         if code:
             raise CallError(code)
         return results[0] if len(results) == 1 else tuple(results)
 
-    def _results(self, out, views):
-        outs, returns = self.outputs, self._core.returns
+    def _sizes(self, xs, dims):
+        if not self._core.free and not dims:
+            return None
+        return _sizes_of(self.name, self._core.free, xs, self.inputs, dims)
+
+    def _at(self, sizes):
+        if not sizes:
+            return self.inputs, self.outputs
+        return [[t._at(sizes) for t in ts]
+                for ts in (self.inputs, self.outputs)]
+
+    def _results(self, out, views, ins, outs):
+        returns = self._core.returns
         if out is None:
             memory = [Buffer(t) for t in outs]
             return [returns(b) for b in memory], memory
@@ -881,13 +1020,15 @@ class Function:
                              f"({_names(outs)}), found {len(given)}")
         memory = [Buffer(t) if x is None else _destination(x, t)
                   for x, t in zip(given, outs)]
-        _apart(list(zip(memory, outs)), list(zip(views, self.inputs)))
+        _apart(list(zip(memory, outs)), list(zip(views, ins)))
         return [returns(b) if x is None else x
                 for x, b in zip(given, memory)], memory
 
-    def empty(self):
-        """New Buffers for out=: one, or a tuple where there are several."""
-        new = tuple(Buffer(t) for t in self.outputs)
+    def empty(self, dims=None):
+        """New Buffers for out=: one, or a tuple where there are several.
+        dims: the sizes of all free dimensions."""
+        _, outs = self._at(self._sizes((), dims))
+        new = tuple(Buffer(t) for t in outs)
         return new[0] if len(new) == 1 else new
 
     def __repr__(self):
@@ -902,8 +1043,9 @@ class _Model(Function):
 
     def __init__(self, core):
         m = core.m
-        super().__init__(core, _text(m.name), _tensors(m.inputs, m.n_inputs),
-                         _tensors(m.outputs, m.n_outputs), m.run,
+        super().__init__(core, _text(m.name),
+                         _tensors(m.inputs, m.n_inputs, core.free),
+                         _tensors(m.outputs, m.n_outputs, core.free), m.run,
                          _State(core) if core.reset else None)
         self.entries = core.entries(self._state)
         if core.reset:
@@ -913,10 +1055,10 @@ class _Model(Function):
         if not self._state:
             raise TypeError(f"{self.name} has no state: call the net itself")
 
-    def step(self, *args, out=None, copy=False, **named):
+    def step(self, *args, out=None, copy=False, dims=None, **named):
         """A call that goes on with the state."""
         self._stateful()
-        return self(*args, out=out, copy=copy, **named)
+        return self(*args, out=out, copy=copy, dims=dims, **named)
 
     def reset(self):
         """Begin anew."""
@@ -939,6 +1081,7 @@ class Net(_Model):
         self.path, self.version = core.path, _text(m.version)
         self.target, self.cpu = _text(m.target), _text(self._of.cpu)
         self.features = _text(self._of.features)
+        self.dims = dict(core.free)      # free dimensions: name -> range
         self.arena_bytes, self.stack_bytes = m.arena_bytes, m.stack_bytes
         self.state_bytes, self.weight_bytes = m.state_bytes, m.weight_bytes
 

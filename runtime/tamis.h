@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-#define TAMIS_ABI_VERSION 3
+#define TAMIS_ABI_VERSION 4
 
 /* Element types, as in tamis_tensor.elem. */
 enum {
@@ -42,17 +42,33 @@ typedef struct tamis_pool {
 } tamis_pool;
 #endif
 
+/* A dimension that each call gives, from least to most. */
+typedef struct tamis_free {
+  const char *name;
+  int64_t least, most;
+} tamis_free;
+
+/* A size that depends on them.  With P(k) the product of those free dimensions
+ * i whose bit 1 << i is in k: the sum of c[k] P(k), divided by div and rounded
+ * down, times mul P(by), plus add. */
+typedef struct tamis_size {
+  int64_t c[8];
+  int64_t div, mul, by, add;
+} tamis_size;
+
 typedef struct tamis_tensor {
   const char *name;
   int32_t elem;               /* TAMIS_F32, ... */
   int32_t rank;
-  const int64_t *dims;
-  uint64_t bytes;             /* of a row-major buffer */
+  const int64_t *dims;        /* where all free dimensions are at their most */
+  uint64_t bytes;             /* of a row-major buffer of these */
   double scale;               /* quantised: scale*(q-zero); else 1 and 0 */
   int64_t zero;
+  const tamis_size *sizes;    /* one a dimension; NULL: all are fixed */
 } tamis_tensor;
 
-/* One kernel call.  io: pointers as for run.  The result lies in the arena
+/* One kernel call.  io: pointers as for run.  dims and strides: where all free
+ * dimensions are at their most.  The result lies in the arena
  * at out_offset, or in io[out_io] when out_io >= 0; the element with index i
  * is at out_origin + sum(i[k] * out_strides[k]), counted in elements.  A
  * result of another function (op "item") was written by the step that called
@@ -95,7 +111,8 @@ typedef struct tamis_model {
   uint32_t n_inputs, n_outputs;
   const tamis_tensor *inputs;
   const tamis_tensor *outputs;
-  /* All pointers at once: inputs, then outputs, then the weights where they
+  /* All pointers at once: inputs, then outputs, then (n_free > 0) a const
+   * int64_t *, a size for each free dimension, then the weights where they
    * are external, then the state where there is one, then (threads > 0) a
    * const tamis_pool *, which may be NULL: no other threads. */
   int (*run)(void *const *io, void *arena);
@@ -113,6 +130,8 @@ typedef struct tamis_model {
    * steps are those of a version.  All share the weights. */
   uint32_t n_versions, reserved_3;
   const struct tamis_model *const *versions;
+  uint32_t n_free, reserved_4;
+  const tamis_free *free;     /* dimensions that calls give, in order */
 } tamis_model;
 
 #ifdef __cplusplus

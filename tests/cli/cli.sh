@@ -28,7 +28,8 @@ expect two-files 2 'expected one file' "$TAMIS" build m.tam free.tam
 expect missing-file 3 'nothere.tam' "$TAMIS" build nothere.tam
 expect bad-emit 2 'expected one of so' "$TAMIS" build m.tam --emit=exe
 expect bad-dim 2 'expected NAME=SIZE' "$TAMIS" build free.tam --dim 4
-expect unfixed-dim 2 '--dim' "$TAMIS" build free.tam
+sed 's/ where N <= 8//' free.tam >open.tam
+expect unfixed-dim 2 '--dim' "$TAMIS" build open.tam
 expect over-bound 2 'N' "$TAMIS" build free.tam --dim N=9
 expect fixed-dim 0 '' "$TAMIS" build free.tam --dim N=4 -o free.so
 expect no-weights 1 '--random-weights' "$TAMIS" build m.tam

@@ -126,7 +126,7 @@ for g in $generators; do
   onnx 4
   gen=$(echo "$g" | tr _ ' ')
   own "$g-c" -G "$gen" -DLANGUAGE=C -DMAIN=main.c -DKIND=SHARED
-  expect "$g, run" 0 '^0: 0 4 6 8, ABI 3' "$g-c/main"
+  expect "$g, run" 0 '^0: 0 4 6 8, ABI 4' "$g-c/main"
   expect "$g, shared" 0 '' test -f "$g-c/libmy-net.so"
   expect "$g, nothing to do" 1 '' sh -c \
     "cmake --build $g-c 2>&1 | grep 'Compiling the model'"
@@ -149,12 +149,12 @@ expect "installed" 0 '' env DESTDIR="$out/inst" cmake --install \
 expect "installed header" 0 'net_run' cat inst/usr/include/net.h
 onnx 4
 own cxx -DLANGUAGE=CXX -DMAIN=main.cc -DKIND=STATIC
-expect "C++" 0 '^0: 0 4 6 8, ABI 3' cxx/main
+expect "C++" 0 '^0: 0 4 6 8, ABI 4' cxx/main
 expect "static" 0 '' test -f cxx/libmy-net.a
 own shared -DLANGUAGE='C;CXX' -DMAIN=main.cc -DBUILD_SHARED_LIBS=ON \
   -DCPU="CPU;$(uname -m | sed 's/_/-/; s/aarch64/generic/')"
 expect "BUILD_SHARED_LIBS" 0 '' test -f shared/libmy-net.so
-expect "C and C++" 0 '^0: 0 4 6 8, ABI 3' shared/main
+expect "C and C++" 0 '^0: 0 4 6 8, ABI 4' shared/main
 expect "CPU" 0 'cpu=(x86-64|generic) ' cat \
   shared/CMakeFiles/my-net.dir/build.make
 
@@ -167,14 +167,14 @@ if command -v $arm-gcc >/dev/null && [ "$(uname -m)" != aarch64 ]; then
     -DCMAKE_OBJCOPY="$(command -v $arm-objcopy)" \
     -DCMAKE_EXE_LINKER_FLAGS=-static
   if command -v qemu-aarch64 >/dev/null; then
-    expect "64-bit Arm" 0 '^0: 0 4 6 8, ABI 3, generic' \
+    expect "64-bit Arm" 0 '^0: 0 4 6 8, ABI 4, generic' \
       qemu-aarch64 cross/main
   fi
 fi
 # The same kind of machine, but not this one.
 own sysroot -DLANGUAGE=C -DMAIN=main.c -DCMAKE_SYSTEM_NAME=Linux \
   -DCMAKE_SYSTEM_PROCESSOR="$(uname -m)"
-expect "baseline" 0 'ABI 3, (x86-64|generic)$' sysroot/main
+expect "baseline" 0 'ABI 4, (x86-64|generic)$' sysroot/main
 
 # ---- what is said ----------------------------------------------------
 

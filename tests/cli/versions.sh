@@ -192,7 +192,7 @@ int main(void) {
 EOF
 expect "a caller of the descriptor" 0 '' $CC -Wall -Wextra -Werror \
   -static-pie -o desc desc.c -I. -I"$SRCDIR/runtime" libnet.a -lm
-d="abi 3, x86-64-v3.x86-64-v2, steps 0, check"
+d="abi 4, x86-64-v3.x86-64-v2, steps 0, check"
 q="qemu-x86_64 -cpu"
 expect "described, v3" 0 "$d 0: x86-64-v3 0 1 x86-64-v2 0 1: 0 0" \
   $q Haswell ./desc

@@ -307,11 +307,11 @@ class Plain(unittest.TestCase):
             wrong(none, data)
         wrong(none, so.replace(b"plain_model", b"plain_medel"))
         wrong("another kind of machine", so[:18] + b"\2\0" + so[20:])
-        head = struct.pack("<II", ctypes.sizeof(tamis._CModel), 3)
+        head = struct.pack("<II", ctypes.sizeof(tamis._CModel), 4)
         self.assertEqual(so.count(head), 1)
-        wrong("expected a descriptor of ABI 3 .* found ABI 4",
-              so.replace(head, head[:4] + b"\4\0\0\0"))
-        wrong("with at least [0-9]+ bytes, found ABI 3 with 16",
+        wrong("expected a descriptor of ABI 4 .* found ABI 5",
+              so.replace(head, head[:4] + b"\5\0\0\0"))
+        wrong("with at least [0-9]+ bytes, found ABI 4 with 16",
               so.replace(head, b"\x10\0\0\0" + head[4:]))
         with self.assertRaises(FileNotFoundError):
             tamis.load(path("none.so"))

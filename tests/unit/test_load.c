@@ -19,7 +19,7 @@ static const char net[] =
   "}\n"
   "recipe r for m { prune **:conv with sparsity=0.5, pattern=4x1; }\n";
 
-static const DimArg two = {"N", 2};
+static const DimArg two = {"N", 2, 0};
 
 static Module *load(Diags *d, const char *text, const LoadOpts *o) {
   return tam_load_text(d, "net.tam", text, strlen(text), o);

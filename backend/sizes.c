@@ -1,0 +1,187 @@
+/* sizes.c - free dimensions in code: their sizes, which a call gives, and
+ * steps over views of a node.
+ *
+ * Strides are those of the bounds, so that values lie in the arena where they
+ * lie at any size; only the caller's buffers are row-major at the sizes of the
+ * call.  Kernels whose loops can go to an end that is known at run time ask
+ * axis_count for it.  For the others, where each index of an axis is computed
+ * by itself, a loop goes over the axis, around the kernel for one index. */
+#include <string.h>
+
+#include "backend/emit.h"
+
+/* ---- sizes ----------------------------------------------------------- */
+
+void sizes_load(Gen *g) {
+  const FreeDims *f = g->mod->free;
+  if (!f) return;
+  Val dims = slot_load(g, g->io, dims_slot(g->func));
+  for (int i = 0; i < f->n; i++)
+    g->size[i] = LLVMBuildLoad2(g->b, g->i64, addrk(g, dims, 8 * i), "");
+}
+
+/* v times the sizes that k has. */
+static Val times(Gen *g, Val v, int64_t k) {
+  for (int i = 0; i < FREE_MOST; i++)
+    if (k >> i & 1) v = LLVMBuildNSWMul(g->b, v, g->size[i], "");
+  return v;
+}
+
+static Val expr_val(Gen *g, const FreeExpr *e) {
+  Val sum = k64(g, 0);
+  for (int k = 0; k < 1 << FREE_MOST; k++)
+    if (e->c[k]) sum = add64(g, sum, times(g, k64(g, e->c[k]), k));
+  if (e->div != 1) sum = LLVMBuildUDiv(g->b, sum, k64(g, e->div), "");
+  return add64(g, times(g, mul64(g, sum, e->mul), e->by), k64(g, e->add));
+}
+
+Val axis_count(Gen *g, const Type *t, int axis) {
+  FreeExpr e;
+  if (!axis_is_free(t, axis)) return NULL;
+  bool known = axis_expr(t, axis, &e);
+  ensure(known);
+  return expr_val(g, &e);
+}
+
+Val axis_size(Gen *g, const Type *t, int axis) {
+  Val v = axis_count(g, t, axis);
+  return v ? v : k64(g, t->dim[axis]);
+}
+
+/* Number i of n a sample. */
+static Val ints_val(Gen *g, const FreeInts *f, int i, int n) {
+  FreeExpr e;
+  bool known = free_expr(f->of, &f->v[i], (size_t)n, &e);
+  ensure(known);
+  return expr_val(g, &e);
+}
+
+Val attr_size(Gen *g, const Node *n, const char *name) {
+  const Attr *a = &n->attr[attr_index(n->op, name)];
+  return a->free ? ints_val(g, a->free, 0, 1) : k64(g, a->i);
+}
+
+Val const_size(Gen *g, const Node *n) {
+  Val v = ints_val(g, n->free, 0, 1);
+  if (n->type.elem == F32) return LLVMBuildSIToFP(g->b, v, g->f32, "");
+  ensure(n->type.elem == I32 || n->type.elem == I64);
+  return n->type.elem == I64 ? v : LLVMBuildTrunc(g->b, v, g->i32, "");
+}
+
+/* ---- the caller's buffers --------------------------------------------- */
+
+bool value_packs(Gen *g, const Node *n) {
+  if (!n->type.free || !func_is_entry(g->mod, g->func)) return false;
+  Spot s = value_spot(g, n);
+  return s.kind == SPOT_IO && s.io < dims_slot(g->func) &&
+         type_packs(&n->type);
+}
+
+void packed_strides(Gen *g, const Type *t, Val *stride) {
+  Val s = k64(g, 1);
+  for (int i = t->rank - 1; i >= 0; i--) {
+    stride[i] = s;
+    s = LLVMBuildNSWMul(g->b, s, axis_size(g, t, i), "");
+  }
+}
+
+/* ---- views ------------------------------------------------------------ */
+
+const Node *view_base(const Gen *g, const Node *n) {
+  for (int i = 0; i < g->nviews; i++)
+    if (g->view[i].view == n) return g->view[i].of;
+  return n;
+}
+
+Val view_offset(const Gen *g, const Node *n) {
+  for (int i = 0; i < g->nviews; i++)
+    if (g->view[i].view == n) return g->view[i].offset;
+  return NULL;
+}
+
+/* Explicit strides, which do not change with the dimensions. */
+static const Layout *layout_fixed(Gen *g, const Type *t) {
+  int64_t s[MAX_RANK];
+  static const int32_t none[4];
+  if (t->layout) return t->layout;
+  strides_dense(t, s);
+  return layout_strided(g->a, t, s, 0, type_elems(t), none);
+}
+
+/* x at one index of an axis. */
+static Node *view_new(Gen *g, Node *x, int axis, Val index) {
+  int64_t s[MAX_RANK];
+  Node *v = arena_new_of(g->a, Node);
+  *v = *x;
+  value_strides(x, s);
+  bool first = true;
+  for (int i = 0; i < axis; i++) first &= x->type.dim[i] == 1;
+  if (!first) v->type.layout = layout_fixed(g, &x->type);
+  v->type.dim[axis] = 1;
+  if (v->type.free) {
+    FreeShape *f = arena_alloc(g->a, sizeof *f + SAMPLES_MOST *
+                                         sizeof *f->dim);
+    f->of = x->type.free->of;
+    for (int k = 0; k < f->of->nsamples; k++) {
+      memcpy(f->dim[k], x->type.free->dim[k], sizeof f->dim[k]);
+      f->dim[k][axis] = 1;
+    }
+    v->type.free = f;
+  }
+  /* Planes of a map are those of the others. */
+  const Layout *l = x->type.layout;
+  if (axis == 0 && x->type.layout && x->type.rank == 4 &&
+      x->type.elem == F32) {
+    Type own = type_make(F32, 4, v->type.dim);
+    Layout *p = layout_planes(g->a, &own, g->t->lanes, l->halo);
+    int64_t ps[MAX_RANK], at;
+    own.layout = p;
+    if (layout_strides(&own, ps, &at) && at == l->origin &&
+        !memcmp(ps + 1, s + 1, 3 * sizeof *s))
+      v->type.layout = p;
+  }
+  int64_t bytes = s[axis] * (int64_t)elem_size(x->type.elem);
+  Val off = mul64(g, index, bytes), old = view_offset(g, x);
+  if (old) off = add64(g, off, old);
+  ensure(g->nviews < VIEWS_MOST);
+  g->view[g->nviews++] = (View){ v, view_base(g, x), off };
+  return v;
+}
+
+void node_at(Gen *g, const Node *n, int axis, Val index, Node *out) {
+  Node *self = view_new(g, (Node *)n, axis, index);
+  *out = *self;
+  g->view[g->nviews - 1].view = out;
+  out->in = arena_array(g->a, Node *, (size_t)n->nin + 1);
+  for (int k = 0; k < n->nin; k++) {
+    int along = n->in[k] ? node_along(n, axis, k) : ALONG_NONE;
+    ensure(along != ALONG_MIXED);
+    out->in[k] = n->in[k];
+    if (along >= 0) out->in[k] = view_new(g, n->in[k], along, index);
+  }
+}
+
+/* ---- steps ------------------------------------------------------------ */
+
+/* The first axis over which a loop goes, or -1. */
+static int axis_looped(const Node *n) {
+  for (int i = 0; i < n->type.rank; i++)
+    if (kernel_loops(n, i)) return i;
+  return -1;
+}
+
+void emit_sized(Gen *g, const Node *n, void (*emit)(Gen *, const Node *)) {
+  int axis = axis_looped(n), views = g->nviews;
+  if (axis < 0) {
+    emit(g, n);
+    return;
+  }
+  Loop l;
+  Node at;
+  loop_begin(g, &l, k64(g, 0), axis_size(g, &n->type, axis), 1, false,
+             "index");
+  node_at(g, n, axis, l.iv, &at);
+  emit_sized(g, &at, emit);
+  loop_end(g, &l);
+  g->nviews = views;
+}
