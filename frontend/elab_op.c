@@ -206,12 +206,19 @@ static bool holds_nodes(const Value *v) {
   return v->n > 0 && v->at[0].kind == VAL_NODE;
 }
 
+/* Among operands of any number a literal is one where it cannot be the first
+ * attribute. */
+static bool joins_variadic(const OpCall *c, const Value *v) {
+  return holds_nodes(v) ||
+         (value_is_literal(v) && c->info->def[0].kind == ATTR_STR);
+}
+
 static bool give_positional(Elab *e, OpCall *c, const CallArg *arg) {
   const OpInfo *info = c->info;
   int slot = (int)c->in.n;
   bool tensor = arg->v.kind == VAL_NODE;
   if (c->nattrs == 0 && info->variadic && slot >= info->noperands - 1 &&
-      holds_nodes(&arg->v))
+      joins_variadic(c, &arg->v))
     return give_variadic(e, c, arg);
   if (c->nattrs == 0 && slot < info->nrequired) {
     if (!is_operand(&arg->v))

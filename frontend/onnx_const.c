@@ -94,7 +94,8 @@ bool ox_room(Ox *o, int64_t n) {
 
 Node *ox_held_node(Ox *o, const Type *t, Buffer *b, const char *name) {
   Type plain = type_make(t->elem, t->rank, t->dim);
-  if (t->rank)
+  /* A literal has no other floats than f32. */
+  if (t->rank || (elem_is_float(t->elem) && t->elem != F32))
     return func_param(o->m, o->f, module_add_param(o->m, ox_path(o, name),
                                                    plain, b));
   Node *n = elem_is_float(t->elem)

@@ -236,8 +236,9 @@ bool ox_write_lrn(Ox *o) {
     return ox_malformed(o, "size=%lld, expected 1 to 2^30", (long long)size);
   const int64_t *d = x->type.dim, before = (size - 1) / 2;
   int64_t dim[4] = {d[0], 1, d[1], 0}, all = ox_elems(x);
-  if (all > 0)
-    dim[3] = all / d[0] / d[1];
+  if (all == 0)
+    return ox_give(o, 0, x);
+  dim[3] = all / d[0] / d[1];
   Node *m = ox_reshape(o, ox_op1(o, OP_SQUARE, x), 4, dim);
   m = m ? ox_begin(o, OP_AVG_POOL, &m, 1) : NULL;
   if (m) {
