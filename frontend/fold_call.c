@@ -34,10 +34,12 @@ static void said_settle(Body *w, Loop *loop, Said *s) {
 
 /* The repeat counts as the first number does that it counts. */
 static void loop_first(Loop *loop, const Said *s) {
+  enum { FIRST_MOST = 1000000 };
   for (int k = 0; k < 2; k++) {
     const Pieces *p = k ? &s->from : &s->as;
     for (size_t i = 0; i < p->n && !loop->fixed; i++)
-      if (!p->at[i].s && p->at[i].num.mul == 1 && p->at[i].num.var < 0) {
+      if (!p->at[i].s && p->at[i].num.mul == 1 && p->at[i].num.var < 0 &&
+          p->at[i].num.add <= FIRST_MOST) {
         loop->first = p->at[i].num.add;
         loop->fixed = true;
       }

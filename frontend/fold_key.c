@@ -8,7 +8,7 @@
 
 /* ---- names ------------------------------------------------------------- */
 
-enum { DIGITS_MOST = 15 };
+enum { DIGITS_MOST = 9 };
 
 size_t number_at(const char *s, const char *end, size_t *run) {
   size_t n = 0;

@@ -63,27 +63,38 @@ static const char *param_role(const Node *n, uint32_t k) {
   return "value";
 }
 
-/* Named after the layer of instance i that uses it. */
-static const char *param_by_layer(const Body *w, uint32_t i, uint32_t slot) {
+/* Named after the module of instance i that uses it, or after the node. */
+static const char *param_by_layer(const Body *w, uint32_t i, uint32_t slot,
+                                  bool by_node) {
   Fold *f = w->p->f;
   uint32_t base = f->slot[w->b->begin[i]] + slot;
   uint32_t at = slot_place(f, base);
   const char *role = param_role(f->node[at], base - f->slot[at]);
   Str s = path_inside(f, w->b, i, at - w->b->begin[i]);
   const char *dot = strrchr(s.s, '.');
-  return arena_printf(f->a, "%.*s.%s", (int)(dot ? dot - s.s : (int)s.n), s.s,
-                      role);
+  if (!by_node && !dot)
+    return role;
+  return arena_printf(f->a, "%.*s.%s", (int)(by_node ? s.n
+                                                     : (size_t)(dot - s.s)),
+                      s.s, role);
 }
 
 /* Its name in instance i: behind the scope as it was, or what the names in all
- * instances end with, or one made up. */
-static const char *param_local(const Body *w, uint32_t i, uint32_t slot) {
+ * instances end with, or made up; if that is taken, called after the node. */
+static const char *param_local(const Body *w, uint32_t i, uint32_t slot,
+                               bool taken) {
   const Param *p = param_at(w, i, slot);
-  const char *s = w->b->scoped ? params_all_inside(w, slot)
-                               : param_inside(w, i, p);
+  const char *s;
+  if (!w->b->scoped) {
+    s = param_inside(w, i, p);
+    return s ? s : p->path;
+  }
+  if (taken)
+    return param_by_layer(w, i, slot, true);
+  s = params_all_inside(w, slot);
   if (!s)
-    s = w->b->scoped ? params_common_end(w, slot) : p->path;
-  return s ? s : param_by_layer(w, i, slot);
+    s = params_common_end(w, slot);
+  return s ? s : param_by_layer(w, i, slot, false);
 }
 
 static bool keys_free(const Body *w, const char *const *key) {
@@ -100,9 +111,9 @@ static void param_name(Body *w, uint32_t slot, Text *out) {
   Str *all = arena_array(f->a, Str, b->n);
   const char **key = arena_array(f->a, const char *, b->n);
   for (int n = 1; n == 1 || !keys_free(w, key); n++) {
-    const char *more = n > 1 ? arena_printf(f->a, ".value_%d", n) : "";
+    const char *more = n > 2 ? arena_printf(f->a, ".value_%d", n - 1) : "";
     for (uint32_t i = 0; i < b->n; i++) {
-      const char *s = param_local(w, i, slot);
+      const char *s = param_local(w, i, slot, n > 1);
       s = arena_printf(f->a, "%s%s", s, more);
       all[i] = (Str){s, strlen(s)};
       key[i] = arena_printf(f->a, "%.*s%s%s", (int)b->scope[i],
@@ -131,8 +142,10 @@ static void param_see(Body *w, uint32_t slot, Text *decls) {
   text_puts(&name, "");
   param_name(w, slot - f->slot[w->b->begin[0]], &name);
   w->p->local[x->param->order] = arena_strdup(f->a, name.s);
-  map_put(f->a, &w->taken,
-          arena_strndup(f->a, name.s, strcspn(name.s, ".[$")), w);
+  const char *word = arena_strndup(f->a, name.s, strcspn(name.s, ".[$"));
+  map_put(f->a, &w->taken, word, w);
+  if (strchr(name.s, '$') && !strpbrk(name.s, ".["))
+    vec_push(f->a, &w->begins, word);
   text_printf(decls, "  param %s: ", name.s);
   type_print(decls, &x->param->type);
   text_puts(decls, ";\n");

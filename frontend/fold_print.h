@@ -21,6 +21,8 @@ typedef struct Body {
   Printer *p;
   Block *b;
   Map taken;             /* names in it */
+  Map next;              /* wish -> the number to try next */
+  Vec(const char *) begins;  /* what names with `$` begin with */
   Text head, text;       /* names made of others; statements */
   Vec(Num) nums;         /* that have such a name */
   Vec(const char *) num_name;

@@ -266,7 +266,7 @@ static bool chain_print(Body *w, const Chain *h) {
   return true;
 }
 
-enum { TURNS_LEAST = 3, TURNS_MOST = 10000 };
+enum { TURNS_LEAST = 3, TURNS_MOST = 4096 };
 
 size_t calls_print(Body *w, size_t i) {
   const Part *p = &w->b->parts.at[i];

@@ -13,19 +13,36 @@ bool body_is_main(const Body *w) {
 
 bool name_is_free(const Body *w, const char *s) {
   Op op;
+  for (size_t i = 0; i < w->begins.n; i++) {
+    size_t n = strlen(w->begins.at[i]);
+    if (!strncmp(s, w->begins.at[i], n) && isdigit((unsigned char)s[n]))
+      return false;
+  }
   return name_is_valid(s) && !op_parse(s, &op) && !map_get(&w->taken, s) &&
          !map_get(&w->p->blocks, s);
 }
 
 /* A new name in the body. */
 const char *name_fresh(Body *w, const char *wish) {
+  enum { TRIES = 100 };
   Fold *f = w->p->f;
-  if (body_is_main(w))
-    return names_fresh(w->p->names, wish);
-  const char *s = wish;
-  for (int i = 2; !name_is_free(w, s); i++)
-    s = arena_printf(f->a, "%s_%d", wish, i);
+  if (body_is_main(w)) {
+    const char *s = names_fresh(w->p->names, wish);
+    while (map_get(&w->p->blocks, s))
+      s = names_fresh(w->p->names, wish);
+    return s;
+  }
+  size_t i = (size_t)(uintptr_t)map_get(&w->next, wish), tries = 0;
+  const char *s = wish, *before = "";
+  i = i ? i : 2;
+  for (; !name_is_free(w, s); i++) {
+    s = arena_printf(f->a, "%s%s_%zu", before, wish, i);
+    /* Where all that begins so is taken. */
+    if (++tries % TRIES == 0)
+      before = arena_printf(f->a, "v%s", before);
+  }
   s = arena_strdup(f->a, s);
+  map_put(f->a, &w->next, arena_strdup(f->a, wish), (void *)(uintptr_t)i);
   map_put(f->a, &w->taken, s, w);
   return s;
 }
