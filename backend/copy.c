@@ -256,6 +256,7 @@ void emit_copy(Gen *g, const Node *n) {
     case OP_FLIP: copy_flip(g, n); break;
     case OP_PAD: copy_pad(g, n); break;
     case OP_CONCAT: copy_concat(g, n); break;
+    case OP_INTERLEAVE: copy_interleave(g, n); break;
     default: copy_expand(g, n); break;
   }
   clear_halo(g, n);

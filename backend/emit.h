@@ -66,6 +66,11 @@ void nest_fill(Gen *g, const Nest *nest, double value);
 /* Bytes are copied as they are, whatever they stand for. */
 void nest_copy(Gen *g, const Nest *nest);
 
+/* ---- interleave.c ---------------------------------------------------- */
+
+/* Maps of phases to the map that they are phases of. */
+void copy_interleave(Gen *g, const Node *n);
+
 /* ---- window.c -------------------------------------------------------- */
 
 /* The steps [*lo, *hi) of k, d apart from `first` on, inside 0..size-1. */

@@ -99,6 +99,21 @@ void eval_concat(EvalCtx *c) {
   }
 }
 
+void eval_interleave(EvalCtx *c) {
+  const int64_t *step = attr_ints(c->n, "step", NULL);
+  int64_t to[MAX_RANK], from[MAX_RANK], width = c->n->type.dim[3];
+  strides_dense(&c->n->type, to);
+  to[2] *= step[0], to[3] *= step[1];
+  for (int i = 0; i < c->n->nin; i++) {
+    const Type *x = &c->in[i]->type;
+    strides_dense(x, from);
+    if (type_elems(x) > 0)
+      strided_move(4, x->dim,
+                   c->out->v + i / step[1] * width + i % step[1], to,
+                   c->in[i]->v, from);
+  }
+}
+
 void eval_pad(EvalCtx *c) {
   const Type *t = &c->n->type, *x = &c->in[0]->type;
   int count;

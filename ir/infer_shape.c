@@ -196,6 +196,35 @@ bool infer_concat(InferCtx *c) {
   return infer_out(c, first->rank, y);
 }
 
+/* Sizes of y along an axis are the sums over the phases beside the first one
+ * of the other axis; each map has what is left to its phase. */
+bool infer_interleave(InferCtx *c) {
+  const int64_t *step;
+  if (!infer_list(c, "step", 2, 1, STEP_MOST, &step)) return false;
+  int64_t need = step[0] * step[1];
+  if (c->n->nin != need)
+    return infer_error(c, "step=[%lld,%lld] takes %lld maps, found %d",
+                       (long long)step[0], (long long)step[1],
+                       (long long)need, c->n->nin);
+  for (int i = 0; i < c->n->nin; i++)
+    if (!infer_rank(c, i, 4)) return false;
+  const Type *first = infer_in(c, 0);
+  int64_t y[4] = {first->dim[0], first->dim[1], 0, 0};
+  for (int i = 0; i < 2; i++)
+    for (int64_t u = 0; u < step[i]; u++) {
+      const Type *t = infer_in(c, (int)(i ? u : u * step[1]));
+      if (__builtin_add_overflow(y[2 + i], t->dim[2 + i], &y[2 + i]))
+        return infer_error(c, "the size along axis %d overflows", 2 + i);
+    }
+  for (int k = 0; k < c->n->nin; k++) {
+    int64_t at[2] = {k / step[1], k % step[1]}, want[4] = {y[0], y[1]};
+    for (int i = 0; i < 2; i++)
+      want[2 + i] = y[2 + i] / step[i] + (at[i] < y[2 + i] % step[i]);
+    if (!infer_shape(c, k, 4, want)) return false;
+  }
+  return infer_out(c, 4, y);
+}
+
 bool infer_slice(InferCtx *c) {
   const Type *x = infer_in(c, 0);
   int axis;

@@ -457,6 +457,8 @@ bool node_infer(Module *m, Node *n, Diags *d);
 bool scatter_op(const char *mode, Op *op);
 /* Largest size of a kernel, a stride, a dilation or a padding. */
 enum { MAX_WINDOW = 1 << 30 };
+/* Largest step of an interleave. */
+enum { STEP_MOST = 16 };
 /* infer_matmul.c: m x k times k x n, of a matmul node's operands. */
 typedef struct MatmulSizes { int64_t m, n, k; } MatmulSizes;
 MatmulSizes matmul_sizes(const Node *n);

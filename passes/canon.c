@@ -120,6 +120,7 @@ static bool view_is_identity(const Node *n) {
   case OP_FLIP:
     return flips_nothing(n);
   case OP_CONCAT:
+  case OP_INTERLEAVE:
     return n->nin == 1;
   default:
     return false;

@@ -103,6 +103,12 @@ bool linear_on_tokens(const Node *n);
 /* select.c: does linear_perm compute the node, with single values? */
 bool perm_takes(const Target *t, const Node *n);
 
+/* ---- spread.c ------------------------------------------------------- */
+
+/* Transposed convolutions become ones of stride 1, a phase each; part of the
+ * pass phases. */
+void spread_phases(PassCtx *c, Func *f);
+
 /* ---- attention.c ---------------------------------------------------- */
 
 /* Products of softmaxes become attend nodes; part of the pass recognise. */

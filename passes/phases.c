@@ -240,6 +240,7 @@ bool pass_phases(PassCtx *c) {
   if (c->opt == 0) return true;
   for (size_t i = 0; i < c->m->funcs.n; i++) {
     Func *f = c->m->funcs.at[i];
+    spread_phases(c, f);
     for (size_t k = 0; k < f->nodes.n; k++) {
       Phases p = {c, f, f->nodes.at[k]};
       Axis axis[2];
