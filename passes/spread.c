@@ -79,9 +79,8 @@ static bool axis_fits(const Spread *s, int axis, int64_t *sum) {
   return true;
 }
 
-/* Products of which a result of one phase needs so many at least; and how
- * many products with padding there may be for each of x. */
-enum { PRODUCTS_LEAST = 4, PADDING_MOST = 2 };
+/* How many products there may be, with padding, for each of x. */
+enum { PADDING_MOST = 20 };
 
 static bool spread_pays(Spread *s) {
   Node *n = s->n;
@@ -102,9 +101,7 @@ static bool spread_pays(Spread *s) {
   if (!axis_fits(s, 0, &rows) || !axis_fits(s, 1, &columns)) return false;
   double all = (double)rows * (double)columns;
   double own = (double)(x[2] * w[2]) * (double)(x[3] * w[3]);
-  int64_t parts = s->stride[0] * s->stride[1];
-  return all <= PADDING_MOST * own &&
-         x[1] / attr_int(n, "groups") * w[2] * w[3] >= PRODUCTS_LEAST * parts;
+  return all <= PADDING_MOST * own;
 }
 
 /* ---- the rewrite ----------------------------------------------------- */

@@ -184,6 +184,7 @@ static const Choice choices[] = {
     {gen_int_unary, 4},  {gen_int_binary, 6}, {gen_typed_input, 3},
     {gen_compare, 6},    {gen_where, 6},
     {gen_arg, 3},        {gen_argsort, 3},   {gen_cumsum, 3},
+    {gen_interleave, 3},
     {gen_flip, 2},       {gen_gather, 5},    {gen_scatter_add, 3},
     {gen_scatter, 3},
     {gen_iota, 2},       {gen_random, 2},    {gen_call, 6},

@@ -143,6 +143,7 @@ bool gen_convn(GraphGen *g);
 bool gen_convn_transpose(GraphGen *g);
 bool gen_pool(GraphGen *g);
 bool gen_resize(GraphGen *g);
+bool gen_interleave(GraphGen *g);
 bool gen_layers(GraphGen *g);
 bool gen_reshape(GraphGen *g);
 bool gen_permute(GraphGen *g);

@@ -174,6 +174,37 @@ bool gen_pad(GraphGen *g) {
   return true;
 }
 
+/* Several maps of one size side by side, or some a row or column shorter. */
+bool gen_interleave(GraphGen *g) {
+  int x = gen_pick(g, 4, 2);
+  if (x < 0) return false;
+  GenValue v = g->value[x];
+  int64_t step[2] = {gen_range(g, 1, 3), gen_range(g, 1, 4)};
+  int64_t less[2] = {0, 0}, dim[4] = {v.dim[0], v.dim[1]};
+  for (int i = 0; i < 2; i++) {
+    if (v.dim[2 + i] > 1 && gen_chance(g, 50))
+      less[i] = gen_below(g, step[i]);
+    dim[2 + i] = v.dim[2 + i] * step[i] - less[i];
+  }
+  if (gen_elems(4, dim) > g->max_elems) return false;
+  Text t = {0};
+  for (int64_t k = 0; k < step[0] * step[1]; k++) {
+    bool low = k / step[1] >= step[0] - less[0];
+    bool thin = k % step[1] >= step[1] - less[1];
+    const char *name = gen_use(g, x);
+    text_puts(&t, low ? "slice(" : "");
+    text_puts(&t, thin ? "slice(" : "");
+    text_puts(&t, name);
+    if (thin) text_printf(&t, ", axis=3, start=1, stop=%d)", (int)v.dim[3]);
+    if (low) text_printf(&t, ", axis=2, start=1, stop=%d)", (int)v.dim[2]);
+    text_puts(&t, ", ");
+  }
+  gen_value(g, 4, dim, v.bound, "interleave(%sstep=[%d,%d])", t.s,
+            (int)step[0], (int)step[1]);
+  text_free(&t);
+  return true;
+}
+
 /* ---- resize --------------------------------------------------------- */
 
 bool gen_resize(GraphGen *g) {

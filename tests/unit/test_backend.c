@@ -160,9 +160,10 @@ static void test_mask(void **state) {
 static Node *build_move(Net *n, Node *x, int v) {
   static const Op op[] = { OP_RESHAPE, OP_RESHAPE, OP_PERMUTE, OP_EXPAND,
                            OP_SLICE, OP_SELECT, OP_PAD, OP_CONCAT,
-                           OP_RESHAPE };
-  Node *y = op[v] == OP_CONCAT ? node(n, OP_CONCAT, 3, x, x, x)
-                               : node(n, op[v], 1, x, NULL, NULL);
+                           OP_RESHAPE, OP_INTERLEAVE };
+  Node *y = op[v] == OP_CONCAT || op[v] == OP_INTERLEAVE
+              ? node(n, op[v], 3, x, x, x)
+              : node(n, op[v], 1, x, NULL, NULL);
   const int64_t *d = x->type.dim;
   switch (v) {
     case 0: ints(n, y, "shape", 2, d[0] * d[1], -1, 0, 0); break;
@@ -181,13 +182,14 @@ static Node *build_move(Net *n, Node *x, int v) {
       break;
     case 7: attr_set_int(y, "axis", 1); break;
     case 8: ints(n, y, "shape", 4, 1, d[0], d[1] * d[2], d[3]); break;
+    case 9: ints(n, y, "step", 2, 1, 3, 0, 0); break;
   }
   return y;
 }
 
 static void test_moves(void **state) {
   (void)state;
-  for (int v = 0; v < 9; v++)
+  for (int v = 0; v < 10; v++)
     layouts_check(build_move, v, shape(4, 2, 3, 4, 9), -1, 1, 0);
 }
 
