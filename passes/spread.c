@@ -18,6 +18,7 @@
  *            With a stride of 1 y is the one convolution.
  * source     Shi et al., 2016 (Is the deconvolution layer the same as a
  *            convolutional layer?) */
+#include <math.h>
 #include <string.h>
 
 #include "passes/passes.h"
@@ -82,12 +83,20 @@ static bool axis_fits(const Spread *s, int axis, int64_t *sum) {
 /* How many products there may be, with padding, for each of x. */
 enum { PADDING_MOST = 20 };
 
+/* Padding times an infinite weight would be a NaN. */
+static bool weights_finite(Module *m, const Node *w) {
+  const float *v = param_values(m, w->param);
+  for (int64_t i = 0; v && i < type_elems(&w->type); i++)
+    if (!isfinite(v[i])) return false;
+  return v;
+}
+
 static bool spread_pays(Spread *s) {
   Node *n = s->n;
   if (n->op != OP_CONV2D_TRANSPOSE || n->in[1]->op != OP_PARAM ||
-      !param_values(s->c->m, n->in[1]->param) ||
       type_elems(&n->type) <= 0 || type_elems(&n->in[0]->type) <= 0 ||
-      type_elems(&n->in[1]->type) <= 0)
+      type_elems(&n->in[1]->type) <= 0 ||
+      !weights_finite(s->c->m, n->in[1]))
     return false;
   const int64_t *x = n->in[0]->type.dim, *w = n->in[1]->type.dim;
   memcpy(s->stride, attr_ints(n, "stride", NULL), sizeof s->stride);
