@@ -157,9 +157,12 @@ def linear(g):
         return g.emit(op, y + q(s) + q(s), axis=g.axis(len(s)), **how)
     x = q((1, g.int(1, 3), g.int(3, 6), g.int(3, 6)))
     if op == "QLinearAveragePool":
-        return g.emit(op, x + y, kernel_shape=[g.int(1, 3), 2],
-                      strides=g.maybe([2, 1]), ceil_mode=g.one(None, 0, 1),
-                      count_include_pad=g.one(None, 0, 1), **how)
+        a = dict(kernel_shape=[g.int(1, 3), 2], strides=g.maybe([2, 1]),
+                 ceil_mode=g.one(None, 0, 1),
+                 count_include_pad=g.one(None, 0, 1))
+        if a["ceil_mode"]:      # ORT counts here what lies behind all pads
+            a["count_include_pad"] = None
+        return g.emit(op, x + y, **a, **how)
     if op == "QLinearLeakyRelu":
         return g.emit(op, x + y, alpha=g.maybe(0.1), **how)
     if op == "QLinearSigmoid":
