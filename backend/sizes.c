@@ -161,6 +161,81 @@ void node_at(Gen *g, const Node *n, int axis, Val index, Node *out) {
   }
 }
 
+/* ---- planes of tokens -------------------------------------------------- */
+
+/* x, planes of tokens, at `tokens` of them from number `first` on. */
+static Node *tokens_view(Gen *g, Node *x, Val first, int64_t tokens) {
+  int64_t plane;
+  bool lies = type_is_tokens(&x->type, &plane);
+  ensure(lies && g->nviews < VIEWS_MOST);
+  Node *v = arena_new_of(g->a, Node);
+  *v = *x;
+  int64_t dim[] = { tokens, x->type.dim[x->type.rank - 1] };
+  int64_t stride[] = { 1, plane };
+  v->type = type_make(F32, 2, dim);
+  v->type.layout = layout_strided(g->a, &v->type, stride, 0,
+                                  x->type.layout->size, NULL);
+  Val off = mul64(g, first, 4), old = view_offset(g, x);
+  if (old) off = add64(g, off, old);
+  g->view[g->nviews++] = (View){ v, view_base(g, x), off };
+  return v;
+}
+
+/* The kernel for so many tokens. */
+static void tokens_emit(Gen *g, const Node *n, Val first, int64_t tokens,
+                        void (*emit)(Gen *, const Node *)) {
+  int views = g->nviews;
+  Node *v = tokens_view(g, (Node *)n, first, tokens);
+  v->in = arena_array(g->a, Node *, (size_t)n->nin + 1);
+  for (int k = 0; k < n->nin; k++) {
+    bool rows = n->in[k] && node_along(n, 0, k) >= 0;
+    v->in[k] = rows ? tokens_view(g, n->in[k], first, tokens) : n->in[k];
+  }
+  emit(g, v);
+  g->nviews = views;
+}
+
+/* Whole vectors of tokens, a tile at a time, then by powers of 2; where code is
+ * made for a pattern, one by one. */
+static void tokens_counted(Gen *g, const Node *n, Val count,
+                           void (*emit)(Gen *, const Node *)) {
+  int64_t lanes = g->t->lanes, tile = n->tile[1] > 0 ? n->tile[1] : 4;
+  bool code = strcmp(n->kernel, "linear_code") == 0;
+  Val all = and64(g, add64(g, count, k64(g, lanes - 1)), -lanes);
+  Val done = LLVMBuildUDiv(g->b, all, k64(g, tile * lanes), "");
+  Loop l;
+  done = mul64(g, done, tile * lanes);
+  loop_begin(g, &l, k64(g, 0), done, tile * lanes, false, "tokens");
+  tokens_emit(g, n, l.iv, tile * lanes, emit);
+  loop_end(g, &l);
+  int64_t rest = 1;
+  while (!code && 2 * rest < tile) rest *= 2;
+  for (; rest > 0 && tile > 1; rest /= 2) {
+    Val to = LLVMBuildNSWSub(g->b, all, done, "");
+    to = LLVMBuildUDiv(g->b, to, k64(g, rest * lanes), "");
+    to = add64(g, done, mul64(g, to, rest * lanes));
+    loop_begin(g, &l, done, to, rest * lanes, false, "tokens");
+    tokens_emit(g, n, l.iv, rest * lanes, emit);
+    loop_end(g, &l);
+    done = to;
+  }
+}
+
+/* How many tokens a linear layer in planes of them has, NULL: it is none, or
+ * they are counted. */
+static Val tokens_count(Gen *g, const Node *n) {
+  int64_t plane, inner = 1;
+  const Type *t = &n->type;
+  if (n->op != OP_LINEAR || !t->free || !type_is_tokens(t, &plane))
+    return NULL;
+  for (int i = t->rank - 2; i >= 0; i--) {
+    Val count = axis_count(g, t, i);
+    if (count) return mul64(g, count, inner);
+    inner *= t->dim[i];
+  }
+  return NULL;
+}
+
 /* ---- steps ------------------------------------------------------------ */
 
 /* The first axis over which a loop goes, or -1. */
@@ -172,10 +247,10 @@ static int axis_looped(const Node *n) {
 
 void emit_sized(Gen *g, const Node *n, void (*emit)(Gen *, const Node *)) {
   int axis = axis_looped(n), views = g->nviews;
-  if (axis < 0) {
-    emit(g, n);
-    return;
-  }
+  Val tokens = axis < 0 ? tokens_count(g, n) : NULL;
+  if (tokens) tokens_counted(g, n, tokens, emit);
+  else if (axis < 0) emit(g, n);
+  if (axis < 0) return;
   Loop l;
   Node at;
   loop_begin(g, &l, k64(g, 0), axis_size(g, &n->type, axis), 1, false,

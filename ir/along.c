@@ -91,6 +91,13 @@ static int linear_rows_axis(const Node *n) {
   return axis;
 }
 
+int64_t linear_tokens(const Node *n) {
+  int64_t tokens = 1;
+  for (int i = linear_rows_axis(n); i < n->type.rank - 1; i++)
+    tokens *= n->type.dim[i];
+  return tokens;
+}
+
 bool kernel_loops(const Node *n, int axis) {
   bool free = axis_is_free(&n->type, axis);
   if (kernel_has_ends(n->kernel)) return false;

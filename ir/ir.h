@@ -553,6 +553,9 @@ enum { ALONG_NONE = -1, ALONG_MIXED = -2 };
 int node_along(const Node *n, int axis, int k);
 /* Whether code for n is a loop over an axis around its kernel. */
 bool kernel_loops(const Node *n, int axis);
+/* Of a linear layer with free rows: those that lie side by side, at most, around
+ * which such loops go. */
+int64_t linear_tokens(const Node *n);
 /* Whether n's kernel computes it at all sizes of free dimensions; else text in
  * why. */
 bool node_takes_sizes(const Node *n, Text *why);

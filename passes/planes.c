@@ -74,7 +74,9 @@ bool conv_takes_planes(const Node *n) {
 }
 
 bool linear_takes_tokens(const Node *n, int lanes) {
-  if (n->type.free) return false;
+  /* Loops over what stands in front begin at whole vectors. */
+  if (n->type.free && type_packs(&n->type) && linear_tokens(n) % lanes)
+    return false;
   const Sparse *s = n->in[1]->type.sparse;
   if (!s || n->type.rank < 2 || type_elems(&n->type) == 0) return false;
   const int64_t *w = n->in[1]->type.dim;

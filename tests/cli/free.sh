@@ -12,6 +12,8 @@ done
 for recipe in sparse blocks; do
   expect "$recipe maps" 0 'all within tolerance' "$TAMIS" check $weights \
     "$nets/maps.tam" --recipe=$recipe --rtol=1e-4
+  expect "$recipe text" 0 'all within tolerance' "$TAMIS" check $weights \
+    "$nets/text.tam" --recipe=$recipe --rtol=1e-4
 done
 expect "bounds of the command line" 0 '^with N = 4$' \
   "$TAMIS" check $weights "$nets/mlp.tam" --dim N=2..6
