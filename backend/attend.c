@@ -131,8 +131,9 @@ static Val scaled(Gen *g, const Mat *t, const MatSpot *s, Val sum) {
 static void scores_emit(Gen *g, const Attend *a, const Tile *t, Val first,
                         Columns columns) {
   Mat mat = { .m = t->n, .n = columns.n, .nc = columns.count, .k = a->z.e,
-              .am = a->ql, .ak = a->qe, .bk = a->ke, .bn = a->ks, .ym = a->pitch, .yn = 1, .em = a->ml,
-              .en = a->ms, .share = -1, .ctx = a };
+              .am = a->ql, .ak = a->qe, .bk = a->ke, .bn = a->ks,
+              .ym = a->pitch, .yn = 1, .em = a->ml, .en = a->ms,
+              .share = -1, .ctx = a };
   At at = { t->q, addr_at(g, t->k, first, 4 * a->ks), a->score, NULL };
   if (a->masked) at.e = addr_at(g, t->m, first, 4 * a->ms);
   if (a->masked || a->scale != 1) mat.last = scaled;
@@ -154,9 +155,10 @@ static Val divided(Gen *g, const Mat *t, const MatSpot *s, Val sum) {
 
 static void values_emit(Gen *g, const Attend *a, const Tile *t, Val first,
                         Columns columns) {
-  Mat mat = { .m = t->n, .n = a->z.v, .k = columns.n, .kc = columns.count, .am = a->pitch, .ak = 1,
-              .bk = a->vs, .bn = a->ve, .ym = a->yl, .yn = a->ye, .em = 1,
-              .en = 0, .share = -1, .ctx = a };
+  Mat mat = { .m = t->n, .n = a->z.v, .k = columns.n, .kc = columns.count,
+              .am = a->pitch, .ak = 1, .bk = a->vs, .bn = a->ve,
+              .ym = a->yl, .yn = a->ye, .em = 1, .en = 0, .share = -1,
+              .ctx = a };
   At at = { a->score, addr_at(g, t->v, first, 4 * a->vs), t->y, a->factor };
   if (a->several) {
     mat.ym = y_pitch(g, a), mat.yn = 1;
@@ -385,7 +387,8 @@ static int share_level(const Gen *g, const Attend *a) {
 
 void emit_attend(Gen *g, const Node *n) {
   Attend a = { .z = attend_sizes(n), .scale = attr_float(n, "scale"),
-               .causal = attr_bool(n, "causal"), .masked = n->nin > 3 && n->in[3] };
+               .causal = attr_bool(n, "causal"),
+               .masked = n->nin > 3 && n->in[3] };
   if (type_elems(&n->type) == 0) return;
   if (a.z.s == 0) {   /* no score: 0 by 0 */
     Nest y;

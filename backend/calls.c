@@ -137,7 +137,8 @@ static void carries_end(Gen *g, const ScanLoop *s) {
 }
 
 void emit_scan(Gen *g, const Node *n) {
-  ScanLoop s = { .c = call_begin(g, n), .steps = axis_size(g, &n->in[0]->type, 0) };
+  ScanLoop s = { .c = call_begin(g, n),
+                 .steps = axis_size(g, &n->in[0]->type, 0) };
   s.slices = (size_t)attr_int(n, "slices");
   s.carries = (size_t)attr_int(n, "carries");
   s.stacked = s.c.f->outputs.n - s.carries;

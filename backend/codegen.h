@@ -245,8 +245,8 @@ Val view_offset(const Gen *g, const Node *n);
 Val value_ptr(Gen *g, const Node *n);
 /* Address of the first byte of its buffer (before origin and halo). */
 Val buffer_ptr(Gen *g, const Node *n);
-/* Slots of io that point to the sizes, the states and to the pool; how many slots io
- * has. */
+/* Slots of io that point to the sizes, the states and to the pool; how many
+ * slots io has. */
 int dims_slot(const Func *f);
 int state_slot(const Gen *g, const Func *f);
 int pool_slot(const Gen *g, const Func *f);

@@ -38,7 +38,8 @@ struct Mat {
 
 /* y = a b, m and n above 0 (or counted). */
 void mat_emit(Gen *g, Mat *t, At at);
-/* What lies at e for the elements of a spot, `stride` apart (0: one, spread). */
+/* What lies at e for the elements of a spot, `stride` apart (0: one,
+ * spread). */
 Val mat_beside(Gen *g, const MatSpot *s, int64_t stride);
 
 #endif

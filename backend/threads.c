@@ -22,9 +22,8 @@ static bool kernel_cuts(const char *kernel) {
     "conv2d_dense", "conv2d_channels", "conv2d_depthwise", "conv2d_bsr",
     "conv2d_csr", "conv2d_code", "conv2d_pair", "conv2d_plain",
     "conv2d_transpose", "linear_dense", "linear_bsr", "linear_csr",
-    "linear_perm", "linear_nm", "linear_code", "linear_pair", "matmul", "attend",
-    "normalize", "rotary",
-    "unary", "binary", "scale_shift",
+    "linear_perm", "linear_nm", "linear_code", "linear_pair", "matmul",
+    "attend", "normalize", "rotary", "unary", "binary", "scale_shift",
     "where", "cast", "mask", "reduce", "softmax", "pool", "resize", "copy"
   };
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)

@@ -11,7 +11,7 @@ Val vm_clamp(Gen *g, Val x, double lo, double hi);  /* NaN stays */
 Val vm_abs(Gen *g, Val x);
 Val vm_sqrt(Gen *g, Val x);
 Val vm_exp(Gen *g, Val x);
-Val vm_exp_neg(Gen *g, Val x);    /* for x <= 0; 0 where it is no normal float */
+Val vm_exp_neg(Gen *g, Val x);    /* for x <= 0; 0 for what is no normal float */
 Val vm_expm1_neg(Gen *g, Val x);  /* for x <= 0; 0 above */
 Val vm_log(Gen *g, Val x);
 Val vm_tanh(Gen *g, Val x);

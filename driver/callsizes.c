@@ -1,5 +1,5 @@
-/* callsizes.c - sizes of free dimensions: those that --dim says of what is built,
- * else those of the files of --in, else the most. */
+/* callsizes.c - sizes of free dimensions: those that --dim says of what is
+ * built, else those of the files of --in, else the most. */
 #include "driver/driver.h"
 
 #include <string.h>

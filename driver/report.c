@@ -270,8 +270,8 @@ bool report_json(Session *s, int n, const char *cpu, const EmitInfo *info,
                  FILE *to) {
   Totals sum = totals_make(s);
   json_t *j = json_pack(
-    "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "model", s->module->name,
-    "target", s->target.triple, "cpu", cpu, "arena_bytes",
+    "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "model",
+    s->module->name, "target", s->target.triple, "cpu", cpu, "arena_bytes",
     (json_int_t)info->arena_bytes, "stack_bytes",
     (json_int_t)info->stack_bytes, "state_bytes",
     (json_int_t)info->state_bytes, "code_bytes",
