@@ -94,9 +94,9 @@ static bool fuse_residual(Fuse *k, Node *u) {
 
 /* Zeros padded in front of a convolution are its own padding. */
 static bool fuse_pad(Fuse *k, Node *u) {
+  if (u->op != OP_CONV2D) return false;
   Node *p = u->in[0];
-  if (u->op != OP_CONV2D || p->op != OP_PAD || k->uses[p->id] != 1)
-    return false;
+  if (p->op != OP_PAD || k->uses[p->id] != 1) return false;
   int n;
   const int64_t *before = attr_ints(p, "before", &n);
   const int64_t *after = attr_ints(p, "after", &n);

@@ -460,6 +460,30 @@ static void packed_convert(PassCtx *c, Func *f) {
   func_tidy(c->m, f);
 }
 
+static bool is_called(const Module *m, const Func *f) {
+  for (size_t i = 0; i < m->funcs.n; i++)
+    for (size_t k = 0; k < m->funcs.at[i]->nodes.n; k++)
+      if (node_callee(m, m->funcs.at[i]->nodes.at[k]) == f) return true;
+  return false;
+}
+
+/* Who calls it from inside packs nothing. */
+static bool packed_callable(PassCtx *c, const Func *f) {
+  bool packs = false;
+  Span at = {0};
+  for (size_t i = 0; i < f->outputs.n; i++)
+    packs |= type_packs(&f->outputs.at[i].node->type);
+  for (size_t i = 0; i < f->inputs.n; i++) {
+    packs |= type_packs(&f->inputs.at[i]->type);
+    at = f->inputs.at[i]->span;
+  }
+  if (!packs || !func_is_entry(c->m, f) || !is_called(c->m, f)) return true;
+  return diag_error(c->d, EXIT_UNSUPPORTED, at, "'%s' is called and an entry, "
+                    "and a dimension behind its outermost ones is free, which "
+                    "is not supported: fix it with --dim, or call a func "
+                    "whose name begins with _", f->name);
+}
+
 static void layout_func(PassCtx *c, Func *f) {
   func_tidy(c->m, f);
   size_t n = f->nodes.n;
@@ -475,7 +499,10 @@ static void layout_func(PassCtx *c, Func *f) {
 }
 
 bool pass_layout(PassCtx *c) {
+  bool ok = true;
   for (size_t i = 0; i < c->m->funcs.n; i++)
+    ok &= packed_callable(c, c->m->funcs.at[i]);
+  for (size_t i = 0; ok && i < c->m->funcs.n; i++)
     layout_func(c, c->m->funcs.at[i]);
-  return true;
+  return ok;
 }

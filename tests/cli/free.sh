@@ -77,6 +77,17 @@ model width(x: f32[1,3,8,W]) -> y: f32[1,4,8,W] where W <= 20 {
 END
 expect "a width of maps" 4 'as c: .* is free, which is not supported' \
   "$TAMIS" build $weights width.tam -o x.so
+cat >called.tam <<'END'
+func twice(x: f32[N,T,4]) -> y: f32[N,T,4] { y = x * 2.0; }
+model m(x: f32[N,T,4]) -> y: f32[N,T,4] where N <= 3, T <= 5 {
+  y = twice(x + 1.0);
+}
+END
+expect "an entry that is called" 4 "'twice' is called and an entry" \
+  "$TAMIS" check called.tam
+sed 's/twice/_twice/' called.tam >own.tam
+expect "a function that is called" 0 'all within tolerance' \
+  "$TAMIS" check own.tam
 cat >odd.tam <<'END'
 model odd(x: f32[N,4]) -> y: f32[N,4] where N <= 8 {
   y = if N > 6 then relu(x) else tanh(x);

@@ -432,12 +432,10 @@ void sizes_generate(Text *out, uint64_t seed) {
   text_puts(out, ") -> ");
   for (int i = 0; i < outputs; i++)
     text_printf(out, "%sy%d", i ? ", " : "", i);
-  bool n = false, t = false;
+  bool t = false;
   for (int i = 0; i < d.nvalues; i++)
-    for (int k = 0; k < d.value[i].rank; k++) {
-      n |= d.value[i].dim[k].by_n;
+    for (int k = 0; k < d.value[i].rank; k++)
       t |= d.value[i].dim[k].by_t;
-    }
   text_printf(out, " where N <= %d", 2 + draw(&d, 3));
   if (t) text_printf(out, ", T <= %d", 2 + draw(&d, 20));
   text_puts(out, " {\n");
