@@ -328,7 +328,7 @@ static void linear_check(Case *c, const float *before) {
 }
 
 /* Planes of tokens throughout, or of x alone. */
-static void linear_tokens(Case *c, int lanes) {
+static void tokens_case(Case *c, int lanes) {
   Node *all[] = { c->x, c->y, c->r };
   bool code = strstr(c->kernel, "code") != NULL;
   bool pair = strstr(c->kernel, "pair") != NULL;
@@ -347,7 +347,7 @@ static bool tokens_only(const char *kernel) {
 static void linear_layout(Case *c, int lanes) {
   Type *t = &c->x->type;
   if (t->rank > 1 && (chance(50) || tokens_only(c->kernel))) {
-    linear_tokens(c, lanes);
+    tokens_case(c, lanes);
     return;
   }
   if (t->rank != 2 || t->dim[0] != 1 || !chance(40)) return;
