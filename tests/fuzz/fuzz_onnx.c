@@ -12,7 +12,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most,
                                unsigned seed);
 
 static const DimArg dims[] = {
-  {"N", 2}, {"batch", 2}, {"batch_size", 1}, {"x_0", 3}
+  {"N", 2, 0}, {"batch", 2, 0}, {"batch_size", 1, 0}, {"x_0", 3, 0}
 };
 static const LoadOpts opts = {
   .ndims = sizeof dims / sizeof *dims, .dims = dims, .no_weights = true

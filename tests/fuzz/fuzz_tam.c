@@ -7,7 +7,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static Module *load(const char *text, size_t size, Diags *d) {
-  static const DimArg n = {"N", 2};
+  static const DimArg n = {"N", 2, 0};
   LoadOpts o = {.no_weights = true, .dims = &n};
 
   o.ndims = strstr(text, "where N ") != NULL;
