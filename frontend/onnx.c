@@ -54,7 +54,8 @@ static bool dim_read(Ox *o, const OnnxFile__ValueInfo *v, size_t i,
                        : arena_printf(o->a, "%s_%zu", v->name, i);
   return dim_given(o, name, out) ||
          input_error(o, EXIT_USAGE, v, "the dimension '%s' is free: fix it "
-                     "with --dim '%s=...'", name, name);
+                     "with --dim '%s=...', or give its bound with "
+                     "--dim '%s=1..MOST'", name, name, name);
 }
 
 static bool input_type(Ox *o, const OnnxFile__ValueInfo *v, Type *out) {

@@ -47,6 +47,7 @@ int node_along(const Node *n, int axis, int k) {
   case OP_MAX_POOL:
   case OP_AVG_POOL:
   case OP_RESIZE:
+  case OP_INTERLEAVE:
     return axis < 2 ? axis : ALONG_MIXED;
   case OP_LINEAR:
     if (axis == n->type.rank - 1) return ALONG_MIXED;

@@ -38,9 +38,9 @@ if_deep 3 graphs too deep inside one another$
 if_deeper 3 graphs too deep inside one another$
 if_missing 3 node 'y' \(If, opset 17\): the graph 'then_branch' is missing$
 if_shapes 4 If \(opset 17\) is not supported: its condition is not constant, and result 0 has one shape or type in one branch and another in the other, in node 'y'$
-input_free 2 input 'x': the dimension 'batch' is free: fix it with --dim 'batch=...'$
+input_free 2 input 'x': the dimension 'batch' is free: fix it with --dim 'batch=...', or give its bound with --dim 'batch=1..MOST'$
 input_huge 3 input 'x': dimensions overflow$
-input_negative 2 input 'x': the dimension 'x_0' is free: fix it with --dim 'x_0=...'$
+input_negative 2 input 'x': the dimension 'x_0' is free: fix it with --dim 'x_0=...', or give its bound with --dim 'x_0=1..MOST'$
 input_rank 4 input 'x': expected at most 8 dimensions, found 9$
 input_string 4 input 'x': type string is not supported$
 input_unused 3 input 'w': dimensions overflow$
