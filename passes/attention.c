@@ -63,6 +63,14 @@ static bool masked_by(Scores *s, const Node *n, Node *x, Mask m) {
 }
 
 static bool scores_added(Scores *s, const Node *n) {
+  for (int i = 0; i < 2; i++) {
+    const Node *other = n->in[1 - i];
+    /* The same for all scores changes nothing. */
+    if (other->op == OP_CONST) {
+      if (isfinite(other->value)) return scores_behind(s, n, n->in[i]);
+      return false;
+    }
+  }
   for (int i = 0; i < 2; i++)
     if (masked_by(s, n, n->in[i], (Mask){.value = n->in[1 - i]})) return true;
   return false;
@@ -215,7 +223,7 @@ static Node *unscaled(Scores *s, Node *x) {
   }
   if (x->op != OP_MUL || !once(s, x) ||
       !type_same_shape(&x->type, &x->in[0]->type) ||
-      !node_scalar(s->c->m, x->in[1], &v))
+      !node_scalar(s->c->m, x->in[1], &v) || !isfinite(s->scale * v))
     return x;
   s->scale *= v;
   return x->in[0];
@@ -300,10 +308,11 @@ static bool recognise_product(PassCtx *c, Scores s, Node *y) {
       attr_bool(y, "transpose_b"))
     return false;
   s.softmax = weights_of(&s, y, y->in[0]);
-  if (!s.softmax || !scores_find(&s, s.softmax->in[0])) return false;
+  if (!s.softmax || !scores_find(&s, s.softmax->in[0]) ||
+      !isfinite(s.scale))
+    return false;
   Node *in[4] = {unscaled(&s, s.product->in[0]),
                  unscaled(&s, s.product->in[1]), y->in[1], NULL};
-  if (!isfinite(s.scale)) return false;
   bool causal = false, side = attr_bool(s.product, "transpose_b");
   in[3] = masks_join(&s, y, &causal);
   Node *to = unrepeated(&s, y, in, &side);
