@@ -3,7 +3,7 @@
 # programs in blocks: the text (tests/onnx/repeats/NAME.tam; UPDATE=1 writes
 # it), the same bytes and names of layers when they are compiled.
 . "$SRCDIR/tests/cli/lib.sh"
-count=80
+count=30
 [ -z "${TAMIS_QUICK:-}" ] || count=10
 nets=$(PYTHONDONTWRITEBYTECODE=1 python3 "$SRCDIR/tests/onnx/make_repeats.py" \
   . $count) || exit 1
