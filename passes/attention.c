@@ -29,8 +29,7 @@ typedef struct Mask { Node *value, *seen; bool hidden; double fill; } Mask;
 typedef struct Scores {
   PassCtx *c;
   Func *f;
-  const int *uses;         /* by id */
-  size_t nuses;
+  Uses uses;
   const Users *users;
   const Node *softmax;
   Node *product;           /* matmul of q and k */
@@ -43,7 +42,7 @@ typedef struct Scores {
 /* ---- matching ------------------------------------------------------- */
 
 static bool once(const Scores *s, const Node *n) {
-  return n->id < s->nuses && s->uses[n->id] == 1;
+  return used_once(&s->uses, n);
 }
 
 static bool scores_find(Scores *s, Node *n);
@@ -137,10 +136,7 @@ static Node *mask_stored(Scores *s, const Mask *m) {
 }
 
 static Node *number(Scores *s, double v) {
-  Type t = {.elem = F32, .at = -1};
-  Buffer *b = buffer_new(sizeof(float));
-  *(float *)(void *)b->data = (float)v;
-  return func_values(s->c->m, s->f, "literal", t, b);
+  return func_literal(s->c->m, s->f, func_const(s->c->m, s->f, v));
 }
 
 static Node *inserted(Scores *s, Node *at, Op op, Node **in, int nin) {
@@ -207,11 +203,7 @@ static Node *turned(Scores *s, Node *at, Node *x) {
   order[rank - 1] = order[rank - 2], order[rank - 2] = last;
   for (int i = 0; i < rank; i++) same = same && order[i] == i;
   if (same) return x;
-  Node *y = func_insert(s->c->m, s->f, at, OP_PERMUTE, &x, 1);
-  attr_set_ints(s->c->m, y, "order", order, rank);
-  node_inherit(s->c->m, y, at);
-  node_retype(s->c, y);
-  return y;
+  return func_insert_list(s->c, s->f, at, OP_PERMUTE, x, "order", order, rank);
 }
 
 /* x without a factor, which the scores get. */
@@ -246,15 +238,6 @@ static Node *repeated(const Node *n) {
   return fits ? x : NULL;
 }
 
-static Node *reshaped(Scores *s, Node *at, Node *x, int rank,
-                      const int64_t *dim) {
-  Node *y = func_insert(s->c->m, s->f, at, OP_RESHAPE, &x, 1);
-  attr_set_ints(s->c->m, y, "shape", dim, rank);
-  node_inherit(s->c->m, y, at);
-  node_retype(s->c, y);
-  return y;
-}
-
 /* [B,H,...] as [B,G,H/G,...]; what has one head for all as [B,1,1,...]. */
 static Node *grouped(Scores *s, Node *at, Node *x, int64_t groups) {
   const int64_t *d = x->type.dim;
@@ -267,7 +250,8 @@ static Node *grouped(Scores *s, Node *at, Node *x, int64_t groups) {
   dim[rank - 2] = all ? 1 : heads / groups;
   dim[rank - 1] = d[rank - 2];
   dim[rank] = d[rank - 1];
-  return reshaped(s, at, x, rank + 1, dim);
+  return func_insert_list(s->c, s->f, at, OP_RESHAPE, x, "shape", dim,
+                          rank + 1);
 }
 
 /* Keys and values that were copied for each of the queries' heads broadcast
@@ -334,7 +318,7 @@ static bool recognise_product(PassCtx *c, Scores s, Node *y) {
 
 void attention_recognise(PassCtx *c, Func *f) {
   func_tidy(c->m, f);
-  Scores s = {c, f, func_uses(c->scratch, f), f->nodes.n,
+  Scores s = {c, f, uses_new(c->scratch, f),
               users_new(c->scratch, f), .scale = 1};
   bool found = false;
   for (size_t i = 0; i < f->nodes.n; i++)

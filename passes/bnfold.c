@@ -115,12 +115,6 @@ static bool affine_of(PassCtx *c, const Node *u, const Node *x, int axis,
 
 /* Counts from before the pass: a node that was made since is not in them,
  * and no other gets more uses. */
-typedef struct Uses { int *of; size_t n; } Uses;
-
-static bool used_once(const Uses *u, const Node *n) {
-  return n->id < u->n && u->of[n->id] == 1;
-}
-
 /* A product whose weights are known: w [rows][cols], b [rows] or NULL. */
 typedef struct Product {
   Node *n;
@@ -274,7 +268,7 @@ static bool has_epilogue(const Node *n) {
 static void bnfold_func(PassCtx *c, Func *f) {
   func_tidy(c->m, f);
   /* A folded node takes over its operand's uses: the counts stay right. */
-  Uses uses = {func_uses(c->scratch, f), f->nodes.n};
+  Uses uses = uses_new(c->scratch, f);
   for (size_t i = 0; i < uses.n; i++) {
     Node *u = f->nodes.at[i], *x = varying(c, u);
     Product p;

@@ -344,12 +344,8 @@ static Node *canon_pool(Canon *k, Node *n) {
 }
 
 static Node *literal_param(Canon *k, const Node *n) {
-  Elem e = n->type.elem;
-  Buffer *b = buffer_new(elem_size(e));
-  if (elem_is_float(e)) elem_store(e, b->data, 0, n->value);
-  else elem_store_int(e, b->data, 0, n->ivalue);
   k->changed = true;
-  return func_values(k->m, k->f, "literal", n->type, b);
+  return func_literal(k->m, k->f, n);
 }
 
 /* Kernels take a literal only as an operand of a binary op; elsewhere it

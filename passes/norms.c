@@ -17,13 +17,8 @@
 typedef struct Norms {
   PassCtx *c;
   Func *f;
-  const int *uses;         /* by id */
-  size_t nuses;
+  Uses uses;
 } Norms;
-
-static bool once(const Norms *s, const Node *n) {
-  return n->id < s->nuses && s->uses[n->id] == 1;
-}
 
 /* ---- normalize ------------------------------------------------------ */
 
@@ -92,11 +87,7 @@ static Node *per_column(Norms *s, Node *at, Node *p, const Type *t) {
       type_elems(&p->type) != c || p->type.rank > t->rank)
     return NULL;
   if (p->type.rank == 1) return p;
-  Node *r = func_insert(s->c->m, s->f, at, OP_RESHAPE, &p, 1);
-  attr_set_ints(s->c->m, r, "shape", &c, 1);
-  node_inherit(s->c->m, r, at);
-  node_retype(s->c, r);
-  return r;
+  return func_insert_list(s->c, s->f, at, OP_RESHAPE, p, "shape", &c, 1);
 }
 
 static bool becomes(Norms *s, Node *n, Node *norm, Node *gamma, Node *beta) {
@@ -111,7 +102,7 @@ static bool becomes(Norms *s, Node *n, Node *norm, Node *gamma, Node *beta) {
 }
 
 static bool is_plain(const Norms *s, const Node *n, bool gamma) {
-  return n->op == OP_NORMALIZE && once(s, n) && !node_in(n, 2) &&
+  return n->op == OP_NORMALIZE && used_once(&s->uses, n) && !node_in(n, 2) &&
          !(gamma && node_in(n, 1));
 }
 
@@ -174,7 +165,8 @@ static bool recognise_rotary(Norms *s, Node *n) {
   if (n->op != OP_ADD) return false;
   for (int i = 0; i < 4; i++) {
     const Node *turned = n->in[i & 1], *plain = n->in[1 - (i & 1)];
-    if (turned->op != OP_MUL || !once(s, turned) || !once(s, plain))
+    if (turned->op != OP_MUL || !used_once(&s->uses, turned) ||
+        !used_once(&s->uses, plain))
       continue;
     Node *x = halves_turned(turned->in[i >> 1]);
     Node *cos = x ? factor(plain, x) : NULL, *sin = turned->in[1 - (i >> 1)];
@@ -196,7 +188,7 @@ static bool recognise_rotary(Norms *s, Node *n) {
 
 void norms_recognise(PassCtx *c, Func *f) {
   func_tidy(c->m, f);
-  Norms s = {c, f, func_uses(c->scratch, f), f->nodes.n};
+  Norms s = {c, f, uses_new(c->scratch, f)};
   bool found = false;
   for (size_t i = 0; i < f->nodes.n; i++) {
     Node *n = f->nodes.at[i];

@@ -196,6 +196,10 @@ void node_drop(Node *n);
 void node_absorb(Module *m, Node *n, Node *p);
 /* Set operand i, growing the list up to the op's operands. */
 void node_set_in(Module *m, Node *n, int i, Node *x);
+/* How often each node is used that was there at first, outputs counted. */
+typedef struct Uses { int *of; size_t n; } Uses;
+Uses uses_new(Arena *a, const Func *f);
+bool used_once(const Uses *u, const Node *n);
 /* Which nodes use each node of f (tidied; ids are set), for many calls of
  * users_replace: func_replace, where `old` got no users since then. */
 typedef struct Users Users;
@@ -206,6 +210,12 @@ Node *users_only(const Users *u, const Node *n);
 /* A new node right before `at` in the order of the function. */
 Node *func_insert(Module *m, Func *f, Node *at, Op op, Node *const *in,
                   int nin);
+/* The same of an op of x with a list as attribute: it has its type, and path
+ * and places of `at`. */
+Node *func_insert_list(PassCtx *c, Func *f, Node *at, Op op, Node *x,
+                       const char *name, const int64_t *v, int n);
+/* A literal as a param of one value. */
+Node *func_literal(Module *m, Func *f, const Node *n);
 /* The same with the op, attributes, path and places of n; to be typed. */
 Node *func_copy(Module *m, Func *f, Node *at, const Node *n,
                 Node *const *in, int nin);

@@ -147,6 +147,14 @@ void node_set_in(Module *m, Node *n, int i, Node *x) {
   n->in[i] = x;
 }
 
+Uses uses_new(Arena *a, const Func *f) {
+  return (Uses){func_uses(a, f), f->nodes.n};
+}
+
+bool used_once(const Uses *u, const Node *n) {
+  return n->id < u->n && u->of[n->id] == 1;
+}
+
 struct Users {
   Arena *arena;
   Func *f;
@@ -198,6 +206,23 @@ Node *func_insert(Module *m, Func *f, Node *at, Op op, Node *const *in,
   ensure(f->nodes.at[i] == at);
   f->nodes.at[i] = n;
   return n;
+}
+
+Node *func_insert_list(PassCtx *c, Func *f, Node *at, Op op, Node *x,
+                       const char *name, const int64_t *v, int n) {
+  Node *y = func_insert(c->m, f, at, op, &x, 1);
+  attr_set_ints(c->m, y, name, v, n);
+  node_inherit(c->m, y, at);
+  node_retype(c, y);
+  return y;
+}
+
+Node *func_literal(Module *m, Func *f, const Node *n) {
+  Elem e = n->type.elem;
+  Buffer *b = buffer_new(elem_size(e));
+  if (elem_is_float(e)) elem_store(e, b->data, 0, n->value);
+  else elem_store_int(e, b->data, 0, n->ivalue);
+  return func_values(m, f, "literal", n->type, b);
 }
 
 void params_walk(const Func *f,
