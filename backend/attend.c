@@ -89,34 +89,36 @@ static void counts_find(Gen *g, Attend *a, const Node *n) {
     a->batch[i].count = axis_count(g, &n->type, i);
 }
 
+/* n or more, in whole vectors. */
+static int64_t whole_vectors(const Gen *g, int64_t n) {
+  int64_t lanes = g->t->lanes;
+  return (n + lanes - 1) / lanes * lanes;
+}
+
+static int64_t y_pitch(const Gen *g, const Attend *a) {
+  return whole_vectors(g, a->z.v);
+}
+
 static void sizes_choose(Gen *g, Attend *a) {
   int64_t lanes = g->t->lanes, most = a->causal ? BLOCK_CAUSAL : BLOCK_MOST;
   int64_t blocks = (a->z.s + most - 1) / most;
   a->rows = g->t->vregs >= 32 ? 18 : 12;
   if (a->rows > a->z.l) a->rows = (int)a->z.l;
   a->several = blocks > 1;
-  a->block = blocks > 1 ? (a->z.s / blocks + lanes - 1) / lanes * lanes
-                        : a->z.s;
+  a->block = blocks > 1 ? whole_vectors(g, a->z.s / blocks) : a->z.s;
   if (a->block > a->z.s) a->block = a->z.s;
   /* An odd number of vectors: rows that are powers of two apart share sets
    * of the cache. */
-  a->pitch = ((a->block + lanes - 1) / lanes | 1) * lanes;
+  a->pitch = (whole_vectors(g, a->block) / lanes | 1) * lanes;
 }
 
 static void stack_reserve(Gen *g, Attend *a) {
-  int64_t lanes = g->t->lanes;
   a->score = stack_array(g, g->f32, a->rows * a->pitch);
   a->factor = stack_array(g, g->f32, a->rows);
   if (!a->several) return;
   a->top = stack_array(g, g->f32, a->rows);
   a->sum = stack_array(g, g->f32, a->rows);
-  a->y = stack_array(g, g->f32,
-                     a->rows * ((a->z.v + lanes - 1) / lanes * lanes));
-}
-
-static int64_t y_pitch(const Gen *g, const Attend *a) {
-  int64_t lanes = g->t->lanes;
-  return (a->z.v + lanes - 1) / lanes * lanes;
+  a->y = stack_array(g, g->f32, a->rows * y_pitch(g, a));
 }
 
 /* ---- products -------------------------------------------------------- */

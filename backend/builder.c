@@ -532,3 +532,31 @@ void if_end(Gen *g, If *f) {
   LLVMBuildBr(g->b, f->next);
   LLVMPositionBuilderAtEnd(g->b, f->next);
 }
+
+/* ---- as many as a call has ------------------------------------------- */
+
+Val counted_whole(Gen *g, Val count, int size, CountedBody *body,
+                  const void *ctx) {
+  Val done = LLVMBuildUDiv(g->b, count, k64(g, size), "");
+  done = mul64(g, done, size);
+  Loop l;
+  loop_begin(g, &l, k64(g, 0), done, size, false, "block");
+  body(g, l.iv, size, ctx);
+  loop_end(g, &l);
+  return done;
+}
+
+void counted_rest(Gen *g, Val count, Val done, int size, CountedBody *body,
+                  const void *ctx) {
+  int n = 1;
+  while (2 * n < size) n *= 2;
+  for (; n > 0 && size > 1; n /= 2) {
+    Val some = and64(g, LLVMBuildNSWSub(g->b, count, done, ""), n);
+    Val next = add64(g, done, some);
+    If f;
+    if_begin(g, &f, LLVMBuildICmp(g->b, LLVMIntNE, some, k64(g, 0), ""));
+    body(g, done, n, ctx);
+    if_end(g, &f);
+    done = next;
+  }
+}

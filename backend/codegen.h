@@ -169,6 +169,14 @@ void loop_begin(Gen *g, Loop *l, Val lo, Val hi, int64_t step, bool nonempty,
 void loop_carry(Gen *g, Loop *l, Val *x);
 void loop_end(Gen *g, Loop *l);
 
+/* Items [0, count), as many as a call has: `size` at a time, then what is left
+ * by powers of 2.  The first alone gives where those that are left begin. */
+typedef void CountedBody(Gen *g, Val first, int n, const void *ctx);
+Val counted_whole(Gen *g, Val count, int size, CountedBody *body,
+                  const void *ctx);
+void counted_rest(Gen *g, Val count, Val done, int size, CountedBody *body,
+                  const void *ctx);
+
 /* What stands between runs only where the condition holds:
  *   If f; if_begin(g, &f, c); ... if_end(g, &f); */
 typedef struct If { LLVMBasicBlockRef next; } If;

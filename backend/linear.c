@@ -60,44 +60,33 @@ Rows rows_from(Gen *g, const Linear *l, Val i, int n) {
   return at;
 }
 
-/* Of a batch each number of rows that fills no block has its own code; of many
- * rows what is left goes by powers of 2. */
-static void rows_left(Gen *g, const Linear *l, Val count, Val done,
-                      RowsBody *body, const void *ctx) {
+typedef struct Counted {
+  const Linear *l;
+  RowsBody *body;
+  const void *ctx;
+} Counted;
+
+static void counted_rows(Gen *g, Val first, int n, const void *ctx) {
+  const Counted *c = ctx;
+  Rows at = rows_from(g, c->l, first, n);
+  c->body(g, c->l, c->ctx, &at);
+}
+
+/* Blocks, and what is left: of a batch each number of rows that fills no block
+ * has its own code, of many rows powers of 2. */
+static void rows_counted(Gen *g, const Linear *l, Val count, RowsBody *body,
+                         const void *ctx) {
+  Counted c = { l, body, ctx };
+  Val done = counted_whole(g, count, l->block, counted_rows, &c);
+  if (l->rows > 2 * l->block) {
+    counted_rest(g, count, done, l->block, counted_rows, &c);
+    return;
+  }
   Val left = LLVMBuildNSWSub(g->b, count, done, "");
   for (int n = 1; n < l->block; n++) {
     If f;
     if_begin(g, &f, LLVMBuildICmp(g->b, LLVMIntEQ, left, k64(g, n), ""));
-    Rows at = rows_from(g, l, done, n);
-    body(g, l, ctx, &at);
-    if_end(g, &f);
-  }
-}
-
-/* Blocks, and what is left. */
-static void rows_counted(Gen *g, const Linear *l, Val count, RowsBody *body,
-                         const void *ctx) {
-  Loop loop;
-  Val done = LLVMBuildUDiv(g->b, count, k64(g, l->block), "");
-  done = mul64(g, done, l->block);
-  loop_begin(g, &loop, k64(g, 0), done, l->block, false, "rows");
-  Rows at = rows_from(g, l, loop.iv, l->block);
-  body(g, l, ctx, &at);
-  loop_end(g, &loop);
-  if (l->rows <= 2 * l->block) {
-    rows_left(g, l, count, done, body, ctx);
-    return;
-  }
-  int n = 1;
-  while (2 * n < l->block) n *= 2;
-  for (Val left, next; n > 0 && l->block > 1; n /= 2, done = next) {
-    If f;
-    left = LLVMBuildNSWSub(g->b, count, done, "");
-    Val some = and64(g, left, n);
-    next = add64(g, done, some);
-    if_begin(g, &f, LLVMBuildICmp(g->b, LLVMIntNE, some, k64(g, 0), ""));
-    at = rows_from(g, l, done, n);
-    body(g, l, ctx, &at);
+    counted_rows(g, done, n, &c);
     if_end(g, &f);
   }
 }

@@ -114,28 +114,19 @@ static At at_moved(Gen *g, const At *at, const Block *b, Val i) {
   return r;
 }
 
-/* The same of an axis whose size is known at run time; what is left goes by
- * powers of 2. */
-static void each_counted(Gen *g, const Mat *t, const At *at, const Block *b,
-                         BlockBody *body, void *ctx) {
-  Val done = LLVMBuildUDiv(g->b, b->count, k64(g, b->size), "");
-  done = mul64(g, done, b->size);
-  Loop l;
-  loop_begin(g, &l, k64(g, 0), done, b->size, false, "block");
-  At in = at_moved(g, at, b, l.iv);
-  body(g, t, &in, b->size, ctx);
-  loop_end(g, &l);
-  int n = 1;
-  while (2 * n < b->size) n *= 2;
-  for (; n > 0 && b->size > 1; n /= 2) {
-    Val some = and64(g, LLVMBuildNSWSub(g->b, b->count, done, ""), n);
-    If f;
-    if_begin(g, &f, LLVMBuildICmp(g->b, LLVMIntNE, some, k64(g, 0), ""));
-    in = at_moved(g, at, b, done);
-    body(g, t, &in, n, ctx);
-    if_end(g, &f);
-    done = add64(g, done, some);
-  }
+/* The same of an axis whose size is known at run time. */
+typedef struct Counted {
+  const Mat *t;
+  const At *at;
+  const Block *b;
+  BlockBody *body;
+  void *ctx;
+} Counted;
+
+static void counted_block(Gen *g, Val first, int n, const void *ctx) {
+  const Counted *c = ctx;
+  At in = at_moved(g, c->at, c->b, first);
+  c->body(g, c->t, &in, n, c->ctx);
 }
 
 /* Run body for all of an axis, `size` at a time, and for what is left. */
@@ -143,7 +134,9 @@ static void each_block(Gen *g, const Mat *t, const At *at, const Block *b,
                        BlockBody *body, void *ctx) {
   int64_t whole = b->total / b->size * b->size;
   if (b->count) {
-    each_counted(g, t, at, b, body, ctx);
+    Counted c = { t, at, b, body, ctx };
+    Val done = counted_whole(g, b->count, b->size, counted_block, &c);
+    counted_rest(g, b->count, done, b->size, counted_block, &c);
     return;
   }
   if (whole) {

@@ -23,6 +23,10 @@ static Val load(Gen *g, const Rows *r, Val p) {
   return r->n ? load_lanes(g, p, 0, r->n) : load_f32(g, p, 0);
 }
 
+static Val mean_of(Gen *g, const Norm *m, Val sum) {
+  return LLVMBuildFMul(g->b, sum, const_like(g, sum, 1.0 / (double)m->n), "");
+}
+
 /* 1 / sqrt(sum / n + eps) of a scalar or vector. */
 static Val deviation(Gen *g, const Norm *m, Val sum) {
   Val v = fma_(g, sum, const_like(g, sum, 1.0 / (double)m->n),
@@ -68,8 +72,7 @@ static void row_along(Gen *g, Rows *r) {
   Val zero = vzero(g);
   if (m->center) {
     Val sum = row_fold(g, size, sum_lanes, r, zero, zero, false);
-    r->mean = LLVMBuildFMul(g->b, sum, const_like(g, sum, 1.0 / (double)m->n),
-                            "");
+    r->mean = mean_of(g, m, sum);
   }
   r->by = deviation(g, m, row_fold(g, size, square_lanes, r, zero, zero,
                                    false));
@@ -88,8 +91,7 @@ static void rows_across(Gen *g, Rows *r) {
     loop_carry(g, &l, &sum);
     sum = addf(g, sum, load(g, r, addr_at(g, r->from, l.iv, 4 * m->from)));
     loop_end(g, &l);
-    r->mean = LLVMBuildFMul(g->b, sum, const_like(g, sum, 1.0 / (double)m->n),
-                            "");
+    r->mean = mean_of(g, m, sum);
   }
   loop_begin(g, &l, k64(g, 0), k64(g, m->n), 1, true, "squares");
   loop_carry(g, &l, &squares);
