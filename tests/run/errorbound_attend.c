@@ -121,14 +121,16 @@ static void normalize_bound(Bounder *b) {
                 *beta = bound_operand(b, 2);
   const Type *t = &b->n->type;
   int64_t size = t->dim[t->rank - 1], rows = size ? type_elems(t) / size : 0;
-  for (int64_t i = 0; i < rows * size; i++) {
-    int64_t c = i % size, r = i - c;
+  for (int64_t r = 0; r < rows * size; r += size) {
     Spread s = spread_of(b->n, x->v + r, x->e + r, size);
-    double d = fabs(x->v[i] - s.mean), de = x->e[i] + s.mean_e + EPS * d;
-    double g = gamma ? fabs(gamma->v[c]) : 1, ge = gamma ? gamma->e[c] : 0;
-    double e = de * (s.by + s.by_e) + (d > 0 ? d * s.by_e : 0);
-    b->out->e[i] = e * (g + ge) + ge * d * s.by + LOCAL * d * s.by * g;
-    if (beta) b->out->e[i] += beta->e[c] + LOCAL * fabs(beta->v[c]);
+    for (int64_t c = 0; c < size; c++) {
+      int64_t i = r + c;
+      double d = fabs(x->v[i] - s.mean), de = x->e[i] + s.mean_e + EPS * d;
+      double g = gamma ? fabs(gamma->v[c]) : 1, ge = gamma ? gamma->e[c] : 0;
+      double e = de * (s.by + s.by_e) + (d > 0 ? d * s.by_e : 0);
+      b->out->e[i] = e * (g + ge) + ge * d * s.by + LOCAL * d * s.by * g;
+      if (beta) b->out->e[i] += beta->e[c] + LOCAL * fabs(beta->v[c]);
+    }
   }
 }
 

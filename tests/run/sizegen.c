@@ -201,11 +201,16 @@ static bool op_split(Draw *d, int x) {
   return true;
 }
 
-static bool op_softmax(Draw *d, int x) {
+/* name(v, ...axis...), of the same type. */
+static bool along(Draw *d, int x, const char *format) {
   begin(d);
-  text_printf(d->out, "softmax(v%d, axis=%d)", x, draw(d, d->value[x].rank));
+  text_printf(d->out, format, x, draw(d, d->value[x].rank));
   end(d, d->value[x]);
   return true;
+}
+
+static bool op_softmax(Draw *d, int x) {
+  return along(d, x, "softmax(v%d, axis=%d)");
 }
 
 static bool op_reduce(Draw *d, int x) {
@@ -310,10 +315,7 @@ static bool op_select(Draw *d, int x) {
 }
 
 static bool op_flip(Draw *d, int x) {
-  begin(d);
-  text_printf(d->out, "flip(v%d, axes=[%d])", x, draw(d, d->value[x].rank));
-  end(d, d->value[x]);
-  return true;
+  return along(d, x, "flip(v%d, axes=[%d])");
 }
 
 static bool op_norm(Draw *d, int x) {
