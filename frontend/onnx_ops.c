@@ -1,7 +1,6 @@
 /* onnx_ops.c - each op of the IR as nodes of ONNX. */
 #include "frontend/onnx_out.h"
 
-#include <math.h>
 #include <string.h>
 
 bool out_unsupported(Out *w, const Node *n, const char *why) {
@@ -16,7 +15,7 @@ const char *out_in(const Out *w, const Node *n, int i) {
   return w->frame->value[n->in[i]->id];
 }
 
-static const Type *in_type(const Node *n, int i) { return &n->in[i]->type; }
+const Type *out_in_type(const Node *n, int i) { return &n->in[i]->type; }
 
 static const char *operand(const Out *w, const Node *n, const char *name) {
   const Node *x = node_operand(n, name);
@@ -111,16 +110,16 @@ static bool unary_node(Out *w, const Node *n, const char *to) {
          out_unsupported(w, n, "");
 }
 
-static const char *cast_to(Out *w, const char *to, const char *x, Elem e) {
+const char *out_cast(Out *w, const char *to, const char *x, Elem e) {
   out_int(w, "to", onnx_type(e));
   return out_op(w, to, "Cast", x, NULL);
 }
 
 /* Comparisons, minima and maxima of types that runtimes compare in i32. */
 static const char *wide_in(Out *w, const Node *n, int i) {
-  Elem e = in_type(n, i)->elem;
+  Elem e = out_in_type(n, i)->elem;
   const char *x = out_in(w, n, i);
-  return e == U8 || e == B1 ? cast_to(w, NULL, x, I32) : x;
+  return e == U8 || e == B1 ? out_cast(w, NULL, x, I32) : x;
 }
 
 static bool compare_node(Out *w, const Node *n, const char *to) {
@@ -145,7 +144,7 @@ static bool extreme_node(Out *w, const Node *n, const char *to) {
   if (e != U8 && e != B1)
     out_op(w, to, op, a, b, NULL);
   else
-    cast_to(w, to, out_op(w, NULL, op, a, b, NULL), e);
+    out_cast(w, to, out_op(w, NULL, op, a, b, NULL), e);
   return true;
 }
 
@@ -249,7 +248,7 @@ static bool conv_node(Out *w, const Node *n, const char *to, const char *op) {
   return !fused || epilogue(w, n, y, to);
 }
 
-static const char *transposed(Out *w, const char *x, int rank) {
+const char *out_transposed(Out *w, const char *x, int rank) {
   int64_t order[MAX_RANK];
   for (int i = 0; i < rank; i++)
     order[i] = i;
@@ -262,12 +261,12 @@ static const char *transposed(Out *w, const char *x, int rank) {
 static bool linear_node(Out *w, const Node *n, const char *to) {
   bool fused = has_epilogue(n);
   const char *b = operand(w, n, "b"), *x = out_in(w, n, 0), *y;
-  if (in_type(n, 0)->rank == 2) {
+  if (out_in_type(n, 0)->rank == 2) {
     out_int(w, "transB", 1);
     y = out_op(w, fused ? NULL : to, "Gemm", x, out_in(w, n, 1),
                *b ? b : NULL, NULL);
   } else {
-    const char *t = transposed(w, out_in(w, n, 1), 2);
+    const char *t = out_transposed(w, out_in(w, n, 1), 2);
     y = out_op(w, fused || *b ? NULL : to, "MatMul", x, t, NULL);
     if (*b)
       y = out_op(w, fused ? NULL : to, "Add", y, b, NULL);
@@ -278,105 +277,17 @@ static bool linear_node(Out *w, const Node *n, const char *to) {
 static bool matmul_node(Out *w, const Node *n, const char *to) {
   const char *a = out_in(w, n, 0), *b = out_in(w, n, 1);
   if (attr_bool(n, "transpose_a"))
-    a = transposed(w, a, in_type(n, 0)->rank);
+    a = out_transposed(w, a, out_in_type(n, 0)->rank);
   if (attr_bool(n, "transpose_b"))
-    b = transposed(w, b, in_type(n, 1)->rank);
+    b = out_transposed(w, b, out_in_type(n, 1)->rank);
   out_op(w, to, "MatMul", a, b, NULL);
   return true;
 }
 
-/* As ONNX knew it before it had the op. */
-static bool attend_node(Out *w, const Node *n, const char *to) {
-  AttendSizes z = attend_sizes(n);
-  const char *k = out_in(w, n, 1);
-  if (attr_bool(n, "transpose_k"))
-    k = transposed(w, k, in_type(n, 1)->rank);
-  const char *x = out_op(w, NULL, "MatMul", out_in(w, n, 0), k, NULL);
-  double scale = attr_float(n, "scale");
-  if (scale != 1)
-    x = out_op(w, NULL, "Mul", x, out_scalar(w, F32, scale), NULL);
-  if (n->nin > 3 && n->in[3])
-    x = out_op(w, NULL, "Add", x, out_in(w, n, 3), NULL);
-  if (attr_bool(n, "causal")) {
-    int64_t shape[2] = {z.l, z.s};
-    const char *all = out_op(w, NULL, "Expand", out_scalar(w, F32, 1),
-                             out_list(w, shape, 2), NULL);
-    out_int(w, "upper", 0);
-    all = out_op(w, NULL, "Trilu", all, NULL);
-    all = cast_to(w, NULL, all, B1);
-    x = out_op(w, NULL, "Where", all, x, out_scalar(w, F32, -INFINITY), NULL);
-  }
-  out_int(w, "axis", -1);
-  x = out_op(w, NULL, "Softmax", x, NULL);
-  out_op(w, to, "MatMul", x, out_in(w, n, 2), NULL);
-  return true;
-}
-
-static const char *reshaped(Out *w, const char *to, const char *x,
-                            const int64_t *dim, int rank) {
+const char *out_reshaped(Out *w, const char *to, const char *x,
+                         const int64_t *dim, int rank) {
   out_int(w, "allowzero", 1);
   return out_op(w, to, "Reshape", x, out_list(w, dim, rank), NULL);
-}
-
-static bool normalize_node(Out *w, const Node *n, const char *to) {
-  const Type *t = in_type(n, 0);
-  int64_t last = t->rank - 1;
-  const char *x = out_in(w, n, 0), *v = x, *axes = out_list(w, &last, 1);
-  if (attr_bool(n, "center")) {
-    out_int(w, "keepdims", 1);
-    x = out_op(w, NULL, "Sub", x,
-               out_op(w, NULL, "ReduceMean", x, axes, NULL), NULL);
-  }
-  v = out_op(w, NULL, "Mul", x, x, NULL);
-  out_int(w, "keepdims", 1);
-  v = out_op(w, NULL, "ReduceMean", v, axes, NULL);
-  v = out_op(w, NULL, "Add", v, out_scalar(w, F32, attr_float(n, "eps")),
-             NULL);
-  const char *gamma = n->nin > 1 && n->in[1] ? out_in(w, n, 1) : NULL;
-  const char *beta = n->nin > 2 && n->in[2] ? out_in(w, n, 2) : NULL;
-  x = out_op(w, gamma || beta ? NULL : to, "Div", x,
-             out_op(w, NULL, "Sqrt", v, NULL), NULL);
-  if (gamma) x = out_op(w, beta ? NULL : to, "Mul", x, gamma, NULL);
-  if (beta) out_op(w, to, "Add", x, beta, NULL);
-  return true;
-}
-
-/* Elements from `first` on, each step-th, of x along its last axis. */
-static const char *part_of(Out *w, const Type *t, const char *x,
-                           int64_t first, int64_t last, int64_t step) {
-  int64_t axis = t->rank - 1;
-  return out_op(w, NULL, "Slice", x, out_list(w, &first, 1),
-                out_list(w, &last, 1), out_list(w, &axis, 1),
-                out_list(w, &step, 1), NULL);
-}
-
-/* By the first and second of all pairs; of pairs of neighbours the results
- * are put side by side and reshaped. */
-static bool rotary_node(Out *w, const Node *n, const char *to) {
-  const Type *t = in_type(n, 0);
-  int64_t size = t->dim[t->rank - 1], half = size / 2;
-  bool pairs = attr_bool(n, "pairs");
-  const char *p[3][2];
-  for (int i = 0; i < 3; i++)
-    for (int k = 0; k < 2; k++) {
-      const char *x = out_in(w, n, i);
-      const Type *own = in_type(n, i);
-      if (own->dim[own->rank - 1] != size) p[i][k] = x;
-      else if (pairs) p[i][k] = part_of(w, own, x, k, size, 2);
-      else p[i][k] = part_of(w, own, x, k * half, k ? size : half, 1);
-    }
-  const char *y[2];
-  for (int k = 0; k < 2; k++)
-    y[k] = out_op(w, NULL, k ? "Add" : "Sub",
-                  out_op(w, NULL, "Mul", p[0][k], p[1][k], NULL),
-                  out_op(w, NULL, "Mul", p[0][1 - k], p[2][k], NULL), NULL);
-  int64_t rank = t->rank;
-  for (int k = 0; k < 2 && pairs; k++)
-    y[k] = out_op(w, NULL, "Unsqueeze", y[k], out_list(w, &rank, 1), NULL);
-  out_int(w, "axis", pairs ? rank : rank - 1);
-  const char *all = out_op(w, pairs ? NULL : to, "Concat", y[0], y[1], NULL);
-  if (pairs) reshaped(w, to, all, t->dim, t->rank);
-  return true;
 }
 
 static bool scale_shift_node(Out *w, const Node *n, const char *to) {
@@ -385,8 +296,8 @@ static bool scale_shift_node(Out *w, const Node *n, const char *to) {
   axis += axis < 0 ? rank : 0;
   for (int i = 0; i < rank; i++)
     dim[i] = i == axis ? n->type.dim[i] : 1;
-  const char *s = reshaped(w, NULL, out_in(w, n, 1), dim, rank);
-  const char *b = reshaped(w, NULL, out_in(w, n, 2), dim, rank);
+  const char *s = out_reshaped(w, NULL, out_in(w, n, 1), dim, rank);
+  const char *b = out_reshaped(w, NULL, out_in(w, n, 2), dim, rank);
   out_op(w, to, "Add", out_op(w, NULL, "Mul", out_in(w, n, 0), s, NULL), b,
          NULL);
   return true;
@@ -401,8 +312,8 @@ static bool batch_norm_node(Out *w, const Node *n, const char *to) {
 
 static bool mask_node(Out *w, const Node *n, const char *to) {
   const char *m = out_in(w, n, 1);
-  if (in_type(n, 1)->elem != B1)
-    m = cast_to(w, NULL, m, B1);
+  if (out_in_type(n, 1)->elem != B1)
+    m = out_cast(w, NULL, m, B1);
   out_op(w, to, "Where", m, out_in(w, n, 0), out_scalar(w, F32, 0.0), NULL);
   return true;
 }
@@ -438,7 +349,7 @@ static bool reduce_node(Out *w, const Node *n, const char *to) {
   static const struct { Op op; const char *name; } names[] = {
     {OP_SUM, "ReduceSum"}, {OP_MEAN, "ReduceMean"}, {OP_PROD, "ReduceProd"},
     {OP_MAX, "ReduceMax"}, {OP_MIN, "ReduceMin"}};
-  int count, rank = in_type(n, 0)->rank;
+  int count, rank = out_in_type(n, 0)->rank;
   const int64_t *axes = attr_ints(n, "axes", &count);
   int64_t all[MAX_RANK];
   const char *op = "", *x = out_in(w, n, 0);
@@ -454,10 +365,10 @@ static bool reduce_node(Out *w, const Node *n, const char *to) {
   const char *which = out_list(w, count ? axes : all, count ? count : rank);
   Elem e = n->type.elem;
   if (e == B1 || e == U8)
-    x = cast_to(w, NULL, x, I32);
+    x = out_cast(w, NULL, x, I32);
   out_int(w, "keepdims", attr_bool(n, "keep"));
   if (e == B1 || e == U8)
-    cast_to(w, to, out_op(w, NULL, op, x, which, NULL), e);
+    out_cast(w, to, out_op(w, NULL, op, x, which, NULL), e);
   else
     out_op(w, to, op, x, which, NULL);
   return true;
@@ -469,7 +380,7 @@ static bool arg_node(Out *w, const Node *n, const char *to) {
   out_int(w, "keepdims", attr_bool(n, "keep"));
   const char *y = out_op(w, NULL, n->op == OP_ARGMAX ? "ArgMax" : "ArgMin", x,
                          NULL);
-  cast_to(w, to, y, I32);
+  out_cast(w, to, y, I32);
   return true;
 }
 
@@ -481,7 +392,7 @@ static bool argsort_node(Out *w, const Node *n, const char *to) {
   const char *names[] = {out_temp(w), out_temp(w)};
   const char *in[] = {out_in(w, n, 0), out_list(w, &count, 1)};
   out_node(w, names, 2, "TopK", in, 2);
-  cast_to(w, to, names[1], I32);
+  out_cast(w, to, names[1], I32);
   return true;
 }
 
@@ -527,9 +438,9 @@ static bool select_node(Out *w, const Node *n, const char *to) {
 /* An index out of range means the nearest in it. */
 static bool gather_node(Out *w, const Node *n, const char *to) {
   int64_t axis = attr_int(n, "axis");
-  const Type *x = in_type(n, 0);
+  const Type *x = out_in_type(n, 0);
   int64_t size = x->dim[axis < 0 ? axis + x->rank : axis];
-  Elem e = in_type(n, 1)->elem;
+  Elem e = out_in_type(n, 1)->elem;
   const char *i = out_op(w, NULL, "Max", out_in(w, n, 1),
                          out_scalar_int(w, e, 0), NULL);
   i = out_op(w, NULL, "Min", i, out_scalar_int(w, e, size - 1), NULL);
@@ -546,7 +457,7 @@ static const char *scatter_mode(const Node *n) {
 /* One row longer, where all that is out of range goes; the axes of the index
  * as one. */
 static bool scatter_node(Out *w, const Node *n, const char *to) {
-  const Type *x = in_type(n, 0), *index = in_type(n, 1);
+  const Type *x = out_in_type(n, 0), *index = out_in_type(n, 1);
   int64_t axis = attr_int(n, "axis"), dim[MAX_RANK], ones[MAX_RANK],
           pads[2 * MAX_RANK] = {0};
   axis += axis < 0 ? x->rank : 0;
@@ -559,9 +470,9 @@ static bool scatter_node(Out *w, const Node *n, const char *to) {
   const char *low = out_op(w, NULL, "Less", i, out_scalar_int(w, e, 0), NULL);
   i = out_op(w, NULL, "Where", low, size, i, NULL);
   i = out_op(w, NULL, "Min", i, size, NULL);
-  i = reshaped(w, NULL, i, ones, x->rank);
+  i = out_reshaped(w, NULL, i, ones, x->rank);
   i = out_op(w, NULL, "Expand", i, out_list(w, dim, x->rank), NULL);
-  const char *u = reshaped(w, NULL, out_in(w, n, 2), dim, x->rank);
+  const char *u = out_reshaped(w, NULL, out_in(w, n, 2), dim, x->rank);
   pads[x->rank + axis] = 1;
   const char *y = out_op(w, NULL, "Pad", out_in(w, n, 0),
                          out_list(w, pads, 2 * x->rank), NULL);
@@ -582,7 +493,7 @@ static bool iota_node(Out *w, const Node *n, const char *to) {
   const char *x = out_op(w, NULL, "Range", out_scalar_int(w, I32, 0),
                          out_scalar_int(w, I32, n->type.dim[axis]),
                          out_scalar_int(w, I32, 1), NULL);
-  x = reshaped(w, NULL, x, dim, n->type.rank);
+  x = out_reshaped(w, NULL, x, dim, n->type.rank);
   out_op(w, to, "Expand", x, out_list(w, n->type.dim, n->type.rank), NULL);
   return true;
 }
@@ -621,7 +532,7 @@ static bool permute_node(Out *w, const Node *n, const char *to) {
 bool out_write(Out *w, const Node *n, const char *to) {
   switch (n->op) {
   case OP_CAST:
-    cast_to(w, to, out_in(w, n, 0), n->type.elem);
+    out_cast(w, to, out_in(w, n, 0), n->type.elem);
     return true;
   case OP_CONV1D: case OP_CONV2D: case OP_CONV3D:
     return conv_node(w, n, to, "Conv");
@@ -630,9 +541,9 @@ bool out_write(Out *w, const Node *n, const char *to) {
     return conv_node(w, n, to, "ConvTranspose");
   case OP_LINEAR: return linear_node(w, n, to);
   case OP_MATMUL: return matmul_node(w, n, to);
-  case OP_ATTEND: return attend_node(w, n, to);
-  case OP_NORMALIZE: return normalize_node(w, n, to);
-  case OP_ROTARY: return rotary_node(w, n, to);
+  case OP_ATTEND: return out_attend(w, n, to);
+  case OP_NORMALIZE: return out_normalize(w, n, to);
+  case OP_ROTARY: return out_rotary(w, n, to);
   case OP_BATCH_NORM: return batch_norm_node(w, n, to);
   case OP_SCALE_SHIFT: return scale_shift_node(w, n, to);
   case OP_MASK: return mask_node(w, n, to);
@@ -654,7 +565,7 @@ bool out_write(Out *w, const Node *n, const char *to) {
   case OP_MAX_POOL: case OP_AVG_POOL: return pool_node(w, n, to);
   case OP_RESIZE: return resize_node(w, n, to);
   case OP_RESHAPE:
-    reshaped(w, to, out_in(w, n, 0), n->type.dim, n->type.rank);
+    out_reshaped(w, to, out_in(w, n, 0), n->type.dim, n->type.rank);
     return true;
   case OP_PERMUTE: return permute_node(w, n, to);
   case OP_EXPAND:

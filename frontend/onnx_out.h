@@ -76,7 +76,19 @@ const char *out_scalar_int(Out *w, Elem e, int64_t v);
  * error where ONNX has nothing like it. */
 bool out_write(Out *w, const Node *n, const char *to);
 const char *out_in(const Out *w, const Node *n, int i);  /* "": absent */
+const Type *out_in_type(const Node *n, int i);
 bool out_unsupported(Out *w, const Node *n, const char *why);
+const char *out_cast(Out *w, const char *to, const char *x, Elem e);
+/* The last two axes of rank many change places. */
+const char *out_transposed(Out *w, const char *x, int rank);
+const char *out_reshaped(Out *w, const char *to, const char *x,
+                         const int64_t *dim, int rank);
+
+/* ---- onnx_ops_row.c: ops of rows ------------------------------------- */
+
+bool out_attend(Out *w, const Node *n, const char *to);
+bool out_normalize(Out *w, const Node *n, const char *to);
+bool out_rotary(Out *w, const Node *n, const char *to);
 
 /* ---- onnx_write.c: functions, the file ------------------------------- */
 
