@@ -174,6 +174,17 @@ void loop_end(Gen *g, Loop *l);
 typedef void CountedBody(Gen *g, Val first, int n, const void *ctx);
 Val counted_whole(Gen *g, Val count, int size, CountedBody *body,
                   const void *ctx);
+/* Of a count that is known at run time even shares of at most `size`. */
+enum { SHARE_MOST = 32 };
+typedef struct Shares { int size; bool may[SHARE_MOST + 2]; } Shares;
+/* The count may be any of these. */
+void shares_add(Shares *s, int64_t least, int64_t most);
+/* n from number `first` on, share `turn` of `of`. */
+typedef struct Share { int n; Val first, turn, of; } Share;
+/* The body for each number that a share may have. */
+typedef void SharesBody(Gen *g, const Share *s, const void *ctx);
+void shares_emit(Gen *g, const Shares *s, Val count, SharesBody *body,
+                 const void *ctx);
 void counted_rest(Gen *g, Val count, Val done, int size, CountedBody *body,
                   const void *ctx);
 
@@ -273,6 +284,8 @@ void value_strides(const Node *n, int64_t stride[MAX_RANK]);
 /* y = act(acc + r) or act(acc) + r as n's attributes say (bias is already
  * in acc); scalar or vector f32; r NULL when there is none. */
 Val epilogue(Gen *g, const Node *n, Val acc, Val r);
+/* Is that much more than an instruction or two? */
+bool epilogue_is_long(const Node *n);
 /* A unary op on a scalar or vector f32 value. */
 Val unary_math(Gen *g, Op op, Val x, double alpha_or_lo, double hi);
 Val binary_math(Gen *g, Op op, Val a, Val b);

@@ -121,6 +121,16 @@ Val binary_math(Gen *g, Op op, Val a, Val b) {
   }
 }
 
+bool epilogue_is_long(const Node *n) {
+  static const char *const brief[] = {
+    "", "relu", "relu6", "clip", "leaky_relu", "abs", "neg", "square"
+  };
+  const char *act = attr_str(n, "act");
+  for (size_t i = 0; i < sizeof brief / sizeof *brief; i++)
+    if (!act || strcmp(act, brief[i]) == 0) return false;
+  return true;
+}
+
 Val epilogue(Gen *g, const Node *n, Val acc, Val r) {
   const char *act = attr_str(n, "act");
   bool last = attr_bool(n, "add_last");

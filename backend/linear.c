@@ -53,6 +53,16 @@ Val rows_count(Gen *g, const Linear *l) {
   return count ? mul64(g, count, inner) : NULL;
 }
 
+int64_t rows_least(const Linear *l) {
+  const Type *t = &l->n->type;
+  int64_t inner = 1;
+  for (int i = t->rank - 2; i >= 0; i--) {
+    if (axis_is_free(t, i)) return inner * axis_least(t, i);
+    inner *= t->dim[i];
+  }
+  return l->rows;
+}
+
 Rows rows_from(Gen *g, const Linear *l, Val i, int n) {
   Rows at = { addr_at(g, value_ptr(g, l->x), i, 4 * l->xrow),
               addr_at(g, value_ptr(g, l->n), i, 4 * l->yrow), NULL, n };

@@ -20,6 +20,8 @@ typedef void RowsBody(Gen *g, const Linear *l, const void *ctx,
                       const Rows *rows);
 /* How many rows a call has; NULL: l->rows. */
 Val rows_count(Gen *g, const Linear *l);
+/* The fewest there may be, where they are counted. */
+int64_t rows_least(const Linear *l);
 /* The rows from number i on. */
 Rows rows_from(Gen *g, const Linear *l, Val i, int n);
 /* Run the body for all rows of x, l->block at a time. */

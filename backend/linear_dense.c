@@ -20,7 +20,8 @@ enum {
   UNROLL = 4,          /* columns, where lines are asked for ahead */
   AHEAD_MOST = 64,     /* tiles that share in asking for a block */
   CHUNK_BYTES = 512 << 10, CHUNK_LEAST = 8,    /* of x; in tiles */
-  DEPTH = 1024
+  DEPTH = 1024,
+  STREAM_BYTES = 256 << 10                        /* of a layer's weights */
 };
 
 /* Equal panels of outputs. */
@@ -37,9 +38,12 @@ typedef struct Dense {
   int64_t depth;       /* columns of a block */
   int64_t before;      /* columns of all blocks but the last */
   Val sums;            /* of a chunk and a panel; NULL: one block */
+  Val hold;            /* a tile's sums, for a long epilogue; or NULL */
   int panels;
   Panel panel[2];
   Val count;           /* rows of the chunk at hand; NULL: known before */
+  int64_t least;       /* of all that may be counted */
+  Shares tiles;        /* of such a chunk */
 } Dense;
 
 /* ---- panels ---------------------------------------------------------- */
@@ -80,6 +84,7 @@ typedef struct Block {
   Val w, out, x;
   int64_t k;
   bool first, last;
+  Val hold;
   int64_t ahead;       /* bytes a column that a tile asks for; 0: none */
 } Block;
 
@@ -87,6 +92,7 @@ typedef struct Tile {
   Rows rows;
   Val sums;            /* its own on the stack */
   Val next;            /* what it asks for of the next block, or NULL */
+  Val of;              /* how many tiles do, or NULL: as the block says */
 } Tile;
 
 /* acc += column k from x and w on. */
@@ -133,9 +139,34 @@ static void tile_start(Gen *g, const Linear *l, const Block *b,
                                  vector_bytes(g));
 }
 
+/* What is long is there once, for a row at a time. */
+static void tile_store_long(Gen *g, const Linear *l, const Block *b,
+                            const Rows *rows, Val *acc) {
+  int64_t bytes = vector_bytes(g);
+  Loop row;
+  for (int i = 0; i < rows->n * b->p->t; i++)
+    store_vec(g, acc[i], b->hold, i * bytes, (int)bytes);
+  loop_begin(g, &row, k64(g, 0), k64(g, rows->n), 1, true, "long");
+  Val from = addr_at(g, b->hold, row.iv, sums_bytes(g, b));
+  Val to = addr_at(g, rows->y, row.iv, 4 * l->yrow);
+  Val r = rows->r ? addr_at(g, rows->r, row.iv, 4 * l->rrow) : NULL;
+  for (int i = 0; i < b->p->t; i++) {
+    int lanes = panel_lanes(g, b->p, i);
+    Val v = load_vec(g, from, i * bytes, (int)bytes), rv = NULL;
+    if (r) rv = load_lanes(g, addr_at(g, r, b->out, 4), i * bytes, lanes);
+    store_lanes(g, epilogue(g, l->n, v, rv), addr_at(g, to, b->out, 4),
+                i * bytes, lanes);
+  }
+  loop_end(g, &row);
+}
+
 static void tile_store(Gen *g, const Linear *l, const Block *b,
                        const Tile *t, Val *acc) {
   const Rows *rows = &t->rows;
+  if (b->hold && rows->n > 1) {
+    tile_store_long(g, l, b, rows, acc);
+    return;
+  }
   Val col = mul64(g, b->out, 4);
   for (int k = 0; k < rows->n * b->p->t; k++) {
     int r = k / b->p->t, i = k % b->p->t, lanes = panel_lanes(g, b->p, i);
@@ -168,6 +199,10 @@ static void tile_sum(Gen *g, const Linear *l, const Block *b, const Tile *t,
   int n = t->rows.n * b->p->t, unroll = tile_unroll(b, t, chains);
   int64_t whole = b->k / unroll * unroll;
   Val x = t->rows.x, w = b->w, next = t->next;
+  Val step = k64(g, unroll * b->ahead);
+  if (t->of)
+    step = LLVMBuildUDiv(g->b, k64(g, unroll * column_bytes(g, b->p)), t->of,
+                         "");
   Loop k;
   loop_begin(g, &k, k64(g, 0), k64(g, whole), unroll, whole > 0, "k");
   loop_carry(g, &k, &w);
@@ -180,7 +215,7 @@ static void tile_sum(Gen *g, const Linear *l, const Block *b, const Tile *t,
     dense_step(g, l, b, &t->rows, x, w, c, acc + c % chains * n);
   w = addrk(g, w, unroll * column_bytes(g, b->p));
   x = addrk(g, x, 4 * unroll * l->xk);
-  if (next) next = addrk(g, next, unroll * b->ahead);
+  if (next) next = addr(g, next, step);
   loop_end(g, &k);
   for (int64_t i = whole; i < b->k; i++)
     dense_step(g, l, b, &t->rows, x, w, i - whole, acc);
@@ -203,6 +238,23 @@ static void tile_emit(Gen *g, const Linear *l, const Block *b,
 
 /* ---- loops ----------------------------------------------------------- */
 
+/* Tiles that share in asking for the next block. */
+static int64_t tiles_asking(const Dense *d, int64_t rows) {
+  if (!d->count) return rows / d->rows;
+  if (rows > d->least) rows = d->least;
+  return (rows + d->most - 1) / d->most;
+}
+
+/* Of the next block a tile takes an even share. */
+static void tile_asks(Gen *g, const Block *b, const Share *s, Tile *t) {
+  int64_t all = b->k * column_bytes(g, b->p);
+  if (!b->ahead) return;
+  t->next = addr(g, addrk(g, b->w, all),
+                 LLVMBuildNSWMul(g->b, s->turn, LLVMBuildUDiv(
+                     g->b, k64(g, all), s->of, ""), ""));
+  t->of = s->of;
+}
+
 /* Row i of a chunk and those behind it. */
 static void tile_at(Gen *g, const Dense *d, const Block *b,
                     const Rows *chunk, Val i, int rows, Tile *t) {
@@ -212,52 +264,45 @@ static void tile_at(Gen *g, const Dense *d, const Block *b,
                     NULL, rows };
   if (chunk->r) t->rows.r = addr_at(g, chunk->r, i, 4 * l->rrow);
   t->sums = d->sums ? addr_at(g, d->sums, i, sums_bytes(g, b)) : NULL;
-  t->next = NULL;
-  if (!b->ahead || rows < d->rows) return;
+  t->next = t->of = NULL;
+  if (!b->ahead || d->count || rows < d->rows) return;
   Val turn = LLVMBuildUDiv(g->b, i, k64(g, d->rows), "");
   t->next = addrk(g, b->w, b->k * column_bytes(g, b->p));
   t->next = addr_at(g, t->next, turn, b->k * b->ahead);
 }
 
+/* Few rows take a stream of weights, which nothing need be told of: but with
+ * 8 lanes two and more do, of weights that come from the third cache (Zen 3,
+ * MiniLM's shapes: 2 rows 0.88 of the time, 3 rows 0.92; those of a layer that
+ * stays in the second cache 1.05). */
+static int rows_asking(const Gen *g, const Linear *l) {
+  bool far = l->k * l->m * (int64_t)sizeof(float) >= STREAM_BYTES;
+  return g->t->lanes == 8 && far ? 2 : g->t->lanes / 2;
+}
+
 /* Of each column of the next block, what one of the tiles of `rows` rows asks
- * for: the third cache gives less in the time of one than it wants.  Few rows
- * take a stream of weights, which nothing need be told of. */
+ * for: the third cache gives less in the time of one than it wants. */
 static int64_t ahead_bytes(const Gen *g, const Dense *d, const Block *b,
                            int rows) {
-  int64_t turns = rows / d->rows;
-  if (turns < 1 || turns > AHEAD_MOST || 2 * rows < g->t->lanes) return 0;
+  int64_t turns = tiles_asking(d, rows);
+  if (turns < 1 || turns > AHEAD_MOST || rows < rows_asking(g, &d->l))
+    return 0;
   return (column_bytes(g, b->p) + turns - 1) / turns;
 }
 
-/* The same of a chunk whose rows are counted at run time: what fills no tile
- * goes with the last one, if registers are for so many, or by itself. */
-static void block_counted(Gen *g, const Dense *d, const Rows *chunk,
-                          Block *b) {
+/* ... of a chunk that is counted at run time. */
+typedef struct CountedChunk {
+  const Dense *d;
+  const Rows *chunk;
+  Block *b;
+} CountedChunk;
+
+static void tile_counted(Gen *g, const Share *s, const void *ctx) {
+  const CountedChunk *c = ctx;
   Tile t;
-  Loop rows;
-  Val whole = LLVMBuildUDiv(g->b, d->count, k64(g, d->rows), "");
-  whole = mul64(g, whole, d->rows);
-  Val left = LLVMBuildNSWSub(g->b, d->count, whole, "");
-  Val all = add64(g, left, k64(g, d->rows));
-  Val some = LLVMBuildICmp(g->b, LLVMIntSGT, left, k64(g, 0), "");
-  Val joins = LLVMBuildICmp(g->b, LLVMIntSLE, all, k64(g, d->most), "");
-  joins = LLVMBuildAnd(g->b, joins, some, "");
-  some = LLVMBuildICmp(g->b, LLVMIntSGT, whole, k64(g, 0), "");
-  joins = LLVMBuildAnd(g->b, joins, some, "");
-  left = LLVMBuildSelect(g->b, joins, all, left, "");
-  whole = LLVMBuildNSWSub(g->b, d->count, left, "");
-  loop_begin(g, &rows, k64(g, 0), whole, d->rows, false, "rows");
-  tile_at(g, d, b, chunk, rows.iv, d->rows, &t);
-  tile_emit(g, &d->l, b, &t);
-  loop_end(g, &rows);
-  for (int n = 1; n <= d->most; n++) {
-    If f;
-    if (n == d->rows) continue;
-    if_begin(g, &f, LLVMBuildICmp(g->b, LLVMIntEQ, left, k64(g, n), ""));
-    tile_at(g, d, b, chunk, whole, n, &t);
-    tile_emit(g, &d->l, b, &t);
-    if_end(g, &f);
-  }
+  tile_at(g, c->d, c->b, c->chunk, s->first, s->n, &t);
+  tile_asks(g, c->b, s, &t);
+  tile_emit(g, &c->d->l, c->b, &t);
 }
 
 /* All rows of a chunk by a block. */
@@ -266,7 +311,8 @@ static void block_emit(Gen *g, const Dense *d, const Rows *chunk, Block *b) {
   Tile t;
   b->ahead = ahead_bytes(g, d, b, chunk->n);
   if (d->count) {
-    block_counted(g, d, chunk, b);
+    CountedChunk c = { d, chunk, b };
+    shares_emit(g, &d->tiles, d->count, tile_counted, &c);
     return;
   }
   if (whole) {
@@ -311,7 +357,7 @@ static void panel_emit(Gen *g, const Dense *d, const Rows *chunk,
                        const Panel *p, Val i) {
   const Linear *l = &d->l;
   Val w = addr_at(g, blob_ptr(g, p->weights), i, column_bytes(g, p) * l->k);
-  Block b = { .p = p, .first = !d->sums };
+  Block b = { .p = p, .first = !d->sums, .hold = d->hold };
   b.out = add64(g, mul64(g, i, panel_width(g, p)), k64(g, p->first));
   if (d->sums) blocks_emit(g, d, chunk, w, &b);
   b.last = true;
@@ -446,6 +492,8 @@ static void dense_init(Gen *g, const Node *n, Dense *d) {
   int64_t level[] = { l->m / g->t->lanes / t, l->rows / d->rows };
   l->by_rows = parts_level(g, level, 2) == 1;
   chunks_cut(g, d);
+  if (d->most > 1 && epilogue_is_long(n))
+    d->hold = stack_array(g, g->vec, (int64_t)d->most * t);
   blocks_cut(g, d, t);
   panels_make(g, d, t);
 }
@@ -459,8 +507,16 @@ static void emit_packed(Gen *g, const Node *n, Dense *d) {
   } else {
     dense_init(g, n, d);
     Val count = rows_count(g, l);
-    if (count) chunks_counted(g, d, count);
-    else linear_rows(g, l, chunk_emit, d);
+    if (count) {
+      d->least = rows_least(l);
+      d->tiles.size = d->most;
+      shares_add(&d->tiles, d->least, l->rows < l->block ? l->rows : l->block);
+      if (l->rows > l->block) shares_add(&d->tiles, 1, l->block);
+      chunks_counted(g, d, count);
+    }
+    else {
+      linear_rows(g, l, chunk_emit, d);
+    }
   }
 }
 

@@ -195,42 +195,56 @@ static void tokens_emit(Gen *g, const Node *n, Val first, int64_t tokens,
   g->nviews = views;
 }
 
-/* Whole vectors of tokens, a tile at a time, then by powers of 2; where code is
- * made for a pattern, one by one. */
-static void tokens_counted(Gen *g, const Node *n, Val count,
+typedef struct Tokens {
+  const Node *n;
+  void (*emit)(Gen *, const Node *);
+} Tokens;
+
+static void tokens_block(Gen *g, Val first, int n, const void *ctx) {
+  const Tokens *t = ctx;
+  tokens_emit(g, t->n, mul64(g, first, g->t->lanes),
+              (int64_t)n * g->t->lanes, t->emit);
+}
+
+static void tokens_share(Gen *g, const Share *s, const void *ctx) {
+  tokens_block(g, s->first, s->n, ctx);
+}
+
+/* Whole vectors of tokens in tiles; where code is made for a pattern, a tile
+ * at a time and then one by one. */
+static void tokens_counted(Gen *g, const Node *n, Val count, int64_t least,
                            void (*emit)(Gen *, const Node *)) {
-  int64_t lanes = g->t->lanes, tile = n->tile[1] > 0 ? n->tile[1] : 4;
-  bool code = strcmp(n->kernel, "linear_code") == 0;
-  Val all = and64(g, add64(g, count, k64(g, lanes - 1)), -lanes);
-  Val done = LLVMBuildUDiv(g->b, all, k64(g, tile * lanes), "");
-  Loop l;
-  done = mul64(g, done, tile * lanes);
-  loop_begin(g, &l, k64(g, 0), done, tile * lanes, false, "tokens");
-  tokens_emit(g, n, l.iv, tile * lanes, emit);
-  loop_end(g, &l);
-  int64_t rest = 1;
-  while (!code && 2 * rest < tile) rest *= 2;
-  for (; rest > 0 && tile > 1; rest /= 2) {
-    Val to = LLVMBuildNSWSub(g->b, all, done, "");
-    to = LLVMBuildUDiv(g->b, to, k64(g, rest * lanes), "");
-    to = add64(g, done, mul64(g, to, rest * lanes));
-    loop_begin(g, &l, done, to, rest * lanes, false, "tokens");
-    tokens_emit(g, n, l.iv, rest * lanes, emit);
-    loop_end(g, &l);
-    done = to;
+  int64_t lanes = g->t->lanes;
+  Tokens t = { n, emit };
+  Shares s = { .size = n->tile[1] > 0 ? n->tile[1] : 4 };
+  Val all = add64(g, count, k64(g, lanes - 1));
+  all = LLVMBuildUDiv(g->b, all, k64(g, lanes), "");
+  if (strcmp(n->kernel, "linear_code")) {
+    shares_add(&s, (least + lanes - 1) / lanes,
+               (linear_tokens(n) + lanes - 1) / lanes);
+    shares_emit(g, &s, all, tokens_share, &t);
+    return;
   }
+  Loop l;
+  Val done = counted_whole(g, all, s.size, tokens_block, &t);
+  loop_begin(g, &l, done, all, 1, false, "tokens");
+  tokens_block(g, l.iv, 1, &t);
+  loop_end(g, &l);
 }
 
 /* How many tokens a linear layer in planes of them has, NULL: it is none, or
- * they are counted. */
-static Val tokens_count(Gen *g, const Node *n) {
+ * they are known; how many at least. */
+static Val tokens_count(Gen *g, const Node *n, int64_t *least) {
   int64_t plane, inner = 1;
   const Type *t = &n->type;
   if (n->op != OP_LINEAR || !t->free || !type_is_tokens(t, &plane))
     return NULL;
   for (int i = t->rank - 2; i >= 0; i--) {
     Val count = axis_count(g, t, i);
-    if (count) return mul64(g, count, inner);
+    if (count) {
+      *least = inner * axis_least(t, i);
+      return mul64(g, count, inner);
+    }
     inner *= t->dim[i];
   }
   return NULL;
@@ -247,8 +261,9 @@ static int axis_looped(const Node *n) {
 
 void emit_sized(Gen *g, const Node *n, void (*emit)(Gen *, const Node *)) {
   int axis = axis_looped(n), views = g->nviews;
-  Val tokens = axis < 0 ? tokens_count(g, n) : NULL;
-  if (tokens) tokens_counted(g, n, tokens, emit);
+  int64_t least;
+  Val tokens = axis < 0 ? tokens_count(g, n, &least) : NULL;
+  if (tokens) tokens_counted(g, n, tokens, least, emit);
   else if (axis < 0) emit(g, n);
   if (axis < 0) return;
   Loop l;

@@ -110,11 +110,14 @@ bool artifact_sizes(Loaded *l, Diags *d, const Options *o, Arena *a,
   if (!m->n_free && from != SIZES_BUILT) return true;
   for (uint32_t i = 0; i < m->n_free; i++)
     f.dim[i] = (FreeDim){m->free[i].name, m->free[i].name, m->free[i].least,
-                         m->free[i].most};
+                         m->free[i].most, 0};
   for (uint32_t i = 0; i < m->n_inputs; i++)
     in[i] = (SizedInput){m->inputs[i].name, m->inputs[i].rank,
                          m->inputs[i].sizes};
-  return sizes_choose(a, d, o, &f, in, m->n_inputs, from, l->dims);
+  if (!sizes_choose(a, d, o, &f, in, m->n_inputs, from, l->dims))
+    return false;
+  artifact_version(l);
+  return true;
 }
 
 bool module_sizes(Session *s, int64_t *at) {

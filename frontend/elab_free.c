@@ -38,7 +38,7 @@ static bool bound_value(Elab *e, const Expr *x, const char *name,
 
 /* What the bounds of a model say of a dimension; most 0: nothing. */
 static FreeDim bounds_of(Elab *e, const Decl *d, const char *name) {
-  FreeDim f = {name, name, 1, 0};
+  FreeDim f = {name, name, 1, 0, 0};
   int64_t v;
   for (size_t i = 0; i < d->where.n; i++) {
     const Expr *x = d->where.at[i];
@@ -71,7 +71,7 @@ static bool free_add(Elab *e, const FreeDim *d, Span at) {
 bool elab_dim_free(Elab *e, const Decl *d, const char *name, Span at,
                    bool *found) {
   const DimArg *o = dim_option(e->o, name);
-  FreeDim f = {name, name, 1, 0};
+  FreeDim f = {name, name, 1, 0, 0};
   *found = false;
   for (int i = 0; i < e->free.n; i++)
     if (!strcmp(e->free.dim[i].name, name))
@@ -90,7 +90,9 @@ bool elab_dim_free(Elab *e, const Decl *d, const char *name, Span at,
     return true;
   *found = true;
   var_set(e, name, value_int(f.most));
-  return known || f.least == f.most || free_add(e, &f, at);
+  if (known || (f.least == f.most && !e->o->keep_dims))
+    return true;
+  return free_add(e, &f, at);
 }
 
 void elab_dims_set(Elab *e) {
@@ -139,14 +141,14 @@ static bool foreign_dims(Elab *e) {
     const DimArg *o = &e->o->dims[i];
     if (!o->least || o->least == o->value)
       continue;
-    FreeDim d = {foreign_dim(e->m, o->name), o->name, o->least, o->value};
+    FreeDim d = {foreign_dim(e->m, o->name), o->name, o->least, o->value, 0};
     ok &= free_add(e, &d, (Span){0});
   }
   return ok;
 }
 
 bool elab_free_finish(Elab *e) {
-  if (path_is_onnx(e->m->file) && !foreign_dims(e))
+  if (path_is_onnx(e->m->file) && !e->o->provide && !foreign_dims(e))
     return false;
   if (!e->free.n)
     return true;

@@ -91,6 +91,7 @@ typedef struct ConstArg { const char *name, *file; } ConstArg;
 typedef struct LoadOpts {
   size_t ndims;
   const DimArg *dims;         /* --dim */
+  bool keep_dims;             /* a range of one size leaves it free, too */
   size_t nconsts;
   const ConstArg *consts;     /* --const, of an ONNX file */
   const char *model;          /* NULL: the only one */

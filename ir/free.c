@@ -40,13 +40,23 @@ static void line_add(FreeDims *f, int i, int64_t least) {
   }
 }
 
+/* The dimensions of more than one size. */
+static int free_moving(const FreeDims *f, int at[FREE_MOST]) {
+  int n = 0;
+  for (int i = 0; i < f->n; i++)
+    if (f->dim[i].least < f->dim[i].most) at[n++] = i;
+  return n;
+}
+
 void free_samples(FreeDims *f) {
+  int at[FREE_MOST], n = free_moving(f, at);
   f->nsamples = 0;
   /* Sample 0 is the bound; the corners tell products. */
-  for (int k = 0; k < 1 << f->n; k++) {
+  for (int k = 0; k < 1 << n; k++) {
     int64_t size[FREE_MOST] = {0};
-    for (int i = 0; i < f->n; i++)
-      size[i] = k >> i & 1 ? other_size(&f->dim[i]) : f->dim[i].most;
+    for (int i = 0; i < f->n; i++) size[i] = f->dim[i].most;
+    for (int i = 0; i < n; i++)
+      if (k >> i & 1) size[at[i]] = other_size(&f->dim[at[i]]);
     sample_add(f, size);
   }
   for (int i = 0; i < f->n; i++) {
@@ -88,20 +98,24 @@ static bool expr_holds(const FreeDims *f, const int64_t *v, size_t step,
 /* Sums of products, from the corners by differences. */
 static bool expr_products(const FreeDims *f, const int64_t *v, size_t step,
                           FreeExpr *e) {
-  int n = 1 << f->n;
+  int dim[FREE_MOST], n = free_moving(f, dim);
+  int64_t c[1 << FREE_MOST];
   *e = free_number(0);
-  /* Corner k stands at sample k only while the sizes differ. */
-  if (f->nsamples < n) return false;
-  for (int k = 0; k < n; k++) e->c[k] = v[(size_t)k * step];
-  for (int i = 0; i < f->n; i++) {
-    int64_t at = f->sample[0][i], to = f->sample[1 << i][i];
-    for (int k = 0; k < n; k++) {
+  for (int k = 0; k < 1 << n; k++) c[k] = v[(size_t)k * step];
+  for (int i = 0; i < n; i++) {
+    int64_t at = f->sample[0][dim[i]], to = f->sample[1 << i][dim[i]];
+    for (int k = 0; k < 1 << n; k++) {
       if (k >> i & 1) continue;
-      int64_t d = e->c[k] - e->c[k | 1 << i];
+      int64_t d = c[k] - c[k | 1 << i];
       if (d % (at - to)) return false;
-      e->c[k | 1 << i] = d / (at - to);
-      e->c[k] -= e->c[k | 1 << i] * at;
+      c[k | 1 << i] = d / (at - to);
+      c[k] -= c[k | 1 << i] * at;
     }
+  }
+  for (int k = 0; k < 1 << n; k++) {
+    int of = 0;
+    for (int i = 0; i < n; i++) of |= (k >> i & 1) << dim[i];
+    e->c[of] = c[k];
   }
   return expr_holds(f, v, step, e);
 }
@@ -237,6 +251,18 @@ int64_t type_dim_at(const Type *t, int axis, int sample) {
 
 bool axis_expr(const Type *t, int axis, FreeExpr *e) {
   return free_expr(t->free->of, &t->free->dim[0][axis], MAX_RANK, e);
+}
+
+int64_t axis_least(const Type *t, int axis) {
+  FreeExpr e;
+  const FreeDims *f = t->free->of;
+  int64_t size[FREE_MOST] = {0};
+  if (!axis_expr(t, axis, &e)) return 0;
+  for (int k = 1; k < 1 << FREE_MOST; k++)
+    if (e.c[k] < 0 || e.mul < 0) return 0;
+  for (int i = 0; i < f->n; i++)
+    size[i] = f->dim[i].from ? f->dim[i].from : f->dim[i].least;
+  return free_eval(&e, size);
 }
 
 bool node_is_free(const Node *n) {

@@ -93,6 +93,8 @@ typedef struct FreeDim {
   const char *name;    /* a name of the language */
   const char *given;   /* as --dim calls it */
   int64_t least, most;
+  int64_t from;        /* code is called with so many at least, others have
+                          code of their own; 0: with the least */
 } FreeDim;
 typedef struct FreeDims {
   int n, nsamples;
@@ -531,6 +533,8 @@ bool node_is_free(const Node *n);
 int64_t type_dim_at(const Type *t, int axis, int sample);
 /* Of a free axis. */
 bool axis_expr(const Type *t, int axis, FreeExpr *e);
+/* Code finds it that long at least. */
+int64_t axis_least(const Type *t, int axis);
 /* A type of t's elements whose dimension i is the product of t's axes
  * axes[i][0] and axes[i][1], which are left out where negative. */
 Type type_regroup(Module *m, const Type *t, int rank, const int (*axes)[2]);
