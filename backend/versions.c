@@ -1,18 +1,32 @@
-/* versions.c - one artifact for several CPUs: the module was planned for each,
- * and each is compiled in whole, with hidden symbols that begin with
- * PREFIX.CPU.  What callers see is built once more, for the baseline: it
- * calls one of the versions, which the dynamic loader chooses. */
+/* versions.c - one artifact for several CPUs, and for several sizes of free
+ * dimensions: the module was planned for each, and each is compiled in whole,
+ * with hidden symbols that begin with PREFIX.CPU.  What callers see is built
+ * once more, for the baseline: it calls the first version that the sizes lie
+ * within, of those that the dynamic loader chooses. */
 #include <ctype.h>
 #include <string.h>
 
 #include "backend/emit.h"
 #include "backend/target.h"
 
+static bool dims_equal(const FreeDims *a, const FreeDims *b) {
+  for (int i = 0; a && i < a->n; i++)
+    if (a->dim[i].least != b->dim[i].least || a->dim[i].most != b->dim[i].most)
+      return false;
+  return true;
+}
+
+/* Is version i for some sizes alone? */
+static bool is_sized(const Emission *e, int i) {
+  return !dims_equal(e->versions[i].m->free, e->g.mod->free);
+}
+
 const char *version_prefix(Emission *e, int i) {
   char *cpu = arena_strdup(e->g.a, e->versions[i].target->cpu);
   for (char *p = cpu; *p; p++)
     if (!isalnum((unsigned char)*p)) *p = '_';
-  return arena_printf(e->g.a, "%s.%s", e->o->prefix, cpu);
+  const char *s = arena_printf(e->g.a, "%s.%s", e->o->prefix, cpu);
+  return is_sized(e, i) ? arena_printf(e->g.a, "%s.%d", s, i) : s;
 }
 
 /* What version i has for PREFIX.run_io, or that of another entry. */
@@ -20,32 +34,106 @@ static Val version_entry(Emission *e, const Func *f, LLVMTypeRef type,
                          int i) {
   const char *own = e->prefix;
   e->prefix = version_prefix(e, i);
-  Val fn = LLVMAddFunction(e->g.m, entry_io_name(e, f), type);
+  const char *name = entry_io_name(e, f);
+  Val fn = LLVMGetNamedFunction(e->g.m, name);
+  if (!fn) fn = LLVMAddFunction(e->g.m, name, type);
   LLVMSetVisibility(fn, LLVMHiddenVisibility);
   e->prefix = own;
   return fn;
 }
 
-/* An entry that calls the first version that the CPU runs; the last one
- * says that it cannot. */
+/* Behind version i and the others for its CPU, the last of which is for all
+ * sizes. */
+static int cpu_end(const Emission *e, int i) {
+  const Target *t = e->versions[i].target;
+  while (i < e->nversions && e->versions[i].target == t) i++;
+  return i;
+}
+
+/* What is called where the sizes are those of version `of`: by the CPU, the
+ * first that it runs; the last one says that it cannot. */
+static Val sizes_entry(Emission *e, const Func *f, const char *name,
+                       LLVMTypeRef type, int of) {
+  Gen *g = &e->g;
+  CpuChoice *any = arena_array(g->a, CpuChoice, (size_t)e->nversions);
+  int n = 0;
+  for (int i = 0, end; i < e->nversions; i = end) {
+    end = cpu_end(e, i);
+    int take = end - 1;
+    for (int k = i; k < end; k++)
+      if (dims_equal(e->versions[k].m->free, e->versions[of].m->free))
+        take = k;
+    any[n++] = (CpuChoice){ target_mask(e->versions[take].target),
+                            version_entry(e, f, type, take) };
+  }
+  return n > 1 ? cpu_pick(e, name, type, any, n, any[n - 1].fn) : any[0].fn;
+}
+
+/* Are the sizes at `dims` within those of f? */
+static Val within(Gen *g, const FreeDims *f, Val dims) {
+  Val all = NULL;
+  for (int i = 0; i < f->n; i++) {
+    const FreeDim *d = &f->dim[i];
+    Val v = LLVMBuildLoad2(g->b, g->i64, addrk(g, dims, 8 * i), "");
+    Val off = LLVMBuildSub(g->b, v, k64(g, d->least), "");
+    Val in = LLVMBuildICmp(g->b, LLVMIntULE, off, k64(g, d->most - d->least),
+                           "");
+    all = all ? LLVMBuildAnd(g->b, all, in, "") : in;
+  }
+  return all;
+}
+
+/* Return what fn returns, if yes; go on if not. */
+static void call_if(Gen *g, Val yes, LLVMTypeRef type, Val fn, Val args[2]) {
+  LLVMBasicBlockRef call = LLVMAppendBasicBlockInContext(g->c, g->fn, "");
+  LLVMBasicBlockRef next = LLVMAppendBasicBlockInContext(g->c, g->fn, "");
+  LLVMBuildCondBr(g->b, yes, call, next);
+  LLVMPositionBuilderAtEnd(g->b, call);
+  LLVMBuildRet(g->b, LLVMBuildCall2(g->b, type, fn, args, 2, ""));
+  LLVMPositionBuilderAtEnd(g->b, next);
+}
+
+/* The versions of the first CPU, by sizes.  Errors are found by the whole. */
+static Val sizes_dispatch(Emission *e, const Func *f, LLVMTypeRef type) {
+  Gen *g = &e->g;
+  int last = cpu_end(e, 0) - 1;
+  const char *name = entry_io_name(e, f);
+  Val *fn = arena_array(g->a, Val, (size_t)last + 1);
+  for (int i = 0; i <= last; i++) {
+    const char *own = arena_printf(g->a, "%s.%d", name + strlen(e->prefix) + 1,
+                                   i);
+    fn[i] = sizes_entry(e, f, own, type, i);
+  }
+  Val own = function_begin(e, name, type, false);
+  Val args[] = { LLVMGetParam(own, 0), LLVMGetParam(own, 1) };
+  Val none = LLVMConstNull(g->ptr);
+  call_if(g, LLVMBuildICmp(g->b, LLVMIntEQ, args[0], none, ""), type, fn[last],
+          args);
+  Val dims = slot_load(g, args[0], dims_slot(f));
+  call_if(g, LLVMBuildICmp(g->b, LLVMIntEQ, dims, none, ""), type, fn[last],
+          args);
+  for (int i = 0; i < last; i++)
+    call_if(g, within(g, e->versions[i].m->free, dims), type, fn[i], args);
+  LLVMBuildRet(g->b, LLVMBuildCall2(g->b, type, fn[last], args, 2, ""));
+  return own;
+}
+
 static void entry_dispatch(Emission *e, const Func *f) {
   Gen *g = &e->g;
-  int n = e->nversions;
   LLVMTypeRef two[] = { g->ptr, g->ptr };
   LLVMTypeRef type = LLVMFunctionType(g->i32, two, 2, false);
-  CpuChoice *any = arena_array(g->a, CpuChoice, (size_t)n);
-  for (int i = 0; i < n; i++)
-    any[i] = (CpuChoice){ target_mask(e->versions[i].target),
-                          version_entry(e, f, type, i) };
   const char *name = entry_io_name(e, f) + strlen(e->prefix) + 1;
-  run_wrap(e, f, cpu_pick(e, name, type, any, n, any[n - 1].fn));
+  run_wrap(e, f, cpu_end(e, 0) > 1 ? sizes_dispatch(e, f, type)
+                                   : sizes_entry(e, f, name, type, 0));
 }
 
 static void dispatch_build(Emission *e) {
   Gen *g = &e->g;
-  int n = e->nversions;
-  const Target **t = arena_array(g->a, const Target *, (size_t)n);
-  for (int i = 0; i < n; i++) t[i] = e->versions[i].target;
+  const Target **t = arena_array(g->a, const Target *,
+                                 (size_t)e->nversions);
+  int n = 0;
+  for (int i = 0; i < e->nversions; i = cpu_end(e, i))
+    t[n++] = e->versions[i].target;
   check_cpu_build(e, t, n);
   for (size_t i = 0; i < g->mod->funcs.n; i++)
     if (func_is_entry(g->mod, g->mod->funcs.at[i]))

@@ -109,6 +109,19 @@ static void buffers(Loaded *l) {
   m->reset(l->state);
 }
 
+static bool version_fits(const tamis_model *v, const int64_t *dims) {
+  for (uint32_t i = 0; i < v->n_free; i++)
+    if (dims[i] < v->free[i].least || dims[i] > v->free[i].most) return false;
+  return v->check_cpu() == 0;
+}
+
+void artifact_version(Loaded *l) {
+  const tamis_model *m = l->model;
+  l->version = m;
+  for (uint32_t i = 0; i < m->n_versions && l->version == m; i++)
+    if (version_fits(m->versions[i], l->dims)) l->version = m->versions[i];
+}
+
 static bool load(Loaded *l, Diags *d, Arena *a, const char *path,
                  const Buffer *file) {
   const char *symbol = model_symbol(a, file);
@@ -132,12 +145,6 @@ static bool load(Loaded *l, Diags *d, Arena *a, const char *path,
                          "expected a descriptor of ABI %d, found %d",
                          TAMIS_ABI_VERSION,
                          l->model ? (int)l->model->abi : -1);
-  /* Of several versions the one that its calls would take. */
-  for (uint32_t i = 0; i < l->model->n_versions; i++)
-    if (l->model->versions[i]->check_cpu() == 0) {
-      l->model = l->model->versions[i];
-      break;
-    }
   if (!l->model->weights && l->model->weight_bytes)
     return diag_error_at(d, EXIT_USAGE, path,
                          "built with --external-weights: only a program "
@@ -147,6 +154,7 @@ static bool load(Loaded *l, Diags *d, Arena *a, const char *path,
                          "built for cpu %s (%s): this CPU lacks a feature",
                          l->model->cpu, l->model->target);
   buffers(l);
+  artifact_version(l);
   return true;
 }
 
@@ -201,6 +209,7 @@ static bool built_options(const Options *o, Diags *d) {
     {o->features, "--features"}, {o->opt, "-O"}, {o->recipe, "--recipe"},
     {o->model, "--model"}, {o->weights, "--weights"},
     {o->random_weights, "--random-weights"}, {o->sparsity, "--sparsity"},
+    {o->sizes, "--sizes"},
     {o->roundtrip, "--roundtrip"},
   };
   bool ok = true;

@@ -30,7 +30,7 @@ typedef struct Times {
 } Times;
 
 static void measure(const Loaded *l, size_t warmup, bool layers, Times *t) {
-  const tamis_model *m = l->model;
+  const tamis_model *m = l->model, *v = l->version;
   for (size_t r = 0; r < warmup + t->runs; r++) {
     size_t k = r - warmup;     /* wraps during the warm-up, not used then */
     double begin = now_ms();
@@ -38,8 +38,8 @@ static void measure(const Loaded *l, size_t warmup, bool layers, Times *t) {
       m->run(l->io, l->arena);
     } else {
       double last = begin;
-      for (uint32_t i = 0; i < m->n_steps; i++) {
-        m->steps[i].run(l->io, l->arena, m->weights);
+      for (uint32_t i = 0; i < v->n_steps; i++) {
+        v->steps[i].run(l->io, l->arena, v->weights);
         double end = now_ms();
         if (r >= warmup) t->layer[i * t->runs + k] = end - last;
         last = end;
@@ -144,17 +144,17 @@ static bool bench(const Options *o, Diags *d, Arena *a) {
   Session s;
   bool ok = artifact_of(&l, &s, o, d, a, false) &&
             inputs(a, d, o, &l, (uint64_t)seed);
-  if (ok && o->layers && !l.model->steps)
+  if (ok && o->layers && !l.version->steps)
     ok = diag_error_at(d, EXIT_USAGE, "--layers",
                        "%s was built with --strip: it has no steps", o->file);
   if (ok) {
     Times t = {.runs = (size_t)runs};
     t.total = arena_array(a, double, t.runs);
     t.layer = arena_array(a, double, checked_mul(t.runs,
-                                                 l.model->n_steps + 1));
+                                                 l.version->n_steps + 1));
     measure(&l, (size_t)warmup, o->layers, &t);
     double med = median(t.total, t.runs);
-    (o->json ? print_json : print_text)(l.model, &t, med, o->layers);
+    (o->json ? print_json : print_text)(l.version, &t, med, o->layers);
   }
   artifact_close(&l);
   session_close(&s);

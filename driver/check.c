@@ -144,7 +144,7 @@ static bool step_is_of(const tamis_step *s, const Node *n) {
 /* Does each step write what the node of that number gives?  Not where --tune
  * or other options than those of now planned the artifact. */
 static bool steps_fit(const Calls *c) {
-  const tamis_model *m = c->l->model;
+  const tamis_model *m = c->l->version;
   for (uint32_t i = 0; i < m->n_steps; i++) {
     const tamis_step *s = &m->steps[i];
     if (s->value >= 0 &&
@@ -158,7 +158,7 @@ static bool steps_fit(const Calls *c) {
 /* Each step right after it ran, since the arena is used again. */
 static void check_steps(const Calls *c, const Tensor *ref) {
   const Loaded *l = c->l;
-  const tamis_model *m = l->model;
+  const tamis_model *m = l->version;
   for (uint32_t i = 0; i < m->n_steps; i++) {
     const tamis_step *s = &m->steps[i];
     s->run(l->io, l->arena, m->weights);
@@ -184,7 +184,7 @@ static void check_outputs(const Calls *c, const Func *f,
     int64_t stride[MAX_RANK];
     strides_dense(&r->type, stride);
     Diff d = compare(&r->type, l->io[m->n_inputs + i], stride, 0, r, c->tol);
-    line_add(&c->line[m->n_steps + i], &d);
+    line_add(&c->line[l->version->n_steps + i], &d);
   }
 }
 
@@ -214,12 +214,13 @@ static bool check_call(const Calls *c, Diags *d) {
 static bool calls_begin(Calls *c, Diags *d, Arena *a) {
   const Func *f = c->f;
   const tamis_model *m = c->l->model;
+  size_t nsteps = c->l->version->n_steps;
   if (f->inputs.n != m->n_inputs || f->outputs.n != m->n_outputs)
     return diag_error_at(d, EXIT_USAGE, "--so",
                          "expected an artifact with %zu inputs and %zu "
                          "outputs, found %u and %u", f->inputs.n,
                          f->outputs.n, m->n_inputs, m->n_outputs);
-  c->line = arena_array(a, Line, (size_t)m->n_steps + m->n_outputs + 1);
+  c->line = arena_array(a, Line, nsteps + m->n_outputs + 1);
   c->in = arena_array(a, Tensor, f->inputs.n + 1);
   c->states = states_reset(a, c->s->module);
   c->source_states = states_reset(a, c->source);
@@ -237,7 +238,7 @@ static bool calls_begin(Calls *c, Diags *d, Arena *a) {
 }
 
 static bool lines_report(const Calls *c) {
-  const tamis_model *m = c->l->model;
+  const tamis_model *m = c->l->version;
   bool same = true;
   for (uint32_t i = 0; i < m->n_steps; i++) {
     const tamis_step *s = &m->steps[i];
@@ -288,11 +289,11 @@ static bool open_built(const Options *o, Diags *d, Arena *a, Loaded *l,
   *own = *o;
   if (!artifact_open(l, d, o->so)) return false;
   if (versions_wanted(o)) {
-    if (!versions_have(o, l->model, d, a)) return false;
+    if (!versions_have(o, l->version, d, a)) return false;
     own->cpu = NULL;
   }
   if (!session_open(s, own, d, a)) return false;
-  s->like = l->model;
+  s->like = l->version;
   s->keep_source = true;
   return session_load(s) && session_compile(s) && artifact_threads(l, d, o) &&
          artifact_sizes(l, d, o, a, SIZES_BOTH);
@@ -324,11 +325,13 @@ static void sizes_print(const tamis_model *m, const int64_t *at) {
 static bool check_at(const Checked *k, const int64_t *at, bool *same) {
   Session s = {0};
   Loaded *l = k->l;
-  const Options *own = options_at(k->a, k->o, k->s->module->free, at);
+  Options own = *options_at(k->a, k->o, k->s->module->free, at);
+  if (versions_wanted(&own)) own.cpu = NULL;   /* passes that know it do not run */
   memcpy(l->dims, at, sizeof l->dims);
+  artifact_version(l);
   if (l->state) l->model->reset(l->state);
   sizes_print(l->model, at);
-  bool ok = session_open(&s, own, k->d, k->a) && session_load(&s);
+  bool ok = session_open(&s, &own, k->d, k->a) && session_load(&s);
   if (ok) s.stop_after = session_source_pass(&s);
   ok = ok && session_compile(&s);
   if (ok) {
@@ -344,6 +347,22 @@ static bool check_at(const Checked *k, const int64_t *at, bool *same) {
   return ok;
 }
 
+/* Each version for sizes at its most. */
+static bool check_versions(const Checked *k, bool *same) {
+  const tamis_model *m = k->l->model;
+  for (uint32_t i = 0; i < m->n_versions; i++) {
+    const tamis_model *v = m->versions[i];
+    int64_t at[FREE_MOST] = {0};
+    bool all = true;
+    for (uint32_t j = 0; j < v->n_free; j++) {
+      at[j] = v->free[j].most;
+      all &= at[j] == m->free[j].most;
+    }
+    if (!all && v->check_cpu() == 0 && !check_at(k, at, same)) return false;
+  }
+  return true;
+}
+
 /* One dimension at its least, all, and about the middle of all. */
 static bool check_sizes(const Checked *k, bool *same) {
   const FreeDims *f = k->s->module->free;
@@ -357,7 +376,7 @@ static bool check_sizes(const Checked *k, bool *same) {
     }
     if (!check_at(k, at, same)) return false;
   }
-  return true;
+  return check_versions(k, same);
 }
 
 static bool at_most(const Loaded *l) {

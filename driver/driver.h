@@ -22,7 +22,7 @@ typedef struct Options {
   bool random_weights;
   uint64_t random_seed;
   /* the target */
-  const char *target, *cpu, *features, *opt, *sparsity, *code_budget,
+  const char *target, *cpu, *features, *opt, *sparsity, *sizes, *code_budget,
              *weight_type;
   /* build */
   const char *out, *emit, *prefix, *report, *tuned, *external_weights,
@@ -74,6 +74,10 @@ typedef struct Session {
   bool keep_source;         /* session_compile makes `source` */
   Module *source;           /* as that pass left it; NULL behind a
                                dump of a later pass */
+  bool whole;               /* no versions for sizes */
+  struct Session *sized;    /* those there are, when code has been made */
+  int nsized;
+  Diags *own;               /* of such a version */
 } Session;
 
 bool session_open(Session *s, const Options *o, Diags *d, Arena *a);
@@ -142,6 +146,17 @@ bool versions_emit(Versions *v, EmitKind kind, const char *out,
                    EmitInfo *info);
 void versions_close(Versions *v);
 
+/* ---- sized.c: versions for sizes ------------------------------------- */
+
+enum { SIZED_MOST = 8 };
+/* Shall a session that is compiled have versions for sizes as well? */
+bool sized_wanted(const Session *s);
+/* Fill s->sized, unless that was done. */
+void sized_compile(Session *s);
+/* Emit n compiled sessions, one a CPU, with their versions for sizes where the
+ * kind of artifact can have several. */
+bool sessions_emit(Session *s, int n, const EmitOpts *o, EmitInfo *info);
+
 /* ---- outputs.c ------------------------------------------------------ */
 
 /* Option and path of each file that will be written. */
@@ -177,6 +192,8 @@ bool dumpdir_finish(DumpDir *dd, Diags *d);   /* writes the weights */
 typedef struct Loaded {
   void *handle;
   const tamis_model *model;
+  const tamis_model *version;  /* of the model, which calls of those sizes
+                                  take: it knows CPU and steps */
   void *arena;
   void **io;           /* inputs, outputs, dims, state; buffers owned here;
                           the pool */
@@ -186,6 +203,8 @@ typedef struct Loaded {
 } Loaded;
 bool artifact_open(Loaded *l, Diags *d, const char *path);
 void artifact_close(Loaded *l);
+/* Set l->version, when l->dims has changed. */
+void artifact_version(Loaded *l);
 /* Give calls the threads of --threads=N. */
 bool artifact_threads(Loaded *l, Diags *d, const Options *o);
 /* Does the file look like an ELF object? */

@@ -266,6 +266,20 @@ static json_t *layers_json(Session *s) {
   return layers;
 }
 
+/* A version: for which CPU, and for which sizes of free dimensions. */
+static json_t *version_json(Session *s) {
+  const FreeDims *f = s->module->free;
+  json_t *sizes = json_object();
+  for (int i = 0; f && i < f->n; i++)
+    json_object_set_new(sizes, f->dim[i].name, json_pack(
+        "[I, I]", (json_int_t)f->dim[i].least, (json_int_t)f->dim[i].most));
+  json_t *j = json_pack("{s:s, s:o}", "cpu", s->target.cpu, "layers",
+                        layers_json(s));
+  if (f) json_object_set(j, "sizes", sizes);
+  json_decref(sizes);
+  return j;
+}
+
 bool report_json(Session *s, int n, const char *cpu, const EmitInfo *info,
                  FILE *to) {
   Totals sum = totals_make(s);
@@ -280,10 +294,12 @@ bool report_json(Session *s, int n, const char *cpu, const EmitInfo *info,
     "convert_bytes", (json_int_t)sum.convert_bytes, "layers",
     layers_json(s));
   ensure(j);
-  json_t *all = n > 1 ? json_array() : NULL;
-  for (int i = 0; i < n && all; i++)
-    json_array_append_new(all, json_pack(
-        "{s:s, s:o}", "cpu", s[i].target.cpu, "layers", layers_json(&s[i])));
+  json_t *all = n > 1 || s->nsized ? json_array() : NULL;
+  for (int i = 0; i < n && all; i++) {
+    for (int k = 0; k < s[i].nsized; k++)
+      json_array_append_new(all, version_json(&s[i].sized[k]));
+    json_array_append_new(all, version_json(&s[i]));
+  }
   if (all) json_object_set_new(j, "versions", all);
   bool ok = json_dumpf(j, to, JSON_INDENT(1) | JSON_REAL_PRECISION(4)) == 0;
   fputc('\n', to);

@@ -13,6 +13,7 @@ static int opt_level(const char *s) {
 bool session_open(Session *s, const Options *o, Diags *d, Arena *a) {
   *s = (Session){.arena = a, .diags = d, .o = o};
   s->opt = opt_level(o->opt);
+  s->whole = o->sizes && strcmp(o->sizes, "off") == 0;
   s->sparsity_off = o->sparsity && strcmp(o->sparsity, "off") == 0;
   if (o->weights && o->random_weights)
     return diag_error_at(d, EXIT_USAGE, "--weights",
@@ -225,6 +226,7 @@ static bool after_pass(void *ctx, const char *pass, Module **m,
 }
 
 bool session_compile(Session *s) {
+  s->keep_source |= sized_wanted(s);
   PipelineOpts p = {
     .code_budget = s->module->dump.code_budget, .choices = s->choices,
     .weight_type = s->module->dump.weight_type,
@@ -255,14 +257,15 @@ EmitOpts session_emit_opts(const Session *s, EmitKind kind,
 bool session_emit(Session *s, EmitKind kind, const char *out,
                   EmitInfo *info) {
   EmitOpts e = session_emit_opts(s, kind, out);
-  session_progress(s, "generating code");
-  bool ok = backend_emit(s->module, &e, info, s->diags);
-  session_progress(s, NULL);
-  return ok;
+  return sessions_emit(s, 1, &e, info);
 }
 
 void session_close(Session *s) {
+  for (int i = 0; i < s->nsized; i++) session_close(&s->sized[i]);
   if (s->module) module_free(s->module);
   if (s->source) module_free(s->source);
+  if (s->own) diags_free(s->own);
   s->module = s->source = NULL;
+  s->own = NULL;
+  s->nsized = 0;
 }

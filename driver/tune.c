@@ -160,6 +160,7 @@ static bool candidate_build(Tune *t, int k) {
   o.external_weights = NULL;
   o.progress = "off";
   bool ok = session_open(&s, &o, t->s->diags, t->s->arena);
+  s.whole = true;
   s.text = t->s->text;
   s.choices = choices_for(t, k, &all);
   ok = ok && session_load(&s) && session_compile(&s);

@@ -121,15 +121,12 @@ bool versions_compile(Versions *v) {
 
 bool versions_emit(Versions *v, EmitKind kind, const char *out,
                    EmitInfo *info) {
-  Version all[VERSIONS_MOST];
   /* What callers see is built for the least demanding one. */
   Target least = v->at[v->n - 1].target;
   EmitOpts o = session_emit_opts(&v->at[0], kind, out);
   least.cpu = v->cpus;
   o.target = &least;
-  for (int i = 0; i < v->n; i++)
-    all[i] = (Version){v->at[i].module, &v->at[i].target};
-  return backend_emit_versions(all, v->n, &o, info, v->at[0].diags);
+  return sessions_emit(v->at, v->n, &o, info);
 }
 
 void versions_close(Versions *v) {

@@ -899,10 +899,14 @@ def _thread_count(threads, m, path):
 
 
 def _version(m):
-    """Of several the version that calls take; it knows CPU and steps."""
+    """Of several the version that calls take where free dimensions are at
+    their most; it knows CPU and steps."""
     for i in range(m.n_versions):
         v = _CModel.from_address(m.versions[i])
-        if _CheckCpu(v.check_cpu)() == 0:
+        most = all(v.free[k].most == m.free[k].most for k in range(m.n_free))
+        least = all(v.free[k].least <= m.free[k].least
+                    for k in range(m.n_free))
+        if most and least and _CheckCpu(v.check_cpu)() == 0:
             return v
     return m
 

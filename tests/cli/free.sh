@@ -97,12 +97,57 @@ expect "another graph at other sizes" 4 'there is a tanh in its place' \
   "$TAMIS" build odd.tam -o x.so
 absent "nothing was written" odd.so
 
+# ---- versions for sizes ------------------------------------------------------
+
+ranges() {
+  sed -n '/"sizes"/,/}/p' "$1" | grep -v '"layers"' | tr -d ' \n{}"'
+}
+"$TAMIS" build $weights "$nets/mlp.tam" -o v.so --report=v.json || exit 1
+expect "versions by sizes" 0 \
+  '^sizes:N:\[1,1\],*sizes:N:\[2,2\],*sizes:N:\[3,4\],*sizes:N:\[1,8\],*$' \
+  ranges v.json
+expect "each is checked" 0 '^with N = 4$' "$TAMIS" check $weights "$nets/mlp.tam"
+also "that for two" '^with N = 2$'
+"$TAMIS" build $weights "$nets/text.tam" -o v.so --report=v.json || exit 1
+expect "of two dimensions the farther one" 0 'sizes:B:\[1,1\],T:\[9,32\]' \
+  ranges v.json
+also "all of it" 'B:\[1,1\],T:\[33,40\],*sizes:B:\[1,3\],T:\[1,40\]'
+"$TAMIS" build $weights "$nets/maps.tam" -o v.so --report=v.json || exit 1
+expect "maps of a batch" 0 '^sizes:N:\[1,1\],*sizes:N:\[1,[0-9]+\],*$' \
+  ranges v.json
+for one in --sizes=off -Os -O1; do
+  "$TAMIS" build $weights "$nets/mlp.tam" -o v.so --report=v.json $one || exit 1
+  expect "one version with $one" 1 '' grep versions v.json
+done
+expect "assembly has one" 0 '' \
+  "$TAMIS" build $weights "$nets/mlp.tam" --emit=asm -o v.s
+"$TAMIS" build $weights "$nets/text.tam" --recipe=blocks -o v.so || exit 1
+copies() {
+  "$TAMIS" bench v.so --layers --json --runs=1 --dim B=1 --dim "T=$1" |
+    grep -c '"copy"'
+}
+expect "layers are those of the version" 0 '^fewer$' \
+  sh -c "[ $(copies 1) -lt $(copies 40) ] && echo fewer"
+if [ "$(uname -m)" = x86_64 ]; then
+  "$TAMIS" build $weights "$nets/mlp.tam" --cpu=x86-64-v3+x86-64-v2 -o two.so \
+    --report=v.json || exit 1
+  expect "versions by CPU and sizes" 0 'N:\[3,4\]' ranges v.json
+  expect "of which calls take one" 0 'all within tolerance' \
+    "$TAMIS" check $weights "$nets/mlp.tam" --so=two.so --cpu=x86-64-v3+x86-64-v2
+fi
+"$TAMIS" build $weights "$nets/mlp.tam" --external-weights=v.bin -o v.so \
+  --emit=obj --strip || exit 1
+
 # ---- dumps ------------------------------------------------------------------
 
 "$TAMIS" build $weights "$nets/recur.tam" -o whole.so || exit 1
+"$TAMIS" show $weights --after=recipe "$nets/recur.tam" -o d.tam || exit 1
+"$TAMIS" build d.tam -o d.so --prefix=recur || exit 1
+same "from the dump after recipe" whole.so d.so
+"$TAMIS" build $weights "$nets/recur.tam" -o whole.so --sizes=off || exit 1
 for pass in parse canon fuse layout select plan; do
   "$TAMIS" show $weights --after=$pass "$nets/recur.tam" -o d.tam || exit 1
-  "$TAMIS" build d.tam -o d.so --prefix=recur || exit 1
+  "$TAMIS" build d.tam -o d.so --prefix=recur --sizes=off || exit 1
   same "from the dump after $pass" whole.so d.so
 done
 expect "a dump is fixed, too" 0 'f32\[3,2,6\]' \
