@@ -36,7 +36,9 @@ static float position(const OxResize *r, const OxAxis *a, int64_t i) {
 bool ox_positions(Ox *o, OxResize *r) {
   for (int i = 0; i < r->rank; i++) {
     OxAxis *a = &r->axis[i];
-    if (a->out == a->in && a->scale == 1 && !r->crop)
+    /* ONNX Runtime's antialiasing leaves out an axis that keeps its size,
+     * though another one's scale is taken for all. */
+    if (a->out == a->in && (a->scale == 1 || r->antialias) && !r->crop)
       continue;
     if (a->in == 0 && a->out > 0)
       return ox_malformed(o, "an axis of size 0 is resized");
