@@ -48,14 +48,27 @@ typedef struct EmitInfo {
  * Files appear whole or not at all. */
 bool backend_emit(Module *m, const EmitOpts *o, EmitInfo *info, Diags *d);
 
-/* A version of an artifact: the module planned for a target. */
-typedef struct Version { Module *m; const Target *target; } Version;
+/* A version of an artifact: the module planned for a target and for ranges of
+ * sizes. */
+typedef struct Version {
+  const Target *target;
+  const FreeDims *sizes;       /* NULL: no dimension is free */
+  Module *m;                   /* NULL: `open` is asked for it */
+  void *of;                    /* for `open` and `close` */
+} Version;
+/* Set v->m and v->sizes, which stay until v is closed; false: there will be no
+ * such version.  The last one for each target is there before. */
+typedef struct VersionCalls {
+  bool (*open)(Version *v);
+  void (*close)(Version *v);
+} VersionCalls;
 
-/* The same for n versions in one artifact, of which the first that a CPU runs
- * is taken when it is loaded; info adds them up.  Only for kinds that are
- * linked, or the header. */
-bool backend_emit_versions(const Version *v, int n, const EmitOpts *o,
-                           EmitInfo *info, Diags *d);
+/* The same for n versions in one artifact, those of a target side by side,
+ * the one for all sizes last; a call takes the first that the CPU runs and the
+ * sizes lie in.  info adds them up.  Only for kinds that are linked, or the
+ * header. */
+bool backend_emit_versions(Version *v, int n, const VersionCalls *calls,
+                           const EmitOpts *o, EmitInfo *info, Diags *d);
 /* Does every CPU that runs code for `more` run code for `less`?  How many
  * instruction sets code for t may use beyond the baseline. */
 bool target_covers(const Target *more, const Target *less);

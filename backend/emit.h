@@ -127,7 +127,8 @@ typedef struct Emission {
   Vec(FuncCode) funcs;         /* those that are called first */
   int64_t frame_run;           /* stack frames of all else, bytes */
   char *dir;                   /* of temporary files */
-  const Version *versions;     /* of this artifact; or one of them: NULL */
+  Version *versions;           /* of this artifact; or one of them: NULL */
+  const VersionCalls *calls;
   int nversions;               /* 0: it is whole */
   bool is_version;
   Tools tools;                 /* that link, where something is linked */

@@ -18,7 +18,7 @@ static bool dims_equal(const FreeDims *a, const FreeDims *b) {
 
 /* Is version i for some sizes alone? */
 static bool is_sized(const Emission *e, int i) {
-  return !dims_equal(e->versions[i].m->free, e->g.mod->free);
+  return !dims_equal(e->versions[i].sizes, e->g.mod->free);
 }
 
 const char *version_prefix(Emission *e, int i) {
@@ -61,7 +61,7 @@ static Val sizes_entry(Emission *e, const Func *f, const char *name,
     end = cpu_end(e, i);
     int take = end - 1;
     for (int k = i; k < end; k++)
-      if (dims_equal(e->versions[k].m->free, e->versions[of].m->free))
+      if (dims_equal(e->versions[k].sizes, e->versions[of].sizes))
         take = k;
     any[n++] = (CpuChoice){ target_mask(e->versions[take].target),
                             version_entry(e, f, type, take) };
@@ -113,7 +113,7 @@ static Val sizes_dispatch(Emission *e, const Func *f, LLVMTypeRef type) {
   call_if(g, LLVMBuildICmp(g->b, LLVMIntEQ, dims, none, ""), type, fn[last],
           args);
   for (int i = 0; i < last; i++)
-    call_if(g, within(g, e->versions[i].m->free, dims), type, fn[i], args);
+    call_if(g, within(g, e->versions[i].sizes, dims), type, fn[i], args);
   LLVMBuildRet(g->b, LLVMBuildCall2(g->b, type, fn[last], args, 2, ""));
   return own;
 }
@@ -123,8 +123,9 @@ static void entry_dispatch(Emission *e, const Func *f) {
   LLVMTypeRef two[] = { g->ptr, g->ptr };
   LLVMTypeRef type = LLVMFunctionType(g->i32, two, 2, false);
   const char *name = entry_io_name(e, f) + strlen(e->prefix) + 1;
-  run_wrap(e, f, cpu_end(e, 0) > 1 ? sizes_dispatch(e, f, type)
-                                   : sizes_entry(e, f, name, type, 0));
+  bool sizes = cpu_end(e, 0) > 1 || e->nversions == 1;
+  run_wrap(e, f, sizes ? sizes_dispatch(e, f, type)
+                       : sizes_entry(e, f, name, type, 0));
 }
 
 static void dispatch_build(Emission *e) {
@@ -173,16 +174,36 @@ static bool version_emit(Emission *e, int i) {
   return ok;
 }
 
+static const FreeDims *dims_copy(Arena *a, const FreeDims *f) {
+  FreeDims *own = f ? arena_new_of(a, FreeDims) : NULL;
+  if (own) *own = *f;
+  return own;
+}
+
+/* One after the other, so that no two modules with their weights are there at
+ * a time. */
 static bool versions_emit(Emission *e) {
-  for (int i = 0; i < e->nversions; i++)
-    if (!version_emit(e, i)) return false;
+  for (int i = 0; i < e->nversions; i++) {
+    Version *v = &e->versions[i];
+    bool there = v->m != NULL;
+    if (!there && !e->calls->open(v)) {
+      e->nversions--;
+      memmove(v, v + 1, (size_t)(e->nversions - i) * sizeof *v);
+      i--;
+      continue;
+    }
+    v->sizes = dims_copy(e->g.a, v->m->free);
+    bool ok = version_emit(e, i);
+    if (!there) e->calls->close(v), v->m = NULL;
+    if (!ok) return false;
+  }
   dispatch_build(e);
   return objects_write(e, "code.o", "weights.o") && emission_link(e);
 }
 
-bool backend_emit_versions(const Version *v, int n, const EmitOpts *o,
-                           EmitInfo *info, Diags *d) {
-  Emission e = { .versions = v, .nversions = n };
+bool backend_emit_versions(Version *v, int n, const VersionCalls *calls,
+                           const EmitOpts *o, EmitInfo *info, Diags *d) {
+  Emission e = { .versions = v, .nversions = n, .calls = calls };
   ensure(n > 1);
   return emission_run(&e, v[n - 1].m, o, info, d, versions_emit);
 }

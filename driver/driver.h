@@ -75,8 +75,9 @@ typedef struct Session {
   Module *source;           /* as that pass left it; NULL behind a
                                dump of a later pass */
   bool whole;               /* no versions for sizes */
-  struct Session *sized;    /* those there are, when code has been made */
+  struct Session *sized;    /* those there were, when code has been made */
   int nsized;
+  struct json_t *layers;    /* of such a version, for reports */
   Diags *own;               /* of such a version */
 } Session;
 
@@ -151,8 +152,6 @@ void versions_close(Versions *v);
 enum { SIZED_MOST = 8 };
 /* Shall a session that is compiled have versions for sizes as well? */
 bool sized_wanted(const Session *s);
-/* Fill s->sized, unless that was done. */
-void sized_compile(Session *s);
 /* Emit n compiled sessions, one a CPU, with their versions for sizes where the
  * kind of artifact can have several. */
 bool sessions_emit(Session *s, int n, const EmitOpts *o, EmitInfo *info);
@@ -262,6 +261,8 @@ void report_table(Session *s, FILE *to);
 /* `s` and the n - 1 behind it are the versions of one artifact for `cpu`. */
 bool report_json(Session *s, int n, const char *cpu, const EmitInfo *info,
                  FILE *to);
+/* CPU, sizes of free dimensions and layers of a version. */
+struct json_t *report_version(Session *s);
 /* A JSON string of any bytes: those that are no UTF-8 are replaced. */
 struct json_t *json_text(const char *s);
 struct json_t *json_shape(const Type *t);

@@ -267,7 +267,7 @@ static json_t *layers_json(Session *s) {
 }
 
 /* A version: for which CPU, and for which sizes of free dimensions. */
-static json_t *version_json(Session *s) {
+json_t *report_version(Session *s) {
   const FreeDims *f = s->module->free;
   json_t *sizes = json_object();
   for (int i = 0; f && i < f->n; i++)
@@ -297,8 +297,8 @@ bool report_json(Session *s, int n, const char *cpu, const EmitInfo *info,
   json_t *all = n > 1 || s->nsized ? json_array() : NULL;
   for (int i = 0; i < n && all; i++) {
     for (int k = 0; k < s[i].nsized; k++)
-      json_array_append_new(all, version_json(&s[i].sized[k]));
-    json_array_append_new(all, version_json(&s[i]));
+      json_array_append(all, s[i].sized[k].layers);
+    json_array_append_new(all, report_version(&s[i]));
   }
   if (all) json_object_set_new(j, "versions", all);
   bool ok = json_dumpf(j, to, JSON_INDENT(1) | JSON_REAL_PRECISION(4)) == 0;

@@ -2,6 +2,7 @@
  * pipeline and the round trip through text. */
 #include "driver/driver.h"
 
+#include <jansson.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -218,7 +219,8 @@ static bool after_pass(void *ctx, const char *pass, Module **m,
     text_free(&t);
     if (!s->source) return false;
   }
-  if (s->o->roundtrip) {
+  /* The text of a single size says nothing of its dimension. */
+  if (s->o->roundtrip && !s->own) {
     if (!roundtrip(s, m)) return false;
     s->module = *m;
   }
@@ -265,6 +267,8 @@ void session_close(Session *s) {
   if (s->module) module_free(s->module);
   if (s->source) module_free(s->source);
   if (s->own) diags_free(s->own);
+  if (s->layers) json_decref(s->layers);
+  s->layers = NULL;
   s->module = s->source = NULL;
   s->own = NULL;
   s->nsized = 0;

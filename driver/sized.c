@@ -76,62 +76,93 @@ bool sized_wanted(const Session *s) {
          !s->choices && !s->stop_after && !s->stop_before;
 }
 
-/* One that cannot be is left to the whole: a graph may be another one at a
- * single size. */
-static void sized_add(Session *s, const Text *t, const Box *b) {
+/* What a version is made of. */
+typedef struct Sized {
+  Session *of, *own;
+  Box box;
+  int number;            /* of the versions of that session, from 1 on */
+  bool last;
+} Sized;
+
+/* The program behind the recipe at the sizes of a box. */
+static Module *sized_load(Session *s, const Box *b, Diags *d) {
   const FreeDims *f = s->module->free;
-  Session *v = &s->sized[s->nsized];
+  Text t = {0};
   DimArg dims[FREE_MOST];
   for (int i = 0; i < f->n; i++)
     dims[i] = (DimArg){f->dim[i].name, b->dim[i].most, b->dim[i].least};
   LoadOpts l = {.ndims = (size_t)f->n, .dims = dims, .keep_dims = true,
                 .provide = param_provide, .provide_ctx = s->source};
-  *v = *s;
-  v->whole = true;
-  v->keep_source = false;
-  v->source = NULL;
-  v->sized = NULL;
-  v->nsized = 0;
-  v->after = NULL;
-  v->diags = v->own = diags_new();
-  v->module = tam_load_text(v->diags, s->module->file, t->s, t->n, &l);
-  if (v->module && session_compile(v)) s->nsized++;
-  else session_close(v);
+  module_print(&t, s->source, NULL);
+  Module *m = tam_load_text(d, s->module->file, t.s, t.n, &l);
+  text_free(&t);
+  return m;
 }
 
 /* Of a single dimension, the whole is called with what no other is for. */
-static void rest_set(Session *s, int n) {
-  FreeDims *f = (FreeDims *)s->module->free;
-  if (f->n == 1 && n > 0 && s->nsized == n)
-    f->dim[0].from = s->sized[n - 1].module->free->dim[0].most + 1;
+static void rest_set(const Sized *z) {
+  FreeDims *f = (FreeDims *)z->of->module->free;
+  if (f->n == 1 && z->last && z->of->nsized == z->number)
+    f->dim[0].from = z->box.dim[0].most + 1;
 }
 
-void sized_compile(Session *s) {
+/* One that cannot be is left to the whole: a graph may be another one at a
+ * single size. */
+static bool sized_open(Version *v) {
+  Sized *z = v->of;
+  Session *of = z->of, *s = z->own = &of->sized[of->nsized];
+  *s = *of;
+  s->whole = true;
+  s->keep_source = false;
+  s->source = NULL;
+  s->sized = NULL;
+  s->nsized = 0;
+  s->after = NULL;
+  s->diags = s->own = diags_new();
+  s->module = sized_load(of, &z->box, s->diags);
+  if (!s->module || !session_compile(s)) {
+    session_close(s);
+    return false;
+  }
+  v->m = s->module;
+  of->nsized++;
+  rest_set(z);
+  return true;
+}
+
+static void sized_close(Version *v) {
+  Sized *z = v->of;
+  if (z->own->o->report || z->own->o->stats)
+    z->own->layers = report_version(z->own);
+  module_free(z->own->module);
+  z->own->module = NULL;
+}
+
+/* A version for each box of s, and the whole. */
+static int versions_add(Session *s, Version *v, bool several) {
   Box box[SIZED_MOST];
-  if (!s->source || s->sized || !sized_wanted(s)) return;
-  int n = boxes(s->source, box);
-  Text t = {0};
-  module_print(&t, s->source, NULL);
+  int n = several && s->source && sized_wanted(s) ? boxes(s->source, box) : 0;
+  Sized *z = arena_array(s->arena, Sized, (size_t)n + 1);
   s->sized = arena_array(s->arena, Session, (size_t)n + 1);
-  for (int i = 0; i < n; i++) sized_add(s, &t, &box[i]);
-  text_free(&t);
-  rest_set(s, n);
+  for (int i = 0; i < n; i++) {
+    z[i] = (Sized){s, NULL, box[i], i + 1, i + 1 == n};
+    v[i] = (Version){&s->target, NULL, NULL, &z[i]};
+  }
+  v[n] = (Version){&s->target, NULL, s->module, NULL};
+  return n + 1;
 }
 
 bool sessions_emit(Session *s, int n, const EmitOpts *o, EmitInfo *info) {
+  static const VersionCalls calls = {sized_open, sized_close};
   Version *all = arena_array(s->arena, Version,
                              (size_t)(n * (SIZED_MOST + 1)));
-  int count = 0;
   bool several = o->kind != EMIT_ASM && o->kind != EMIT_LLVM;
-  for (int i = 0; i < n; i++) {
-    if (several) sized_compile(&s[i]);
-    for (int k = 0; several && k < s[i].nsized; k++)
-      all[count++] = (Version){s[i].sized[k].module, &s[i].target};
-    all[count++] = (Version){s[i].module, &s[i].target};
-  }
+  int count = 0;
+  for (int i = 0; i < n; i++)
+    count += versions_add(&s[i], all + count, several);
   session_progress(s, "generating code");
   bool ok = count > 1
-            ? backend_emit_versions(all, count, o, info, s->diags)
+            ? backend_emit_versions(all, count, &calls, o, info, s->diags)
             : backend_emit(s->module, o, info, s->diags);
   session_progress(s, NULL);
   return ok;

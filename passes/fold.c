@@ -9,6 +9,8 @@
  * after      y = linear(x, w);          (w has the permuted values)
  * source     the evaluator of ir/eval.c, without BLAS; nothing that would
  *            grow the artifact much is folded */
+#include <string.h>
+
 #include "passes/passes.h"
 
 enum { GROWTH = 4, FREE_BYTES = 1 << 20 };
@@ -37,9 +39,87 @@ static Tensor *operand_tensor(Module *m, Arena *a, const Node *n) {
   return t;
 }
 
+/* ---- transposes ------------------------------------------------------- */
+
+/* Elements of a param that change places: `axes` are those of the result. */
+typedef struct Move {
+  const char *from;
+  char *to;
+  size_t size;                        /* of an element */
+  int rank, near;                     /* near: neighbours in `from` */
+  int64_t dim[MAX_RANK], from_step[MAX_RANK], to_step[MAX_RANK];
+} Move;
+
+enum { SQUARE = 16 };
+
+/* A square of axis `near` and the last one, so that lines of both stay in the
+ * first cache. */
+static void square_move(const Move *v, const char *from, char *to,
+                        int64_t rows, int64_t cols) {
+  int64_t fr = v->from_step[v->near], fc = v->from_step[v->rank - 1];
+  int64_t tr = v->to_step[v->near], tc = v->to_step[v->rank - 1];
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t j = 0; j < cols; j++) {
+      const char *x = from + i * fr + j * fc;
+      char *y = to + i * tr + j * tc;
+      if (v->size == 4) memcpy(y, x, 4);
+      else memcpy(y, x, v->size);
+    }
+}
+
+static void plane_move(const Move *v, const char *from, char *to) {
+  int last = v->rank - 1;
+  int64_t rows = v->near == last ? 1 : v->dim[v->near], cols = v->dim[last];
+  for (int64_t i = 0; i < rows; i += SQUARE)
+    for (int64_t j = 0; j < cols; j += SQUARE)
+      square_move(v, from + i * v->from_step[v->near] + j * v->from_step[last],
+                  to + i * v->to_step[v->near] + j * v->to_step[last],
+                  rows - i < SQUARE ? rows - i : SQUARE,
+                  cols - j < SQUARE ? cols - j : SQUARE);
+}
+
+static void axes_move(const Move *v, int axis, const char *from, char *to) {
+  if (axis == v->rank - 1) {
+    plane_move(v, from, to);
+    return;
+  }
+  int64_t n = axis == v->near ? 1 : v->dim[axis];
+  for (int64_t i = 0; i < n; i++)
+    axes_move(v, axis + 1, from + i * v->from_step[axis],
+              to + i * v->to_step[axis]);
+}
+
+/* A permuted param, from memory to memory; NULL where it is something else.
+ * (The evaluator takes eight bytes an element, one by one.) */
+static Buffer *node_permute(const Node *n) {
+  const Node *x = n->in[0];
+  const void *from = n->op == OP_PERMUTE && x->op == OP_PARAM
+                     ? param_data(x->param) : NULL;
+  int64_t step[MAX_RANK];
+  if (!from || n->type.rank < 2 || x->type.elem == I4) return NULL;
+  const Attr *order = &n->attr[attr_index(n->op, "order")];
+  Buffer *b = buffer_new((size_t)type_bytes(&n->type));
+  Move v = {from, (char *)b->data, elem_size(n->type.elem), n->type.rank, 0,
+            {0}, {0}, {0}};
+  strides_dense(&x->type, step);
+  strides_dense(&n->type, v.to_step);
+  for (int i = 0; i < v.rank; i++) {
+    v.dim[i] = n->type.dim[i];
+    v.from_step[i] = step[order->ints[i]] * (int64_t)v.size;
+    v.to_step[i] *= (int64_t)v.size;
+    if (order->ints[i] == v.rank - 1) v.near = i;
+  }
+  axes_move(&v, 0, v.from, v.to);
+  return b;
+}
+
+/* ---- the evaluator ----------------------------------------------------- */
+
 /* The values of n, whose operands are constants; the tensors on the way,
  * several times as large, are freed. */
 static Buffer *node_compute(Module *m, const Node *n) {
+  Buffer *moved = node_permute(n);
+  if (moved) return moved;
   Arena *a = arena_new();
   const Tensor **in = arena_array(a, const Tensor *, n->nin ? n->nin : 1);
   for (int i = 0; i < n->nin; i++)

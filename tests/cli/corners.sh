@@ -199,4 +199,25 @@ awk 'BEGIN {
   print "  y = x;\n}"
 }' >unknown.tam
 expect unknown 1 'more errors|further' "$TAMIS" show unknown.tam --after=parse
+
+# Transposed constants: axes of odd sizes, over the edge of a square.
+cat >transposed.tam <<'END'
+model m(x: f32[1]) -> a: f32[37,53], b: f32[5,19,33], c: f32[7,3,18,5],
+    d: f32[7,3,5,18], e: f32[19,5,33], f: f32[53,0] {
+  param w2: f32[53,37];
+  param w3: f32[19,33,5];
+  param w4: f32[3,18,5,7];
+  param w0: f32[0,53];
+  a = permute(w2, order=[1,0]) + x;
+  b = permute(w3, order=[2,0,1]) + x;
+  c = permute(w4, order=[3,0,1,2]) + x;
+  d = permute(w4, order=[3,0,2,1]) + x;
+  e = permute(w3, order=[0,2,1]) + x;
+  f = permute(w0, order=[1,0]) + x;
+}
+END
+expect "transposed constants" 0 'all within tolerance' "$TAMIS" check $R \
+  transposed.tam --rtol=1e-6
+"$TAMIS" show $R transposed.tam --after=fold >got.tam
+expect "they are folded" 1 '' grep permute got.tam
 finish
