@@ -89,7 +89,7 @@ static Val free_dims(Desc *d, const FreeDims *f) {
   Val row[FREE_MOST];
   int n = f ? f->n : 0;
   for (int i = 0; i < n; i++) {
-    Val v[] = { text(d, f->dim[i].name), k64(d->g, f->dim[i].least),
+    Val v[] = { text(d, f->dim[i].name), k64(d->g, dim_least(d->e, &f->dim[i])),
                 k64(d->g, f->dim[i].most) };
     row[i] = structure(d, v, 3);
   }

@@ -186,6 +186,8 @@ void run_build(Emission *e);
  * exported; it becomes g->fn. */
 Val function_begin(Emission *e, const char *name, LLVMTypeRef type,
                    bool exported);
+/* The least size that what is built takes. */
+int64_t dim_least(const Emission *e, const FreeDim *d);
 /* PREFIX_run and the like, on what takes an array; PREFIX_reset. */
 void run_wrap(Emission *e, const Func *f, Val run_io);
 void reset_build(Emission *e);

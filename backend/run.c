@@ -56,17 +56,22 @@ static Val low_bits(Gen *g, Val p) {
   return LLVMBuildAnd(g->b, n, k64(g, ARENA_ALIGN - 1), "");
 }
 
+int64_t dim_least(const Emission *e, const FreeDim *d) {
+  return e->is_version && d->from ? d->from : d->least;
+}
+
 /* Each size is one of its range. */
-static void dims_check(Gen *g, const Func *f, Val io) {
+static void dims_check(const Emission *e, Gen *g, const Func *f, Val io) {
   const FreeDims *free = g->mod->free;
   if (!free) return;
   Val dims = slot_load(g, io, dims_slot(f));
   for (int i = 0; i < free->n; i++) {
     const FreeDim *d = &free->dim[i];
     Val v = LLVMBuildLoad2(g->b, g->i64, addrk(g, dims, 8 * i), "");
-    Val off = LLVMBuildSub(g->b, v, k64(g, d->least), "");
+    int64_t least = dim_least(e, d);
+    Val off = LLVMBuildSub(g->b, v, k64(g, least), "");
     return_if(g, LLVMBuildICmp(g->b, LLVMIntUGT, off,
-                               k64(g, d->most - d->least), ""),
+                               k64(g, d->most - least), ""),
               TAMIS_ERR_DIM);
   }
 }
@@ -95,7 +100,7 @@ static Val run_io_build(Emission *e, const FuncCode *c, Val check) {
                              check, NULL, 0, "");
   return_if(g, LLVMBuildICmp(g->b, LLVMIntNE, lacks, k32(g, 0), ""),
             TAMIS_ERR_CPU);
-  dims_check(g, c->func, io);
+  dims_check(e, g, c->func, io);
   steps_call(e, c, io, arena, weights);
   LLVMBuildRet(g->b, k32(g, TAMIS_OK));
   return fn;

@@ -93,16 +93,25 @@ static void call_if(Gen *g, Val yes, LLVMTypeRef type, Val fn, Val args[2]) {
   LLVMPositionBuilderAtEnd(g->b, next);
 }
 
-/* The versions of the first CPU, by sizes.  Errors are found by the whole. */
+/* The first version of all with the sizes of version i. */
+static bool sizes_first(const Emission *e, int i) {
+  for (int k = 0; k < i; k++)
+    if (dims_equal(e->versions[k].sizes, e->versions[i].sizes)) return false;
+  return true;
+}
+
+/* The versions by sizes.  Errors are found by the one for all, which is called
+ * last: at sizes that no other is for on any CPU. */
 static Val sizes_dispatch(Emission *e, const Func *f, LLVMTypeRef type) {
   Gen *g = &e->g;
-  int last = cpu_end(e, 0) - 1;
+  int n = e->nversions, last = n - 1;
   const char *name = entry_io_name(e, f);
-  Val *fn = arena_array(g->a, Val, (size_t)last + 1);
-  for (int i = 0; i <= last; i++) {
+  Val *fn = arena_array(g->a, Val, (size_t)n);
+  for (int i = 0; i < n; i++) {
     const char *own = arena_printf(g->a, "%s.%d", name + strlen(e->prefix) + 1,
                                    i);
-    fn[i] = sizes_entry(e, f, own, type, i);
+    if (i == last || (is_sized(e, i) && sizes_first(e, i)))
+      fn[i] = sizes_entry(e, f, own, type, i);
   }
   Val own = function_begin(e, name, type, false);
   Val args[] = { LLVMGetParam(own, 0), LLVMGetParam(own, 1) };
@@ -113,7 +122,8 @@ static Val sizes_dispatch(Emission *e, const Func *f, LLVMTypeRef type) {
   call_if(g, LLVMBuildICmp(g->b, LLVMIntEQ, dims, none, ""), type, fn[last],
           args);
   for (int i = 0; i < last; i++)
-    call_if(g, within(g, e->versions[i].sizes, dims), type, fn[i], args);
+    if (fn[i])
+      call_if(g, within(g, e->versions[i].sizes, dims), type, fn[i], args);
   LLVMBuildRet(g->b, LLVMBuildCall2(g->b, type, fn[last], args, 2, ""));
   return own;
 }

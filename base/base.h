@@ -106,7 +106,10 @@ typedef struct Source {
   size_t len;
   bool foreign;         /* made of a file of another format: what is wrong
                            with the model is wrong with that file */
+  const struct Map *dims;  /* names of that file's dimensions: SOURCE_INPUT
+                              where inputs have it; NULL: it has none */
 } Source;
+enum { SOURCE_OTHER = 1, SOURCE_INPUT };
 /* A range of a source; src NULL: no place known. */
 typedef struct Span { const Source *src; uint32_t begin, end; } Span;
 /* 1-based line and column (in bytes) of an offset. */

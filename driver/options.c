@@ -237,7 +237,8 @@ static bool dim_size(Arena *a, const char *v, DimArg *out, Diags *d) {
   const char *least = arena_strndup(a, v, (size_t)(dots - v));
   return option_int(d, "--dim", *least ? least : "1", 1, 1 << 30,
                     &out->least) &&
-         option_int(d, "--dim", dots + 2, out->least, 1 << 30, &out->value);
+         option_int(d, "--dim", dots + 2, out->least, 1 << 30, &out->value) &&
+         (out->least < out->value || !(out->least = 0));   /* one size */
 }
 
 static bool set_dim(Arena *a, Options *o, const char *v, Diags *d) {

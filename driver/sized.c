@@ -106,6 +106,17 @@ static void rest_set(const Sized *z) {
     f->dim[0].from = z->box.dim[0].most + 1;
 }
 
+/* -v says what is left out. */
+static void said(const Session *of, const Sized *z, const Diags *d) {
+  const FreeDims *f = of->module->free;
+  fprintf(stderr, "tamis: no version for");
+  for (int i = 0; i < f->n; i++)
+    fprintf(stderr, " %s=%lld..%lld", f->dim[i].name,
+            (long long)z->box.dim[i].least, (long long)z->box.dim[i].most);
+  fputs(":\n", stderr);
+  diags_print(d, stderr, false);
+}
+
 /* One that cannot be is left to the whole: a graph may be another one at a
  * single size. */
 static bool sized_open(Version *v) {
@@ -121,6 +132,7 @@ static bool sized_open(Version *v) {
   s->diags = s->own = diags_new();
   s->module = sized_load(of, &z->box, s->diags);
   if (!s->module || !session_compile(s)) {
+    if (of->o->verbose) said(of, z, s->diags);
     session_close(s);
     return false;
   }

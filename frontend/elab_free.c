@@ -135,11 +135,21 @@ static const char *foreign_dim(const Module *m, const char *given) {
   return name;
 }
 
+/* Those of outputs follow from those of inputs. */
 static bool foreign_dims(Elab *e) {
+  const Map *dims = e->units.at[1]->file->src->dims;
   bool ok = true;
-  for (size_t i = 0; i < e->o->ndims; i++) {
+  for (size_t i = 0; dims && i < e->o->ndims; i++) {
     const DimArg *o = &e->o->dims[i];
-    if (!o->least || o->least == o->value)
+    uintptr_t of = (uintptr_t)map_get(dims, o->name);
+    if (!of && !e->o->sample) {
+      const char *near = map_nearest(e->a, dims, o->name);
+      ok = diag_error_at(e->d, EXIT_USAGE, "--dim", "%s has no free "
+                         "dimension '%s'%s%s%s", e->m->file, o->name,
+                         near ? ", nearest is '" : "", near ? near : "",
+                         near ? "'" : "");
+    }
+    if (!o->least || of != SOURCE_INPUT)
       continue;
     FreeDim d = {foreign_dim(e->m, o->name), o->name, o->least, o->value, 0};
     ok &= free_add(e, &d, (Span){0});
@@ -335,11 +345,19 @@ static void param_cut(Match *s, Func *f, Node *n, const FreeShape *shape) {
     for (int k = 0; k < s->f->nsamples; k++) v->v[k] = shape->dim[k][i];
     stop->free = v;
   }
+  const Node *user = NULL;
   for (size_t i = 0; i < first; i++) {
     Node *u = f->nodes.at[i];
     for (int k = 0; k < u->nin; k++)
-      if (u->in[k] == n)
+      if (u->in[k] == n) {
         u->in[k] = x;
+        user = user ? user : u;
+      }
+  }
+  /* They come from what takes them. */
+  for (size_t i = first; user && i < f->nodes.n; i++) {
+    f->nodes.at[i]->from = user->from;
+    f->nodes.at[i]->nfrom = user->nfrom;
   }
   func_results_replace(f, n, x);
 }

@@ -45,13 +45,14 @@ static bool bind_type(Elab *e, const Bind *b, Value *v, bool fresh, Span at) {
   Type *found = &v->node->type;
   bool same = e->dump && !fresh ? type_equal(&want, found)
                                 : same_shape_elem(&want, found);
-  /* The workspace of a call is that of the bounds. */
-  same = same || (e->o->sample && node_callee(e->m, v->node));
   if (same) {
     if (e->dump && fresh)
       *found = want;
     return true;
   }
+  /* The workspace of a call is that of the bounds. */
+  if ((e->o->sample || e->o->ndims) && node_callee(e->m, v->node))
+    return true;
   Text t = {0};
   type_print(&t, &want);
   text_puts(&t, ", found ");

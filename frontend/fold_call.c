@@ -95,6 +95,8 @@ void call_print(Body *w, const Block *c, uint32_t at, Loop *loop,
     text_puts(t, sep);
     num_print(w, loop, s->vars.at[k], t);
   }
+  for (int k = 0; f->m->free && k < f->m->free->n; k++, sep = ", ")
+    text_printf(t, "%s%s", sep, f->m->free->dim[k].name);
   text_puts(t, ") as ");
   if (s->as.n)
     path_print(w, loop, &s->as, t);

@@ -132,6 +132,7 @@ static void args_name(Body *w) {
     b->arg_name[k] = arg_name(w, b->args.at[k]);
 }
 
+/* A block is told the free dimensions of the model. */
 static void signature(Body *w, Text *out) {
   const Fold *f = w->p->f;
   const Block *b = w->b;
@@ -139,12 +140,16 @@ static void signature(Body *w, Text *out) {
   text_printf(out, "block %s(", b->name);
   for (size_t k = 0; k < b->args.n; k++, sep = ", ") {
     Type t = slot_value(f, f->slot[b->begin[0]] + b->args.at[k])->type;
+    text_printf(out, "%s%s", sep, b->arg_name[k]);
+    if (t.free) continue;
     t = type_make(t.elem, t.rank, t.dim);
-    text_printf(out, "%s%s: ", sep, b->arg_name[k]);
+    text_puts(out, ": ");
     type_print(out, &t);
   }
   for (size_t k = 0; k < b->vars.n; k++, sep = ", ")
     text_printf(out, "%s%s: int", sep, b->vars.at[k].name);
+  for (int k = 0; f->m->free && k < f->m->free->n; k++, sep = ", ")
+    text_printf(out, "%s%s: int", sep, f->m->free->dim[k].name);
   text_puts(out, ") -> ");
   for (size_t k = 0; k < b->results.n; k++) {
     uint32_t at = b->begin[0] + b->results.at[k];

@@ -13,6 +13,10 @@ bool body_is_main(const Body *w) {
 
 bool name_is_free(const Body *w, const char *s) {
   Op op;
+  const FreeDims *f = w->p->f->m->free;
+  for (int i = 0; f && i < f->n; i++)
+    if (!strcmp(s, f->dim[i].name))
+      return false;
   for (size_t i = 0; i < w->begins.n; i++) {
     size_t n = strlen(w->begins.at[i]);
     if (!strncmp(s, w->begins.at[i], n) && isdigit((unsigned char)s[n]))

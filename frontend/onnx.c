@@ -295,27 +295,60 @@ bool path_is_onnx(const char *path) {
   return n > 5 && !strcmp(path + n - 5, ".onnx");
 }
 
-bool onnx_text(Diags *d, const char *path, Buffer *buf, const LoadOpts *opts,
-               Text *out) {
+/* Names of dimensions of some values. */
+static void dims_note(Arena *a, OnnxFile__ValueInfo **v, size_t n,
+                      uintptr_t what, Map *dims) {
+  for (size_t i = 0; i < n; i++) {
+    const OnnxFile__TensorType *t = v[i]->type ? v[i]->type->tensor_type
+                                               : NULL;
+    for (size_t k = 0; t && t->shape && k < t->shape->n_dim; k++) {
+      const OnnxFile__Dim *d = t->shape->dim[k];
+      if (d->has_dim_value && d->dim_value >= 0)
+        continue;
+      const char *name = d->dim_param && *d->dim_param
+                           ? arena_strdup(a, d->dim_param)
+                           : arena_printf(a, "%s_%zu", v[i]->name, k);
+      if (!map_get(dims, name))
+        map_put(a, dims, name, (void *)what);
+    }
+  }
+}
+
+/* dims, if it is wanted, with its names in `to`. */
+static bool text_make(Diags *d, const char *path, Buffer *buf,
+                      const LoadOpts *opts, Text *out, Arena *to, Map *dims) {
   Arena *a = arena_new();
   Ox o = onnx_open(a, d, path, buf, opts);
   Module *m = module_make(&o);
   if (m)
     module_print(out, m, m->params.n ? path_base(path) : NULL);
+  if (m && dims) {
+    const OnnxFile__Graph *g = o.model->graph;
+    dims_note(to, g->input, g->n_input, SOURCE_INPUT, dims);
+    dims_note(to, g->output, g->n_output, SOURCE_OTHER, dims);
+    dims_note(to, g->value_info, g->n_value_info, SOURCE_OTHER, dims);
+  }
   module_free(m);
   onnx_close(&o);
   arena_free(a);
   return m != NULL;
 }
 
+bool onnx_text(Diags *d, const char *path, Buffer *buf, const LoadOpts *opts,
+               Text *out) {
+  return text_make(d, path, buf, opts, out, NULL, NULL);
+}
+
 Source *onnx_source(Arena *a, Diags *d, const char *path, const LoadOpts *o) {
   Buffer *buf = buffer_map(d, path);
   Source *s = NULL;
   Text text = {0};
-  if (buf && onnx_text(d, path, buf, o, &text)) {
+  Map *dims = arena_new_of(a, Map);
+  if (buf && text_make(d, path, buf, o, &text, a, dims)) {
     s = arena_new_of(a, Source);
     *s = (Source){.name = arena_strdup(a, path), .len = text.n,
-                  .text = arena_strndup(a, text.s, text.n), .foreign = true};
+                  .text = arena_strndup(a, text.s, text.n), .foreign = true,
+                  .dims = dims};
   }
   text_free(&text);
   buffer_unref(buf);

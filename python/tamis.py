@@ -904,9 +904,7 @@ def _version(m):
     for i in range(m.n_versions):
         v = _CModel.from_address(m.versions[i])
         most = all(v.free[k].most == m.free[k].most for k in range(m.n_free))
-        least = all(v.free[k].least <= m.free[k].least
-                    for k in range(m.n_free))
-        if most and least and _CheckCpu(v.check_cpu)() == 0:
+        if most and _CheckCpu(v.check_cpu)() == 0:
             return v
     return m
 
