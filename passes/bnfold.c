@@ -1,18 +1,20 @@
-/* bnfold.c - scale and shift around convolution and linear go into w and b.
+/* bnfold.c - scale and shift around convolutions, transposed ones too, and
+ * linear go into w and b.
  *
  * requires   canonical forms: constants stand second, batch_norm with known
  *            statistics is scale_shift
  * preserves  values up to rounding (products in double, rounded once);
  *            zeros of weights stay zeros, and what is finite stays so; bits
  *            below the smallest normal float are lost only beside a weight
- *            of the row 2^24 times as large; trainable params are left
+ *            of the same output 2^24 times as large; trainable params stay
  * before     a = conv2d(x, c.w, pad=[1,1,1,1]) as c;
  *            y = scale_shift(a, s, t, axis=1) as bn;
  * after      y = conv2d(x, c.w, b=c.bias, pad=[1,1,1,1]) as c;
  *            (c.w has new values; had it another user, it would stay, and
  *            c.w.folded would be its scaled copy)
  * source     Jacob et al., 2018, section 3.2 (folding for inference); in
- *            front of a product it is exact only where no zeros are padded */
+ *            front of a product a shift is folded only where all sums have
+ *            the same terms: no zeros are padded, nothing is transposed */
 #include <float.h>
 #include <math.h>
 
@@ -24,12 +26,14 @@ typedef struct Affine {
   double *scale, *shift;
 } Affine;
 
-static int channel_axis(const Node *product) {
-  return product->op == OP_CONV2D ? 1 : product->type.rank - 1;
+static bool is_product(const Node *n) {
+  return n->op == OP_CONV2D || n->op == OP_CONV2D_TRANSPOSE ||
+         n->op == OP_LINEAR;
 }
 
-static bool is_product(const Node *n) {
-  return n->op == OP_CONV2D || n->op == OP_LINEAR;
+/* That of the product's result, or of an operand of this rank. */
+static int channel_axis(const Node *product, int rank) {
+  return product->op == OP_LINEAR ? rank - 1 : 1;
 }
 
 static void affine_init(PassCtx *c, Affine *a, int64_t n) {
@@ -115,13 +119,37 @@ static bool affine_of(PassCtx *c, const Node *u, const Node *x, int axis,
 
 /* Counts from before the pass: a node that was made since is not in them,
  * and no other gets more uses. */
-/* A product whose weights are known: w [rows][cols], b [rows] or NULL. */
+/* A product whose weights are known: w, and b [outs] or NULL.  Each output
+ * is a sum over `ins` channels of its group, of `taps` products each. */
 typedef struct Product {
   Node *n;
   bool w_once, b_once;     /* only this node uses the param */
   const float *w, *b;
-  int64_t rows, cols;
+  int64_t groups, outs, ins, taps;
 } Product;
+
+/* Sizes of w [outs][ins][taps], of a transposed convolution
+ * [groups * ins][outs / groups][taps]. */
+static void product_sizes(Product *p) {
+  const Type *w = &p->n->in[1]->type;
+  bool turned = p->n->op == OP_CONV2D_TRANSPOSE;
+  p->groups = p->n->op == OP_LINEAR ? 1 : attr_int(p->n, "groups");
+  p->outs = turned ? w->dim[1] * p->groups : w->dim[0];
+  p->ins = turned ? w->dim[0] / p->groups : w->dim[1];
+  p->taps = p->n->op == OP_LINEAR ? 1 : w->dim[2] * w->dim[3];
+}
+
+/* The input channel that is the k-th of output i. */
+static int64_t channel_in(const Product *p, int64_t i, int64_t k) {
+  return i / (p->outs / p->groups) * p->ins + k;
+}
+
+/* Where the taps of output i by its k-th input channel stand in w. */
+static int64_t taps_at(const Product *p, int64_t i, int64_t k) {
+  int64_t each = p->outs / p->groups;
+  if (p->n->op != OP_CONV2D_TRANSPOSE) return (i * p->ins + k) * p->taps;
+  return (channel_in(p, i, k) * each + i % each) * p->taps;
+}
 
 static bool product_known(PassCtx *c, const Uses *u, Node *n, Product *p) {
   if (!is_product(n) || !node_is_const(c->m, n->in[1])) return false;
@@ -132,8 +160,7 @@ static bool product_known(PassCtx *c, const Uses *u, Node *n, Product *p) {
   p->b_once = b && used_once(u, b);
   p->w = node_values(c->m, n->in[1]);
   p->b = b ? node_values(c->m, b) : NULL;
-  p->rows = n->in[1]->type.dim[0];
-  p->cols = p->rows ? type_elems(&n->in[1]->type) / p->rows : 0;
+  product_sizes(p);
   return true;
 }
 
@@ -148,7 +175,7 @@ static void product_write(PassCtx *c, Func *f, const Product *p, Node *n,
                           Buffer *w, Buffer *b) {
   Node *old_w = n->in[1], *old_b = node_in(n, 2), *new_b;
   const char *wpath = old_w->op == OP_PARAM ? old_w->param->path : "weight";
-  Type t = type_make(F32, 1, &old_w->type.dim[0]);
+  Type t = type_make(F32, 1, &p->outs);
   n->in[1] = func_derive(c->m, f, old_w, p->w_once, old_w->type, w);
   if (!b) return;
   if (old_b) new_b = func_derive(c->m, f, old_b, p->b_once, t, b);
@@ -156,30 +183,30 @@ static void product_write(PassCtx *c, Func *f, const Product *p, Node *n,
   node_set_in(c->m, n, 2, new_b);
 }
 
-/* A row of w times scale[k / each], rounded; false when floats are too
- * small or too large for it. */
-static bool row_scale(const float *w, int64_t cols, const double *scale,
-                      int64_t each, float *to) {
+/* The weights of output i times scale[k * step], k being the input channel of
+ * its group, rounded; false when floats are too small or too large for it. */
+static bool output_scale(const Product *p, int64_t i, const double *scale,
+                         int64_t step, float *to) {
   double most = 0;
-  for (int64_t k = 0; k < cols; k++)
-    most = fmax(most, fabs(w[k] * scale[k / each]));
+  for (int64_t k = 0; k < p->ins; k++)
+    for (int64_t t = taps_at(p, i, k), end = t + p->taps; t < end; t++)
+      most = fmax(most, fabs(p->w[t] * scale[k * step]));
   bool tiny = most < 0x1p24 * FLT_MIN;
-  for (int64_t k = 0; k < cols; k++) {
-    double v = w[k] * scale[k / each];
-    to[k] = (float)v;
-    if (isfinite(w[k]) && !isfinite(to[k])) return false;
-    if (tiny && w[k] != 0 && fabs(v) < FLT_MIN) return false;
-  }
+  for (int64_t k = 0; k < p->ins; k++)
+    for (int64_t t = taps_at(p, i, k), end = t + p->taps; t < end; t++) {
+      double v = p->w[t] * scale[k * step];
+      to[t] = (float)v;
+      if (isfinite(p->w[t]) && !isfinite(to[t])) return false;
+      if (tiny && p->w[t] != 0 && fabs(v) < FLT_MIN) return false;
+    }
   return true;
 }
 
-/* affine(product): scale rows of w, and b. */
+/* affine(product): scale all of an output's weights, and b. */
 static bool behind_values(const Product *p, const Affine *a, float *w,
                           float *b) {
-  for (int64_t i = 0; i < p->rows; i++) {
-    int64_t at = i * p->cols;
-    if (!row_scale(p->w + at, p->cols, &a->scale[i], p->cols, w + at))
-      return false;
+  for (int64_t i = 0; i < p->outs; i++) {
+    if (!output_scale(p, i, &a->scale[i], 0, w)) return false;
     if (!b) continue;
     b[i] = (float)((p->b ? p->b[i] : 0) * a->scale[i] + a->shift[i]);
     if (!isfinite(b[i])) return false;
@@ -187,19 +214,17 @@ static bool behind_values(const Product *p, const Affine *a, float *w,
   return true;
 }
 
-/* product(affine(x)): scale columns of w by input channel; what the shift
+/* product(affine(x)): scale the weights of each input channel; what the shift
  * gives goes to b. */
 static bool before_values(const Product *p, const Affine *a, float *w,
                           float *b) {
-  int64_t groups = p->n->op == OP_CONV2D ? attr_int(p->n, "groups") : 1;
-  int64_t in_group = p->n->in[1]->type.dim[1], each = p->cols / in_group;
-  for (int64_t i = 0; i < p->rows; i++) {
+  for (int64_t i = 0; i < p->outs; i++) {
+    int64_t first = channel_in(p, i, 0);
     double sum = p->b ? p->b[i] : 0;
-    int64_t first = i / (p->rows / groups) * in_group, at = i * p->cols;
-    if (!row_scale(p->w + at, p->cols, &a->scale[first], each, w + at))
-      return false;
-    for (int64_t k = 0; k < p->cols; k++)
-      sum += p->w[at + k] * a->shift[first + k / each];
+    if (!output_scale(p, i, &a->scale[first], 1, w)) return false;
+    for (int64_t k = 0; k < p->ins; k++)
+      for (int64_t t = taps_at(p, i, k), end = t + p->taps; t < end; t++)
+        sum += p->w[t] * a->shift[first + k];
     if (!b) continue;
     b[i] = (float)sum;
     if (!isfinite(b[i])) return false;
@@ -212,8 +237,9 @@ static bool before_values(const Product *p, const Affine *a, float *w,
 static bool product_scale(const Product *p, const Affine *a, bool behind,
                           Buffer **w, Buffer **b) {
   bool biased = p->b || shifts(a);
-  *w = buffer_new(checked_mul(p->rows * p->cols, sizeof(float)));
-  *b = biased ? buffer_new(checked_mul(p->rows, sizeof(float))) : NULL;
+  int64_t size = type_elems(&p->n->in[1]->type);
+  *w = buffer_new(checked_mul(size, sizeof(float)));
+  *b = biased ? buffer_new(checked_mul(p->outs, sizeof(float))) : NULL;
   float *to = (float *)(*w)->data;
   float *bias = biased ? (float *)(*b)->data : NULL;
   if (behind ? behind_values(p, a, to, bias) : before_values(p, a, to, bias))
@@ -245,8 +271,11 @@ static void fold_before(PassCtx *c, Func *f, const Product *p, const Affine *a,
   n->path = path ? path : u->path;
 }
 
-static bool pads_nothing(const Node *n) {
-  if (n->op != OP_CONV2D) return true;
+/* Have all sums of n the same terms, so that a shift of its input adds the
+ * same everywhere? */
+static bool sums_alike(const Node *n) {
+  if (n->op == OP_CONV2D_TRANSPOSE) return false;
+  if (n->op == OP_LINEAR) return true;
   int count;
   const int64_t *pad = attr_ints(n, "pad", &count);
   for (int i = 0; i < count; i++)
@@ -275,16 +304,16 @@ static void bnfold_func(PassCtx *c, Func *f) {
     Affine a;
     if (x && is_product(x) && used_once(&uses, x) && !has_epilogue(x) &&
         product_known(c, &uses, x, &p) &&
-        affine_of(c, u, x, channel_axis(x), &a))
+        affine_of(c, u, x, channel_axis(x, x->type.rank), &a))
       fold_behind(c, f, u, &p, &a);
     if (!is_product(u) || !product_known(c, &uses, u, &p)) continue;
     Node *before = u->in[0];
     x = varying(c, before);
-    int axis = u->op == OP_CONV2D ? 1 : before->type.rank - 1;
+    int axis = channel_axis(u, before->type.rank);
     if (!x || before->type.rank < 1 || !used_once(&uses, before) ||
         !affine_of(c, before, x, axis, &a))
       continue;
-    if (pads_nothing(u) || !shifts(&a)) fold_before(c, f, &p, &a, x);
+    if (sums_alike(u) || !shifts(&a)) fold_before(c, f, &p, &a, x);
   }
   func_tidy(c->m, f);
 }

@@ -303,6 +303,55 @@ static void trainable_stays(void **state) {
   diags_free(d);
 }
 
+/* ---- folding -------------------------------------------------------- */
+
+/* Small whole numbers; powers of two for the params "a" and "s", which
+ * scale: nothing is rounded. */
+static bool exact_provide(void *ctx, Param *p) {
+  (void)ctx;
+  int64_t n = type_elems(&p->type);
+  bool scales = strchr("as", p->path[0]);
+  Buffer *data = buffer_new((size_t)n * sizeof(float));
+  for (int64_t i = 0; i < n; i++)
+    elem_store(F32, data->data, (size_t)i,
+               scales ? ldexp(1, (int)(i * 5 % 7) - 3)
+                      : (double)(i * 37 % 19 - 9));
+  param_set_data(p, data);
+  return true;
+}
+
+/* All of it goes into two products, which have the bits of before. */
+static void transposed_folds(void **state) {
+  (void)state;
+  static const char text[] =
+    "model m(x: f32[1,4,3,5]) -> y: f32[1,6,8,10] {\n"
+    "  param a: f32[4,1,1];  param s: f32[6,1,1];  param t: f32[6,1,1];\n"
+    "  param v: f32[4,3,4,2];  param w: f32[6,6,3,3];  param b: f32[6];\n"
+    "  h = conv2d_transpose(x * a, v, stride=[2,2], groups=2);\n"
+    "  y = conv2d_transpose(h * s + t, w, b=b, pad=[1,1,1,1]) * s + t;\n"
+    "}\n";
+  Watch w = {.a = arena_new(), .d = diags_new()};
+  LoadOpts lo = {.provide = exact_provide};
+  Module *m = text_load(w.d, text, &lo);
+  Type in = m->funcs.at[0]->inputs.at[0]->type;
+  w.in[0] = tensor_new(w.a, &in);
+  for (int64_t i = 0; i < type_elems(&in); i++)
+    w.in[0].v[i] = (double)(i * 11 % 23 - 8);
+  Tensor want = module_run(&w, m)[m->funcs.at[0]->outputs.at[0].node->id];
+  PipelineOpts o = {.target = &targets[0], .opt = 2, .stop_after = "bnfold"};
+  assert_true(pipeline_run(&m, &o, w.d));
+  const Func *f = m->funcs.at[0];
+  const Node *y = f->outputs.at[0].node;
+  assert_int_equal(y->op, OP_CONV2D_TRANSPOSE);
+  assert_int_equal(y->in[0]->op, OP_CONV2D_TRANSPOSE);
+  assert_ptr_equal(y->in[0]->in[0], f->inputs.at[0]);
+  assert_memory_equal(module_run(&w, m)[y->id].v, want.v,
+                      (size_t)type_elems(&y->type) * sizeof *want.v);
+  module_free(m);
+  diags_free(w.d);
+  arena_free(w.a);
+}
+
 /* ---- choices -------------------------------------------------------- */
 
 static void tiles_fit(void **state) {
@@ -523,6 +572,7 @@ int main(void) {
     cmocka_unit_test(table_tiles_near),
     cmocka_unit_test(code_times),
     cmocka_unit_test(formats_by_density),
+    cmocka_unit_test(transposed_folds),
     cmocka_unit_test(trainable_stays),
     cmocka_unit_test(random_graphs),
   };
