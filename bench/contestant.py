@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""One contestant of nets.py in a process of its own, by one thread:
+"""One contestant of nets.py in a process of its own:
 
-  contestant.py KIND FILE INPUT.f32 SHAPE OUTPUT.f32 [CPU]
+  contestant.py KIND FILE INPUT.f32 SHAPE OUTPUT.f32 THREADS [CPU]
 
 KIND is tamis, onnxruntime, openvino, tvm, deepsparse or litert; SHAPE is
-1,3,224,224; CPU is what TVM compiles for, if not this one. The output of a
-first call is written, then `{"version": ...}`.
+1,3,224,224; CPU is what TVM compiles for, if not this one. On more than one
+thread pool.so (pool.c) is in the folder above FILE's. The output of a first
+call is written, then `{"version": ...}`.
 Each number of milliseconds on standard input is answered by a sample:
 seconds a call, and the time of a probe of plain arithmetic before or after
 it, null when others had the core for more than 2 % of it; under held.c, what
@@ -17,26 +18,47 @@ import os
 import sys
 import time
 
+THREADS = int(sys.argv[6])
+
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TVM_NUM_THREADS",
              "NM_NUM_THREADS"):
-    os.environ[name] = "1"
+    os.environ[name] = str(THREADS)
 
 import numpy as np  # noqa: E402
 
 import interleave  # noqa: E402
 
 
-class Tamis(interleave.Artifact):
+class Pool:
+    """Threads for Tamis, and for a probe of as many cores."""
+
     def __init__(self, path):
-        super().__init__(path, "net")
+        lib = ctypes.CDLL(path)
+        lib.bench_pool.restype = ctypes.c_void_p
+        lib.bench_pool.argtypes = [ctypes.c_size_t]
+        lib.bench_probe.restype = ctypes.c_double
+        lib.bench_probe.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+        self.lib, self.pool = lib, lib.bench_pool(THREADS)
+        if not self.pool:
+            raise OSError(f"no pool of {THREADS} threads")
+
+    def probe(self):
+        return self.lib.bench_probe(self.pool, THREADS)
+
+
+class Tamis(interleave.Artifact):
+    def __init__(self, path, threads):
+        super().__init__(path, "net", pool.pool if pool else None)
+        if threads > 1 and not self.model.threads:
+            raise ValueError(f"{path}: was built without --threads")
         self.version = self.model.version.decode()
 
 
 class OpenVino:
-    def __init__(self, path):
+    def __init__(self, path, threads):
         import openvino
         core = openvino.Core()
-        how = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1,
+        how = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1,
                "PERFORMANCE_HINT": "LATENCY",
                "INFERENCE_PRECISION_HINT": "f32"}
         self.net = core.compile_model(path, "CPU", how)
@@ -60,14 +82,14 @@ class Tvm:
 
     cpu = ""
 
-    def __init__(self, path):
+    def __init__(self, path, threads):
         import onnx
         import tvm
         from tvm import relax
         from tvm.relax.frontend.onnx import from_onnx
         mod = from_onnx(onnx.load(path), keep_params_in_input=False)
         self.tvm = tvm
-        cpu = {"kind": "llvm", "num-cores": 1}
+        cpu = {"kind": "llvm", "num-cores": threads}
         cpu["mcpu"] = self.cpu or tvm.target.codegen.llvm_get_system_cpu()
         built = relax.build(mod, target=tvm.target.Target(cpu))
         self.vm = relax.VirtualMachine(built, tvm.cpu())
@@ -85,9 +107,10 @@ class Tvm:
 
 
 class DeepSparse:
-    def __init__(self, path):
+    def __init__(self, path, threads):
         import deepsparse
-        self.net = deepsparse.compile_model(path, batch_size=1, num_cores=1)
+        self.net = deepsparse.compile_model(path, batch_size=1,
+                                            num_cores=threads)
         self.version = deepsparse.__version__
 
     def feed(self, xs):
@@ -103,6 +126,7 @@ class DeepSparse:
 KINDS = {"tamis": Tamis, "onnxruntime": interleave.OnnxRuntime,
          "openvino": OpenVino, "tvm": Tvm, "deepsparse": DeepSparse,
          "litert": interleave.TfLite}
+pool = None
 
 
 def sample(net, ms):
@@ -124,11 +148,15 @@ def held():
 
 
 def main():
+    global pool
     kind, path, x, shape, out = sys.argv[1:6]
-    Tvm.cpu = "".join(sys.argv[6:])
+    Tvm.cpu = "".join(sys.argv[7:])
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)               # what libraries print is no answer
-    net = KINDS[kind](path)
+    if THREADS > 1:
+        pool = Pool(os.path.join(os.path.dirname(path), "..", "pool.so"))
+        interleave.probe = pool.probe
+    net = KINDS[kind](path, THREADS)
     shape = [int(n) for n in shape.split(",")]
     net.feed([np.fromfile(x, np.float32).reshape(shape)])
     net.call()

@@ -40,7 +40,9 @@ class Model(ctypes.Structure):
                 ("inputs", ctypes.POINTER(Tensor)),
                 ("outputs", ctypes.POINTER(Tensor)),
                 ("run", ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p,
-                                         ctypes.c_void_p))]
+                                         ctypes.c_void_p)),
+                ("weights", ctypes.c_void_p), ("n_steps", ctypes.c_uint32),
+                ("threads", ctypes.c_uint32)]
 
 
 def aligned(nbytes):
@@ -49,7 +51,9 @@ def aligned(nbytes):
 
 
 class Artifact:
-    def __init__(self, path, prefix):
+    """pool: the address of a tamis_pool, for one built with --threads."""
+
+    def __init__(self, path, prefix, pool=None):
         self.lib = ctypes.CDLL(path)
         self.model = Model.in_dll(self.lib, prefix + "_model")
         m = self.model
@@ -58,8 +62,9 @@ class Artifact:
         self.io = [aligned(m.inputs[i].bytes) for i in range(m.n_inputs)]
         self.io += [aligned(m.outputs[i].bytes) for i in range(m.n_outputs)]
         self.arena = aligned(m.arena_bytes)
-        self.ptrs = (ctypes.c_void_p * len(self.io))(
-            *[b.ctypes.data for b in self.io])
+        pools = [pool] if m.threads else []
+        self.ptrs = (ctypes.c_void_p * (len(self.io) + len(pools)))(
+            *[b.ctypes.data for b in self.io], *pools)
 
     def feed(self, xs):
         for b, x in zip(self.io, xs):
@@ -75,10 +80,10 @@ class Artifact:
 
 
 class OnnxRuntime:
-    def __init__(self, path):
+    def __init__(self, path, threads=1):
         import onnxruntime
         o = onnxruntime.SessionOptions()
-        o.intra_op_num_threads = o.inter_op_num_threads = 1
+        o.intra_op_num_threads, o.inter_op_num_threads = threads, 1
         self.session = onnxruntime.InferenceSession(
             path, o, providers=["CPUExecutionProvider"])
         self.name = self.session.get_inputs()[0].name
@@ -95,11 +100,23 @@ class OnnxRuntime:
 
 
 class TfLite:
-    def __init__(self, path):
+    def __init__(self, path, threads=1):
         from ai_edge_litert.interpreter import Interpreter
-        self.net = Interpreter(model_path=path, num_threads=1)
+        self.net = Interpreter(model_path=path, num_threads=threads)
         self.net.allocate_tensors()
         self.version = importlib.metadata.version("ai-edge-litert")
+        self.version += self.delegated()
+
+    def delegated(self):
+        """Has XNNPACK the whole net, so that nothing but its outputs leaves
+        it?"""
+        ops = getattr(self.net, "_get_ops_details", list)()
+        parts = [list(o["outputs"]) for o in ops if
+                 o["op_name"] == "DELEGATE"]
+        outs = [t["index"] for t in self.net.get_output_details()]
+        if not parts:
+            return ""
+        return ", XNNPACK" if parts == [outs] else ", XNNPACK in part"
 
     def feed(self, xs):
         for t, x in zip(self.net.get_input_details(), xs):

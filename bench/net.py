@@ -1,6 +1,7 @@
-"""net.py - whole nets of the bench, written twice from one description: in
-Tamis' language and as ONNX, with the same drawn weights. Normalisation is
-folded into biases, as every contestant would do. Needs PyPI's onnx."""
+"""net.py - whole nets of the bench, written from one description: in Tamis'
+language and as ONNX, with the same drawn weights; lite.py writes TensorFlow
+Lite's form. Normalisation is folded into biases, as every contestant would
+do. Needs PyPI's onnx."""
 import json
 import struct
 
@@ -24,6 +25,7 @@ class Net:
         self.rng = np.random.default_rng(1)
         self.lines, self.nodes, self.params = [], [], {}
         self.prunable, self.count = [], 0
+        self.layers = []            # (kind, result, operand, ...)
 
     # ---- parts of both texts
 
@@ -61,6 +63,10 @@ class Net:
         if pruned:
             self.prunable.append(path + ".weight")
 
+    def layer(self, kind, out, *rest):
+        self.layers.append((kind, out, *rest))
+        return out
+
     # ---- layers
 
     def conv(self, x, cin, c, k=1, s=1, groups=1, act="", pruned=True,
@@ -74,42 +80,49 @@ class Net:
                          (x, path + ".weight", path + ".bias"),
                          kernel_shape=[k, k], strides=[s, s],
                          pads=[k // 2] * 4, group=groups)
+        self.layer("conv", out, x, path, k, s, groups)
         return self.act(out, act)
 
     def act(self, x, act):
         if act == "relu":
-            return self.value(f"{x} |> relu", "Relu", [x])
-        if act == "relu6":
+            out = self.value(f"{x} |> relu", "Relu", [x])
+        elif act == "relu6":
             lo, hi = self.const(np.float32(0)), self.const(np.float32(6))
-            return self.value(f"{x} |> relu6", "Clip", [x, lo, hi])
-        return x
+            out = self.value(f"{x} |> relu6", "Clip", [x, lo, hi])
+        else:
+            return x
+        return self.layer("act", out, x, act)
 
     def add(self, x, y):
-        return self.value(f"{x} + {y}", "Add", [x, y])
+        out = self.value(f"{x} + {y}", "Add", [x, y])
+        return self.layer("add", out, x, y)
 
     def linear(self, x, k, m, pruned=True, scale=1.0):
         """ONNX holds the weights transposed: see `initialisers`."""
         path = f"l{self.count}"
         self.weight(path, (m, k), k, scale, pruned)
         out = self.value(f"{x} |> linear({m}) as {path}")
+        self.layer("linear", out, x, path)
         got = self.node("MatMul", x, path + ".weight.T")
         return self.rename(self.node("Add", got, path + ".bias"))
 
     def pool_mean(self, x):
         got = self.node("GlobalAveragePool", x)
-        self.value(f"{x} |> mean([2,3])")
+        self.layer("mean", self.value(f"{x} |> mean([2,3])"), x)
         return self.rename(self.node("Flatten", got, axis=1))
 
     def maxpool(self, x):
-        return self.value(f"{x} |> maxpool(3, s=2, pad=1)", "MaxPool", [x],
-                          kernel_shape=[3, 3], strides=[2, 2],
-                          pads=[1, 1, 1, 1])
+        out = self.value(f"{x} |> maxpool(3, s=2, pad=1)", "MaxPool", [x],
+                         kernel_shape=[3, 3], strides=[2, 2],
+                         pads=[1, 1, 1, 1])
+        return self.layer("maxpool", out, x, 3, 2, 1)
 
     def layer_norm(self, x, n):
         path = f"l{self.count}"
         self.params[path + ".weight"] = np.ones(n, np.float32)
         self.params[path + ".bias"] = np.zeros(n, np.float32)
-        self.value(f"{x} |> layer_norm as {path}")
+        out = self.value(f"{x} |> layer_norm as {path}")
+        self.layer("layer_norm", out, x, path)
         d = self.node("Sub", x, self.node("ReduceMean", x, axes=[-1]))
         two, eps = self.const(np.float32(2)), self.const(np.float32(1e-5))
         var = self.node("ReduceMean", self.node("Pow", d, two), axes=[-1])
@@ -118,14 +131,15 @@ class Net:
         return self.rename(self.node("Add", y, path + ".bias"))
 
     def gelu(self, x):
-        self.value(f"{x} |> gelu")
+        self.layer("gelu", self.value(f"{x} |> gelu"), x)
         root, one = (self.const(np.float32(v)) for v in (2 ** 0.5, 1))
         e = self.node("Erf", self.node("Div", x, root))
         y = self.node("Mul", x, self.node("Add", e, one))
         return self.rename(self.node("Mul", y, self.const(np.float32(0.5))))
 
     def attention(self, q, k, v, rows, heads, width):
-        self.value(f"{q} |> attention({k}, {v}, heads={heads})")
+        out = self.value(f"{q} |> attention({k}, {v}, heads={heads})")
+        self.layer("attention", out, q, k, v, heads)
         shape = self.const(np.int64([1, rows, heads, width]))
         flat = self.const(np.int64([1, rows, heads * width]))
 

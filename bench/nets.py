@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """nets.py - whole nets: Tamis beside ONNX Runtime, OpenVINO, TVM, DeepSparse
-and TensorFlow Lite's runtime, in turn, one thread.  ONNX Runtime also runs
-each dense net in int8, as its own tool quantises it.
+and TensorFlow Lite's runtime, which is XNNPACK's, in turn, one thread or N.
+ONNX Runtime also runs each dense net in int8, as its own tool quantises it.
 
-  nets.py [--rounds=N] [--only=NET] [--cpu=CPU] [--turn=FILE] BUILD_DIR
-          OUT.json
+  nets.py [--rounds=N] [--only=NET] [--cpu=CPU] [--threads=N] [--turn=FILE]
+          BUILD_DIR OUT.json
 
-Nets are written by net.py into BUILD_DIR/bench/nets. Each contestant runs in
+Nets are written by net.py and lite.py into BUILD_DIR/bench/nets. Each contestant runs in
 a process of its own (contestant.py) and sleeps while others are sampled. The
 output is compared with ONNX Runtime's before anything is timed. --cpu is what
 Tamis and TVM compile for; under held.c, who runs AVX-512 all the same is left
@@ -34,23 +34,28 @@ AVX512_MOST = 0.01
 
 
 class Contestant:
-    cpu = ""
+    cpu, threads = "", 1
 
     def __init__(self, who, kind, variant, path, python):
         self.who, self.kind, self.variant = who, kind, variant
         self.path, self.python = path, python
         self.why, self.version, self.samples = "", "", []
+        self.channels_last = False
 
     def start(self, x, shape, out):
+        """The file x holds the input, x.last the same, channels last."""
         if self.why:
             return
+        if self.channels_last:
+            x, shape = x + ".last", shape[:1] + shape[2:] + shape[1:2]
         self.out = f"{out}.{self.kind}.{self.variant}.f32"
         self.log = open(self.out + ".log", "w+", errors="replace")
         dims = ",".join(map(str, shape))
         self.run = subprocess.Popen(
             [self.python, os.path.join(HERE, "contestant.py"), self.kind,
-             self.path, x, dims, self.out, self.cpu], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=self.log, text=True)
+             self.path, x, dims, self.out, str(self.threads), self.cpu],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
+            text=True)
         line = self.run.stdout.readline()
         if line:
             self.version = json.loads(line)["version"]
@@ -143,9 +148,11 @@ def measure(contestants, rounds, ms, lock):
 
 
 def tamis_build(tamis, net_file, out, *options):
-    cpu = "--cpu=" + (Contestant.cpu or "native")
-    done = subprocess.run([tamis, "build", net_file, "--prefix=net", cpu, "-o",
-                           out, *options], stderr=subprocess.PIPE, text=True)
+    how = ["--cpu=" + (Contestant.cpu or "native")]
+    how += ["--threads"] * (Contestant.threads > 1)
+    done = subprocess.run([tamis, "build", net_file, "--prefix=net", *how,
+                           "-o", out, *options], stderr=subprocess.PIPE,
+                          text=True)
     return done.stderr.strip().split("\n")[0] if done.returncode else ""
 
 
@@ -197,6 +204,18 @@ def int8_peer(build, shape, onnx):
     return c
 
 
+def lite_peer(build, n, path):
+    c = Contestant("LiteRT", "litert", "dense", path,
+                   venv_python(build, "venv"))
+    c.channels_last = len(n.shape) == 4
+    try:
+        import lite
+        lite.write(n, n.params, path)
+    except (ImportError, ValueError) as e:
+        c.why = f"not written: {str(e).splitlines()[0][:120]}"
+    return c
+
+
 def onnx_net(build, name, out):
     """Write the net's files, build it: its contestants by variant."""
     make, pattern, zeros = net.NETS[name]
@@ -215,6 +234,7 @@ def onnx_net(build, name, out):
                                f"--weights={base}.safetensors")
         groups.append([ours] + peers(build, base + ".onnx", variant))
         if variant == "dense":
+            groups[-1].append(lite_peer(build, n, base + ".tflite"))
             groups[-1].append(int8_peer(build, n.shape, base + ".onnx"))
     return n.shape, f"{pattern}, {100 * zeros:.0f} %", groups
 
@@ -245,6 +265,8 @@ def bench(build, name, rounds, lock):
                             else onnx_net(build, name, out))
     x = np.random.default_rng(1).random(shape, np.float32) * 2 - 1
     x.tofile(out + ".x.f32")
+    if x.ndim == 4:
+        x.transpose(0, 2, 3, 1).tofile(out + ".x.f32.last")
     for group in groups:
         for c in group:
             c.start(out + ".x.f32", shape, out)
@@ -269,11 +291,12 @@ def main():
     p.add_argument("--rounds", type=int, default=20)
     p.add_argument("--only")
     p.add_argument("--cpu", default="")
+    p.add_argument("--threads", type=int, default=1)
     p.add_argument("--turn")
     p.add_argument("build")
     p.add_argument("out")
     args = p.parse_args()
-    Contestant.cpu = args.cpu
+    Contestant.cpu, Contestant.threads = args.cpu, args.threads
     results = []
     if args.only and os.path.exists(args.out):
         with open(args.out) as f:
