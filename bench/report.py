@@ -11,6 +11,7 @@ tables of layers the geometric mean of a set, and its least in brackets.
 """
 import argparse
 import datetime
+import glob
 import json
 import math
 import os
@@ -292,6 +293,21 @@ def nets_notes(nets):
                     for who, of in out.items()))
 
 
+def read_nets(path):
+    if not os.path.exists(path):
+        return []
+    with open(path) as f:
+        return json.load(f)
+
+
+def threaded_nets(path):
+    """What PATH-threadsN.json say, by N."""
+    stem = path.removesuffix(".json") + "-threads"
+    files = glob.glob(glob.escape(stem) + "*.json")
+    found = {int(f[len(stem):-len(".json")]): read_nets(f) for f in files}
+    return dict(sorted(found.items()))
+
+
 def layers_svg(la, tail):
     groups = []
     for name, shapes in (("MobileNetV1 and V2, 1x1", la.shapes(
@@ -383,10 +399,8 @@ def main():
         return os.path.join(args.dir, f"{stem}{cpu}.{end}")
     tail = args.cpu and ", " + args.cpu
     la = Layers(read_lines(path("layers.jsonl")))
-    sweep, nets = read_lines(path("sweep.jsonl")), []
-    if os.path.exists(path("nets.json")):
-        with open(path("nets.json")) as f:
-            nets = json.load(f)
+    sweep, nets = read_lines(path("sweep.jsonl")), read_nets(path("nets.json"))
+    threaded = threaded_nets(path("nets.json"))
     date = datetime.date.today().isoformat()
     head = {"date": date, "machine": args.machine, "cpu": args.cpu,
             "system": platform.platform(),
@@ -398,10 +412,12 @@ def main():
     with open(path("results.json"), "w") as f:
         json.dump(head | {"summary": rows, "layers": la.rows,
                           "skipped": la.skips, "sweep": sweep,
-                          "nets": nets}, f, indent=1)
+                          "nets": nets, "threaded_nets": threaded}, f,
+                  indent=1)
     llvm = head["llvm"].split(":")[-1].split("-")[0]
     parts = ["; ".join([f"{date}, {args.machine}{tail}", f"LLVM {llvm}",
-                        *head["peers"]]) + ".\n", held_text(la, nets)]
+                        *head["peers"]]) + ".\n",
+             held_text(la, nets + sum(threaded.values(), []))]
     if rows:
         parts += [summary_table(rows), gemv_table(la), depthwise_table(la)]
         with open(path("layers.svg"), "w") as f:
@@ -410,6 +426,8 @@ def main():
         parts.append(nets_table(nets))
         with open(path("nets.svg"), "w") as f:
             f.write(nets_svg(nets, tail))
+    for n, of in threaded.items():
+        parts.append(f"On {n} threads:\n\n" + nets_table(of))
     if sweep:
         parts += sweep_tables(sweep)
     if rows:

@@ -10,6 +10,8 @@
 #                  results-x86-64-v3.* and so on
 #   MACHINE=TEXT   what the report says was measured on
 #   ROUNDS=N       samples, if not 15 of a layer and 20 of a net
+#   THREADS=N      of the nets; those of several threads have a table each,
+#                  beside that of one
 #   TURN=FILE      locked while something is timed
 set -eu
 src=$(cd "$(dirname "$0")/.." && pwd)
@@ -19,6 +21,7 @@ steps=${*:-build layers nets sweep report}
 out=$build/bench
 cpu=${CPU:-}
 end=${cpu:+-$cpu}
+threads=${THREADS:-1}
 mkdir -p "$out/layer$end"
 # They choose other kernels than those for this CPU.
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE || :
@@ -73,7 +76,8 @@ packages() {
 # Each package on its own, so that one without a wheel costs one peer.
 venvs() {
   [ -x "$out/venv/bin/python" ] || python3 -m venv "$out/venv"
-  for p in numpy onnx onnxruntime openvino ai-edge-litert apache-tvm; do
+  for p in numpy onnx onnxruntime openvino ai-edge-litert tflite flatbuffers \
+    apache-tvm; do
     "$out/venv/bin/pip" install -q --only-binary :all: "$p" 2>"$out/pip.log" ||
       say "PyPI gives no $p: $(tail -n 1 "$out/pip.log")"
   done
@@ -84,6 +88,12 @@ venvs() {
     say "PyPI gives no deepsparse: $(tail -n 1 "$out/pip.log")"
     rm -rf "$old"
   }
+}
+
+pool() {
+  ${CC:-cc} -O2 -std=c11 -Wall -Wextra -shared -fPIC -I"$src" \
+    -o "$out/pool.so" "$src/bench/pool.c" -lpthreadpool 2>"$out/pool.log" ||
+    say "no nets on several threads: $(head -n 1 "$out/pool.log")"
 }
 
 # An OpenBLAS that is older than the CPU takes kernels of 2004.
@@ -138,6 +148,7 @@ for step in $steps; do
     packages
     sh "$src/bench/peers.sh" "$out/peers"
     venvs
+    pool
     face
     artifacts
     artifacts --sweep
@@ -152,9 +163,12 @@ for step in $steps; do
     ;;
   nets)
     [ -z "$cpu" ] || deepsparse_arch
+    nets=nets$end
+    [ "$threads" = 1 ] || nets=$nets-threads$threads
     $alone $held "$out/venv/bin/python" "$src/bench/nets.py" \
       ${cpu:+"--cpu=$cpu"} ${TURN:+"--turn=$TURN"} \
-      ${ROUNDS:+"--rounds=$ROUNDS"} "$build" "$out/nets$end.json"
+      ${ROUNDS:+"--rounds=$ROUNDS"} "--threads=$threads" "$build" \
+      "$out/$nets.json"
     ;;
   sweep)
     layers --sweep --rounds=9 >"$out/sweep.new"
