@@ -16,7 +16,7 @@ def bars(title, groups, form, line=None):
     """groups: (label, [(name, value, colour)]); each group has its own scale
     unless a line is given, a value that is marked in all of them."""
     out, y = [], 44
-    top = max(v for _, rows in groups for _, v, _ in rows)
+    top = max((v for _, rows in groups for _, v, _ in rows), default=1)
     for label, rows in groups:
         out.append(text(8, y + 10, label, weight="bold"))
         y += ROW + 2

@@ -403,7 +403,7 @@ int main(int argc, char **argv) {
   int n = 0;
   if (!f) return 3;
   while (shape_read(f, &s))
-    if (!o.net || strcmp(o.net, s.net) == 0)
+    if (!is_transposed(&s) && (!o.net || strcmp(o.net, s.net) == 0))
       n = layers_build(layers, n, &s, &t, &o);
   fclose(f);
   double top = peak(&t, &o);

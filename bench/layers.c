@@ -120,7 +120,7 @@ static void ours_add(Row *r, const Options *o, const Shape *s,
   c->ready = ours_ready;
   c->run = ours_run;
   c->flush = ours_flush;
-  if (l) snprintf(c->kernel, sizeof c->kernel, "%s", l->step->kernel);
+  if (l) snprintf(c->kernel, sizeof c->kernel, "%s", l->kernel);
   else snprintf(c->why, sizeof c->why, "does not compile");
 }
 

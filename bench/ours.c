@@ -34,12 +34,29 @@ static bool net_write(const Shape *s, const char *path, const char *weights) {
             s->h, s->c, s->h, s->o, s->o);
   else
     fprintf(f, "model l(x: f32[1,%ld,%ld,%ld]) -> y: f32[1,%ld,%ld,%ld] {\n"
-               "  y = x |> conv(%ld, k=%ld, s=%ld, pad=%ld, groups=%ld)"
-               " as layer;\n",
+               "  y = x |> %s(%ld, k=%ld, s=%ld, groups=%ld, bias=false, ",
             s->c, s->h, s->w, s->o, out_size(s, s->h), out_size(s, s->w),
-            s->o, s->k, s->stride, s->k / 2, s->groups);
+            is_transposed(s) ? "conv_transpose" : "conv", s->o, s->k,
+            s->stride, s->groups);
+  if (is_transposed(s))
+    fprintf(f, "pad=%ld, out_pad=%ld) as layer;\n", cut_front(s),
+            cut_front(s) - cut_back(s));
+  else if (!is_linear(s))
+    fprintf(f, "pad=%ld) as layer;\n", s->k / 2);
   fprintf(f, "  weights \"%s\";\n}\n", strrchr(weights, '/') + 1);
   return fclose(f) == 0;
+}
+
+/* Transposed convolutions have [c,o/groups,k,k], of each group. */
+static void values_write(const Shape *s, const float *w, FILE *f) {
+  long c = s->c / s->groups, o = s->o / s->groups, taps = s->k * s->k;
+  if (!is_transposed(s)) {
+    fwrite(w, 4, (size_t)weight_count(s), f);
+    return;
+  }
+  for (long i = 0; i < s->c; i++)
+    for (long j = 0; j < o; j++)
+      fwrite(w + ((i / c * o + j) * c + i % c) * taps, 4, (size_t)taps, f);
 }
 
 static bool weights_write(const Shape *s, const float *w, const char *path) {
@@ -47,6 +64,9 @@ static bool weights_write(const Shape *s, const float *w, const char *path) {
   long n = weight_count(s);
   if (is_linear(s))
     snprintf(dims, sizeof dims, "%ld,%ld", s->o, s->c);
+  else if (is_transposed(s))
+    snprintf(dims, sizeof dims, "%ld,%ld,%ld,%ld", s->c, s->o / s->groups,
+             s->k, s->k);
   else
     snprintf(dims, sizeof dims, "%ld,%ld,%ld,%ld", s->o, s->c / s->groups,
              s->k, s->k);
@@ -57,7 +77,7 @@ static bool weights_write(const Shape *s, const float *w, const char *path) {
   uint64_t size = strlen(head);
   fwrite(&size, 8, 1, f);
   fwrite(head, 1, size, f);
-  fwrite(w, 4, (size_t)n, f);
+  values_write(s, w, f);
   return fclose(f) == 0;
 }
 
@@ -114,12 +134,14 @@ static void *room(int which, uint64_t bytes) {
   return rooms[which];
 }
 
-/* A strided layer may be several, that which computes it the last. */
+/* A strided layer may be several, that which computes it the last; behind a
+ * transposed one's convolutions their maps are put together. */
 static void layer_steps(Ours *l) {
   for (uint32_t i = 0; i < l->m->n_steps; i++) {
     if (strcmp(l->m->steps[i].path, "layer") != 0) continue;
     l->step = &l->m->steps[i];
     if (!l->first) l->first = l->step;
+    if (strcmp(l->step->kernel, "copy") != 0) l->kernel = l->step->kernel;
   }
 }
 
@@ -132,6 +154,7 @@ Ours *ours_open(const Maker *b, const Shape *s, const char *pattern,
   l->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   l->m = l->handle ? dlsym(l->handle, "l_model") : NULL;
   if (l->m && l->m->abi == TAMIS_ABI_VERSION) layer_steps(l);
+  if (l->step && !l->kernel) l->kernel = l->step->kernel;
   if (!l->step || l->m->check_cpu() != 0) {
     if (l->handle) dlclose(l->handle);
     free(l);

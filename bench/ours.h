@@ -25,6 +25,7 @@ typedef struct Ours {
   void *handle;
   const tamis_model *m;
   const tamis_step *first, *step;   /* the layer, without copies around it */
+  const char *kernel;               /* that computes it */
   const float *x;
   void *io[2];                      /* which all share, as the arena */
   char *arena;

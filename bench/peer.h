@@ -9,21 +9,32 @@
 #include <stddef.h>
 
 /* A layer.  conv: x [c,h,w], weights [o,c/groups,k,k], k/2 zeros on each
- * side.  linear: x [h,c], weights [o,c], y [h,o]; w, k, stride, groups 1. */
+ * side.  transposed: the transposed convolution, y [o,h*stride,w*stride],
+ * weights in the same order; cut_front off the front of y, cut_back off its
+ * back.  linear: x [h,c], weights [o,c], y [h,o]; w, k, stride, groups 1. */
 typedef struct Shape {
   char net[16], op[16];
   long c, h, w, o, k, stride, groups;
 } Shape;
 
+static inline int is_linear(const Shape *s) { return s->op[0] == 'l'; }
+
+static inline int is_transposed(const Shape *s) { return s->op[0] == 't'; }
+
+static inline long cut_front(const Shape *s) { return (s->k - 1) / 2; }
+
+static inline long cut_back(const Shape *s) {
+  return s->k - s->stride - cut_front(s);
+}
+
 static inline long out_size(const Shape *s, long x) {
+  if (is_transposed(s)) return x * s->stride;
   return (x + s->k / 2 * 2 - s->k) / s->stride + 1;
 }
 
-static inline int is_linear(const Shape *s) { return s->op[0] == 'l'; }
-
 /* Is it one matrix product, weights by the c x N matrix of pixels? */
 static inline int is_pointwise(const Shape *s) {
-  return !is_linear(s) && s->k == 1 && s->stride == 1 && s->groups == 1;
+  return s->op[0] == 'c' && s->k == 1 && s->stride == 1 && s->groups == 1;
 }
 
 typedef void Flush(const void *at, size_t bytes);

@@ -1,5 +1,5 @@
-/* peer_dnnl.c - oneDNN 2: convolutions and inner products, each in the
- * layouts that the library prefers. */
+/* peer_dnnl.c - oneDNN 2: convolutions, transposed ones and inner products,
+ * each in the layouts that the library prefers. */
 #include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +63,28 @@ static dnnl_memory_desc_t desc(int n, const dnnl_dim_t *dim,
 
 typedef struct Plain { dnnl_memory_desc_t x, w, y; } Plain;
 
+/* What is prepared, of maps, from their descriptions in any layout. */
+typedef struct Maps {
+  dnnl_memory_desc_t x, w, y;
+  dnnl_dims_t step, front, back;
+} Maps;
+
+static dnnl_status_t forward(Job *j, const Maps *m) {
+  dnnl_convolution_desc_t d;
+  dnnl_convolution_forward_desc_init(&d, dnnl_forward_inference,
+                                     dnnl_convolution_direct, &m->x, &m->w,
+                                     NULL, &m->y, m->step, m->front, m->back);
+  return dnnl_primitive_desc_create(&j->pd, &d, NULL, j->engine, NULL);
+}
+
+static dnnl_status_t transposed(Job *j, const Maps *m) {
+  dnnl_deconvolution_desc_t d;
+  dnnl_deconvolution_forward_desc_init(
+      &d, dnnl_forward_inference, dnnl_deconvolution_direct, &m->x, &m->w,
+      NULL, &m->y, m->step, m->front, m->back);
+  return dnnl_primitive_desc_create(&j->pd, &d, NULL, j->engine, NULL);
+}
+
 static dnnl_status_t conv(Job *j, const Shape *s, Plain *p) {
   long g = s->groups;
   dnnl_dims_t x = {1, s->c, s->h, s->w};
@@ -71,18 +93,15 @@ static dnnl_status_t conv(Job *j, const Shape *s, Plain *p) {
   dnnl_dims_t parts = {g, s->o / g, s->c / g, s->k, s->k};
   const dnnl_dim_t *w = g > 1 ? parts : whole;
   int n = g > 1 ? 5 : 4;
-  dnnl_dims_t step = {s->stride, s->stride}, pad = {s->k / 2, s->k / 2};
+  long front = is_transposed(s) ? cut_front(s) : s->k / 2;
+  long back = is_transposed(s) ? cut_back(s) : s->k / 2;
   p->x = desc(4, x, dnnl_nchw);
   p->y = desc(4, y, dnnl_nchw);
   p->w = desc(n, w, g > 1 ? dnnl_goihw : dnnl_oihw);
-  dnnl_memory_desc_t ax = desc(4, x, dnnl_format_tag_any);
-  dnnl_memory_desc_t ay = desc(4, y, dnnl_format_tag_any);
-  dnnl_memory_desc_t aw = desc(n, w, dnnl_format_tag_any);
-  dnnl_convolution_desc_t d;
-  dnnl_convolution_forward_desc_init(&d, dnnl_forward_inference,
-                                     dnnl_convolution_direct, &ax, &aw, NULL,
-                                     &ay, step, pad, pad);
-  return dnnl_primitive_desc_create(&j->pd, &d, NULL, j->engine, NULL);
+  Maps m = {desc(4, x, dnnl_format_tag_any), desc(n, w, dnnl_format_tag_any),
+            desc(4, y, dnnl_format_tag_any), {s->stride, s->stride},
+            {front, front}, {back, back}};
+  return (is_transposed(s) ? transposed : forward)(j, &m);
 }
 
 static dnnl_status_t linear(Job *j, const Shape *s, Plain *p) {

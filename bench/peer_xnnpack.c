@@ -37,15 +37,23 @@ static enum xnn_status linear(Job *j, const Shape *s, const float *w,
                          j->op, (size_t)s->h, j->x, j->y, NULL);
 }
 
-static enum xnn_status conv(Job *j, const Shape *s, const float *w,
+/* x and w with channels last; the caller frees w. */
+static float *channels_last(Job *j, const Shape *s, const float *w,
                             const float *x) {
   long c = s->c / s->groups, taps = s->k * s->k;
-  uint32_t p = (uint32_t)s->k / 2, k = (uint32_t)s->k;
-  uint32_t step = (uint32_t)s->stride;
   float *packed = room(s->o * c * taps);
   for (long i = 0; i < s->o; i++)
     transpose(w + i * c * taps, packed + i * c * taps, c, taps);
   transpose(x, j->x, s->c, s->h * s->w);
+  return packed;
+}
+
+static enum xnn_status conv(Job *j, const Shape *s, const float *w,
+                            const float *x) {
+  long c = s->c / s->groups;
+  uint32_t p = (uint32_t)s->k / 2, k = (uint32_t)s->k;
+  uint32_t step = (uint32_t)s->stride;
+  float *packed = channels_last(j, s, w, x);
   enum xnn_status bad = xnn_create_convolution2d_nhwc_f32(
       p, p, p, p, k, k, step, step, 1, 1, (uint32_t)s->groups, (size_t)c,
       (size_t)(s->o / s->groups), (size_t)s->c, (size_t)s->o, packed, NULL,
@@ -54,6 +62,22 @@ static enum xnn_status conv(Job *j, const Shape *s, const float *w,
   return bad ? bad : xnn_setup_convolution2d_nhwc_f32(
                          j->op, 1, (size_t)s->h, (size_t)s->w, j->x, j->y,
                          NULL);
+}
+
+/* What is cut off in front is cut off behind too, but for an adjustment. */
+static enum xnn_status transposed(Job *j, const Shape *s, const float *w,
+                                  const float *x) {
+  uint32_t p = (uint32_t)cut_front(s), k = (uint32_t)s->k;
+  uint32_t step = (uint32_t)s->stride, more = p - (uint32_t)cut_back(s);
+  float *packed = channels_last(j, s, w, x);
+  enum xnn_status bad = xnn_create_deconvolution2d_nhwc_f32(
+      p, p, p, p, k, k, step, step, 1, 1, (uint32_t)s->groups,
+      (size_t)(s->c / s->groups), (size_t)(s->o / s->groups), (size_t)s->c,
+      (size_t)s->o, packed, NULL, -INFINITY, INFINITY, 0, &j->op);
+  free(packed);
+  return bad ? bad : xnn_setup_deconvolution2d_nhwc_f32(
+                         j->op, 1, (size_t)s->h, (size_t)s->w, more, more,
+                         j->x, j->y, NULL);
 }
 
 static enum xnn_status sparse(Job *j, const Shape *s, const float *w,
@@ -103,7 +127,9 @@ static void *begin(const Shape *s, const float *w, const float *x,
 
 static void *prepare(const Shape *s, const float *w, const float *x,
                      const char **why) {
-  return begin(s, w, x, why, is_linear(s) ? linear : conv);
+  return begin(s, w, x, why, is_linear(s)       ? linear
+                             : is_transposed(s) ? transposed
+                                                : conv);
 }
 
 static void *prepare_sparse(const Shape *s, const float *w, const float *x,

@@ -39,7 +39,7 @@ def label(s):
     net, op, c, h, w, o, k, stride, groups = s
     if op == "linear":
         return f"{net} linear {c} to {o}, {h} row{'s' * (h > 1)}"
-    kind = "depthwise" if groups > 1 else "conv"
+    kind = "depthwise" if groups > 1 else op
     tail = f", stride {stride}" if stride > 1 else ""
     return f"{net} {kind} {k}x{k} {c} to {o}, {h}x{w}{tail}"
 
@@ -106,6 +106,7 @@ def summary(la):
     sets = [("MobileNet 1x1", pointwise), ("BERT linear", bert),
             ("BERT feed-forward", [s for s in bert if s[2] != s[5]]),
             ("ResNet 3x3", la.shapes("resnet", k=3)),
+            ("transposed", la.shapes(op="transposed")),
             ("all but face and single rows", products)]
     named = DENSE_PEERS[:3]
     out = []

@@ -101,7 +101,21 @@ static void tap_add(const Shape *s, double v, long ky, long kx,
   }
 }
 
-static void conv(const Shape *s, const float *w, const float *x, double *y) {
+/* Add weight v of tap (ky, kx) times plane x to what it reaches of y. */
+static void tap_spread(const Shape *s, double v, long ky, long kx,
+                       const float *x, double *y) {
+  long oh = out_size(s, s->h), ow = out_size(s, s->w), p = cut_front(s);
+  for (long i = 0; i < s->h; i++) {
+    long r = i * s->stride + ky - p;
+    if (r < 0 || r >= oh) continue;
+    for (long k = 0; k < s->w; k++) {
+      long c = k * s->stride + kx - p;
+      if (c >= 0 && c < ow) y[r * ow + c] += v * x[i * s->w + k];
+    }
+  }
+}
+
+static void maps(const Shape *s, const float *w, const float *x, double *y) {
   long cg = s->c / s->groups, og = s->o / s->groups, taps = s->k * s->k;
   long plane = out_size(s, s->h) * out_size(s, s->w);
   for (long o = 0; o < s->o; o++)
@@ -109,7 +123,9 @@ static void conv(const Shape *s, const float *w, const float *x, double *y) {
       for (long t = 0; t < taps; t++) {
         float v = w[(o * cg + c) * taps + t];
         const float *from = x + (o / og * cg + c) * s->h * s->w;
-        if (v != 0) tap_add(s, v, t / s->k, t % s->k, from, y + o * plane);
+        if (v != 0)
+          (is_transposed(s) ? tap_spread : tap_add)(
+              s, v, t / s->k, t % s->k, from, y + o * plane);
       }
 }
 
@@ -117,7 +133,7 @@ float *reference(const Shape *s, const float *w, const float *x) {
   long n = y_count(s);
   double *sum = calloc((size_t)n, sizeof *sum);
   float *y = calloc((size_t)n, sizeof *y);
-  (is_linear(s) ? linear : conv)(s, w, x, sum);
+  (is_linear(s) ? linear : maps)(s, w, x, sum);
   for (long i = 0; i < n; i++) y[i] = (float)sum[i];
   free(sum);
   return y;

@@ -35,7 +35,7 @@ static bool cell(const Maker *b, const Shape *s, const char *pattern,
          "\"h\":%ld,\"w\":%ld,\"o\":%ld,\"k\":%ld,\"stride\":%ld,"
          "\"density\":%d,\"kernel\":\"%s\",\"ratio\":%.3f,\"times\":%d,"
          "\"kept\":%d}\n", pattern, s->net, s->op, s->c, s->h, s->w, s->o,
-         s->k, s->stride, density, l->step->kernel, median_of(v, n), n,
+         s->k, s->stride, density, l->kernel, median_of(v, n), n,
          pair[0].kept < pair[1].kept ? pair[0].kept : pair[1].kept);
   ours_close(l);
   fflush(stdout);
