@@ -8,10 +8,10 @@ ONNX Runtime also runs each dense net in int8, as its own tool quantises it.
 
 Nets are written by net.py and lite.py into BUILD_DIR/bench/nets. Each
 contestant runs in a process of its own (contestant.py) and sleeps while others
-are sampled. The output is compared with ONNX Runtime's before anything is timed. --cpu is what
-Tamis and TVM compile for; under held.c, who runs AVX-512 all the same is left
-out. FILE is locked for each round: others who time may do the same. --only
-leaves what OUT.json says of other nets.
+are sampled. The output is compared with ONNX Runtime's before anything is
+timed. --cpu is what Tamis and TVM compile for; under held.c, who runs AVX-512
+all the same is left out. FILE is locked for each round: others who time may do
+the same. --only leaves what OUT.json says of other nets.
 """
 import argparse
 import contextlib
