@@ -11,7 +11,7 @@ for net in mlp maps text recur; do
 done
 for recipe in sparse blocks; do
   expect "$recipe maps" 0 'all within tolerance' "$TAMIS" check $weights \
-    "$nets/maps.tam" --recipe=$recipe --rtol=1e-4
+    "$nets/maps.tam" --recipe=$recipe --rtol=1e-4 --sizes=off
   expect "$recipe text" 0 'all within tolerance' "$TAMIS" check $weights \
     "$nets/text.tam" --recipe=$recipe --rtol=1e-4
 done
@@ -21,13 +21,15 @@ also "from the least" '^with N = 2$'
 expect "without optimisation, through text" 0 'all within tolerance' \
   "$TAMIS" check $weights "$nets/text.tam" --rtol=1e-4 -O0 --roundtrip
 expect "loops through text" 0 'all within tolerance' \
-  "$TAMIS" check $weights "$nets/recur.tam" --rtol=1e-4 --roundtrip
+  "$TAMIS" check $weights "$nets/recur.tam" --rtol=1e-4 --roundtrip --sizes=off
 expect "with threads" 0 'all within tolerance' \
-  "$TAMIS" check $weights "$nets/maps.tam" --rtol=1e-4 --threads=2
+  "$TAMIS" check $weights "$nets/maps.tam" --rtol=1e-4 --threads=2 --sizes=off
 expect "vectors of 4" 0 'all within tolerance' \
-  "$TAMIS" check $weights "$nets/text.tam" --rtol=1e-4 --cpu=x86-64
+  "$TAMIS" check $weights "$nets/text.tam" --rtol=1e-4 --cpu=x86-64 --sizes=off
 expect "one fixed, one free" 0 '^with T = 40$' \
-  "$TAMIS" check $weights "$nets/text.tam" --dim B=2
+  "$TAMIS" check $weights "$nets/text.tam" --dim B=2 --sizes=off
+expect "a range of one" 0 '^ok +h ' \
+  "$TAMIS" check $weights "$nets/text.tam" --dim B=2..2 --dim T=7..7
 expect "all fixed" 0 '^ok +h ' \
   "$TAMIS" check $weights "$nets/text.tam" --dim B=2 --dim T=7
 
@@ -106,6 +108,15 @@ ranges() {
 expect "versions by sizes" 0 \
   '^sizes:N:\[1,1\],*sizes:N:\[2,2\],*sizes:N:\[3,4\],*sizes:N:\[5,8\],*$' \
   ranges v.json
+cat >scans.tam <<'END'
+model scans(x: f32[T,B,6]) -> y: f32[T,B,50] where T <= 40, B <= 3 {
+  y, h, c = x |> lstm(50) as l;
+}
+END
+expect "loops have versions" 0 'all within tolerance' \
+  "$TAMIS" check $weights scans.tam --rtol=1e-4
+"$TAMIS" build $weights scans.tam -o v.so --report=v.json || exit 1
+expect "of the steps" 0 'T:\[1,1\],B:\[1,1\]' ranges v.json
 expect "each is checked" 0 '^with N = 4$' "$TAMIS" check $weights "$nets/mlp.tam"
 also "that for two" '^with N = 2$'
 "$TAMIS" build $weights "$nets/text.tam" -o v.so --report=v.json || exit 1

@@ -68,7 +68,25 @@ run_net() {
     esac
   done <"$nets/$net.txt"
   run_case
+  case $net in
+  minilm | lstm) run_free --dim batch=..3 --dim length=..20 ;;
+  esac
   rm -f "$net".* ./*.npy
+}
+
+# run_free RANGES: the program of a file whose dimensions stay free.
+run_free() {
+  expect "$net-free-build" 0 '' "$TAMIS" build "$net.onnx" -o net.so "$@" \
+    --sizes=off
+  expect "$net-free-import" 0 '' "$TAMIS" import "$net.onnx" -o "$net.tam" "$@"
+  expect "$net-free-build-import" 0 '' "$TAMIS" build "$net.tam" -o again.so \
+    --sizes=off
+  same "$net-free-import-same" net.so again.so
+  expect "$net-free-import-fixed" 0 '' "$TAMIS" build "$net.tam" -o again.so \
+    --dim batch=2 --dim length=7
+  expect "$net-no-such-dimension" 2 "no free dimension 'lenght', nearest is" \
+    "$TAMIS" build "$net.onnx" -o again.so "$@" --dim lenght=3
+  rm -f net.so again.so
 }
 
 quick="mobilenet yolo detr minilm gpt llama lstm gru unet edsr"
