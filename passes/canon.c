@@ -144,8 +144,10 @@ static Node *canon_view(Canon *k, Node *n) {
     k->changed = true;
     return x;
   }
-  if (n->op == OP_RESHAPE && x->op == OP_RESHAPE)
+  if (n->op == OP_RESHAPE && x->op == OP_RESHAPE && reshapes_join(n, x))
     return to_reshape(k, n, x->in[0]);
+  if (n->op == OP_RESHAPE && reshape_regroup(k->m, k->f, n))
+    k->changed = true;
   if (n->op != OP_PERMUTE) return n;
   if (order_keeps_rows(n)) return to_reshape(k, n, x);
   if (x->op != OP_PERMUTE) return n;

@@ -214,6 +214,10 @@ Node *func_insert(Module *m, Func *f, Node *at, Op op, Node *const *in,
  * and places of `at`. */
 Node *func_insert_list(PassCtx *c, Func *f, Node *at, Op op, Node *x,
                        const char *name, const int64_t *v, int n);
+/* regroup.c: whether n, a reshape of the reshape x, can be one of x's operand;
+ * a finer shape before a reshape that no kernel does at once, or NULL. */
+bool reshapes_join(const Node *n, const Node *x);
+Node *reshape_regroup(Module *m, Func *f, Node *n);
 /* A literal as a param of one value. */
 Node *func_literal(Module *m, Func *f, const Node *n);
 /* The same with the op, attributes, path and places of n; to be typed. */

@@ -5,7 +5,7 @@
 nets=$SRCDIR/tests/free
 weights=--random-weights=3
 
-for net in mlp maps text recur; do
+for net in mlp maps text recur regroup; do
   expect "$net at several sizes" 0 'all within tolerance' \
     "$TAMIS" check $weights "$nets/$net.tam" --rtol=1e-4
 done

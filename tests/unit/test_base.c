@@ -137,7 +137,7 @@ static const char program[] =
   "model m {\n"
   "\ty = conv(x, groups=9);   # f\xc3\xbcr\n"
   "}\n";
-static const Source source = {"m.tam", program, sizeof program - 1, false};
+static const Source source = {"m.tam", program, sizeof program - 1, false, NULL};
 
 static Span span_of(const char *word) {
   const char *p = strstr(program, word);
@@ -223,8 +223,8 @@ static void test_diag_limit(void **state) {
 /* Empty spans, spans at the end and past it, very long lines. */
 static void test_diag_edges(void **state) {
   static char text[5000];
-  Source s = {"long", text, 4000, false};
-  Source empty = {"empty", "", 0, false};
+  Source s = {"long", text, 4000, false, NULL};
+  Source empty = {"empty", "", 0, false, NULL};
   Diags *d = diags_new();
   char *out;
 
