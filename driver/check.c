@@ -326,7 +326,7 @@ static bool check_at(const Checked *k, const int64_t *at, bool *same) {
   Session s = {0};
   Loaded *l = k->l;
   Options own = *options_at(k->a, k->o, k->s->module->free, at);
-  if (versions_wanted(&own)) own.cpu = NULL;   /* passes that know it do not run */
+  if (versions_wanted(&own)) own.cpu = NULL;   /* no pass here knows it */
   memcpy(l->dims, at, sizeof l->dims);
   artifact_version(l);
   if (l->state) l->model->reset(l->state);

@@ -27,7 +27,7 @@ static bool all_one(const Finer *s, const int64_t *v) {
   return true;
 }
 
-/* What is left of a dimension of x or y, or its next one; false: all is used. */
+/* What is left of a dimension of x or y, or the next one; false: nothing. */
 static bool next(Finer *s, int side) {
   const Type *t = side ? s->y : s->x;
   while (all_one(s, s->left[side])) {

@@ -137,7 +137,9 @@ static const char program[] =
   "model m {\n"
   "\ty = conv(x, groups=9);   # f\xc3\xbcr\n"
   "}\n";
-static const Source source = {"m.tam", program, sizeof program - 1, false, NULL};
+static const Source source = {
+  "m.tam", program, sizeof program - 1, false, NULL
+};
 
 static Span span_of(const char *word) {
   const char *p = strstr(program, word);
