@@ -139,17 +139,25 @@ int weight_height(PassCtx *c, const Node *n, int64_t rows, Param *p);
 /* Does a linear layer's kernel go over planes of tokens? */
 bool linear_takes_tokens(const Node *n, int lanes);
 
-/* ---- prune.c: the recipe verb --------------------------------------- */
+/* ---- prune.c: the recipe's verbs -------------------------------------- */
 
-typedef enum { PATTERN_UNSTRUCTURED, PATTERN_BLOCK, PATTERN_NM } PatternKind;
+/* Of weights as matrices (doc/language.md, "Recipes"); a and b are those of
+ * blocks and N:M. */
+typedef enum {
+  PATTERN_UNSTRUCTURED, PATTERN_BLOCK, PATTERN_NM, PATTERN_ROW,
+  PATTERN_COLUMN, PATTERN_CHANNEL, PATTERN_HEAD
+} PatternKind;
 typedef struct Pattern { PatternKind kind; int a, b; } Pattern;
 
-/* A row of the table of verbs. */
+/* A row of the table of verbs.  `check` says what is wrong with a step; those
+ * of all steps come before the first is carried out. */
 typedef struct Verb {
   const char *name;
+  bool (*check)(PassCtx *, const RecipeStep *);
   bool (*run)(PassCtx *, const RecipeStep *);
 } Verb;
 const Verb *verb_find(const char *name);
+bool check_prune(PassCtx *c, const RecipeStep *s);
 bool verb_prune(PassCtx *c, const RecipeStep *s);
 
 /* ---- rewrite.c: what the passes change graphs with ------------------ */

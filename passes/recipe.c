@@ -11,7 +11,7 @@
 #include "passes/passes.h"
 
 static const Verb verbs[] = {
-  {"prune", verb_prune},
+  {"prune", check_prune, verb_prune},
 };
 
 const Verb *verb_find(const char *name) {
@@ -36,7 +36,11 @@ bool pass_recipe(PassCtx *c) {
   for (size_t i = 0; i < c->m->recipe.n; i++) {
     const RecipeStep *s = &c->m->recipe.at[i];
     const Verb *v = verb_find(s->verb);
-    if (!(v ? v->run(c, s) : verb_unknown(c, s))) ok = false;
+    ok &= v ? v->check(c, s) : verb_unknown(c, s);
+  }
+  for (size_t i = 0; ok && i < c->m->recipe.n; i++) {
+    const RecipeStep *s = &c->m->recipe.at[i];
+    ok = verb_find(s->verb)->run(c, s);
   }
   if (ok) c->m->recipe.n = 0;
   return ok;

@@ -1,0 +1,146 @@
+/* prune.h - inside the verb `prune`: what the parts of a step share.
+ *
+ *   selectors  -> weights    prune.c     PruneWeight: a matrix of each
+ *   pattern    -> groups     units.c     Group: the units that may go
+ *   criterion  -> scores     criteria.c  one a unit
+ *   scope      -> counts     share.c     how many units of each group go
+ *
+ * A new criterion is a row of the table in criteria.c. */
+#ifndef TAMIS_PRUNE_H
+#define TAMIS_PRUNE_H
+
+#include "passes/passes.h"
+
+typedef struct PruneStep PruneStep;
+typedef struct Group Group;
+
+/* A row of the table of criteria.  `check` (or NULL) says what is wrong with
+ * a step before any step of the recipe is carried out, and takes no time;
+ * `prepare` (or NULL) works out what `unit` needs, as PruneWeight.score.
+ * `unit` is the score of unit k, not negative; the least go first. */
+typedef struct Criterion {
+  const char *name;
+  bool needs_data;       /* activations on calibration data */
+  bool (*check)(PruneStep *s);
+  bool (*prepare)(PruneStep *s);
+  double (*unit)(const PruneStep *s, const Group *g, int64_t k);
+} Criterion;
+const Criterion *criterion_find(const char *name);   /* or NULL */
+/* "magnitude, l2 or random". */
+const char *criterion_names(Arena *a);
+
+typedef enum { SCOPE_UNIFORM, SCOPE_GLOBAL, SCOPE_ERK } Scope;
+
+/* The arguments of a step (args.c). */
+typedef struct PruneArgs {
+  Pattern pattern;
+  const Criterion *method;
+  Scope scope;
+  double sparsity;       /* less than 0: not given */
+  int64_t seed;
+} PruneArgs;
+bool prune_args(PassCtx *c, const RecipeStep *s, PruneArgs *out);
+/* "4x1", "2:4", "row". */
+void pattern_print(Text *out, const Pattern *p);
+
+/* A param that a step changes, as the matrix [dim 0, product of the
+ * others]. */
+typedef struct PruneWeight {
+  Param *p;
+  int64_t rows, cols;
+  const float *old;      /* the values behind the step before */
+  float *v;              /* those that this step makes */
+  Buffer *to;            /* which hold v; NULL: no unit has a part of it */
+  float *score;          /* of each value, by criteria that fill it */
+  const float *norm;     /* scales of the batch norm behind, likewise */
+  const char *why;       /* heads.c: its heads are not known */
+  bool selected;         /* by the step; else it only follows such a one */
+} PruneWeight;
+
+/* Unit k of a group is one rectangle of each part: `rows` by `cols` values,
+ * from row + k / across * rows and col + k % across * cols on.  Parts that
+ * follow (biases, norms) go with the unit and have no score. */
+typedef struct Part {
+  PruneWeight *w;
+  int64_t row, col, rows, cols, across;
+  bool follows;
+} Part;
+struct Group {
+  const char *path;      /* of its first weight, for messages */
+  Vec(Part) parts;
+  int64_t units;
+  float *score;          /* one a unit */
+};
+
+struct PruneStep {
+  Arena *arena;          /* of this step */
+  PassCtx *c;
+  const RecipeStep *s;
+  PruneArgs a;
+  Vec(PruneWeight *) weights;   /* the selected ones first */
+  size_t nselected;
+  Vec(Group) groups;
+};
+
+/* ---- units.c --------------------------------------------------------- */
+
+/* Cut the selected weights into units: fill s->groups.  Every weight that
+ * the pattern does not fit is an error that names it. */
+bool prune_groups(PruneStep *s);
+/* The weight of a param, added where the step has none. */
+PruneWeight *prune_weight(PruneStep *s, Param *p);
+/* What unit k is of a part: its first value in v, and the way to the next
+ * row is w->cols. */
+int64_t part_offset(const Part *p, int64_t k);
+/* Values of a unit that have scores. */
+int64_t unit_values(const Group *g);
+/* Are units of this pattern of different sizes in different weights?  They
+ * are then compared by their means. */
+bool units_differ(const Pattern *p);
+void unit_clear(const Group *g, int64_t k);
+
+/* ---- follow.c: what belongs to an output channel --------------------- */
+
+/* The param that an operand is, or is part of: through masks and slices. */
+Param *operand_param(const Node *x);
+/* Is n a convolution or a linear layer whose weight is p, or part of it? */
+bool layer_uses(const Node *n, const Param *p);
+/* The bias of such a layer, where row i of p has element i and nothing else
+ * reads it; or NULL. */
+Param *layer_bias(const Module *m, const Node *n, const Param *p);
+/* The only user of n in f; NULL: there are others, or it is an output. */
+const Node *only_user(const Func *f, const Node *n);
+/* Add the biases and norms of the channels of the group's only weight. */
+void channel_follow(PruneStep *s, Group *g);
+/* The scale of the batch norm behind the layer of p, one a channel; NULL:
+ * there is none. */
+Param *norm_scale(Module *m, const Param *p);
+
+/* ---- heads.c --------------------------------------------------------- */
+
+/* The groups of pattern=head: a unit has rows of q, k and v and columns of o;
+ * an error for each weight whose heads are not known. */
+bool head_groups(PruneStep *s);
+
+/* ---- criteria.c ------------------------------------------------------ */
+
+/* Fill the scores of all groups. */
+void prune_scores(PruneStep *s);
+
+/* ---- share.c --------------------------------------------------------- */
+
+/* (Sum of the dimensions) / (their product): for a convolution
+ * (n_in + n_out + w + h) / (n_in n_out w h) of Evci et al., 2020. */
+double erk_raw(const Type *t);
+/* Densities epsilon * erk_raw, of which those above 1 are 1, such that the
+ * share `density` of all values of the n weights stays. */
+void erk_densities(const Type *const *t, size_t n, double density,
+                   double *out);
+
+/* Write into every v what is left when so large a share of the units goes,
+ * as the scope says; the scores are there. */
+void prune_share(PruneStep *s, double sparsity);
+/* The same for N:M patterns. */
+void prune_runs(PruneStep *s);
+
+#endif

@@ -1,0 +1,163 @@
+/* prune_args.c - the arguments of a step `prune`, and what contradicts. */
+#include <string.h>
+
+#include "passes/prune.h"
+
+/* ---- patterns -------------------------------------------------------- */
+
+static const struct { const char *name; PatternKind kind; } words[] = {
+  {"unstructured", PATTERN_UNSTRUCTURED}, {"row", PATTERN_ROW},
+  {"column", PATTERN_COLUMN}, {"channel", PATTERN_CHANNEL},
+  {"head", PATTERN_HEAD},
+};
+enum { WORDS = sizeof words / sizeof *words };
+
+static bool pattern_parse(const Attr *v, Pattern *p) {
+  char sep, rest;
+  *p = (Pattern){PATTERN_UNSTRUCTURED, 1, 1};
+  if (v->kind != ATTR_STR) return false;
+  for (size_t i = 0; i < WORDS; i++)
+    if (strcmp(v->s, words[i].name) == 0) {
+      p->kind = words[i].kind;
+      return true;
+    }
+  if (sscanf(v->s, "%d%c%d%c", &p->a, &sep, &p->b, &rest) != 3) return false;
+  if (sep == 'x') p->kind = PATTERN_BLOCK;
+  else if (sep == ':') p->kind = PATTERN_NM;
+  else return false;
+  if (p->a < 1 || p->b < 1) return false;
+  return p->kind == PATTERN_BLOCK || p->a <= p->b;
+}
+
+void pattern_print(Text *out, const Pattern *p) {
+  for (size_t i = 0; i < WORDS; i++)
+    if (words[i].kind == p->kind) text_puts(out, words[i].name);
+  if (p->kind == PATTERN_BLOCK) text_printf(out, "%dx%d", p->a, p->b);
+  if (p->kind == PATTERN_NM) text_printf(out, "%d:%d", p->a, p->b);
+}
+
+/* ---- single arguments ------------------------------------------------ */
+
+/* Each gives NULL when the value is right, else what was expected. */
+typedef const char *ParseFn(PassCtx *c, const Attr *v, PruneArgs *a);
+
+static const char *parse_sparsity(PassCtx *c, const Attr *v, PruneArgs *a) {
+  (void)c;
+  a->sparsity = v->kind == ATTR_FLOAT ? v->f
+                : v->kind == ATTR_INT ? (double)v->i : -1;
+  return a->sparsity >= 0 && a->sparsity <= 1 ? NULL : "a number from 0 to 1";
+}
+
+static const char *parse_pattern(PassCtx *c, const Attr *v, PruneArgs *a) {
+  (void)c;
+  return pattern_parse(v, &a->pattern)
+           ? NULL : "unstructured, row, column, channel, head, a block as "
+                    "4x1 or N:M as 2:4";
+}
+
+static const char *parse_method(PassCtx *c, const Attr *v, PruneArgs *a) {
+  a->method = v->kind == ATTR_STR ? criterion_find(v->s) : NULL;
+  return a->method ? NULL : criterion_names(c->scratch);
+}
+
+static const char *parse_scope(PassCtx *c, const Attr *v, PruneArgs *a) {
+  static const char *const names[] = {
+    [SCOPE_UNIFORM] = "uniform", [SCOPE_GLOBAL] = "global",
+    [SCOPE_ERK] = "erk",
+  };
+  (void)c;
+  for (size_t i = 0; v->kind == ATTR_STR && i < 3; i++)
+    if (strcmp(v->s, names[i]) == 0) {
+      a->scope = (Scope)i;
+      return NULL;
+    }
+  return "uniform, global or erk";
+}
+
+static const char *parse_seed(PassCtx *c, const Attr *v, PruneArgs *a) {
+  (void)c;
+  a->seed = v->i;
+  return v->kind == ATTR_INT ? NULL : "a whole number";
+}
+
+static const struct { const char *name; ParseFn *parse; } args[] = {
+  {"sparsity", parse_sparsity}, {"pattern", parse_pattern},
+  {"method", parse_method}, {"scope", parse_scope}, {"seed", parse_seed},
+};
+enum { ARGS = sizeof args / sizeof *args };
+
+/* ---- errors ---------------------------------------------------------- */
+
+static void value_print(Text *out, const Attr *v) {
+  if (v->kind == ATTR_FLOAT) text_float(out, v->f, false);
+  else if (v->kind == ATTR_STR) text_puts(out, v->s);
+  else if (v->kind == ATTR_BOOL) text_puts(out, v->i ? "true" : "false");
+  else if (v->kind == ATTR_INT) text_printf(out, "%lld", (long long)v->i);
+  else text_puts(out, "a list");
+}
+
+static void arg_wrong(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
+                      const char *expected) {
+  Text found = {0};
+  value_print(&found, &a->value);
+  diag_error(c->d, EXIT_MODEL, s->span, "prune: %s: expected %s, found %s",
+             a->name, expected, found.s);
+  text_free(&found);
+}
+
+static void arg_unknown(PassCtx *c, const RecipeStep *s, const char *name) {
+  const char *names[ARGS];
+  for (size_t i = 0; i < ARGS; i++) names[i] = args[i].name;
+  diag_error(c->d, EXIT_MODEL, s->span, "prune: no argument '%s'", name);
+  const char *near = nearest_name(name, names, ARGS);
+  if (near) diag_note(c->d, s->span, "did you mean '%s'?", near);
+}
+
+/* ---- all ------------------------------------------------------------- */
+
+static bool arg_parse(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
+                      PruneArgs *out) {
+  for (size_t k = 0; k < ARGS; k++) {
+    if (strcmp(args[k].name, a->name) != 0) continue;
+    const char *expected = args[k].parse(c, &a->value, out);
+    if (expected) arg_wrong(c, s, a, expected);
+    return !expected;
+  }
+  arg_unknown(c, s, a->name);
+  return false;
+}
+
+/* N:M says how many values stay, and where. */
+static bool runs_agree(PassCtx *c, const RecipeStep *s, const PruneArgs *a) {
+  const Pattern *p = &a->pattern;
+  if (a->sparsity >= 0)
+    return diag_error(c->d, EXIT_MODEL, s->span,
+                      "prune: pattern %d:%d sets the sparsity itself", p->a,
+                      p->b);
+  if (a->scope != SCOPE_UNIFORM)
+    return diag_error(c->d, EXIT_MODEL, s->span,
+                      "prune: scope=%s has no meaning with %d:%d",
+                      a->scope == SCOPE_ERK ? "erk" : "global", p->a, p->b);
+  return true;
+}
+
+static bool args_agree(PassCtx *c, const RecipeStep *s, const PruneArgs *a) {
+  if (a->pattern.kind == PATTERN_NM) return runs_agree(c, s, a);
+  if (a->sparsity < 0)
+    return diag_error(c->d, EXIT_MODEL, s->span,
+                      "prune: expected sparsity=, from 0 to 1");
+  if (a->pattern.kind == PATTERN_HEAD && a->scope == SCOPE_ERK)
+    return diag_error(c->d, EXIT_MODEL, s->span,
+                      "prune: scope=erk has no meaning with heads, which lie "
+                      "in several weights");
+  return true;
+}
+
+bool prune_args(PassCtx *c, const RecipeStep *s, PruneArgs *out) {
+  bool ok = true;
+  *out = (PruneArgs){.pattern = {PATTERN_UNSTRUCTURED, 1, 1}, .sparsity = -1};
+  out->method = criterion_find("magnitude");
+  for (size_t i = 0; i < s->args.n; i++)
+    ok &= arg_parse(c, s, &s->args.at[i], out);
+  return ok && args_agree(c, s, out);
+}
