@@ -61,6 +61,22 @@ static Param *weight_param(const Node *x) {
   return x && x->op == OP_PARAM ? x->param : NULL;
 }
 
+/* The weight of a layer, or the matrix that is the second factor of a
+ * product; NULL: n has none. */
+static const Node *weight_operand(const Node *n) {
+  switch (n->op) {
+  case OP_CONV1D: case OP_CONV2D: case OP_CONV3D: case OP_LINEAR:
+    return node_operand(n, "w");
+  case OP_MATMUL: {
+    const Node *w = n->in[1];
+    return w->type.rank == 2 && w->op != OP_SLICE &&
+           !attr_bool(n, "transpose_a") ? w : NULL;
+  }
+  default:
+    return NULL;
+  }
+}
+
 /* Of the model, and of what it calls and goes through. */
 static Weights weights_collect(Elab *e) {
   Weights w = {.e = e};
@@ -68,10 +84,7 @@ static Weights weights_collect(Elab *e) {
     const Func *f = e->m->funcs.at[k];
     for (size_t i = 0; i < f->nodes.n; i++) {
       const Node *n = f->nodes.at[i];
-      if (n->op != OP_CONV1D && n->op != OP_CONV2D && n->op != OP_CONV3D &&
-          n->op != OP_LINEAR)
-        continue;
-      Param *p = weight_param(node_operand(n, "w"));
+      Param *p = weight_param(weight_operand(n));
       if (p)
         weight_add(&w, p, n);
     }

@@ -31,7 +31,7 @@ static double unit_sum(const PruneStep *s, const Group *g, int64_t k,
     int64_t at = part_offset(p, k);
     for (int64_t r = 0; !p->follows && r < p->rows; r++)
       for (int64_t c = 0; c < p->cols; c++)
-        sum += value(p->w, at + r * p->w->cols + c);
+        sum += value(p->w, at + r * p->w->row_step + c * p->w->col_step);
   }
   return units_differ(&s->a.pattern) ? sum / (double)unit_values(g) : sum;
 }

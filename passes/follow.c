@@ -13,15 +13,48 @@ Param *operand_param(const Node *x) {
   return x && x->op == OP_PARAM ? x->param : NULL;
 }
 
+Node *layer_weight(const Node *n) {
+  switch (n->op) {
+  case OP_CONV1D: case OP_CONV2D: case OP_CONV3D: case OP_LINEAR:
+    return node_operand(n, "w");
+  case OP_MATMUL: {
+    const Node *w = n->in[1]->op == OP_MASK ? n->in[1]->in[0] : n->in[1];
+    return w->op == OP_PARAM && w->type.rank == 2 &&
+           !attr_bool(n, "transpose_a") ? n->in[1] : NULL;
+  }
+  default:
+    return NULL;
+  }
+}
+
 bool layer_uses(const Node *n, const Param *p) {
-  return (n->op == OP_CONV1D || n->op == OP_CONV2D || n->op == OP_CONV3D ||
-          n->op == OP_LINEAR) &&
-         operand_param(node_operand(n, "w")) == p;
+  return operand_param(layer_weight(n)) == p;
 }
 
 static bool is_vector(const Param *p, int64_t n) {
   return p && p->type.elem == F32 && p->type.rank == 1 &&
          p->type.dim[0] == n && !p->trainable && (p->data || p->values);
+}
+
+const Node *only_user(const Func *f, const Node *n) {
+  const Node *user = NULL;
+  for (size_t i = 0; i < f->outputs.n; i++)
+    if (f->outputs.at[i].node == n) return NULL;
+  for (size_t i = 0; i < f->nexts.n; i++)
+    if (f->nexts.at[i].node == n) return NULL;
+  for (size_t i = 0; i < f->nodes.n; i++)
+    for (int k = 0; k < f->nodes.at[i]->nin; k++) {
+      if (f->nodes.at[i]->in[k] != n) continue;
+      if (user) return NULL;
+      user = f->nodes.at[i];
+    }
+  return user;
+}
+
+/* Output channels that p has as the weight of layer n. */
+static int64_t channels_of(const Node *n, const Param *p) {
+  bool transposed = n->op == OP_MATMUL && !attr_bool(n, "transpose_b");
+  return p->type.dim[transposed];
 }
 
 /* ---- biases ---------------------------------------------------------- */
@@ -39,6 +72,23 @@ static bool same_rows(const Node *w, const Node *b) {
          attr_int(w, "start") == attr_int(b, "start");
 }
 
+/* The bias of a layer: its operand, or behind a product what is added. */
+static const Node *bias_of(const Func *f, const Node *n) {
+  if (n->op != OP_MATMUL) return node_operand(n, "b");
+  const Node *user = only_user(f, n);
+  if (!user || user->op != OP_ADD || user->in[0] == user->in[1]) return NULL;
+  return user->in[user->in[0] == n];
+}
+
+/* Is n such a sum of a product with p and its bias x? */
+static bool adds_bias(const Func *f, const Node *n, const Node *x,
+                      const Param *p) {
+  if (n->op != OP_ADD) return false;
+  const Node *product = n->in[n->in[0] == x];
+  return product->op == OP_MATMUL && layer_uses(product, p) &&
+         bias_of(f, product) == x;
+}
+
 /* Does n read `bias` for anything but rows of p, as their bias? */
 static bool reads_otherwise(const Func *f, const Node *n, const Param *bias,
                             const Param *p) {
@@ -46,8 +96,9 @@ static bool reads_otherwise(const Func *f, const Node *n, const Param *bias,
     const Node *x = n->in[k];
     if (!x || operand_param(x) != bias) continue;
     if (n->op == OP_SLICE) continue;      /* its users are looked at */
-    if (!layer_uses(n, p) || x != node_operand(n, "b") ||
-        !same_rows(node_operand(n, "w"), x))
+    if (adds_bias(f, n, x, p)) continue;
+    if (!layer_uses(n, p) || x != bias_of(f, n) ||
+        !same_rows(layer_weight(n), x))
       return true;
   }
   for (size_t i = 0; i < f->outputs.n; i++)
@@ -64,33 +115,20 @@ static bool bias_is_own(const Module *m, const Param *bias, const Param *p) {
   return true;
 }
 
-Param *layer_bias(const Module *m, const Node *n, const Param *p) {
-  Param *bias = operand_param(node_operand(n, "b"));
-  return is_vector(bias, p->type.dim[0]) && bias_is_own(m, bias, p)
+Param *layer_bias(const Module *m, const Func *f, const Node *n,
+                  const Param *p) {
+  Param *bias = operand_param(bias_of(f, n));
+  return is_vector(bias, channels_of(n, p)) && bias_is_own(m, bias, p)
            ? bias : NULL;
 }
 
 /* ---- norms ----------------------------------------------------------- */
 
-const Node *only_user(const Func *f, const Node *n) {
-  const Node *user = NULL;
-  for (size_t i = 0; i < f->outputs.n; i++)
-    if (f->outputs.at[i].node == n) return NULL;
-  for (size_t i = 0; i < f->nexts.n; i++)
-    if (f->nexts.at[i].node == n) return NULL;
-  for (size_t i = 0; i < f->nodes.n; i++)
-    for (int k = 0; k < f->nodes.at[i]->nin; k++) {
-      if (f->nodes.at[i]->in[k] != n) continue;
-      if (user) return NULL;
-      user = f->nodes.at[i];
-    }
-  return user;
-}
-
 /* The batch norm over the channels of layer n right behind it, or NULL. */
 static const Node *norm_behind(const Func *f, const Node *n) {
   const Node *user = only_user(f, n);
-  bool channels = n->op != OP_LINEAR || n->type.rank == 2;
+  bool channels = (n->op != OP_LINEAR && n->op != OP_MATMUL) ||
+                  n->type.rank == 2;
   if (!user || !channels || user->in[0] != n) return NULL;
   if (user->op == OP_BATCH_NORM) return user;
   return user->op == OP_SCALE_SHIFT && attr_int(user, "axis") == 1
@@ -117,10 +155,10 @@ Param *norm_scale(Module *m, const Param *p) {
     const Func *f = m->funcs.at[i];
     for (size_t k = 0; k < f->nodes.n; k++) {
       const Node *n = f->nodes.at[k];
-      if (!layer_uses(n, p) || node_operand(n, "w")->op == OP_SLICE) continue;
+      if (!layer_uses(n, p) || layer_weight(n)->op == OP_SLICE) continue;
       const Node *norm = norm_behind(f, n);
       if (norm && norm->in[1]->op == OP_PARAM &&
-          is_vector(norm->in[1]->param, p->type.dim[0]))
+          is_vector(norm->in[1]->param, channels_of(n, p)))
         return norm->in[1]->param;
     }
   }
@@ -141,13 +179,13 @@ static void follow(PruneStep *s, Group *g, Param *p) {
 static void layer_follow(PruneStep *s, Group *g, const Func *f,
                          const Node *n, const Param *p) {
   Module *m = s->c->m;
-  Param *bias = layer_bias(m, n, p);
+  Param *bias = layer_bias(m, f, n, p);
   if (bias) follow(s, g, bias);
-  const Node *norm = node_operand(n, "w")->op != OP_SLICE
+  const Node *norm = layer_weight(n)->op != OP_SLICE
                        ? norm_behind(f, n) : NULL;
   if (!norm) return;
-  Param *scale = norm_param(m, norm->in[1], p->type.dim[0]);
-  Param *shift = norm_param(m, norm->in[2], p->type.dim[0]);
+  Param *scale = norm_param(m, norm->in[1], channels_of(n, p));
+  Param *shift = norm_param(m, norm->in[2], channels_of(n, p));
   if (!scale || !shift) return;
   follow(s, g, scale);
   follow(s, g, shift);

@@ -79,9 +79,11 @@ static bool attention_at(const Func *f, const Node *n, Attention *out) {
 typedef Vec(const Node *) Chain;
 
 /* The operand that n hands on, element by element: what it views, or scales
- * or shifts by constants; NULL: it is none such. */
+ * or shifts by constants; behind keys and values of former calls those of
+ * this one; NULL: it is none such. */
 static const Node *handed_on(const Node *n) {
   uint32_t flags = op_info(n->op)->flags;
+  if (n->op == OP_CONCAT) return n->in[n->nin - 1];
   if (flags & FLAG_VIEW) return n->nin == 1 ? n->in[0] : NULL;
   if (!(flags & FLAG_BINARY)) return NULL;
   for (int i = 0; i < 2; i++)
@@ -92,18 +94,33 @@ static const Node *handed_on(const Node *n) {
   return NULL;
 }
 
+/* What stands where no number is sent. */
+enum { NONE = -1 };
+
 /* Numbers through one node of a chain. */
 static Tensor hand_on(Heads *h, const Node *n, const Tensor *x) {
   if (!(op_info(n->op)->flags & FLAG_VIEW)) return *x;
   Tensor y = tensor_new(h->a, &n->type);
+  const Tensor **in = arena_array(h->a, const Tensor *, (size_t)n->nin);
+  for (int i = 0; i + 1 < n->nin; i++) {
+    Tensor *t = arena_new_of(h->a, Tensor);
+    *t = tensor_new(h->a, &n->in[i]->type);
+    for (int64_t k = 0; k < type_elems(&t->type); k++) t->v[k] = NONE;
+    in[i] = t;
+  }
+  in[n->nin - 1] = x;
   const EvalOpts o = {0};
-  node_eval(h->s->c->m, n, &x, &y, &o);
+  node_eval(h->s->c->m, n, in, &y, &o);
   return y;
+}
+
+static bool is_layer(const Node *n) {
+  return (n->op == OP_LINEAR || n->op == OP_MATMUL) && layer_weight(n);
 }
 
 /* The layer whose result x is, with the chain from behind it to x. */
 static const Node *layer_before(Heads *h, const Node *x, Chain *chain) {
-  while (x && x->op != OP_LINEAR) {
+  while (x && !is_layer(x)) {
     vec_push(h->a, chain, x);
     x = handed_on(x);
   }
@@ -113,7 +130,7 @@ static const Node *layer_before(Heads *h, const Node *x, Chain *chain) {
 /* The layer that alone reads y, with the chain from behind y to it. */
 static const Node *layer_behind(Heads *h, const Node *y, Chain *chain) {
   const Node *n = only_user(h->at.f, y);
-  while (n && n->op != OP_LINEAR) {
+  while (n && !is_layer(n)) {
     if (handed_on(n) != y) return NULL;
     vec_push(h->a, chain, n);
     y = n;
@@ -131,7 +148,7 @@ static bool unknown(Heads *h, const char *why) {
 
 /* First row of the param that the layer's weight is; -1: it is none. */
 static int64_t first_row(const Node *layer) {
-  const Node *w = node_operand(layer, "w");
+  const Node *w = layer_weight(layer);
   if (w->op == OP_MASK) w = w->in[0];
   if (w->op == OP_PARAM) return 0;
   if (w->op != OP_SLICE || w->in[0]->op != OP_PARAM ||
@@ -155,9 +172,10 @@ static Tensor outputs_sent(Heads *h, const Node *layer, const Chain *chain) {
 static bool range_of(Heads *h, const double *v, int64_t n, int64_t outputs,
                      int64_t *lo, int64_t *count) {
   bool *there = arena_array(h->a, bool, (size_t)outputs);
-  double least = v[0];
+  double least = (double)outputs;
   int64_t found = 0;
   for (int64_t i = 0; i < n; i++) {
+    if (v[i] == NONE) continue;
     if (v[i] < least) least = v[i];
     found += !there[(int64_t)v[i]];
     there[(int64_t)v[i]] = true;
@@ -166,7 +184,7 @@ static bool range_of(Heads *h, const double *v, int64_t n, int64_t outputs,
   *count = found;
   for (int64_t i = *lo; i < *lo + found; i++)
     if (i >= outputs || !there[i]) return false;
-  return true;
+  return found > 0;
 }
 
 /* Which outputs the matrices of the product's batch have: a run of as many
@@ -201,7 +219,7 @@ static bool side_find(Heads *h, int i) {
   Chain chain = {0};
   side->layer = layer_before(h, x, &chain);
   if (!side->layer) return unknown(h, "what computes it is not known");
-  Param *p = operand_param(node_operand(side->layer, "w"));
+  Param *p = operand_param(layer_weight(side->layer));
   int64_t row = first_row(side->layer), batch = 1;
   if (!p || row < 0) return unknown(h, "a weight of it is no param");
   side->w = prune_weight(h->s, p);
@@ -239,7 +257,7 @@ static bool output_find(Heads *h) {
   Side *side = &h->side[3];
   side->layer = layer_behind(h, h->at.y, &chain);
   if (!side->layer) return unknown(h, "no layer alone reads its result");
-  Param *p = operand_param(node_operand(side->layer, "w"));
+  Param *p = operand_param(layer_weight(side->layer));
   if (!p || first_row(side->layer) < 0)
     return unknown(h, "a weight of it is no param");
   side->w = prune_weight(h->s, p);
@@ -269,11 +287,12 @@ static bool group_known(const PruneStep *s, const Heads *h) {
   return false;
 }
 
-static void rows_add(PruneStep *s, Group *g, const Side *side) {
+static void rows_add(PruneStep *s, Group *g, const Func *f,
+                     const Side *side) {
   Part p = {.w = side->w, .row = side->first, .rows = side->each,
             .cols = side->w->cols, .across = 1};
   vec_push(s->arena, &g->parts, p);
-  Param *bias = layer_bias(s->c->m, side->layer, side->w->p);
+  Param *bias = layer_bias(s->c->m, f, side->layer, side->w->p);
   if (!bias) return;
   p.w = prune_weight(s, bias);
   p.cols = 1;
@@ -284,7 +303,7 @@ static void rows_add(PruneStep *s, Group *g, const Side *side) {
 static void group_add(PruneStep *s, const Heads *h) {
   const Side *o = &h->side[3];
   Group g = {.path = h->side[0].w->p->path, .units = h->n};
-  for (int i = 0; i < 3; i++) rows_add(s, &g, &h->side[i]);
+  for (int i = 0; i < 3; i++) rows_add(s, &g, h->at.f, &h->side[i]);
   vec_push(s->arena, &g.parts,
            ((Part){.w = o->w, .rows = o->w->rows, .cols = o->each,
                    .across = h->n}));

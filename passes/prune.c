@@ -21,7 +21,8 @@ static bool values_finite(PruneStep *s, const PruneWeight *w) {
                         "prune: %s: expected finite values, found %s in row "
                         "%lld, column %lld", w->p->path,
                         isnan(w->old[i]) ? "NaN" : "inf",
-                        (long long)(i / w->cols), (long long)(i % w->cols));
+                        (long long)(i / w->row_step % w->rows),
+                        (long long)(i / w->col_step % w->cols));
   return true;
 }
 

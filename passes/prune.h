@@ -43,11 +43,12 @@ bool prune_args(PassCtx *c, const RecipeStep *s, PruneArgs *out);
 /* "4x1", "2:4", "row". */
 void pattern_print(Text *out, const Pattern *p);
 
-/* A param that a step changes, as the matrix [dim 0, product of the
- * others]. */
+/* A param that a step changes, as the matrix [dim 0, product of the others];
+ * one [K,M] that is the second factor of a product is that matrix [M,K]
+ * transposed.  Value (r, c) is v[r * row_step + c * col_step]. */
 typedef struct PruneWeight {
   Param *p;
-  int64_t rows, cols;
+  int64_t rows, cols, row_step, col_step;
   const float *old;      /* the values behind the step before */
   float *v;              /* those that this step makes */
   Buffer *to;            /* which hold v; NULL: no unit has a part of it */
@@ -89,8 +90,7 @@ struct PruneStep {
 bool prune_groups(PruneStep *s);
 /* The weight of a param, added where the step has none. */
 PruneWeight *prune_weight(PruneStep *s, Param *p);
-/* What unit k is of a part: its first value in v, and the way to the next
- * row is w->cols. */
+/* The first value of unit k of a part, in v. */
 int64_t part_offset(const Part *p, int64_t k);
 /* Values of a unit that have scores. */
 int64_t unit_values(const Group *g);
@@ -103,11 +103,15 @@ void unit_clear(const Group *g, int64_t k);
 
 /* The param that an operand is, or is part of: through masks and slices. */
 Param *operand_param(const Node *x);
-/* Is n a convolution or a linear layer whose weight is p, or part of it? */
+/* The weight of a layer: of a convolution or a linear layer, or the matrix
+ * [K,M] that is a param by which x is multiplied; NULL: n is none. */
+Node *layer_weight(const Node *n);
+/* Is n a layer whose weight is p, or part of it? */
 bool layer_uses(const Node *n, const Param *p);
 /* The bias of such a layer, where row i of p has element i and nothing else
  * reads it; or NULL. */
-Param *layer_bias(const Module *m, const Node *n, const Param *p);
+Param *layer_bias(const Module *m, const Func *f, const Node *n,
+                  const Param *p);
 /* The only user of n in f; NULL: there are others, or it is an output. */
 const Node *only_user(const Func *f, const Node *n);
 /* Add the biases and norms of the channels of the group's only weight. */

@@ -2,11 +2,24 @@
  *
  * before     prune c with pattern=row of c.weight [2, 3]
  * after      a group of 2 units, each 1 row by 3 columns */
-#include <string.h>
-
 #include "passes/prune.h"
 
 /* ---- weights --------------------------------------------------------- */
+
+/* Is p a second factor of products, and nothing but that? */
+static bool is_transposed(const Module *m, const Param *p) {
+  bool any = false;
+  for (size_t i = 0; i < m->funcs.n; i++) {
+    const Func *f = m->funcs.at[i];
+    for (size_t k = 0; k < f->nodes.n; k++) {
+      const Node *n = f->nodes.at[k];
+      if (!layer_uses(n, p)) continue;
+      if (n->op != OP_MATMUL || attr_bool(n, "transpose_b")) return false;
+      any = true;
+    }
+  }
+  return any;
+}
 
 PruneWeight *prune_weight(PruneStep *s, Param *p) {
   for (size_t i = 0; i < s->weights.n; i++)
@@ -16,6 +29,14 @@ PruneWeight *prune_weight(PruneStep *s, Param *p) {
   w->p = p;
   w->rows = p->type.rank ? p->type.dim[0] : 1;
   w->cols = w->rows ? all / w->rows : 0;
+  w->row_step = w->cols;
+  w->col_step = 1;
+  if (is_transposed(s->c->m, p)) {
+    w->rows = w->cols;
+    w->cols = p->type.dim[0];
+    w->row_step = 1;
+    w->col_step = w->rows;
+  }
   w->old = param_values(s->c->m, p);
   vec_push(s->arena, &s->weights, w);
   return w;
@@ -25,7 +46,8 @@ PruneWeight *prune_weight(PruneStep *s, Param *p) {
 
 int64_t part_offset(const Part *p, int64_t k) {
   int64_t row = p->row + k / p->across * p->rows;
-  return row * p->w->cols + p->col + k % p->across * p->cols;
+  int64_t col = p->col + k % p->across * p->cols;
+  return row * p->w->row_step + col * p->w->col_step;
 }
 
 int64_t unit_values(const Group *g) {
@@ -46,7 +68,8 @@ void unit_clear(const Group *g, int64_t k) {
     const Part *p = &g->parts.at[i];
     float *at = p->w->v + part_offset(p, k);
     for (int64_t r = 0; r < p->rows; r++)
-      memset(at + r * p->w->cols, 0, (size_t)p->cols * sizeof *at);
+      for (int64_t c = 0; c < p->cols; c++)
+        at[r * p->w->row_step + c * p->w->col_step] = 0;
   }
 }
 

@@ -84,6 +84,14 @@ static void least_go(void **state) {
     {"a with sparsity=0.5, pattern=4x1", 0xcccc, 0xffff},
     {"a with sparsity=0.25, pattern=2x2", 0xffcc, 0xffff},
     {"a with sparsity=0.75, pattern=1x4", 0xf000, 0xffff},
+    {"a with sparsity=0.5, pattern=row", 0xff00, 0xffff},
+    {"a with sparsity=0.25, pattern=column", 0xeeee, 0xffff},
+    {"a with sparsity=0.25, pattern=channel", 0xfff0, 0xffff},
+    /* eight rows together: the means of b are half of those of a */
+    {"a, b with sparsity=0.5, pattern=row, scope=global", 0xfff0, 0xf000},
+    {"a, b with sparsity=0.375, pattern=row, scope=global", 0xfff0, 0xff00},
+    /* [4,4] has as many values a row as b: the densities are equal */
+    {"a, b with sparsity=0.5, scope=erk", 0xff00, 0xff00},
     {"a with pattern=2:4", 0xcccc, 0xffff},
     {"a with pattern=1:2", 0xaaaa, 0xffff},
     /* b is half of a: of 32 values 16 go, 10 or 11 of them in b */
