@@ -57,10 +57,17 @@ static int64_t attend_macs(const Node *n) {
   return mul_capped(rows, mul_capped(s.s, s.e + s.v));
 }
 
-/* Products with a weight [O,...] whose zeros count as such. */
-static bool has_weight(const Node *n) {
-  return n->op == OP_CONV1D || n->op == OP_CONV2D || n->op == OP_CONV3D ||
-         n->op == OP_LINEAR;
+/* Axis of outputs of a weight whose zeros count as such, [O,...] or a matrix
+ * that is a factor; -1: n has none. */
+static int weight_axis(const Node *n) {
+  switch (n->op) {
+  case OP_CONV1D: case OP_CONV2D: case OP_CONV3D: case OP_LINEAR:
+    return 0;
+  case OP_MATMUL:
+    return n->in[1]->type.rank == 2 ? !attr_bool(n, "transpose_b") : -1;
+  default:
+    return -1;
+  }
 }
 
 /* Products of values of which each goes to a window: pixels of a transposed
@@ -83,9 +90,10 @@ static bool spreads(const Node *n, const Type **small, const Type **weight) {
 }
 
 static int64_t nonzero_macs(Module *m, const Node *n, int64_t macs) {
-  if (!has_weight(n)) return macs;
+  int axis = weight_axis(n);
+  if (axis < 0) return macs;
   const Node *w = n->in[1];
-  int64_t rows = w->type.dim[0];
+  int64_t rows = w->type.dim[axis];
   if (w->op != OP_PARAM || rows == 0) return macs;
   /* Each row of the weight takes part in elems / rows results. */
   int64_t each = type_elems(&n->type) / rows;
