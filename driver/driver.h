@@ -76,6 +76,7 @@ typedef struct Session {
                                dump of a later pass */
   bool whole;               /* no versions for sizes */
   struct Session *sized;    /* those there were, when code has been made */
+  bool several;             /* one of the CPUs of an artifact */
   int nsized;
   struct json_t *layers;    /* of such a version, for reports */
   Diags *own;               /* of such a version */

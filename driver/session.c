@@ -227,15 +227,48 @@ static bool after_pass(void *ctx, const char *pass, Module **m,
   return true;
 }
 
+static PipelineOpts pipeline_opts(Session *s, const Module *m) {
+  return (PipelineOpts){
+    .code_budget = m->dump.code_budget, .choices = s->choices,
+    .weight_type = m->dump.weight_type,
+    .target = &s->target, .sparsity_off = s->sparsity_off, .opt = s->opt,
+  };
+}
+
+/* PredictFn for recipes: a copy of m goes through the passes behind the
+ * recipe. */
+static bool predict(void *ctx, Module *m, bool dense, Prediction *out) {
+  Session *s = ctx;
+  if (s->several)
+    return diag_error_at(s->diags, EXIT_USAGE, "--cpu", "a recipe prunes to "
+                         "what the net takes on one CPU: expected one, found "
+                         "several");
+  Text t = {0};
+  size_t steps = m->recipe.n;
+  m->recipe.n = 0;
+  Module *copy = module_copy(s, m, &t);
+  m->recipe.n = steps;
+  text_free(&t);
+  if (!copy) return false;
+  copy->dump.after = "recipe";
+  PipelineOpts p = pipeline_opts(s, m);
+  p.sparsity_off |= dense;
+  if (dense) p.code_budget = -1;
+  p.stop_after = "select";
+  bool ok = pipeline_run(&copy, &p, s->diags);
+  if (ok) *out = module_predict(copy, &s->target, s->choices);
+  module_free(copy);
+  return ok;
+}
+
 bool session_compile(Session *s) {
   s->keep_source |= sized_wanted(s);
-  PipelineOpts p = {
-    .code_budget = s->module->dump.code_budget, .choices = s->choices,
-    .weight_type = s->module->dump.weight_type,
-    .target = &s->target, .sparsity_off = s->sparsity_off, .opt = s->opt,
-    .stop_after = s->stop_after, .stop_before = s->stop_before,
-    .after = after_pass, .ctx = s,
-  };
+  PipelineOpts p = pipeline_opts(s, s->module);
+  p.stop_after = s->stop_after;
+  p.stop_before = s->stop_before;
+  p.after = after_pass;
+  p.ctx = p.predict_ctx = s;
+  p.predict = predict;
   bool ok = pipeline_run(&s->module, &p, s->diags);
   session_progress(s, NULL);
   return ok;

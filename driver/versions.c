@@ -74,6 +74,7 @@ static bool arch_has_several(const Versions *v, const char *given, Diags *d) {
 static bool version_load(Versions *v, int i, Diags *d, Arena *a) {
   Session *s = &v->at[i];
   if (!session_open(s, &v->o[i], d, a)) return false;
+  s->several = true;
   s->text = i ? v->at[0].text : NULL;
   return session_load(s);
 }

@@ -27,6 +27,14 @@ typedef struct Choices { size_t n; const Choice *at; } Choices;
 /* choose.c: the choice for a node, or NULL. */
 const Choice *choice_of(const Choices *c, const Node *n);
 
+/* What a module would become: the time of a call of the model by the model of
+ * costs, and bytes of its weights as they are stored (with those of code for
+ * their patterns). */
+typedef struct Prediction { double us; int64_t bytes; } Prediction;
+/* Predict for m, which stays as it is, by passes up to `select`; `dense`: its
+ * zeros count for nothing.  False after an error. */
+typedef bool PredictFn(void *ctx, Module *m, bool dense, Prediction *out);
+
 typedef struct PassCtx {
   Module *m;
   Diags *d;
@@ -38,6 +46,8 @@ typedef struct PassCtx {
   Elem weight_type;      /* likewise */
   const Choices *choices;
   bool strips_all;       /* likewise */
+  PredictFn *predict;    /* likewise */
+  void *predict_ctx;
 } PassCtx;
 
 #define PASS(name, what) bool pass_##name(PassCtx *);
@@ -60,6 +70,8 @@ typedef struct PipelineOpts {
   Elem weight_type;          /* weights are stored so: F16, BF16; 0: f32 */
   const Choices *choices;    /* or NULL */
   bool strips_all;           /* by strips whatever it gains (tests) */
+  PredictFn *predict;        /* for recipes with a budget; NULL: none can */
+  void *predict_ctx;
   const char *stop_after;    /* NULL: run all */
   const char *stop_before;
   /* Called with "parse" first and after every pass that ran; false stops
@@ -406,5 +418,7 @@ int node_alternatives(Arena *scratch, Module *m, const Target *t,
 int64_t node_code_bytes(Module *m, const Target *t, const Node *n);
 /* The time of any node by its products and bytes alone. */
 double node_us(Module *m, const Target *t, const Node *n);
+/* Of a module behind `select`; times are those that reports give. */
+Prediction module_predict(Module *m, const Target *t, const Choices *told);
 
 #endif

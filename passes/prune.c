@@ -1,6 +1,6 @@
 /* prune.c - the recipe's verb `prune`: zeros where least is lost.
  *
- *   prune SELECTORS with sparsity=0.9, pattern=4x1, method=magnitude,
+ *   prune SELECTORS with sparsity=0.9 (or macs=0.25), pattern=4x1, method=magnitude,
  *                        scope=uniform, seed=0;
  *
  * A weight is the matrix [dim 0, product of the others], which is cut into
@@ -64,6 +64,11 @@ static void weights_store(PruneStep *s) {
       param_set_data(s->weights.at[i]->p, s->weights.at[i]->to);
 }
 
+static void weights_drop(PruneStep *s) {
+  for (size_t i = 0; i < s->weights.n; i++)
+    buffer_unref(s->weights.at[i]->to);
+}
+
 /* What is right with a step whatever the steps before it do. */
 static bool step_open(PruneStep *s, PassCtx *c, const RecipeStep *step) {
   *s = (PruneStep){.arena = arena_new(), .c = c, .s = step};
@@ -82,10 +87,13 @@ static bool step_run(PruneStep *s) {
   if (s->a.method->prepare && !s->a.method->prepare(s)) return false;
   prune_scores(s);
   weights_copy(s);
-  if (s->a.pattern.kind == PATTERN_NM) prune_runs(s);
-  else prune_share(s, s->a.sparsity);
-  weights_store(s);
-  return true;
+  double sparsity = s->a.sparsity;
+  bool ok = !s->a.budget || budget_sparsity(s, &sparsity);
+  if (!ok) weights_drop(s);
+  else if (s->a.pattern.kind == PATTERN_NM) prune_runs(s);
+  else prune_share(s, sparsity);
+  if (ok) weights_store(s);
+  return ok;
 }
 
 bool verb_prune(PassCtx *c, const RecipeStep *step) {

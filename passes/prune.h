@@ -4,6 +4,7 @@
  *   pattern    -> groups     units.c     Group: the units that may go
  *   criterion  -> scores     criteria.c  one a unit
  *   scope      -> counts     share.c     how many units of each group go
+ *   budget     -> sparsity   budget.c    where no sparsity is given
  *
  * A new criterion is a row of the table in criteria.c. */
 #ifndef TAMIS_PRUNE_H
@@ -31,12 +32,19 @@ const char *criterion_names(Arena *a);
 
 typedef enum { SCOPE_UNIFORM, SCOPE_GLOBAL, SCOPE_ERK } Scope;
 
-/* The arguments of a step (args.c). */
+typedef enum {
+  BUDGET_NONE, BUDGET_MACS, BUDGET_BYTES, BUDGET_LATENCY
+} Budget;
+
+/* The arguments of a step (prune_args.c). */
 typedef struct PruneArgs {
   Pattern pattern;
   const Criterion *method;
   Scope scope;
   double sparsity;       /* less than 0: not given */
+  Budget budget;         /* in its place; BUDGET_NONE: there is none */
+  double limit;          /* of it */
+  Budget twice;          /* another one that was given too */
   int64_t seed;
 } PruneArgs;
 bool prune_args(PassCtx *c, const RecipeStep *s, PruneArgs *out);
@@ -146,5 +154,13 @@ void erk_densities(const Type *const *t, size_t n, double density,
 void prune_share(PruneStep *s, double sparsity);
 /* The same for N:M patterns. */
 void prune_runs(PruneStep *s);
+
+/* ---- budget.c -------------------------------------------------------- */
+
+/* "macs" */
+const char *budget_name(Budget b);
+/* The least sparsity that keeps to the step's budget; an error, which says
+ * what is the best possible, where none does.  The scores are there. */
+bool budget_sparsity(PruneStep *s, double *sparsity);
 
 #endif

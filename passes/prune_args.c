@@ -80,8 +80,43 @@ static const char *parse_seed(PassCtx *c, const Attr *v, PruneArgs *a) {
   return v->kind == ATTR_INT ? NULL : "a whole number";
 }
 
+const char *budget_name(Budget b) {
+  static const char *const names[] = {"", "macs", "bytes", "latency"};
+  return names[b];
+}
+
+/* Two budgets are one too many: `twice` is the first then. */
+static void budget_set(PruneArgs *a, Budget b, const Attr *v) {
+  if (a->budget) a->twice = a->budget;
+  a->budget = b;
+  a->limit = v->kind == ATTR_FLOAT ? v->f
+             : v->kind == ATTR_INT ? (double)v->i : -1;
+}
+
+static const char *parse_macs(PassCtx *c, const Attr *v, PruneArgs *a) {
+  (void)c;
+  budget_set(a, BUDGET_MACS, v);
+  return a->limit > 0 && a->limit <= 1
+           ? NULL : "a share of the dense net's, above 0 and up to 1";
+}
+
+static const char *parse_latency(PassCtx *c, const Attr *v, PruneArgs *a) {
+  (void)c;
+  budget_set(a, BUDGET_LATENCY, v);
+  return a->limit > 0 && a->limit <= 1
+           ? NULL : "a share of the dense net's, above 0 and up to 1";
+}
+
+static const char *parse_bytes(PassCtx *c, const Attr *v, PruneArgs *a) {
+  (void)c;
+  budget_set(a, BUDGET_BYTES, v);
+  return v->kind == ATTR_INT && v->i > 0
+           ? NULL : "a number of bytes, as 200k or 4M";
+}
+
 static const struct { const char *name; ParseFn *parse; } args[] = {
-  {"sparsity", parse_sparsity}, {"pattern", parse_pattern},
+  {"sparsity", parse_sparsity}, {"macs", parse_macs}, {"bytes", parse_bytes},
+  {"latency", parse_latency}, {"pattern", parse_pattern},
   {"method", parse_method}, {"scope", parse_scope}, {"seed", parse_seed},
 };
 enum { ARGS = sizeof args / sizeof *args };
@@ -130,7 +165,7 @@ static bool arg_parse(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
 /* N:M says how many values stay, and where. */
 static bool runs_agree(PassCtx *c, const RecipeStep *s, const PruneArgs *a) {
   const Pattern *p = &a->pattern;
-  if (a->sparsity >= 0)
+  if (a->sparsity >= 0 || a->budget)
     return diag_error(c->d, EXIT_MODEL, s->span,
                       "prune: pattern %d:%d sets the sparsity itself", p->a,
                       p->b);
@@ -143,9 +178,20 @@ static bool runs_agree(PassCtx *c, const RecipeStep *s, const PruneArgs *a) {
 
 static bool args_agree(PassCtx *c, const RecipeStep *s, const PruneArgs *a) {
   if (a->pattern.kind == PATTERN_NM) return runs_agree(c, s, a);
-  if (a->sparsity < 0)
+  if (a->sparsity < 0 && !a->budget)
     return diag_error(c->d, EXIT_MODEL, s->span,
-                      "prune: expected sparsity=, from 0 to 1");
+                      "prune: expected sparsity=, from 0 to 1, or a budget, "
+                      "macs=, bytes= or latency=");
+  if (a->twice || (a->sparsity >= 0 && a->budget))
+    return diag_error(c->d, EXIT_MODEL, s->span,
+                      "prune: expected one of sparsity, macs, bytes and "
+                      "latency, found %s and %s",
+                      a->twice ? budget_name(a->twice) : "sparsity",
+                      budget_name(a->budget));
+  if (a->budget > BUDGET_MACS && !c->predict)
+    return diag_error(c->d, EXIT_UNSUPPORTED, s->span,
+                      "prune: %s: nothing predicts it here",
+                      budget_name(a->budget));
   if (a->pattern.kind == PATTERN_HEAD && a->scope == SCOPE_ERK)
     return diag_error(c->d, EXIT_MODEL, s->span,
                       "prune: scope=erk has no meaning with heads, which lie "

@@ -298,10 +298,69 @@ static double depthwise_cycles(const Target *t, const Node *n, double macs) {
 double node_us(Module *m, const Target *t, const Node *n) {
   const Family *f = family_of(t);
   Cost c = node_cost(m, n);
-  double macs = (double)c.macs / (2.0 * t->lanes);
+  bool sparse = n->nin > 1 && n->in[1] && n->in[1]->type.sparse;
+  double macs = (double)(sparse ? c.nonzero_macs : c.macs) / (2.0 * t->lanes);
   double near = fmin((double)c.bytes, (double)f->second_bytes) / near_stream;
   if (n->kernel && strcmp(n->kernel, "conv2d_depthwise") == 0)
     macs = depthwise_cycles(t, n, macs);
   return (fmax(macs, near) + far_cycles(f, (double)c.bytes)) /
          (1e3 * f->ghz);
+}
+
+/* ---- a whole net ----------------------------------------------------- */
+
+/* Of what was taken, as reports have it. */
+static double node_taken_us(Arena *scratch, Module *m, const Target *t,
+                            const Choices *told, const Node *n) {
+  Alternative all[ALTERNATIVES_MOST];
+  int count = n->kernel ? node_alternatives(scratch, m, t, told, n, all) : 0;
+  for (int i = 0; i < count; i++)
+    if (all[i].taken) return all[i].us;
+  return node_us(m, t, n);
+}
+
+/* Does anything but code for its pattern read the param? */
+static bool param_is_read(const Module *m, const Param *p) {
+  for (size_t i = 0; i < m->funcs.n; i++) {
+    const Func *f = m->funcs.at[i];
+    for (size_t k = 0; k < f->nodes.n; k++) {
+      const Node *n = f->nodes.at[k];
+      bool code = n->kernel && strstr(n->kernel, "_code");
+      for (int j = 0; j < n->nin; j++)
+        if (n->in[j] && n->in[j]->op == OP_PARAM && n->in[j]->param == p &&
+            !(code && j == 1))
+          return true;
+    }
+  }
+  return false;
+}
+
+static int64_t weights_bytes(Module *m, const Target *t) {
+  int64_t all = 0;
+  for (size_t i = 0; i < m->params.n; i++)
+    if (param_is_read(m, m->params.at[i]))
+      all += param_bytes(m->params.at[i]);
+  for (size_t i = 0; i < m->funcs.n; i++)
+    for (size_t k = 0; k < m->funcs.at[i]->nodes.n; k++)
+      all += node_code_bytes(m, t, m->funcs.at[i]->nodes.at[k]);
+  return all;
+}
+
+Prediction module_predict(Module *m, const Target *t, const Choices *told) {
+  Arena *a = arena_new();
+  size_t n;
+  Func **order = funcs_bottom_up(a, m, &n);
+  double *us = arena_array(a, double, m->funcs.n);
+  for (size_t k = 0; k < n; k++)
+    for (size_t i = 0; i < order[k]->nodes.n; i++) {
+      const Node *x = order[k]->nodes.at[i];
+      const Func *to = node_callee(m, x);
+      if (op_info(x->op)->flags & FLAG_LEAF || x->op == OP_ITEM) continue;
+      double one = to ? us[func_index(m, to)] : node_taken_us(a, m, t, told, x);
+      if (x->op == OP_SCAN) one *= (double)scan_steps(x);
+      us[func_index(m, order[k])] += one;
+    }
+  Prediction p = {us[0], weights_bytes(m, t)};
+  arena_free(a);
+  return p;
 }

@@ -92,6 +92,10 @@ static void least_go(void **state) {
     {"a, b with sparsity=0.375, pattern=row, scope=global", 0xfff0, 0xff00},
     /* [4,4] has as many values a row as b: the densities are equal */
     {"a, b with sparsity=0.5, scope=erk", 0xff00, 0xff00},
+    /* of 32 products 24 stay, or 16 */
+    {"a with macs=0.75", 0xff00, 0xffff},
+    {"a, b with macs=0.5, scope=global", 0xffe0, 0xf800},
+    {"a, b with macs=1.0", 0xffff, 0xffff},
     {"a with pattern=2:4", 0xcccc, 0xffff},
     {"a with pattern=1:2", 0xaaaa, 0xffff},
     /* b is half of a: of 32 values 16 go, 10 or 11 of them in b */

@@ -292,6 +292,9 @@ static void errors_name_weights(void **state) {
                "the heads of b.weight are not known");
   expect_error(exported, "** , !o with sparsity=0.5, pattern=head", NULL,
                "found none for its o: select o too");
+  expect_error(two, "a with macs=0.4", NULL,
+               "macs=0.4 is out of reach: expected 0.5 at least");
+  expect_error(two, "a with bytes=8", NULL, "nothing predicts it here");
   expect_error(two, "** with sparsity=0.5, pattern=head, scope=erk", NULL,
                "scope=erk has no meaning with heads");
 }
