@@ -7,7 +7,9 @@
  *   bn         of an output channel: its scale in the batch norm behind the
  *              layer (Liu et al., 2017)
  *
- * Where units are of different sizes the sums are means. */
+ *   synflow    what is lost of the sum over all paths (Tanaka et al., 2020)
+ *
+ * Where units are of different sizes the sums of the first two are means. */
 #include <math.h>
 #include <string.h>
 
@@ -86,6 +88,7 @@ static const Criterion criteria[] = {
   {"l2", false, NULL, NULL, unit_l2},
   {"random", false, NULL, NULL, unit_random},
   {"bn", false, check_norms, NULL, unit_norm},
+  {"synflow", false, check_synflow, prepare_synflow, unit_synflow},
 };
 enum { CRITERIA = sizeof criteria / sizeof *criteria };
 
@@ -106,7 +109,8 @@ const char *criterion_names(Arena *a) {
 void prune_scores(PruneStep *s) {
   for (size_t i = 0; i < s->groups.n; i++) {
     Group *g = &s->groups.at[i];
-    g->score = arena_array(s->arena, float, (size_t)g->units + 1);
+    if (!g->score)
+      g->score = arena_array(s->arena, float, (size_t)g->units + 1);
     for (int64_t k = 0; k < g->units; k++)
       g->score[k] = (float)s->a.method->unit(s, g, k);
   }

@@ -84,11 +84,12 @@ bool check_prune(PassCtx *c, const RecipeStep *step) {
 }
 
 static bool step_run(PruneStep *s) {
-  if (s->a.method->prepare && !s->a.method->prepare(s)) return false;
-  prune_scores(s);
   weights_copy(s);
+  prune_restore(s);
+  bool ok = !s->a.method->prepare || s->a.method->prepare(s);
+  if (ok) prune_scores(s);
   double sparsity = s->a.sparsity;
-  bool ok = !s->a.budget || budget_sparsity(s, &sparsity);
+  ok = ok && (!s->a.budget || budget_sparsity(s, &sparsity));
   if (!ok) weights_drop(s);
   else if (s->a.pattern.kind == PATTERN_NM) prune_runs(s);
   else prune_share(s, sparsity);

@@ -41,11 +41,12 @@ typedef struct PruneArgs {
   Pattern pattern;
   const Criterion *method;
   Scope scope;
+  bool scoped;           /* it was given */
   double sparsity;       /* less than 0: not given */
   Budget budget;         /* in its place; BUDGET_NONE: there is none */
   double limit;          /* of it */
   Budget twice;          /* another one that was given too */
-  int64_t seed;
+  int64_t seed, rounds;  /* of random; of synflow */
 } PruneArgs;
 bool prune_args(PassCtx *c, const RecipeStep *s, PruneArgs *out);
 /* "4x1", "2:4", "row". */
@@ -60,7 +61,7 @@ typedef struct PruneWeight {
   const float *old;      /* the values behind the step before */
   float *v;              /* those that this step makes */
   Buffer *to;            /* which hold v; NULL: no unit has a part of it */
-  float *score;          /* of each value, by criteria that fill it */
+  double *score;         /* of each value, by criteria that fill it */
   const float *norm;     /* scales of the batch norm behind, likewise */
   const char *why;       /* heads.c: its heads are not known */
   bool selected;         /* by the step; else it only follows such a one */
@@ -139,6 +140,12 @@ bool head_groups(PruneStep *s);
 /* Fill the scores of all groups. */
 void prune_scores(PruneStep *s);
 
+/* ---- synflow.c ------------------------------------------------------- */
+
+bool check_synflow(PruneStep *s);
+bool prepare_synflow(PruneStep *s);
+double unit_synflow(const PruneStep *s, const Group *g, int64_t k);
+
 /* ---- share.c --------------------------------------------------------- */
 
 /* (Sum of the dimensions) / (their product): for a convolution
@@ -149,6 +156,8 @@ double erk_raw(const Type *t);
 void erk_densities(const Type *const *t, size_t n, double density,
                    double *out);
 
+/* Write into every v the values of old. */
+void prune_restore(PruneStep *s);
 /* Write into every v what is left when so large a share of the units goes,
  * as the scope says; the scores are there. */
 void prune_share(PruneStep *s, double sparsity);

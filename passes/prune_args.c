@@ -36,6 +36,8 @@ void pattern_print(Text *out, const Pattern *p) {
   if (p->kind == PATTERN_NM) text_printf(out, "%d:%d", p->a, p->b);
 }
 
+enum { ROUNDS_MOST = 10000 };
+
 /* ---- single arguments ------------------------------------------------ */
 
 /* Each gives NULL when the value is right, else what was expected. */
@@ -69,9 +71,17 @@ static const char *parse_scope(PassCtx *c, const Attr *v, PruneArgs *a) {
   for (size_t i = 0; v->kind == ATTR_STR && i < 3; i++)
     if (strcmp(v->s, names[i]) == 0) {
       a->scope = (Scope)i;
+      a->scoped = true;
       return NULL;
     }
   return "uniform, global or erk";
+}
+
+static const char *parse_rounds(PassCtx *c, const Attr *v, PruneArgs *a) {
+  (void)c;
+  a->rounds = v->i;
+  return v->kind == ATTR_INT && v->i >= 1 && v->i <= ROUNDS_MOST
+           ? NULL : "a whole number from 1 to 10000";
 }
 
 static const char *parse_seed(PassCtx *c, const Attr *v, PruneArgs *a) {
@@ -118,6 +128,7 @@ static const struct { const char *name; ParseFn *parse; } args[] = {
   {"sparsity", parse_sparsity}, {"macs", parse_macs}, {"bytes", parse_bytes},
   {"latency", parse_latency}, {"pattern", parse_pattern},
   {"method", parse_method}, {"scope", parse_scope}, {"seed", parse_seed},
+  {"rounds", parse_rounds},
 };
 enum { ARGS = sizeof args / sizeof *args };
 
@@ -199,11 +210,23 @@ static bool args_agree(PassCtx *c, const RecipeStep *s, const PruneArgs *a) {
   return true;
 }
 
+/* What SynFlow takes by default: its paper's rounds, over the whole net. */
+static bool rounds_agree(PassCtx *c, const RecipeStep *s, PruneArgs *a) {
+  if (strcmp(a->method->name, "synflow") != 0)
+    return !a->rounds ||
+           diag_error(c->d, EXIT_MODEL, s->span,
+                      "prune: rounds has no meaning with method=%s",
+                      a->method->name);
+  if (!a->rounds) a->rounds = 100;
+  if (!a->scoped && a->pattern.kind != PATTERN_NM) a->scope = SCOPE_GLOBAL;
+  return true;
+}
+
 bool prune_args(PassCtx *c, const RecipeStep *s, PruneArgs *out) {
   bool ok = true;
   *out = (PruneArgs){.pattern = {PATTERN_UNSTRUCTURED, 1, 1}, .sparsity = -1};
   out->method = criterion_find("magnitude");
   for (size_t i = 0; i < s->args.n; i++)
     ok &= arg_parse(c, s, &s->args.at[i], out);
-  return ok && args_agree(c, s, out);
+  return ok && rounds_agree(c, s, out) && args_agree(c, s, out);
 }

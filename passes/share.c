@@ -109,7 +109,7 @@ static void erk_drop(PruneStep *s, double sparsity) {
 
 /* ---- shares ---------------------------------------------------------- */
 
-static void weights_restore(PruneStep *s) {
+void prune_restore(PruneStep *s) {
   for (size_t i = 0; i < s->weights.n; i++) {
     const PruneWeight *w = s->weights.at[i];
     size_t bytes = (size_t)(w->rows * w->cols) * sizeof *w->v;
@@ -120,7 +120,7 @@ static void weights_restore(PruneStep *s) {
 void prune_share(PruneStep *s, double sparsity) {
   const Group *g = s->groups.at;
   int64_t all = 0;
-  weights_restore(s);
+  prune_restore(s);
   if (s->a.scope == SCOPE_ERK) {
     erk_drop(s, sparsity);
     return;
@@ -147,7 +147,7 @@ static int run_number(const float *score, int of, int64_t k) {
 
 void prune_runs(PruneStep *s) {
   const Pattern *p = &s->a.pattern;
-  weights_restore(s);
+  prune_restore(s);
   for (size_t i = 0; i < s->groups.n; i++) {
     const Group *g = &s->groups.at[i];
     for (int64_t k = 0; k < g->units; k++)
