@@ -1,7 +1,8 @@
 /* prune.c - the recipe's verb `prune`: zeros where least is lost.
  *
- *   prune SELECTORS with sparsity=0.9 (or macs=0.25), pattern=4x1, method=magnitude,
+ *   prune SELECTORS with sparsity=0.9, pattern=4x1, method=magnitude,
  *                        scope=uniform, seed=0;
+ *   prune SELECTORS with macs=0.25, scope=global;
  *
  * A weight is the matrix [dim 0, product of the others], which is cut into
  * units (units.c).  The units with the least scores (criteria.c) go, as many
