@@ -46,7 +46,7 @@ bool flow_run(Flow *fl);
 
 /* The rule of a node that something flows into; NULL: there is none. */
 const FlowRule *flow_rule(const Flow *fl, const Node *n);
-extern const FlowRule flow_product;
+extern const FlowRule flow_product, flow_sides;
 /* The values of a layer's weight, and where its g goes (NULL: nowhere). */
 const float *flow_weight(const Flow *fl, const Node *n, double **dw);
 

@@ -230,6 +230,9 @@ const FlowRule *flow_rule(const Flow *fl, const Node *n) {
     return &pool;
   case OP_SUM: case OP_MEAN: case OP_MAX: case OP_MIN:
     return &reduce;
+  case OP_MATMUL:
+    return n->in[0]->op != OP_PARAM && n->in[1]->op != OP_PARAM &&
+           matmul_sizes(n).k > 0 ? &flow_sides : NULL;
   case OP_RESIZE:
     return strcmp(attr_str(n, "mode"), "nearest") ? NULL : &view;
   default:

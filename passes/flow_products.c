@@ -244,3 +244,47 @@ static void product_backward(Flow *fl, const Node *n) {
 }
 
 const FlowRule flow_product = {product_forward, product_backward};
+
+/* ---- products of two values of the net ------------------------------- */
+
+/* Both are handed on: of a the mean of a row, of b that of a column. */
+
+/* Step r of line `line` of an operand: of a along its row, of b its column. */
+static int64_t line_index(const Node *n, int side, const MatmulSizes *s,
+                          int64_t matrix, int64_t line, int64_t r) {
+  bool swap = attr_bool(n, side ? "transpose_b" : "transpose_a");
+  int64_t lines = side ? s->n : s->m, at = matrix * s->k * lines;
+  /* a [m,k] has lines as rows, b [k,n] as columns. */
+  return (side == 0) != swap ? at + line * s->k + r : at + r * lines + line;
+}
+
+static void side_go(Flow *fl, const Node *n, int side, bool back) {
+  const Node *x = n->in[side];
+  MatmulSizes s = matmul_sizes(n);
+  int64_t each = s.m * s.n, count = each ? type_elems(&n->type) / each : 0;
+  int64_t lines = side ? s.n : s.m, others = side ? s.m : s.n;
+  for (int64_t i = 0; i < count; i++)
+    for (int64_t l = 0; l < lines; l++) {
+      int64_t matrix = matrix_of(&x->type, &n->type, i);
+      double sum = 0;
+      for (int64_t r = 0; !back && r < s.k; r++)
+        sum += fl->v[x->id][line_index(n, side, &s, matrix, l, r)];
+      for (int64_t o = 0; o < others; o++) {
+        int64_t y = i * each + (side ? o * s.n + l : l * s.n + o);
+        if (back) sum += fl->g[n->id][y];
+        else fl->v[n->id][y] += sum / (double)s.k;
+      }
+      for (int64_t r = 0; back && r < s.k; r++)
+        fl->g[x->id][line_index(n, side, &s, matrix, l, r)] +=
+          sum / (double)s.k;
+    }
+}
+
+static void sides_go(Flow *fl, const Node *n, bool back) {
+  for (int side = 0; side < 2; side++)
+    if (fl->flows[n->in[side]->id]) side_go(fl, n, side, back);
+}
+
+static void sides_forward(Flow *fl, const Node *n) { sides_go(fl, n, false); }
+static void sides_backward(Flow *fl, const Node *n) { sides_go(fl, n, true); }
+const FlowRule flow_sides = {sides_forward, sides_backward};

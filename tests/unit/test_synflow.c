@@ -142,6 +142,12 @@ static void rules_by_hand(void **state) {
   expect_sum("x: f32[1,2]) -> y: f32[1,2] {\n"
              "  param w: f32[2,2]; y = matmul(matmul(x, w), w); }",
              4 * 3 + 6 * 7);
+  /* means of rows of a and of columns of b, both 1 and 7/2: a row of a is
+   * (1 + 2, 3 + 4), a column of its transpose the same: twice 5 for each of
+   * four */
+  expect_sum("x: f32[2,2]) -> y: f32[2,2] {\n"
+             "  h = x |> linear(2) as a; y = matmul(h, h, transpose_b=true); }",
+             4 * (5 + 5));
   by_hand = false;
 }
 
@@ -158,21 +164,10 @@ static void norms_scale(void **state) {
 /* ---- derivatives ----------------------------------------------------- */
 
 /* The sum is linear in each weight: without it, it is less by its score. */
-static void scores_are_what_is_lost(void **state) {
-  (void)state;
-  Net *n = open_net(
-    "x: f32[2,4,9,7]) -> y: f32[2,3], z: f32[2,5,4] {\n"
-    "  h = x |> conv(4, k=3, s=2, pad=1, groups=2) as a |> bn |> relu;\n"
-    "  k = h |> conv(6, k=[2,3], pad=[0,1,1,1], dilation=[2,1]) as c;\n"
-    "  l = slice(k, axis=1, start=1, stop=5) |> avgpool(2, s=1, pad=1);\n"
-    "  h = concat(h |> maxpool(2), slice(slice(l, axis=2, start=0, stop=2),\n"
-    "             axis=3, start=0, stop=2), axis=1);\n"
-    "  h = h * sigmoid(mean(h, [2,3], keep=true) |> conv(8) as gate);\n"
-    "  y = h |> flatten |> linear(3) as head;\n"
-    "  t = permute(reshape(h, [2,8,4]), [0,2,1]);\n"
-    "  z = permute(t, [0,2,1]) |> conv1d(5, k=3, pad=1) as line; }");
+static void expect_lost(const char *body, size_t weights) {
+  Net *n = open_net(body);
   assert_int_equal(diags_errors(n->d), 0);
-  assert_int_equal(n->s.weights.n, 5);
+  assert_int_equal(n->s.weights.n, weights);
   assert_true(flow_run(&n->fl));
   double whole = n->fl.sum;
   for (size_t i = 0; i < n->s.weights.n; i++) {
@@ -195,6 +190,26 @@ static void scores_are_what_is_lost(void **state) {
     free(was);
   }
   close_net(n);
+}
+
+static void scores_are_what_is_lost(void **state) {
+  (void)state;
+  expect_lost(
+    "x: f32[2,4,9,7]) -> y: f32[2,3], z: f32[2,5,4] {\n"
+    "  h = x |> conv(4, k=3, s=2, pad=1, groups=2) as a |> bn |> relu;\n"
+    "  k = h |> conv(6, k=[2,3], pad=[0,1,1,1], dilation=[2,1]) as c;\n"
+    "  l = slice(k, axis=1, start=1, stop=5) |> avgpool(2, s=1, pad=1);\n"
+    "  h = concat(h |> maxpool(2), slice(slice(l, axis=2, start=0, stop=2),\n"
+    "             axis=3, start=0, stop=2), axis=1);\n"
+    "  h = h * sigmoid(mean(h, [2,3], keep=true) |> conv(8) as gate);\n"
+    "  y = h |> flatten |> linear(3) as head;\n"
+    "  t = permute(reshape(h, [2,8,4]), [0,2,1]);\n"
+    "  z = permute(t, [0,2,1]) |> conv1d(5, k=3, pad=1) as line; }", 5);
+  /* Attention with a mask. */
+  expect_lost(
+    "x: f32[2,3,4]) -> y: f32[2,3,4] {\n"
+    "  y = x + (x |> layer_norm as ln\n"
+    "             |> self_attention(2, causal=true) as att); }", 2);
 }
 
 /* ---- what SynFlow promises ------------------------------------------- */
@@ -280,10 +295,10 @@ static void errors_say_why(void **state) {
   (void)state;
   static const char one[] = "x: f32[1,2]) -> y: f32[1,2] {\n"
                             "  y = x |> linear(2) as a; }";
-  expect_error("x: f32[1,4,8]) -> y: f32[1,4,8] {\n"
-               "  y = x |> self_attention(2) as att; }",
+  expect_error("x: f32[1,2,4,4]) -> y: f32[1,2,8,8] {\n"
+               "  y = x |> conv(2) as a |> conv_transpose(2) as up; }",
                "sparsity=0.5, method=synflow",
-               "no rule for the op 'matmul' of att.heads.product");
+               "no rule for the op 'conv2d_transpose' of up");
   expect_error(one, "sparsity=0.5, rounds=3",
                "rounds has no meaning with method=magnitude");
   expect_error(one, "sparsity=0.5, method=synflow, rounds=0",
