@@ -74,6 +74,16 @@ why() {   # NET
 }
 expect "why" 0 '2:4: a few of each run' why row
 expect "why pairs" 0 'rows in pairs' why big
+# Matrices [K,M] by which something is multiplied, as exporters write layers:
+# their blocks are columns, and end up as those of a linear layer.
+net mul 'x: f32[1,37,64]) -> y: f32[1,37,48]' \
+  'param v: f32[64,96]; param w: f32[96,48];
+   y = matmul(relu(matmul(x, v)), w);'
+expect "mul 8x1: blocks" 0 '<bsr 8x1,' show mul b8x1 --cpu=x86-64-v3
+expect "mul 8x1: a table of blocks" 0 'linear_bsr"' show mul b8x1 \
+  --cpu=x86-64-v3
+expect "mul 8x1: checked" 0 '' "$TAMIS" check mul.tam --random-weights=1 \
+  --recipe=b8x1
 # 3 of 4 gain nothing.
 echo 'recipe n3_4 for row { prune ** with pattern=3:4; }' >>row.tam
 expect "3:4" 0 'dense is faster' "$TAMIS" show row.tam --stats \
