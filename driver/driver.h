@@ -85,8 +85,12 @@ typedef struct Session {
 bool session_open(Session *s, const Options *o, Diags *d, Arena *a);
 /* Read the file into s->module. */
 bool session_load(Session *s);
+/* In place of that: the module and target of another session. */
+bool session_copy(Session *s, Session *from);
 /* Run the pipeline on s->module. */
 bool session_compile(Session *s);
+/* The same up to pass recipe; session_compile goes on from there. */
+bool session_recipe(Session *s);
 /* The pass behind which the module, loaded, is what a reference computes:
  * recipe, or narrow where weights are rounded. */
 const char *session_source_pass(const Session *s);
@@ -100,6 +104,34 @@ void session_close(Session *s);
 void session_progress(const Session *s, const char *what);
 /* The prefix of exported symbols: --prefix, else the model's name. */
 const char *session_prefix(const Session *s);
+
+/* Note a file that was read, for dependency files. */
+void session_note_file(Session *s, const char *path);
+
+/* ---- calibrate.c: recipes that ask for data ------------------------- */
+
+/* Runs the session's model on data for its recipe. */
+Calibrate calibrate_by(Session *s);
+
+/* ---- columns.c: what layers multiply their weights with ------------- */
+
+/* As rows of a matrix of `cols` columns: vectors of a linear layer; windows
+ * of a convolution's group, of up to three axes (those it does not have are
+ * 1 long). */
+typedef struct Columns {
+  Node *node;                /* that is read */
+  bool linear;
+  int64_t groups, cols, channels;
+  int64_t from[3], at[3], k[3], stride[3], dilation[3], pad[3];
+} Columns;
+Columns columns_of(const Node *layer);
+bool columns_equal(const Columns *a, const Columns *b);
+/* Of a group: sums of products [cols][cols] (the upper triangle); where gram
+ * is NULL those of squares alone, [cols]. */
+typedef struct Sums { double *square, *gram; } Sums;
+/* Add those of a value of f32 of type t to s[groups]. */
+void columns_add(const Columns *c, const Sums *s, const float *x,
+                 const Type *t);
 
 /* ---- tuned.c: the files of --tune and --tuned ----------------------- */
 

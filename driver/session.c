@@ -30,6 +30,8 @@ static void note_file(void *ctx, const char *path) {
   vec_push(s->arena, &s->files, arena_strdup(s->arena, path));
 }
 
+void session_note_file(Session *s, const char *path) { note_file(s, path); }
+
 static LoadOpts load_opts(Session *s) {
   const Options *o = s->o;
   return (LoadOpts){
@@ -171,6 +173,23 @@ static Module *module_copy(Session *s, Module *m, Text *t) {
   return copy;
 }
 
+bool session_copy(Session *s, Session *from) {
+  Text t = {0};
+  s->module = module_copy(from, from->module, &t);
+  text_free(&t);
+  s->target = from->target;
+  s->opt = from->opt;
+  s->sparsity_off = from->sparsity_off;
+  return s->module != NULL;
+}
+
+bool session_recipe(Session *s) {
+  s->stop_after = "recipe";
+  bool ok = session_compile(s);
+  s->stop_after = NULL;
+  return ok;
+}
+
 /* Print, parse and go on with what was read. */
 static bool roundtrip(Session *s, Module **m) {
   Text t = {0}, again = {0};
@@ -263,7 +282,9 @@ static bool predict(void *ctx, Module *m, bool dense, Prediction *out) {
 
 bool session_compile(Session *s) {
   s->keep_source |= sized_wanted(s);
+  Calibrate calibrate = calibrate_by(s);
   PipelineOpts p = pipeline_opts(s, s->module);
+  p.calibrate = &calibrate;
   p.stop_after = s->stop_after;
   p.stop_before = s->stop_before;
   p.after = after_pass;

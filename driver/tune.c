@@ -161,9 +161,8 @@ static bool candidate_build(Tune *t, int k) {
   o.progress = "off";
   bool ok = session_open(&s, &o, t->s->diags, t->s->arena);
   s.whole = true;
-  s.text = t->s->text;
   s.choices = choices_for(t, k, &all);
-  ok = ok && session_load(&s) && session_compile(&s);
+  ok = ok && session_copy(&s, t->s) && session_compile(&s);
   if (ok) layers_note(t, &s, k);
   if (ok && (k == MODEL || k == CHOSEN || layers_new(t, k)))
     ok = candidate_emit(t, &s, k);
@@ -379,7 +378,9 @@ static bool chosen_check(Tune *t) {
 
 /* ---- the whole ------------------------------------------------------- */
 
+/* The recipe is carried out once, for all that is built. */
 static bool tune_run(Tune *t) {
+  if (!session_recipe(t->s)) return false;
   t->dir = folder_temporary(t->s->arena, t->s->diags);
   if (!t->dir || !candidates_build(t)) return false;
   candidates_measure(t);

@@ -240,6 +240,17 @@ static bool arg_value(Elab *e, const Arg *arg, Attr *out) {
   return false;
 }
 
+/* Data are looked for beside the file that names them; a dump has the path
+ * that this gave. */
+static const char *data_path(const Weights *w, const Arg *arg,
+                             const char *path) {
+  const Source *src = arg->span.src;
+  if (!src || !path)
+    return path;
+  const char *dir = path_dir(w->e->a, src->name);
+  return strcmp(dir, ".") ? path_join(w->e->a, dir, path) : path;
+}
+
 static bool step_resolve(const Weights *w, const Step *s, const bool *on) {
   Elab *e = w->e;
   RecipeStep r = {.verb = s->verb.s, .span = s->verb.span};
@@ -266,6 +277,8 @@ static bool step_resolve(const Weights *w, const Step *s, const bool *on) {
         ok = false;
       }
     ok &= arg_value(e, &s->args.at[i], &a.value);
+    if (!strcmp(a.name, "data") && !e->dump && a.value.kind == ATTR_STR)
+      a.value.s = data_path(w, &s->args.at[i], a.value.s);
     vec_push(e->a, &r.args, a);
   }
   vec_push(e->a, &e->m->recipe, r);

@@ -81,6 +81,35 @@ typedef struct ImageOpts {
 float *image_read(Arena *a, Diags *d, const char *path, const Type *t,
                   const ImageOpts *o);
 
+/* ---- samples.c ------------------------------------------------------ */
+
+/* Samples for the inputs of a model, one call's at a time.  In an npz an
+ * array for each input, by its name; in an npy, IDX (gzipped or not) or npz
+ * of one array, that array for the only input: the first axis counts the
+ * samples, the others are those of the input behind its batch (or, if there
+ * is one more, the whole input).  Bytes of IDX are 0..1 with `image`'s mean
+ * and scale, and axes of 1 do not count there.  Of a folder its .png and .jpg
+ * files by name.  What does not fill a batch is left out. */
+typedef struct SampleInput { const char *name; Type type; } SampleInput;
+typedef struct SampleOpts {
+  int64_t most;        /* samples at most; 0: all */
+  ImageOpts image;
+} SampleOpts;
+typedef struct SampleFiles SampleFiles;
+typedef struct Samples {
+  int64_t calls;
+  size_t n;
+  Type *type;          /* of each input in a call; no dimension is free */
+  SampleFiles *files;
+} Samples;
+/* NULL and diagnostics (EXIT_FILE, expected and found) when something does
+ * not fit; `path` is a file or a folder. */
+Samples *samples_open(Arena *a, Diags *d, const char *path,
+                      const SampleInput *in, size_t n, const SampleOpts *o);
+/* Fill the buffers of all inputs for the next of s->calls calls. */
+bool samples_next(Samples *s, Diags *d, void *const *to);
+void samples_close(Samples *s);
+
 /* ---- parse.y, elaborate.c ------------------------------------------- */
 
 /* A size; with least > 0 the dimension stays free, from that to value. */

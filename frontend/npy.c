@@ -182,6 +182,11 @@ static bool npy_preamble(Diags *d, const char *where, const Buffer *buf,
 
 bool npy_header(Arena *a, Diags *d, const char *where, const Buffer *buf,
                 Type *t, size_t *offset) {
+  return npy_header_of(a, d, where, buf, buf->size, t, offset);
+}
+
+bool npy_header_of(Arena *a, Diags *d, const char *where, const Buffer *buf,
+                   uint64_t whole, Type *t, size_t *offset) {
   Scan s = {.a = a, .d = d, .where = where};
   size_t len = 0, size;
 
@@ -197,10 +202,11 @@ bool npy_header(Arena *a, Diags *d, const char *where, const Buffer *buf,
   *offset = s.base + len;
   if (!weight_bytes(t, &size))
     return diag_error_at(d, EXIT_FILE, where, "dimensions overflow");
-  if (size != buf->size - *offset)
+  if (size != whole - *offset)
     return diag_error_at(d, EXIT_FILE, where,
-                         "%s takes %zu bytes of data, found %zu",
-                         weight_type_name(a, t), size, buf->size - *offset);
+                         "%s takes %zu bytes of data, found %llu",
+                         weight_type_name(a, t), size,
+                         (unsigned long long)(whole - *offset));
   return true;
 }
 

@@ -20,5 +20,8 @@ const char *weight_type_name(Arena *a, const Type *t);
  * begin.  Data fill the rest of the buffer exactly. */
 bool npy_header(Arena *a, Diags *d, const char *where, const Buffer *buf,
                 Type *t, size_t *offset);
+/* The same where buf holds the header of a file of `whole` bytes. */
+bool npy_header_of(Arena *a, Diags *d, const char *where, const Buffer *buf,
+                   uint64_t whole, Type *t, size_t *offset);
 
 #endif

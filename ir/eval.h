@@ -86,7 +86,9 @@ void matrix_product(const EvalCtx *c, const MatmulSizes *s, bool ta, bool tb,
 /* eval_reduce.c: e^(x - max) over their sum, for n elements `step` apart. */
 void softmax_line(const double *x, double *y, int64_t n, int64_t step);
 
-/* eval_blas.c: y = sums of products of a conv2d or linear, through OpenBLAS;
+/* eval_blas.c: a function of OpenBLAS; without it the program ends. */
+void *blas_symbol(const char *name);
+/* The same file: y = sums of products of a conv2d or linear, through OpenBLAS;
  * false when the sizes are not worth it (nothing is written then). */
 bool conv2d_blas(const Window *s, const double *x, const double *w,
                  double *y);

@@ -24,16 +24,20 @@ static bool worth_it(int64_t m, int64_t n, int64_t k) {
 
 typedef __typeof__(cblas_dgemm) Dgemm;
 
-/* cblas_dgemm; without it the program ends. */
-static Dgemm *dgemm(void) {
-  static Dgemm *fn;
-  if (fn) return fn;
-  void *lib = dlopen(BLAS_LIBRARY, RTLD_NOW | RTLD_LOCAL);
-  if (lib) *(void **)&fn = dlsym(lib, "cblas_dgemm");
+void *blas_symbol(const char *name) {
+  static void *lib;
+  if (!lib) lib = dlopen(BLAS_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+  void *fn = lib ? dlsym(lib, name) : NULL;
   if (fn) return fn;
   fprintf(stderr, BLAS_LIBRARY ": error: cannot load: %s: install Debian's "
           "package libopenblas0\n", dlerror());
   exit(EXIT_FILE);
+}
+
+static Dgemm *dgemm(void) {
+  static Dgemm *fn;
+  if (!fn) *(void **)&fn = blas_symbol("cblas_dgemm");
+  return fn;
 }
 
 /* col[k][p]: what tap k (channel, ky, kx) reads for output pixel p0 + p. */

@@ -617,6 +617,23 @@ Tensor *func_eval(Arena *a, Module *m, Func *f, const Tensor *in,
 typedef struct Sample { int64_t lo, hi; double part; } Sample;
 Sample resize_sample(const Node *n, int axis, int64_t i);
 
+/* ---- linalg.c: row-major matrices of doubles, through OpenBLAS ------- */
+
+/* Of symmetric matrices the upper triangle is read and written. */
+/* g[n][n] += x' x, of x[rows][n]. */
+void gram_add(double *g, int64_t n, const double *x, int64_t rows);
+/* c[m][n] -= a[m][k] b[k][n], with so many elements from row to row. */
+void product_subtract(double *c, int64_t ldc, const double *a, int64_t lda,
+                      const double *b, int64_t ldb, int64_t m, int64_t n,
+                      int64_t k);
+/* a[n][n] = u' u, u upper, in its place; false: a is not positive definite.
+ * Then u becomes the inverse of a. */
+bool cholesky(double *a, int64_t n);
+bool cholesky_inverse(double *a, int64_t n);
+/* Solve a x = b for `count` vectors b, one after the other, in their place; a
+ * is lost.  False: it is not positive definite. */
+bool symmetric_solve(double *a, int64_t n, double *b, int64_t count);
+
 /* ---- cost.c --------------------------------------------------------- */
 
 typedef struct Cost {

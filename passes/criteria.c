@@ -84,11 +84,11 @@ static double unit_norm(const PruneStep *s, const Group *g, int64_t k) {
 /* ---- the table ------------------------------------------------------- */
 
 static const Criterion criteria[] = {
-  {"magnitude", false, NULL, NULL, unit_magnitude},
-  {"l2", false, NULL, NULL, unit_l2},
-  {"random", false, NULL, NULL, unit_random},
-  {"bn", false, check_norms, NULL, unit_norm},
-  {"synflow", false, check_synflow, prepare_synflow, unit_synflow},
+  {"magnitude", NULL, NULL, unit_magnitude},
+  {"l2", NULL, NULL, unit_l2},
+  {"random", NULL, NULL, unit_random},
+  {"bn", check_norms, NULL, unit_norm},
+  {"synflow", check_synflow, prepare_synflow, unit_synflow},
 };
 enum { CRITERIA = sizeof criteria / sizeof *criteria };
 
@@ -101,9 +101,8 @@ const Criterion *criterion_find(const char *name) {
 const char *criterion_names(Arena *a) {
   const char *all = criteria[0].name;
   for (size_t i = 1; i < CRITERIA; i++)
-    all = arena_printf(a, "%s%s%s", all, i + 1 < CRITERIA ? ", " : " or ",
-                       criteria[i].name);
-  return all;
+    all = arena_printf(a, "%s, %s", all, criteria[i].name);
+  return arena_printf(a, "%s, wanda or obs", all);   /* calibrated.c */
 }
 
 void prune_scores(PruneStep *s) {

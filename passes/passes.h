@@ -35,6 +35,52 @@ typedef struct Prediction { double us; int64_t bytes; } Prediction;
  * zeros count for nothing.  False after an error. */
 typedef bool PredictFn(void *ctx, Module *m, bool dense, Prediction *out);
 
+/* ---- calibrated.c: what recipes ask of calibration data -------------- */
+
+/* data= of a step, and how it is read. */
+typedef struct DataOpts {
+  const char *path;
+  int64_t samples;           /* at most; 0: all */
+  int nmean, nscale;         /* of images, as --in takes them */
+  double mean[4], scale[4];
+  bool bgr;
+} DataOpts;
+
+/* Rows [lo, hi) of a weight, a matrix [dim 0, product of the others], are
+ * multiplied with the same columns: of a linear layer what it reads, of a
+ * convolution's group the windows. */
+typedef struct InputStats {
+  int64_t lo, hi, cols;
+  const double *square;      /* [cols]: sum of squares of each column */
+  const double *gram;        /* [cols][cols]: x' x, the upper triangle; NULL:
+                                only the squares are wanted */
+} InputStats;
+typedef struct WeightStats {
+  Param *param;
+  Vec(InputStats) inputs;
+} WeightStats;
+
+/* Where a weight is used: its rows from `first` on are that of `layer`. */
+typedef struct InputUse { Node *layer; int64_t first, rows; } InputUse;
+typedef Vec(InputUse) InputUses;
+/* All uses of p, in the model's own function; false and text in why when
+ * there is one that cannot be observed. */
+bool input_uses(Arena *a, const Module *m, const Param *p, InputUses *out,
+                Text *why);
+/* Groups of a convolution; 1 of a linear layer. */
+int64_t layer_groups(const Node *layer);
+
+/* How a pass sees the model run on data; the driver's.  `check` looks at the
+ * data alone.  `run` fills the statistics of n weights, in the arena, from
+ * what m as it is now gives on all samples.  `say` is progress. */
+typedef struct Calibrate {
+  bool (*check)(void *ctx, Module *m, const DataOpts *o);
+  bool (*run)(void *ctx, Module *m, const DataOpts *o, bool gram,
+              WeightStats *stats, size_t n, Arena *a);
+  void (*say)(void *ctx, const char *what);
+  void *ctx;
+} Calibrate;
+
 typedef struct PassCtx {
   Module *m;
   Diags *d;
@@ -48,6 +94,7 @@ typedef struct PassCtx {
   bool strips_all;       /* likewise */
   PredictFn *predict;    /* likewise */
   void *predict_ctx;
+  const Calibrate *calibrate;   /* likewise */
 } PassCtx;
 
 #define PASS(name, what) bool pass_##name(PassCtx *);
@@ -72,6 +119,7 @@ typedef struct PipelineOpts {
   bool strips_all;           /* by strips whatever it gains (tests) */
   PredictFn *predict;        /* for recipes with a budget; NULL: none can */
   void *predict_ctx;
+  const Calibrate *calibrate;   /* NULL: recipes cannot ask for data */
   const char *stop_after;    /* NULL: run all */
   const char *stop_before;
   /* Called with "parse" first and after every pass that ran; false stops

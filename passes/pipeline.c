@@ -117,8 +117,8 @@ static bool pass_run(Module *m, const PassInfo *p, const PipelineOpts *o,
     .sparsity_off = o->sparsity_off, .opt = o->opt,
     .strips_all = o->strips_all,
     .code_budget = o->code_budget, .weight_type = o->weight_type,
-    .choices = o->choices, .predict = o->predict,
-    .predict_ctx = o->predict_ctx,
+    .choices = o->choices, .calibrate = o->calibrate,
+    .predict = o->predict, .predict_ctx = o->predict_ctx,
   };
   dump_fill(&m->dump, p, o, m->arena);
   const FreeShape **outs = outputs_free(m, c.scratch);

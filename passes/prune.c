@@ -10,6 +10,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "passes/calibrated.h"
 #include "passes/prune.h"
 
 /* ---- what there is to prune ------------------------------------------ */
@@ -79,6 +80,7 @@ static bool step_open(PruneStep *s, PassCtx *c, const RecipeStep *step) {
 
 bool check_prune(PassCtx *c, const RecipeStep *step) {
   PruneStep s;
+  if (step_is_calibrated(step)) return check_calibrated(c, step);
   bool ok = step_open(&s, c, step);
   arena_free(s.arena);
   return ok;
@@ -100,6 +102,7 @@ static bool step_run(PruneStep *s) {
 
 bool verb_prune(PassCtx *c, const RecipeStep *step) {
   PruneStep s;
+  if (step_is_calibrated(step)) return prune_calibrated(c, step);
   bool ok = step_open(&s, c, step) && step_run(&s);
   arena_free(s.arena);
   return ok;

@@ -21,7 +21,6 @@ typedef struct Group Group;
  * `unit` is the score of unit k, not negative; the least go first. */
 typedef struct Criterion {
   const char *name;
-  bool needs_data;       /* activations on calibration data */
   bool (*check)(PruneStep *s);
   bool (*prepare)(PruneStep *s);
   double (*unit)(const PruneStep *s, const Group *g, int64_t k);
