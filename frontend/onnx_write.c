@@ -17,10 +17,21 @@ static OutFrame frame_new(Out *w, Func *f, const char *prefix) {
   return r;
 }
 
+/* A param's path, unless an input or output has that name. */
+static const char *param_name(Out *w, const Param *p) {
+  const Func *f = w->m->funcs.at[0];
+  bool taken = false;
+  for (size_t i = 0; i < f->inputs.n && !taken; i++)
+    taken = f->inputs.at[i]->name && !strcmp(f->inputs.at[i]->name, p->path);
+  for (size_t i = 0; i < f->outputs.n && !taken; i++)
+    taken = !strcmp(f->outputs.at[i].name, p->path);
+  return taken ? arena_printf(w->a, "%s/param", p->path) : p->path;
+}
+
 /* Weights are those of the graph around all, whatever function uses them. */
 static const char *leaf_name(Out *w, const OutFrame *r, const Node *n) {
   switch (n->op) {
-  case OP_PARAM: return n->param->path;
+  case OP_PARAM: return param_name(w, n->param);
   case OP_STATE: return n->state->path;
   case OP_CONST:
     return elem_is_float(n->type.elem)
@@ -201,20 +212,20 @@ static bool types_fit(Out *w) {
 /* ---- weights -------------------------------------------------------- */
 
 /* All of an initialiser but its bytes; how many those are. */
-static uint64_t tensor_head(const Param *p, Text *t) {
+static uint64_t tensor_head(Out *w, const Param *p, Text *t) {
   uint64_t bytes = (uint64_t)type_elems(&p->type) * elem_size(p->type.elem);
   for (int i = 0; i < p->type.rank; i++)
     put_int(t, 1, p->type.dim[i]);
   put_int(t, 2, onnx_type(p->type.elem));
-  put_str(t, 8, p->path);
+  put_str(t, 8, param_name(w, p));
   put_key(t, 9, bytes);
   return bytes;
 }
 
 /* Its key, length and all but the bytes. */
-static uint64_t tensor_begin(const Param *p, Text *out) {
+static uint64_t tensor_begin(Out *w, const Param *p, Text *out) {
   Text head = {0};
-  uint64_t bytes = tensor_head(p, &head);
+  uint64_t bytes = tensor_head(w, p, &head);
   put_key(out, 5, head.n + bytes);
   text_write(out, head.s, head.n);
   text_free(&head);
@@ -223,7 +234,7 @@ static uint64_t tensor_begin(const Param *p, Text *out) {
 
 static void param_put(Out *w, FILE *f, const Param *p) {
   Text t = {0};
-  uint64_t bytes = tensor_begin(p, &t);
+  uint64_t bytes = tensor_begin(w, p, &t);
   const void *v = p->type.elem == F32 ? (const void *)param_values(w->m, p)
                                       : param_data(p);
   fwrite(t.s, 1, t.n, f);
@@ -239,7 +250,7 @@ static void model_put(Out *w, FILE *f, const Text *graph) {
   uint64_t n = graph->n;
   for (size_t i = 0; i < w->m->params.n; i++) {
     Text t = {0};
-    uint64_t bytes = tensor_begin(w->m->params.at[i], &t);
+    uint64_t bytes = tensor_begin(w, w->m->params.at[i], &t);
     n += t.n + bytes;
     text_free(&t);
   }
