@@ -288,9 +288,30 @@ static Buffer *raw_values(const OnnxFile__Tensor *t, Buffer *raw,
   return b;
 }
 
+static bool type_is_packed(int type) {
+  return elem_bits((Elem)types[type].raw) < 8;
+}
+
 static size_t raw_size(const OnnxFile__Tensor *t, size_t n) {
   Elem raw = (Elem)types[t->data_type].raw;
-  return elem_bits(raw) < 8 ? n / 2 + n % 2 : n * elem_size(raw);
+  return type_is_packed(t->data_type) ? n / 2 + n % 2 : n * elem_size(raw);
+}
+
+/* From a field of numbers: each is a byte, two values. */
+static Buffer *field_packed(Ox *o, const OnnxFile__Tensor *t, const Type *to,
+                            size_t n) {
+  size_t count = field_count(t);
+  uint8_t *p = arena_array(o->a, uint8_t, count + 1);
+  for (size_t i = 0; i < count; i++) {
+    int64_t v = field_int(t, i);
+    if (v < 0 || v > 255) {
+      data_error(o, t, "byte %zu of its values: expected 0 to 255, found %lld",
+                 i, (long long)v);
+      return NULL;
+    }
+    p[i] = (uint8_t)v;
+  }
+  return raw_widen((Elem)types[t->data_type].raw, p, n, to->elem);
 }
 
 static Buffer *values_read(Ox *o, const OnnxFile__Tensor *t, const Type *to,
@@ -304,17 +325,20 @@ static Buffer *values_read(Ox *o, const OnnxFile__Tensor *t, const Type *to,
                                         : raw_bytes(o, t, raw_size(t, n));
     return raw ? raw_values(t, raw, to, n) : NULL;
   }
-  bool packed = t->data_type == OX_INT4 || t->data_type == OX_UINT4;
-  if (!field_fits(t) || packed) {
-    if (packed || field_count(t))
-      data_error(o, t, "values of type %s in a field of another type",
-                 ox_type_name(t->data_type));
+  if (!field_fits(t)) {
+    data_error(o, t, "values of type %s in a field of another type",
+               ox_type_name(t->data_type));
     return NULL;
   }
-  if (field_count(t) != n) {
-    data_error(o, t, "expected %zu values, found %zu", n, field_count(t));
+  bool packed = type_is_packed(t->data_type);
+  size_t want = packed ? raw_size(t, n) : n;
+  if (field_count(t) != want) {
+    data_error(o, t, "expected %zu %s, found %zu", want,
+               packed ? "bytes of two values" : "values", field_count(t));
     return NULL;
   }
+  if (packed)
+    return field_packed(o, t, to, n);
   return field_values(t, to);
 }
 

@@ -62,6 +62,8 @@ results_more 3 node 'a' \(Relu, opset 17\): it has no result 1 \('b'\)$
 sparse_huge 4 initialiser \(opset 17\) is not supported: it makes too large constants, in node 'w'$
 tensor_fields 3 tensor 'k': expected its values in one field, found several$
 tensor_huge 3 tensor 'k': dimensions overflow$
+tensor_int4_few 3 tensor 'k': expected 2 bytes of two values, found 1$
+tensor_int4_wide 3 tensor 'k': byte 0 of its values: expected 0 to 255, found 256$
 tensor_long 3 tensor 'k': its shape takes 12 bytes, its data have 16$
 tensor_nameless 3 initialiser 0: expected a name of its own, found ''$
 tensor_negative 3 tensor 'k': dimension 0: expected none below 0, found -3$

@@ -3,7 +3,7 @@ tests/cli/onnx_bad.sh."""
 import os
 import sys
 
-from onnx_file import (BOOL, FLOAT, INT64, STRING, Graph, floats, ints,
+from onnx_file import (BOOL, FLOAT, INT4, INT64, STRING, Graph, floats, ints,
                        message, model, node, tensor, varint, write)
 
 X, Y = ("x", [2, 3]), ("y", [2, 3])
@@ -19,11 +19,14 @@ def with_tensor(t):
     return net([node("Add", ["x", "k"], ["y"])], [t])
 
 
+def dequantised(t):
+    return net([node("DequantizeLinear", ["k", "s"], ["y"])],
+               [t, floats("s", [], [1.0])])
+
+
 def external(*entries):
     more = [(13, [(1, k), (2, v)]) for k, v in entries] + [(14, 1)]
     return with_tensor(tensor("k", FLOAT, [3], more=more))
-
-
 
 
 def deep(depth):
@@ -89,6 +92,9 @@ FILES = {
                                         [(4, b"\0\0\0\0")])),
     "tensor_other_field": with_tensor(tensor("k", FLOAT, [1],
                                              more=[(5, b"\1")])),
+    "tensor_int4_few": dequantised(tensor("k", INT4, [3], more=[(5, b"\1")])),
+    "tensor_int4_wide": dequantised(tensor("k", INT4, [2],
+                                           more=[(5, b"\x80\x02")])),
     "external_up": external(("location", "../k.bin")),
     "external_up_inside": external(("location", "a/../../k.bin")),
     "external_root": external(("location", "/etc/hostname")),

@@ -4,6 +4,7 @@ bytes and str as they are, a list another message."""
 import struct
 
 FLOAT, UINT8, INT8, INT32, INT64, STRING, BOOL = 1, 2, 3, 6, 7, 8, 9
+DOUBLE, UINT4, INT4 = 11, 21, 22
 
 
 def varint(v):
@@ -43,6 +44,13 @@ def floats(name, dims, values):
 
 def ints(name, dims, values):
     return tensor(name, INT64, dims, struct.pack(f"<{len(values)}q", *values))
+
+
+def packed(name, kind, dims, values):
+    """Values of four bits, two in each number of int32_data."""
+    v = [x & 15 for x in values] + [0]
+    data = b"".join(varint(a | b << 4) for a, b in zip(v[::2], v[1::2]))
+    return tensor(name, kind, dims, more=[(5, data)])
 
 
 def attribute(name, v):
