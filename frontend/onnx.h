@@ -276,6 +276,8 @@ Node *ox_mish(Ox *o, Node *a, Node *b);
 /* ---- onnx_softmax.c: along an axis ---------------------------------- */
 
 Node *ox_log_softmax(Ox *o, Node *x, int axis);
+/* Softmax of x by the node's axis, as that version of the operator has it. */
+Node *ox_softmax(Ox *o, Node *x, int opset);
 
 /* ---- writers: onnx.def ---------------------------------------------- */
 

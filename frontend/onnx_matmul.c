@@ -184,9 +184,8 @@ typedef struct Gemm {
   int64_t dim[2];          /* of the result */
 } Gemm;
 
-static bool gemm_read(Ox *o, Gemm *g) {
-  g->a = ox_in(o, 0);
-  g->b = ox_in(o, 1);
+/* The node's attributes but the scales, and whether a and b fit. */
+static bool gemm_fits(Ox *o, Gemm *g) {
   if (!g->a || !g->b)
     return false;
   if (g->a->type.rank != 2 || g->b->type.rank != 2)
@@ -194,15 +193,20 @@ static bool gemm_read(Ox *o, Gemm *g) {
                         g->a->type.rank, g->b->type.rank);
   g->ta = ox_int(o, "transA", 0);
   g->tb = ox_int(o, "transB", 0);
-  g->alpha = ox_float(o, "alpha", 1);
-  g->beta = ox_float(o, "beta", 1);
   g->dim[0] = g->a->type.dim[g->ta];
   g->dim[1] = g->b->type.dim[!g->tb];
-  if (g->a->type.dim[!g->ta] != g->b->type.dim[g->tb])
-    return ox_malformed(o, "A has %lld columns, B has %lld rows",
-                        (long long)g->a->type.dim[!g->ta],
-                        (long long)g->b->type.dim[g->tb]);
-  if (!scale_fits(o, g->a, g->alpha) || !scale_fits(o, g->a, g->beta))
+  return g->a->type.dim[!g->ta] == g->b->type.dim[g->tb] ||
+         ox_malformed(o, "A has %lld columns, B has %lld rows",
+                      (long long)g->a->type.dim[!g->ta],
+                      (long long)g->b->type.dim[g->tb]);
+}
+
+static bool gemm_read(Ox *o, Gemm *g) {
+  *g = (Gemm){.a = ox_in(o, 0), .b = ox_in(o, 1)};
+  g->alpha = ox_float(o, "alpha", 1);
+  g->beta = ox_float(o, "beta", 1);
+  if (!gemm_fits(o, g) || !scale_fits(o, g->a, g->alpha) ||
+      !scale_fits(o, g->a, g->beta))
     return false;
   if (!ox_has_in(o, 2) || g->beta == 0)
     return true;
@@ -225,8 +229,14 @@ static Node *gemm_write(Ox *o, const Gemm *g) {
   return c ? ox_op2(o, OP_ADD, y, c) : y;
 }
 
+Node *ox_gemm(Ox *o, Node *a, Node *b, Node *c) {
+  Gemm g = {.a = a, .b = b, .c = c, .alpha = 1, .beta = 1};
+  return gemm_fits(o, &g) && (!c || bias_fits(o, c, g.dim))
+           ? gemm_write(o, &g) : NULL;
+}
+
 bool ox_write_gemm(Ox *o) {
-  Gemm g = {0};
+  Gemm g;
   if (!gemm_read(o, &g))
     return false;
   return ox_give(o, 0, ox_wrap(o, gemm_write(o, &g), ox_in_type(o, 0)));
@@ -251,7 +261,7 @@ static Node *activated(Ox *o, Node *y, const char *act) {
 }
 
 bool ox_write_fused_gemm(Ox *o) {
-  Gemm g = {0};
+  Gemm g;
   if (!gemm_read(o, &g))
     return false;
   return ox_give(o, 0, activated(o, gemm_write(o, &g),

@@ -42,6 +42,16 @@ bool ox_write_qlinear_sigmoid(Ox *o) {
                     4);
 }
 
+/* The version of Softmax that it was made of is an attribute. */
+bool ox_write_qlinear_softmax(Ox *o) {
+  int64_t opset = ox_int(o, "opset", 0);
+  if (opset < 1 || opset > INT32_MAX)
+    return ox_malformed(o, "opset=%lld, expected that of a Softmax",
+                        (long long)opset);
+  Node *y = ox_softmax(o, real_operand(o, 0, 1, 2), (int)opset);
+  return quant_give(o, y, 0, 3, 4);
+}
+
 /* Operands: scale and zero point of the result, then three each. */
 bool ox_write_qlinear_concat(Ox *o) {
   int n = (ox_nin(o) - 2) / 3, axis;

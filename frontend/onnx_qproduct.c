@@ -4,6 +4,7 @@
  * 2^24.  Where the sum itself is the result (ConvInteger, MatMulInteger) it is
  * cut into parts that are, and these are added as i32; where it is scaled and
  * rounded a larger sum has the error of f32, 2^-24 of it. */
+#include "frontend/onnx_matmul.h"
 #include "frontend/onnx_quant.h"
 
 #include <math.h>
@@ -178,6 +179,40 @@ bool ox_write_qlinear_matmul(Ox *o) {
   return matmul_factors(o, 1, 2, 3, 4, 5, &a, &b) &&
          product_give(o, matmul(o, a.v, b.v), &a,
                       factor_scale(o, &b), 6);
+}
+
+/* The scale of B, one number or one for each column, times alpha. */
+static Node *column_scale(Ox *o, const Factor *b) {
+  Node *s = b->q.scale;
+  int64_t n = ox_elems(s);
+  s = ox_reshape(o, s, n == 1 ? 0 : 1, &n);
+  double alpha = ox_float(o, "alpha", 1);
+  return alpha == 1 ? s : ox_with(o, OP_MUL, s, alpha);
+}
+
+/* Operands: A and B with scale and zero point each, C in integers of both
+ * scales, scale and zero point of the result, which without them is f32. */
+bool ox_write_qgemm(Ox *o) {
+  Factor a, b;
+  Node *c = NULL;
+  if (!factor_read(o, 0, 1, 2, -2, &a) ||
+      !factor_read(o, 3, 4, 5, ox_int(o, "transB", 0) ? 0 : 1, &b))
+    return false;
+  if (ox_has_in(o, 6)) {
+    c = ox_cast(o, ox_in(o, 6), F32);
+    if (!c)
+      return false;
+  }
+  if (ox_has_in(o, 7) != ox_has_in(o, 8))
+    return ox_refuse(o, "one of y_scale and y_zero_point without the other");
+  if (ox_elems(a.q.scale) != 1)
+    return ox_malformed(o, "a_scale has %lld elements, expected one",
+                        (long long)ox_elems(a.q.scale));
+  Node *y = ox_gemm(o, a.v, b.v, c), *s = column_scale(o, &b);
+  if (ox_has_in(o, 7))
+    return product_give(o, y, &a, s, 7);
+  s = ox_op2(o, OP_MUL, factor_scale(o, &a), s);
+  return ox_give_as(o, 0, ox_op2(o, OP_MUL, y, s), OX_FLOAT);
 }
 
 /* y + operand i, where there is one. */

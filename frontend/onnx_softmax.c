@@ -34,26 +34,39 @@ static Node *hardmax(Ox *o, Node *x, int axis) {
   return ox_cast(o, ox_op2(o, OP_EQUAL, place, top), F32);
 }
 
-/* Before opset 13 the axes from `axis` on, which is 1 where nothing is said,
- * count as one. */
+/* x for operator version `opset`, and its axis: before 13 that is 1 where
+ * nothing is said, and the axes from it on count as one. */
+static Node *softmax_operand(Ox *o, Node *x, int opset, int *axis) {
+  int64_t dim[MAX_RANK];
+  if (!x || !ox_axis(o, ox_int(o, "axis", opset < 13 ? 1 : -1),
+                     x->type.rank, axis))
+    return NULL;
+  int64_t rest = ox_span(x->type.dim, *axis, x->type.rank);
+  if (opset >= 13 || rest == x->type.dim[*axis])
+    return x;
+  memcpy(dim, x->type.dim, sizeof dim);
+  dim[*axis] = rest;
+  return ox_reshape(o, x, *axis + 1, dim);
+}
+
+Node *ox_softmax(Ox *o, Node *x, int opset) {
+  int axis;
+  Node *y = softmax_operand(o, x, opset, &axis);
+  y = y ? softmax(o, y, axis) : NULL;
+  return y ? ox_reshape(o, y, x->type.rank, x->type.dim) : NULL;
+}
+
 bool ox_write_softmax(Ox *o) {
   const char *name = o->node->op_type;
-  Node *x = ox_in(o, 0);
+  Node *whole = ox_in(o, 0);
   int axis;
-  if (!x || !ox_axis(o, ox_int(o, "axis", o->opset < 13 ? 1 : -1),
-                     x->type.rank, &axis))
+  Node *x = softmax_operand(o, whole, o->opset, &axis);
+  if (!x)
     return false;
-  Type whole = x->type;
-  int64_t dim[MAX_RANK], rest = ox_span(whole.dim, axis, whole.rank);
-  if (o->opset < 13 && rest != whole.dim[axis]) {
-    memcpy(dim, whole.dim, sizeof dim);
-    dim[axis] = rest;
-    x = ox_reshape(o, x, axis + 1, dim);
-  }
   Node *y = !strcmp(name, "Softmax")      ? softmax(o, x, axis)
             : !strcmp(name, "LogSoftmax") ? ox_log_softmax(o, x, axis)
                                           : hardmax(o, x, axis);
-  return ox_give(o, 0, ox_reshape(o, y, whole.rank, whole.dim));
+  return ox_give(o, 0, ox_reshape(o, y, whole->type.rank, whole->type.dim));
 }
 
 /* ---- norms ---------------------------------------------------------- */

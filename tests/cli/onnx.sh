@@ -1,6 +1,7 @@
 #!/bin/sh
-# ONNX files (tests/onnx/make_good.py): graphs inside graphs, functions, sparse
-# and external values, free dimensions and constants; what is written of them.
+# ONNX files (tests/onnx/make_good.py): graphs inside graphs, functions, sparse,
+# packed and external values, free dimensions and constants; what is written of
+# them.
 . "$SRCDIR/tests/cli/lib.sh"
 PYTHONDONTWRITEBYTECODE=1 python3 "$SRCDIR/tests/onnx/make_good.py" good ||
   exit 1
@@ -13,7 +14,8 @@ fits() {
 }
 
 for net in if_constant if_computed loop_few loop_many loop_stacked \
-  loop_stacked_many scan function sparse external loss; do
+  loop_stacked_many scan function sparse external loss qgemm qlinear_softmax \
+  qlinear_softmax_11 int4; do
   fits $net good/$net.onnx
   # As a program of the language, and as ONNX again: the same.
   expect $net-import 0 '' "$TAMIS" import good/$net.onnx -o $net.tam

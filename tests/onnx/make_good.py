@@ -1,13 +1,14 @@
 """make_good.py DIR - small ONNX files for tests/cli/onnx.sh, each NAME.onnx,
 with an input NAME.in.npy x: f32[2,3] and the result NAME.out.npy, which is
 computed here."""
+import math
 import os
 import struct
 import sys
 
 from npy_file import npy_write
-from onnx_file import (BOOL, FLOAT, INT32, INT64, Graph, floats, ints, model,
-                       node, tensor, write)
+from onnx_file import (BOOL, FLOAT, INT4, INT8, INT32, INT64, UINT8, Graph,
+                       floats, ints, model, node, packed, tensor, write)
 
 X, Y = ("x", [2, 3]), ("y", [2, 3])
 IN = [0.5, -1.0, 2.0, -0.25, 3.0, 1.5]
@@ -71,6 +72,59 @@ def external():
                [tensor("k", FLOAT, [3], more=more)])
 
 
+MS = {"domains": [("com.microsoft", 1)]}
+# B [N,K], the scale and zero point of each column, C.
+QB = [[3, -5, 7], [2, 0, -9], [-4, 6, 1]]
+QS, QZ, QC = [0.5, 0.25, 2.0], [1, -2, 3], [10, -20, 30]
+
+
+def quantised(to, tensors):
+    """x by steps of 0.25, then operators on that."""
+    t = [floats("s", [], [0.25]), tensor("z", UINT8, [], b"\x80")]
+    return net([node("QuantizeLinear", ["x", "s", "z"], ["q"]), *to],
+               t + tensors, **MS)
+
+
+def qgemm():
+    flat = [v for row in QB for v in row]
+    return quantised(
+        [node("QGemm", ["q", "s", "z", "b", "bs", "bz", "c"], ["y"],
+              domain="com.microsoft", transB=1, alpha=0.5)],
+        [tensor("b", INT8, [3, 3], struct.pack("9b", *flat)),
+         floats("bs", [3], QS), tensor("bz", INT8, [3],
+                                       struct.pack("3b", *QZ)),
+         tensor("c", INT32, [3], struct.pack("<3i", *QC))])
+
+
+def qgemm_out():
+    return [0.5 * 0.25 * QS[n] * (QC[n] + sum(
+        IN[3 * m + k] * 4 * (QB[n][k] - QZ[n]) for k in range(3)))
+        for m in range(2) for n in range(3)]
+
+
+def qlinear_softmax(opset):
+    return quantised(
+        [node("QLinearSoftmax", ["q", "s", "z", "t", "u"], ["p"],
+              domain="com.microsoft", opset=opset, axis=0),
+         node("DequantizeLinear", ["p", "t", "u"], ["y"])],
+        [floats("t", [], [1 / 256]), tensor("u", UINT8, [], b"\0")])
+
+
+def softmax_out(groups):
+    """By steps of 1 / 256, over the elements with one number."""
+    e = [math.exp(v) for v in IN]
+    of = [sum(x for x, h in zip(e, groups) if h == g) for g in groups]
+    return [min(round(256 * x / s), 255) / 256 for x, s in zip(e, of)]
+
+
+def int4():
+    """x times [-8, 7, 3], as int4 in a field of numbers."""
+    return net([node("DequantizeLinear", ["w", "one"], ["k"]),
+                node("Mul", ["x", "k"], ["y"])],
+               [packed("w", INT4, [3], [-8, 7, 3]),
+                floats("one", [], [1.0])], opset=21)
+
+
 def leaky(v, slope):
     return v if v >= 0 else slope * v
 
@@ -101,6 +155,10 @@ FILES = {
     "function": (function(), [twice_f(v) for v in IN]),
     "sparse": (sparse(), [2 * IN[0], 3 * IN[2], 0, 2 * IN[3], 3 * IN[5], 0]),
     "external": (external(), [v * k for v, k in zip(IN, [2, 4, 8] * 2)]),
+    "qgemm": (qgemm(), qgemm_out()),
+    "qlinear_softmax": (qlinear_softmax(13), softmax_out([0, 1, 2] * 2)),
+    "qlinear_softmax_11": (qlinear_softmax(11), softmax_out([0] * 6)),
+    "int4": (int4(), [v * k for v, k in zip(IN, [-8, 7, 3] * 2)]),
     # The label to ignore is none of int32.
     "loss": (net([node("NegativeLogLikelihoodLoss", ["x", "t"], ["l"],
                        reduction="none", ignore_index=(1 << 63) - 1),

@@ -92,7 +92,8 @@ class Case:
         for n in self.nodes:
             ins = [values[i] for i in dict.fromkeys(names_in(n))
                    if i in values]
-            soft = n.op_type.startswith(("QLinear", "Quantize", "Dynamic"))
+            soft = n.op_type.startswith(("QLinear", "QGemm", "Quantize",
+                                         "Dynamic"))
             wild = any(not np.isfinite(d).all() for o in n.output if o
                        for d in [self.values[o].a.astype(np.float64)])
             for v in node_values(n, ins, self.opset, noise, soft, wild):

@@ -42,8 +42,8 @@ LessOrEqual Greater GreaterOrEqual ArgMax ArgMin IsNaN IsInf""".split())
 # Float initialisers have to be that for them.
 FIXED = set("""Resize Upsample QLinearConv QLinearMatMul QuantizeLinear
 DequantizeLinear QLinearAdd QLinearMul QLinearConcat QLinearLeakyRelu
-QLinearSigmoid QLinearAveragePool QLinearGlobalAveragePool MatMulNBits
-DynamicQuantizeMatMul MatMulIntegerToFloat MatMulInteger
+QLinearSigmoid QLinearSoftmax QLinearAveragePool QLinearGlobalAveragePool
+QGemm MatMulNBits DynamicQuantizeMatMul MatMulIntegerToFloat MatMulInteger
 ConvInteger""".split())
 
 

@@ -105,6 +105,23 @@ def matmul(g):
                                     zero(g, U8)], soft=True)
 
 
+def gemm(g):
+    m, k, n = g.dim(9), g.dim(17), g.dim(9)
+    ta, tb = g.int(0, 1), g.int(0, 1)
+    t = g.one(U8, I8)
+    a = g.shaped(U8, (k, m) if ta else (m, k), span=(0, 255))
+    b = g.fresh(t, (n, k) if tb else (k, n), *((0, 127) if t is U8 else
+                                               (-63, 63)), const=True)
+    each = g.one((), (n,))
+    ins = [a, scale(g), zero(g, U8), b, scale(g, each), zero(g, t, each),
+           g.fresh(I32, g.one((n,), (1, n)), -500, 500)
+           if g.chance(0.6) else None]
+    if g.chance(0.6):
+        ins += [scale(g, lo=0.3, hi=0.6), zero(g, U8)]
+    return g.emit("QGemm", ins, domain=MS, soft=True, transA=ta, transB=tb,
+                  alpha=g.one(None, 1.0, 0.5))
+
+
 def dynamic_matmul(g):
     m, k, n = g.dim(9), g.dim(9), g.dim(9)
     x = g.fresh(F32, (m, k), const=False)
@@ -172,6 +189,16 @@ def linear(g):
     return g.emit(op, x + y, channels_last=g.one(0, 0, 1), **how)
 
 
+def softmax(g):
+    t = g.one(U8, I8)
+    s, opset = g.dims(1, 4), g.one(11, 12, 13, 17)
+    return g.emit("QLinearSoftmax", [
+        g.shaped(t, s, span=(0, 120)), scale(g), zero(g, t),
+        g.given(np.array(1 / 256, F32)),
+        g.given(np.array(0 if t is U8 else -128, t))], domain=MS, soft=True,
+        opset=opset, axis=g.axis(len(s)))
+
+
 def max_pool(g):
     x = g.shaped(g.one(U8, I8), (1, g.int(3, 7), g.int(3, 7), g.int(1, 9)),
                  span=(0, 100))
@@ -186,5 +213,6 @@ FAMILIES = {
     "dynamic": (dynamic, 0.7),
     "q_matmul": (matmul, 2), "dynamic_matmul": (dynamic_matmul, 0.5),
     "q_max_pool": (max_pool, 0.4),
+    "q_gemm": (gemm, 1), "q_softmax": (softmax, 0.5),
     "q_conv": (conv, 2), "q_linear": (linear, 2),
 }
