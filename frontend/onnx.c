@@ -20,6 +20,35 @@ static bool input_error(Ox *o, int exit, const OnnxFile__ValueInfo *v,
   return false;
 }
 
+static bool uses(Ox *o, const OxProto *n, const char *name) {
+  Map need = {0};
+  ox_names_needed(o, &need, n);
+  return map_get(&need, name) != NULL;
+}
+
+/* Why an input cannot be one of an artifact, with the nodes that use it; what
+ * else is not supported is said as well. */
+static bool input_refuse(Ox *o, const OnnxFile__ValueInfo *v, const char *fmt,
+                         ...) PRINTF_LIKE(3, 4);
+static bool input_refuse(Ox *o, const OnnxFile__ValueInfo *v, const char *fmt,
+                         ...) {
+  const OnnxFile__Graph *g = o->model->graph;
+  Text s = {0};
+  va_list ap;
+  va_start(ap, fmt);
+  text_vprintf(&s, fmt, ap);
+  va_end(ap);
+  OxRefusal *r = ox_refusal(o, arena_printf(o->a, "input '%s': %s", v->name,
+                                            s.s), "used by");
+  text_free(&s);
+  for (size_t i = 0; i < g->n_node; i++)
+    if (uses(o, g->node[i], v->name)) {
+      o->node = g->node[i];
+      ox_refusal_of(o, r);
+    }
+  return false;
+}
+
 static const char *fresh_name(Ox *o, Map *taken, const char *name) {
   Text t = {0};
   foreign_name_write(&t, name, strlen(name));
@@ -41,14 +70,17 @@ static bool dim_given(const Ox *o, const char *name, int64_t *out) {
   return false;
 }
 
-/* A dimension without a number has the name that the file gives it, or that
- * of the input with the position behind it. */
+/* A dimension without a number, which some write as -1, has the name
+ * that the file gives it, or that of the input with the position behind it. */
 static bool dim_read(Ox *o, const OnnxFile__ValueInfo *v, size_t i,
                      int64_t *out) {
   const OnnxFile__Dim *d = v->type->tensor_type->shape->dim[i];
   *out = d->dim_value;
   if (d->has_dim_value && d->dim_value >= 0)
     return true;
+  if (d->has_dim_value && d->dim_value < -1)
+    return input_error(o, EXIT_FILE, v, "dimension %zu: expected -1 or more, "
+                       "found %lld", i, (long long)d->dim_value);
   const char *name = d->dim_param && *d->dim_param
                        ? d->dim_param
                        : arena_printf(o->a, "%s_%zu", v->name, i);
@@ -62,17 +94,16 @@ static bool input_type(Ox *o, const OnnxFile__ValueInfo *v, Type *out) {
   const OnnxFile__TensorType *t = v->type ? v->type->tensor_type : NULL;
   int64_t dim[MAX_RANK];
   if (!t)
-    return input_error(o, EXIT_UNSUPPORTED, v, "it is no tensor, which is "
-                       "not supported");
+    return input_refuse(o, v, "it is no tensor, which is not supported");
   if (ox_stored(t->elem_type) < 0)
-    return input_error(o, EXIT_UNSUPPORTED, v, "type %s is not supported",
-                       ox_type_name(t->elem_type));
+    return input_refuse(o, v, "type %s is not supported",
+                        ox_type_name(t->elem_type));
   if (!t->shape)
-    return input_error(o, EXIT_UNSUPPORTED, v, "its rank is not known");
+    return input_refuse(o, v, "its rank is not known");
   size_t rank = t->shape->n_dim;
   if (rank > MAX_RANK)
-    return input_error(o, EXIT_UNSUPPORTED, v, "expected at most %d "
-                       "dimensions, found %zu", MAX_RANK, rank);
+    return input_refuse(o, v, "expected at most %d dimensions, found %zu",
+                        MAX_RANK, rank);
   bool ok = true;
   for (size_t i = 0; i < rank; i++)
     ok &= dim_read(o, v, i, &dim[i]);
@@ -155,7 +186,7 @@ static bool input_make(Ox *o, const OnnxFile__ValueInfo *v, Map *taken) {
   if (!input_type(o, v, &t))
     return false;
   int type = v->type->tensor_type->elem_type;
-  if (type == OX_DOUBLE)
+  if (type == OX_DOUBLE && !o->again)
     diag_warning(o->d, (Span){0}, "%s: onnx: input '%s': double is computed "
                  "as float32", o->path, v->name);
   Node *n = func_input(o->m, o->f, fresh_name(o, taken, v->name), t);
@@ -165,23 +196,49 @@ static bool input_make(Ox *o, const OnnxFile__ValueInfo *v, Map *taken) {
   return true;
 }
 
-/* An input that has an initialiser as well is a constant. */
+static bool inputs_named(Ox *o, const OnnxFile__Graph *g) {
+  Map known = {0};
+  for (size_t i = 0; i < g->n_input; i++) {
+    const char *name = g->input[i]->name;
+    if (!name || !*name || map_get(&known, name))
+      return diag_error_at(o->d, EXIT_FILE, o->path, "onnx: input %zu: "
+                           "expected a name of its own, found '%s'", i,
+                           name ? name : "");
+    map_put(o->a, &known, name, &known);
+  }
+  return true;
+}
+
+/* An input that has an initialiser as well is a constant.  One that cannot be
+ * made has no node: what needs it says nothing. */
 static bool inputs_make(Ox *o, const OnnxFile__Graph *g, Map *taken) {
   bool ok = consts_known(o, g);
   for (size_t i = 0; i < g->n_input; i++) {
     const OnnxFile__ValueInfo *v = g->input[i];
-    if (!v->name || !*v->name)
-      return diag_error_at(o->d, EXIT_FILE, o->path,
-                           "onnx: input %zu has no name", i);
     const char *file = const_file(o, v->name);
     if (map_get(&o->scope->values, v->name) && !file)
       continue;
-    ok &= file ? input_fix(o, v, file) : input_make(o, v, taken);
+    if (file ? input_fix(o, v, file) : input_make(o, v, taken))
+      continue;
+    ok = false;
+    ox_value_new(o, v->name, OX_FLOAT, NULL);
   }
   return ok;
 }
 
 /* ---- outputs -------------------------------------------------------- */
+
+/* The file says what type an output has, or nothing. */
+static bool output_fits(Ox *o, const OnnxFile__ValueInfo *v,
+                        const OxValue *x) {
+  const OnnxFile__TensorType *t = v->type ? v->type->tensor_type : NULL;
+  if (!v->type || (t && (!t->elem_type || t->elem_type == x->type)))
+    return true;
+  return diag_error_at(o->d, EXIT_FILE, o->path, "onnx: output '%s': it is "
+                       "declared as %s, and the graph computes %s", v->name,
+                       t ? ox_type_name(t->elem_type) : "no tensor",
+                       ox_type_name(x->type));
+}
 
 static bool output_make(Ox *o, const OnnxFile__ValueInfo *v, Map *taken) {
   OxValue *x = v->name ? ox_value(o, v->name) : NULL;
@@ -198,6 +255,8 @@ static bool output_make(Ox *o, const OnnxFile__ValueInfo *v, Map *taken) {
     return diag_error_at(o->d, EXIT_UNSUPPORTED, o->path, "onnx: output "
                          "'%s': type %s is not supported", v->name,
                          ox_type_name(x->type));
+  if (!output_fits(o, v, x))
+    return false;
   const char *name = arena_strdup(o->m->arena,
                                   fresh_name(o, taken, v->name));
   ox_edge(o, "output", v->name, name);
@@ -215,26 +274,44 @@ static bool refused_report(Ox *o) {
     Text s = {0};
     for (size_t k = 0; k < r->nodes.n; k++)
       text_printf(&s, "%s'%s'", k ? ", " : "", r->nodes.at[k]);
-    diag_error_at(o->d, EXIT_UNSUPPORTED, o->path, "onnx: %s, in node%s %s",
-                  r->text, r->nodes.n > 1 ? "s" : "", s.s);
+    if (r->nodes.n)
+      diag_error_at(o->d, EXIT_UNSUPPORTED, o->path, "onnx: %s, %s node%s %s",
+                    r->text, r->where, r->nodes.n > 1 ? "s" : "", s.s);
+    else
+      diag_error_at(o->d, EXIT_UNSUPPORTED, o->path, "onnx: %s", r->text);
     text_free(&s);
   }
   return !o->refused.n;
+}
+
+static const char *domain_of(const OnnxFile__Opset *x) {
+  return !x->domain || !strcmp(x->domain, "ai.onnx") ? "" : x->domain;
+}
+
+static bool opset_known(Ox *o, const OnnxFile__Opset *x) {
+  return *domain_of(x) || x->version <= OX_OPSET_NEWEST ||
+         diag_error_at(o->d, EXIT_UNSUPPORTED, o->path, "onnx: opset %lld is "
+                       "not supported: the newest that is known is %d",
+                       (long long)x->version, OX_OPSET_NEWEST);
 }
 
 /* A model of now imports its opsets; the first files did not. */
 static bool opsets_read(Ox *o) {
   for (size_t i = 0; i < o->model->n_opset_import; i++) {
     const OnnxFile__Opset *x = o->model->opset_import[i];
-    const char *domain = x->domain ? x->domain : "";
-    if (!strcmp(domain, "ai.onnx"))
-      domain = "";
+    if (!opset_known(o, x))
+      return false;
     if (x->version < 1 || x->version > 999)
       return diag_error_at(o->d, EXIT_FILE, o->path, "onnx: opset %lld of "
-                           "domain '%s'", (long long)x->version, domain);
-    map_put(o->a, &o->opsets, domain, (void *)(uintptr_t)x->version);
+                           "domain '%s'", (long long)x->version,
+                           domain_of(x));
+    map_put(o->a, &o->opsets, domain_of(x), (void *)(uintptr_t)x->version);
   }
-  return true;
+  bool ok = true;
+  for (size_t i = 0; i < o->model->n_functions; i++)
+    for (size_t k = 0; k < o->model->functions[i]->n_opset_import; k++)
+      ok &= opset_known(o, o->model->functions[i]->opset_import[k]);
+  return ok;
 }
 
 static bool graph_make(Ox *o) {
@@ -245,9 +322,9 @@ static bool graph_make(Ox *o) {
     return diag_error_at(o->d, EXIT_FILE, o->path, "onnx: expected a graph "
                          "with outputs, found none");
   o->scope = &top;
-  bool ok = opsets_read(o) && ox_graph_begin(o, g) &&
-            inputs_make(o, g, &taken);
+  bool ok = opsets_read(o) && ox_graph_begin(o, g) && inputs_named(o, g);
   if (ok) {
+    ok = inputs_make(o, g, &taken);
     ox_graph(o, g);
     for (size_t i = 0; i < g->n_output; i++)
       ok &= output_make(o, g->output[i], &taken);
@@ -359,6 +436,7 @@ WeightFile *onnx_parse(Arena *a, Diags *d, const char *path, Buffer *buf,
                        const LoadOpts *opts) {
   Arena *own = arena_new();
   Ox o = onnx_open(own, d, path, buf, opts);
+  o.again = true;
   WeightFile *w = NULL;
   Module *m = module_make(&o);
   if (m) {

@@ -24,7 +24,9 @@ enum {
   OX_FOLD_MOST = 1 << 16,    /* elements of a constant that is folded here */
   OX_DEPTH_MOST = 32,        /* graphs and functions inside one another */
   OX_STEPS_MOST = 4096,      /* of an unrolled loop */
-  OX_NODES_MOST = 1 << 20    /* of the IR */
+  OX_NODES_MOST = 1 << 20,   /* of the IR */
+  OX_WRITES_MOST = 1 << 20,  /* nodes of the file, at each place again */
+  OX_OPSET_NEWEST = 28       /* of the default domain */
 };
 
 typedef OnnxFile__Node OxProto;
@@ -61,18 +63,23 @@ struct OxScope {
   OxScope *caller;           /* of the function */
   const char *prefix;        /* of the paths of its nodes, "" or "a.b." */
   int depth;
+  OxProto *const *node;      /* its nodes; number `at` is being written */
+  size_t nnodes, at;
 };
 
-/* Why nodes of one operator cannot be compiled, and which. */
+/* Why nodes of one operator cannot be compiled, or an input, and which. */
 typedef struct OxRefusal {
   const char *text;
-  Vec(const char *) nodes;   /* their names */
+  const char *where;         /* "in", or "used by" */
+  Vec(const char *) nodes;   /* their names, each once */
+  Map named;                 /* the same */
 } OxRefusal;
 
 typedef struct Ox {
   Arena *a;
   Diags *d;
   size_t errors;             /* of d before */
+  bool again;                /* the file's text was made: no more warnings */
   const char *path;          /* of the file */
   const LoadOpts *o;
   Buffer *buf;               /* the file */
@@ -92,6 +99,8 @@ typedef struct Ox {
   Map opsets;                /* domain -> version, by uintptr_t */
   Map paths;                 /* of nodes and params that are taken */
   Map external;              /* files of tensors -> Buffer * */
+  size_t written;            /* nodes of the file, at each place again */
+  Map failed;                /* functions whose operators were refused */
   int64_t made;              /* elements of constants that the file lacks */
 } Ox;
 
@@ -123,6 +132,9 @@ Node *ox_sparse_tensor(Ox *o, const OnnxFile__SparseTensor *t,
 
 /* Why this node cannot be compiled; false. */
 bool ox_refuse(Ox *o, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* The refusal of that text, a new one where there is none; a node of it. */
+OxRefusal *ox_refusal(Ox *o, const char *text, const char *where);
+void ox_refusal_of(Ox *o, OxRefusal *r);
 /* An error of that exit code about a part of the file, "tensor 'k'"; false. */
 bool ox_error(Ox *o, int exit, const char *what, const char *name,
               const char *fmt, va_list ap);
@@ -244,10 +256,17 @@ bool ox_subgraph(Ox *o, const OnnxFile__Graph *g, const char *name,
                  OxValue *const *in, int nin, OxValue **out, int nout);
 OxValue *ox_value(Ox *o, const char *name);     /* by the scope; or NULL */
 OxValue *ox_value_new(Ox *o, const char *name, int type, Node *n);
+/* Names that a node takes, in graphs inside it too: keys of `need`. */
+void ox_names_needed(Ox *o, Map *need, const OxProto *n);
 /* The value's node in the function being made; NULL after an error. */
 Node *ox_use(Ox *o, OxValue *v);
 /* A path of the language that nothing has, from a name of the file. */
 const char *ox_path(Ox *o, const char *name);
+
+/* ---- onnx_missing.c ------------------------------------------------- */
+
+/* Operand i has a name that no value has so far: says why; false. */
+bool ox_missing(Ox *o, int i);
 
 /* ---- onnx_math.c, onnx_int.c, onnx_cast.c: elementwise -------------- */
 

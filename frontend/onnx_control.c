@@ -19,8 +19,9 @@ static bool same_type(const OxValue *a, const OxValue *b) {
 /* A condition that only a run knows chooses between the results of both. */
 static bool if_both(Ox *o, Node *cond) {
   OxValue *yes[RESULTS_MOST], *no[RESULTS_MOST];
-  if (!branch_write(o, "then_branch", yes) ||
-      !branch_write(o, "else_branch", no))
+  bool ok = branch_write(o, "then_branch", yes);
+  ok &= branch_write(o, "else_branch", no);
+  if (!ok)
     return false;
   for (int i = 0; i < ox_nout(o); i++) {
     Node *a = ox_use(o, yes[i]), *b = ox_use(o, no[i]);

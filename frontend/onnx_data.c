@@ -177,9 +177,9 @@ static Buffer *external_bytes(Ox *o, const OnnxFile__Tensor *t, size_t size) {
     return NULL;
   }
   if (at > b->size || size > b->size - at) {
-    data_error(o, t, "external data: bytes %llu to %llu lie outside the file "
-               "'%s' of %zu", (unsigned long long)at,
-               (unsigned long long)(at + size), entry(t, "location"), b->size);
+    data_error(o, t, "external data: %zu bytes from byte %llu on lie outside "
+               "the file '%s' of %zu", size, (unsigned long long)at,
+               entry(t, "location"), b->size);
     return NULL;
   }
   return buffer_slice(b, (size_t)at, size);

@@ -145,6 +145,10 @@ static void names_need(Ox *o, Map *need, const OxProto *n, int depth) {
   }
 }
 
+void ox_names_needed(Ox *o, Map *need, const OxProto *n) {
+  names_need(o, need, n, 0);
+}
+
 /* Which of the nodes any of the outputs, in `need`, comes from. */
 static bool *nodes_live(Ox *o, OxProto *const *node, size_t n, Map *need) {
   bool *live = arena_array(o->a, bool, n + 1);
@@ -202,6 +206,75 @@ static int opset_of(const Ox *o, const char *domain) {
 
 static bool function_write(Ox *o, const OnnxFile__Function *f);
 
+/* ---- operators inside a node that is not written --------------------- */
+
+static void survey(Ox *o, int depth);
+
+static void nodes_survey(Ox *o, OxProto *const *node, size_t n, Map *need,
+                         int depth) {
+  const OxProto *outer = o->node;
+  int opset = o->opset;
+  const bool *live = nodes_live(o, node, n, need);
+  for (size_t i = 0; i < n; i++) {
+    const char *domain = domain_of(node[i]->domain);
+    if (!live[i] || !node[i]->op_type)
+      continue;
+    o->node = node[i];
+    o->opset = opset_of(o, domain);
+    if (function_of(o, node[i]) || writer_of(domain, node[i]->op_type))
+      survey(o, depth + 1);
+    else
+      ox_refuse(o, "%s", "");
+  }
+  o->node = outer;
+  o->opset = opset;
+}
+
+static void graph_survey(Ox *o, const OnnxFile__Graph *g, int depth) {
+  Map need = {0};
+  for (size_t i = 0; i < g->n_output; i++)
+    if (g->output[i]->name)
+      map_put(o->a, &need, g->output[i]->name, &need);
+  nodes_survey(o, g->node, g->n_node, &need, depth);
+}
+
+/* Whether a call of f gave no results, for what is in f.  It is not looked
+ * into again: calls of calls may be many. */
+static bool function_failed(Ox *o, const OnnxFile__Function *f) {
+  return map_get(&o->failed, arena_printf(o->a, "%p", (const void *)f));
+}
+
+static void function_fail(Ox *o, const OnnxFile__Function *f) {
+  map_put(o->a, &o->failed, arena_printf(o->a, "%p", (const void *)f), o);
+}
+
+static void function_survey(Ox *o, const OnnxFile__Function *f, int depth) {
+  OxScope s = {.function = f}, *before = o->scope;
+  Map need = {0};
+  if (function_failed(o, f))
+    return;
+  function_fail(o, f);
+  for (size_t i = 0; i < f->n_output; i++)
+    map_put(o->a, &need, f->output[i], &need);
+  o->scope = &s;
+  nodes_survey(o, f->node, f->n_node, &need, depth);
+  o->scope = before;
+}
+
+/* Refuses the operators in the node's graphs and function that nothing here
+ * computes. */
+static void survey(Ox *o, int depth) {
+  const OxProto *n = o->node;
+  const OnnxFile__Function *f = function_of(o, n);
+  if (depth > OX_DEPTH_MOST)
+    return;
+  for (size_t i = 0; i < n->n_attribute; i++)
+    if (n->attribute[i]->g)
+      graph_survey(o, n->attribute[i]->g, depth);
+  if (f)
+    function_survey(o, f, depth);
+}
+
 /* Results that a refused node lacks: what needs them says nothing. */
 static void results_fail(Ox *o) {
   for (int i = 0; i < ox_nout(o); i++)
@@ -243,8 +316,12 @@ static bool node_write(Ox *o) {
   o->opset = opset_of(o, domain);
   if (!f && !write)
     return ox_refuse(o, "%s", "");
-  if (!results_new(o) || !operands_there(o))
+  if (!results_new(o))
     return false;
+  if (!operands_there(o)) {
+    survey(o, 0);
+    return false;
+  }
   if (f)
     return function_write(o, f);
   if (!*domain && !o->opset)
@@ -280,11 +357,22 @@ static void one_node(Ox *o, const OxProto *n) {
   o->said = said;
 }
 
-static void nodes_write(Ox *o, OxProto *const *node, size_t n, Map *need) {
+/* False: they became too many, and the rest was left. */
+static bool nodes_write(Ox *o, OxProto *const *node, size_t n, Map *need) {
   const bool *live = nodes_live(o, node, n, need);
-  for (size_t i = 0; i < n && !diags_full(o->d); i++)
-    if (live[i])
-      one_node(o, node[i]);
+  OxScope *s = o->scope;
+  s->node = node;
+  s->nnodes = n;
+  for (size_t i = 0; i < n && !diags_full(o->d); i++) {
+    if (!live[i])
+      continue;
+    if (o->written++ >= OX_WRITES_MOST)
+      return o->written == OX_WRITES_MOST + 1 &&
+             ox_refuse(o, "it becomes more than %d nodes", OX_WRITES_MOST);
+    s->at = i;
+    one_node(o, node[i]);
+  }
+  return true;
 }
 
 /* ---- initialisers --------------------------------------------------- */
@@ -355,7 +443,7 @@ bool ox_subgraph(Ox *o, const OnnxFile__Graph *g, const char *name,
       map_put(o->a, &need, g->output[i]->name, &need);
   bool ok = initialisers_read(o, g);
   if (ok)
-    nodes_write(o, g->node, g->n_node, &need);
+    ok = nodes_write(o, g->node, g->n_node, &need);
   for (int i = 0; i < nout && ok; i++) {
     out[i] = g->output[i]->name ? ox_value(o, g->output[i]->name) : NULL;
     if (!out[i])
@@ -368,6 +456,14 @@ bool ox_subgraph(Ox *o, const OnnxFile__Graph *g, const char *name,
   return ok;
 }
 
+/* Whether the graph that is being written lies in a call of f. */
+static bool inside_of(const Ox *o, const OnnxFile__Function *f) {
+  for (const OxScope *s = o->scope; s; s = s->function ? s->caller : s->up)
+    if (s->function == f)
+      return true;
+  return false;
+}
+
 /* An operator that the model defines by other ones. */
 static bool function_write(Ox *o, const OnnxFile__Function *f) {
   OxScope s = {.function = f, .call = o->node, .caller = o->scope};
@@ -377,6 +473,10 @@ static bool function_write(Ox *o, const OnnxFile__Function *f) {
     return ox_malformed(o, "the function has %zu inputs and %zu outputs; "
                         "found %d and %d", f->n_input, f->n_output,
                         ox_nin(o), ox_nout(o));
+  if (function_failed(o, f))
+    return false;
+  if (inside_of(o, f))
+    return ox_refuse(o, "a function that calls itself");
   for (int i = 0; i < ox_nin(o); i++)
     if (ox_has_in(o, i))
       map_put(o->a, &s.values, f->input[i], ox_in_value(o, i));
@@ -385,13 +485,17 @@ static bool function_write(Ox *o, const OnnxFile__Function *f) {
       map_put(o->a, &need, f->output[i], &need);
   if (!scope_enter(o, &s, ox_node_name(o)))
     return false;
-  nodes_write(o, f->node, f->n_node, &need);
+  bool ok = nodes_write(o, f->node, f->n_node, &need);
   o->scope = before;
+  if (!ok)
+    return false;
   for (int i = 0; i < ox_nout(o); i++) {
     OxValue *v = ox_wants(o, i) ? map_get(&s.values, f->output[i]) : NULL;
     if (ox_wants(o, i) && !v)
       return ox_malformed(o, "the function does not compute its output '%s'",
                           f->output[i]);
+    if (v && !v->node && !v->tensor)
+      function_fail(o, f);
     if (v)
       map_put(o->a, &before->values, o->node->output[i], v);
   }

@@ -20,6 +20,25 @@ static const char *op_text(Ox *o) {
   return other ? arena_printf(o->a, "%s.%s", n->domain, op) : op;
 }
 
+OxRefusal *ox_refusal(Ox *o, const char *text, const char *where) {
+  OxRefusal *r = map_get(&o->reasons, text);
+  if (!r) {
+    r = arena_new_of(o->a, OxRefusal);
+    *r = (OxRefusal){.text = text, .where = where};
+    map_put(o->a, &o->reasons, text, r);
+    vec_push(o->a, &o->refused, r);
+  }
+  return r;
+}
+
+void ox_refusal_of(Ox *o, OxRefusal *r) {
+  const char *name = ox_node_name(o);
+  if (map_get(&r->named, name))
+    return;
+  map_put(o->a, &r->named, name, r);
+  vec_push(o->a, &r->nodes, name);
+}
+
 bool ox_refuse(Ox *o, const char *fmt, ...) {
   Text s = {0};
   va_list ap;
@@ -31,14 +50,7 @@ bool ox_refuse(Ox *o, const char *fmt, ...) {
                                   s.n ? s.s : "");
   text_free(&s);
   o->said = true;
-  OxRefusal *r = map_get(&o->reasons, text);
-  if (!r) {
-    r = arena_new_of(o->a, OxRefusal);
-    r->text = text;
-    map_put(o->a, &o->reasons, text, r);
-    vec_push(o->a, &o->refused, r);
-  }
-  vec_push(o->a, &r->nodes, ox_node_name(o));
+  ox_refusal_of(o, ox_refusal(o, text, "in"));
   return false;
 }
 
@@ -83,8 +95,7 @@ OxValue *ox_in_value(Ox *o, int i) {
     return NULL;
   OxValue *v = ox_value(o, o->node->input[i]);
   if (!v && !o->said)
-    ox_malformed(o, "operand %d: no value is named '%s' here", i,
-                 o->node->input[i]);
+    ox_missing(o, i);
   return v;
 }
 

@@ -17,32 +17,43 @@ done <<'EOF'
 attribute_type 3 node 'y' \(Concat, opset 17\): attribute 'axis': expected an integer, found type 3$
 axis 3 node 'y' \(Concat, opset 17\): axis 5 is out of range for 2 dimensions$
 broadcast 3 node 'y' \(Add, opset 17\): add: shapes \[2,3\] and \[4\] do not broadcast
-circle 3 node 'a' \(Add, opset 17\): operand 1: no value is named 'b' here$
+circle 3 node 'a' \(Add, opset 17\): operand 1: 'b' comes from this node itself: a cycle through node 'b'$
+circle_inside 3 node 'd' \(Relu, opset 17\): operand 0: 'y' comes from this node itself: a cycle through node 'y'$
+circle_long 3 node 'a' \(Add, opset 17\): operand 1: 'c' comes from this node itself: a cycle through node 'c'$
+circle_of_one 3 node 'y' \(Add, opset 17\): operand 1: 'y' comes from this node itself: a cycle through node 'y'$
 claims_2g 3 byte 74: .*found a field longer than its message$
 claims_max 3 byte 0: .*found a field longer than its message$
 empty 3 expected a graph with outputs, found none$
+external_behind 3 tensor 'k': external data: 12 bytes from byte 18446744073709551615 on lie outside the file 'bytes.bin' of 64$
 external_length 3 tensor 'k': external data: its shape takes 12 bytes, its length is 5$
 external_link 3 tensor 'k': external data: 'link.bin' leads out of the model's folder$
 external_none 3 tensor 'k': external data: expected a location inside the model's folder, found ''$
 external_nowhere 3 nowhere.bin: .*No such file
-external_offset 3 tensor 'k': external data: bytes 9999999999999999 to 10000000000000011 lie outside the file 'bytes.bin' of 64$
+external_offset 3 tensor 'k': external data: 12 bytes from byte 9999999999999999 on lie outside the file 'bytes.bin' of 64$
 external_root 3 expected a location inside the model's folder, found '/etc/hostname'$
 external_up 3 expected a location inside the model's folder, found '../k.bin'$
 external_up_inside 3 expected a location inside the model's folder, found 'a/../../k.bin'$
 external_word 3 external data: offset: expected a number, found '-1x'$
 field_zero 3 byte 0: .*found a field number out of range$
 function_inputs 3 node 'y' \(own.f, opset 1\): the function has 1 inputs and 1 outputs; found 2 and 1$
-function_itself 4 own.f \(opset 1\) is not supported: graphs or functions more than 32 deep
+function_itself 4 own.f \(opset 1\) is not supported: a function that calls itself, in node 'b'$
 function_output 3 the function does not compute its output 'b'$
+functions_many 4 own.f[0-9]+ \(opset 1\) is not supported: it becomes more than 1048576 nodes
+functions_unknown 4 Foo \(opset 17\) is not supported, in node 'b'$
+if_both_unknown 4 Bar \(opset 17\) is not supported, in node 'b'$
 if_deep 3 graphs too deep inside one another$
 if_deeper 3 graphs too deep inside one another$
 if_missing 3 node 'y' \(If, opset 17\): the graph 'then_branch' is missing$
 if_shapes 4 If \(opset 17\) is not supported: its condition is not constant, and result 0 has one shape or type in one branch and another in the other, in node 'y'$
 input_free 2 input 'x': the dimension 'batch' is free: fix it with --dim 'batch=...', or give its bound with --dim 'batch=1..MOST'$
 input_huge 3 input 'x': dimensions overflow$
-input_negative 2 input 'x': the dimension 'x_0' is free: fix it with --dim 'x_0=...', or give its bound with --dim 'x_0=1..MOST'$
-input_rank 4 input 'x': expected at most 8 dimensions, found 9$
-input_string 4 input 'x': type string is not supported$
+input_map 4 input 'm': it is no tensor, which is not supported$
+input_minus_one 2 input 'x': the dimension 'x_0' is free: fix it with --dim 'x_0=...', or give its bound with --dim 'x_0=1..MOST'$
+input_negative 3 input 'x': dimension 0: expected -1 or more, found -2$
+input_rank 4 input 'x': expected at most 8 dimensions, found 9, used by node 'y'$
+input_string 4 input 'x': type string is not supported, used by node 'y'$
+input_string_net 4 input 's': type string is not supported, used by nodes 'a', 'c'$
+input_twice 3 input 1: expected a name of its own, found 'x'$
 input_unused 3 input 'w': dimensions overflow$
 long_number 3 byte 11: .*a number of more than ten bytes$
 loop_forever 4 Loop \(opset 17\) is not supported: more than 4096 turns, in node 'y'$
@@ -54,8 +65,14 @@ no_opset 3 the model imports no opset of the operator's domain$
 no_outputs 3 expected a graph with outputs, found none$
 no_value 3 node 'y' \(Add, opset 17\): operand 1: no value is named 'nowhere' here$
 operand_missing 3 node 'y' \(Add, opset 17\): operand 1 is missing$
+opset_inside 4 opset 1000 is not supported: the newest that is known is 28$
 opset_negative 3 opset -1 of domain ''$
+opset_newer 4 opset 29 is not supported: the newest that is known is 28$
+order 3 node 'y' \(Add, opset 17\): operand 1: 'b' comes from node 'b', which stands behind it: expected nodes in the order of their values$
+output_double 3 output 'y': it is declared as double, and the graph computes float$
+output_int64 3 output 'y': it is declared as int64, and the graph computes float$
 output_missing 3 nothing computes the output 'z'$
+output_sequence 3 output 'y': it is declared as no tensor, and the graph computes float$
 reduce_int4 4 a result of type uint4 from operands of these types, in node 'y'$
 reshape_computed 4 Reshape \(opset 17\) is not supported: shape \('s'\) must be a constant; an input that determines a shape is fixed with --const
 results_more 3 node 'a' \(Relu, opset 17\): it has no result 1 \('b'\)$
@@ -78,10 +95,22 @@ text 3 byte 0: .*found a field of an unknown wire type$
 truncated 3 byte 2: .*found a field longer than its message$
 twice 3 node 'y' \(Abs, opset 17\): a value 'y' was there before$
 unknown_domain 4 mine.Relu \(opset 0\) is not supported, in node 'y'$
+unknown_inside 4 Foo \(opset 17\) is not supported, in node 't'$
 unknown_ops 4 Bar \(opset 17\) is not supported, in node 'bar'$
 wire_type 3 byte 0: .*found a field of an unknown wire type$
 EOF
 expect all-of-an-operator 4 "Foo \(opset 17\) is not supported, in nodes 'a', 'c'$" \
   "$TAMIS" build bad/unknown_ops.onnx -o bad.so
-expect enough 0 '' [ "$count" -ge 59 ]
+# All at once.
+expect unknown-string 4 "Foo \(opset 17\) is not supported, in node 'b'$" \
+  "$TAMIS" build bad/input_string_net.onnx -o bad.so
+also unknown-string-1 "StringNormalizer \(opset 17\) .*, in node 'a'$"
+also unknown-string-2 "StringConcat \(opset 17\) .*, in node 'c'$"
+expect unknown-then 4 "Foo \(opset 17\) is not supported, in node 'a'$" \
+  "$TAMIS" build bad/if_both_unknown.onnx -o bad.so
+expect unknown-inside-then 4 "Bar \(opset 17\) .*, in node 'b'$" \
+  "$TAMIS" build bad/unknown_inside.onnx -o bad.so
+also unknown-inside-function "Baz \(opset 17\) .*, in node 'c'$"
+expect unknown-dead 1 '' grep Left also.txt
+expect enough 0 '' [ "$count" -ge 75 ]
 finish

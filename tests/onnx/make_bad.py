@@ -3,7 +3,7 @@ tests/cli/onnx_bad.sh."""
 import os
 import sys
 
-from onnx_file import (BOOL, FLOAT, INT4, INT64, STRING, Graph, floats, ints,
+from onnx_file import (BOOL, DOUBLE, FLOAT, INT4, INT64, STRING, Graph, floats, ints,
                        message, model, node, tensor, varint, write)
 
 X, Y = ("x", [2, 3]), ("y", [2, 3])
@@ -39,15 +39,23 @@ def deep(depth):
     return message([(1, 8), (7, body), (8, [(2, 17)])])
 
 
-def call(name, out="y", **attrs):
-    return node(name, ["x"], [out], domain="own", **attrs)
+def call(name, out="y", of="x", **attrs):
+    return node(name, [of], [out], domain="own", **attrs)
 
 
-def function(name, nodes, ins=("a",), outs=("b",)):
+def function(name, nodes, ins=("a",), outs=("b",), opset=17):
     return ([(1, name)] + [(4, i) for i in ins] +
             [(5, o) for o in outs] + [(7, n) for n in nodes] +
-            [(9, [(1, ""), (2, 17)]), (9, [(1, "own"), (2, 1)]),
+            [(9, [(1, ""), (2, opset)]), (9, [(1, "own"), (2, 1)]),
              (10, "own")])
+
+
+def doubled(op):
+    """Each function calls the next one twice, the last one has the op."""
+    twice = [function(f"f{i}", [
+        node(f"f{i + 1}", ["a"], ["c"], domain="own"),
+        node(f"f{i + 1}", ["c"], ["b"], domain="own")]) for i in range(30)]
+    return twice + [function("f30", [node(op, ["a"], ["b"])])]
 
 
 GOOD = message(net([RELU]))
@@ -72,6 +80,37 @@ FILES = {
     "unknown_domain": net([node("Relu", ["x"], ["y"], domain="mine")]),
     "circle": net([node("Add", ["x", "b"], ["a"]),
                    node("Relu", ["a"], ["b"]), node("Relu", ["b"], ["y"])]),
+    "circle_long": net([node("Add", ["x", "c"], ["a"]),
+                        node("Relu", ["a"], ["b"]),
+                        node("If", ["t"], ["c"], then_branch=Graph(
+                            [node("Relu", ["b"], ["d"])], [],
+                            [("d", [2, 3])]), else_branch=Graph(
+                            [], [], [("x", [2, 3])])),
+                        node("Relu", ["c"], ["y"])],
+                       inputs=(X, ("t", [], BOOL))),
+    "circle_inside": net([node("If", ["t"], ["y"], then_branch=Graph(
+        [node("Relu", ["y"], ["d"])], [], [("d", [2, 3])]),
+        else_branch=Graph([], [], [("x", [2, 3])]))],
+        inputs=(X, ("t", [], BOOL))),
+    "circle_of_one": net([node("Add", ["x", "y"], ["y"])]),
+    "order": net([node("Add", ["x", "b"], ["y"]),
+                  node("Relu", ["x"], ["b"])]),
+    "if_both_unknown": net([node("If", ["t"], ["y"], then_branch=Graph(
+        [node("Foo", ["x"], ["a"])], [], [("a", [2, 3])]),
+        else_branch=Graph([node("Bar", ["x"], ["b"])], [],
+                          [("b", [2, 3])]))], inputs=(X, ("t", [], BOOL))),
+    # Graphs behind an operand that is not to be had.
+    "unknown_inside": net(
+        [node("Foo", ["x"], ["t"]),
+         node("If", ["t"], ["a"], then_branch=Graph(
+             [node("Bar", ["x"], ["b"]), node("Left", ["x"], ["out"])], [],
+             [("b", [2, 3])]), else_branch=Graph([], [], [("x", [2, 3])])),
+         node("Add", ["a", "t"], ["c"]), call("f", "y", "c")],
+        functions=[function("f", [node("Baz", ["a"], ["c"]),
+                                  node("f", ["c"], ["b"], domain="own")])],
+        **OWN),
+    "functions_many": net([call("f0")], functions=doubled("Identity"), **OWN),
+    "functions_unknown": net([call("f0")], functions=doubled("Foo"), **OWN),
     "no_value": net([node("Add", ["x", "nowhere"], ["y"])]),
     "twice": net([RELU, node("Abs", ["x"], ["y"])]),
     "operand_missing": net([node("Add", ["x"], ["y"])]),
@@ -102,10 +141,26 @@ FILES = {
     "external_none": external(("offset", "0")),
     "external_offset": external(("location", "bytes.bin"),
                                 ("offset", "9999999999999999")),
+    "external_behind": external(("location", "bytes.bin"),
+                                ("offset", "18446744073709551615")),
     "external_length": external(("location", "bytes.bin"), ("length", "5")),
     "external_word": external(("location", "bytes.bin"), ("offset", "-1x")),
     "external_link": external(("location", "link.bin")),
     "input_negative": net([RELU], inputs=(("x", [-2, 3]),)),
+    "input_minus_one": net([RELU], inputs=(("x", [-1, 3]),)),
+    "input_twice": net([RELU], inputs=(X, X)),
+    "input_string_net": net(
+        [node("StringNormalizer", ["s"], ["a"]), node("Foo", ["x"], ["b"]),
+         node("StringConcat", ["a", "s"], ["c"]),
+         node("Add", ["x", "b"], ["y"])],
+        inputs=(X, ("s", [2], STRING)), outputs=(Y, ("c", [2], STRING))),
+    "input_map": net([RELU], inputs=(X, [(1, "m"), (2, [(5, [])])])),
+    "output_int64": net([RELU], outputs=(("y", [2, 3], INT64),)),
+    "output_double": net([RELU], outputs=(("y", [2, 3], DOUBLE),)),
+    "output_sequence": net([RELU], outputs=([(1, "y"), (2, [(4, [])])],)),
+    "opset_newer": net([RELU], opset=29),
+    "opset_inside": net([call("f")], functions=[
+        function("f", [node("Relu", ["a"], ["b"])], opset=1000)], **OWN),
     "input_huge": net([RELU], inputs=(("x", [HUGE, HUGE, HUGE]),)),
     "input_unused": net([RELU], inputs=(X, ("w", [HUGE, 3]))),
     "input_rank": net([RELU], inputs=(("x", [1] * 9),)),

@@ -80,14 +80,15 @@ def value(name, dims, kind=FLOAT):
 
 
 class Graph:
-    """nodes; inputs and outputs are (name, dims[, kind])."""
+    """nodes; inputs and outputs are (name, dims[, kind]), or fields."""
 
     def __init__(self, nodes, inputs, outputs, tensors=(), sparse=()):
         self.fields = [(1, n) for n in nodes] + [(2, "g")]
         self.fields += [(5, t) for t in tensors]
         self.fields += [(15, s) for s in sparse]
-        self.fields += [(11, value(*i)) for i in inputs]
-        self.fields += [(12, value(*o)) for o in outputs]
+        for field, all in (11, inputs), (12, outputs):
+            self.fields += [(field, v if isinstance(v, list) else value(*v))
+                            for v in all]
 
 
 def model(graph, opset=17, functions=(), domains=()):
