@@ -24,7 +24,7 @@ struct Diags {
   Vec(Diag) list;
   size_t errors, warnings;
   int exit_code;
-  bool dropping;         /* the latest was over the limit, and its notes */
+  bool dropping;         /* the latest, and its notes: see diag_add */
 };
 
 Diags *diags_new(void) {
@@ -64,6 +64,17 @@ const char *diags_last(const Diags *d) {
 
 bool diags_full(const Diags *d) { return d->errors >= DIAG_LIMIT; }
 
+/* Whether g was there: a file may be read more than once. */
+static bool warned_before(const Diags *d, const Diag *g) {
+  for (size_t i = 0; i < d->list.n; i++) {
+    const Diag *o = &d->list.at[i];
+    if (o->level == DIAG_WARNING && o->at.src == g->at.src &&
+        o->at.begin == g->at.begin && !strcmp(o->message, g->message))
+      return true;
+  }
+  return false;
+}
+
 static void diag_add(Diags *d, DiagLevel level, Span at, const char *where,
                      const char *fmt, va_list ap) {
   Diag g = {.level = level, .at = at};
@@ -82,6 +93,11 @@ static void diag_add(Diags *d, DiagLevel level, Span at, const char *where,
       t.s[i] = '?';
   g.message = arena_strdup(d->arena, t.s);
   text_free(&t);
+  d->dropping = level == DIAG_WARNING && warned_before(d, &g);
+  if (d->dropping) {
+    d->warnings--;
+    return;
+  }
   if (where)
     g.where = arena_strdup(d->arena, where);
   vec_push(d->arena, &d->list, g);

@@ -186,7 +186,7 @@ static bool input_make(Ox *o, const OnnxFile__ValueInfo *v, Map *taken) {
   if (!input_type(o, v, &t))
     return false;
   int type = v->type->tensor_type->elem_type;
-  if (type == OX_DOUBLE && !o->again)
+  if (type == OX_DOUBLE)
     diag_warning(o->d, (Span){0}, "%s: onnx: input '%s': double is computed "
                  "as float32", o->path, v->name);
   Node *n = func_input(o->m, o->f, fresh_name(o, taken, v->name), t);
@@ -436,7 +436,6 @@ WeightFile *onnx_parse(Arena *a, Diags *d, const char *path, Buffer *buf,
                        const LoadOpts *opts) {
   Arena *own = arena_new();
   Ox o = onnx_open(own, d, path, buf, opts);
-  o.again = true;
   WeightFile *w = NULL;
   Module *m = module_make(&o);
   if (m) {

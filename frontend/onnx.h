@@ -79,7 +79,6 @@ typedef struct Ox {
   Arena *a;
   Diags *d;
   size_t errors;             /* of d before */
-  bool again;                /* the file's text was made: no more warnings */
   const char *path;          /* of the file */
   const LoadOpts *o;
   Buffer *buf;               /* the file */

@@ -38,6 +38,13 @@ expect const-file 3 'nowhere.npy' "$TAMIS" build good/shape.onnx \
   --const s=nowhere.npy
 expect dim-missing 2 "the dimension 'n' is free" "$TAMIS" build good/free.onnx
 fits free good/free.onnx --dim n=2
+# A file is read more than once, what is said of it is said once.
+for n in 2 ..8; do
+  expect "double-$n" 0 "^tamis: warning: .*'x': double is computed as float32" \
+    "$TAMIS" build good/double.onnx --dim n=$n -o d.so
+  cp got.txt said.txt
+  expect "double-$n-once" 0 '^1$' grep -c 'computed as float32' said.txt
+done
 expect dependencies 0 '' "$TAMIS" build good/external.onnx -o e.so -MD
 expect dependencies-all 0 'values.bin' cat e.d
 expect import-of-onnx 0 '' sh -c "echo 'import \"good/function.onnx\" as f;

@@ -7,8 +7,9 @@ import struct
 import sys
 
 from npy_file import npy_write
-from onnx_file import (BOOL, FLOAT, INT4, INT8, INT32, INT64, UINT8, Graph,
-                       floats, ints, model, node, packed, tensor, write)
+from onnx_file import (BOOL, DOUBLE, FLOAT, INT4, INT8, INT32, INT64, UINT8,
+                       Graph, floats, ints, model, node, packed, tensor,
+                       write)
 
 X, Y = ("x", [2, 3]), ("y", [2, 3])
 IN = [0.5, -1.0, 2.0, -0.25, 3.0, 1.5]
@@ -170,6 +171,10 @@ FILES = {
     "shape": (net([node("Reshape", ["x", "s"], ["y"])],
                   inputs=(X, ("s", [2], INT64)), outputs=(("y", ["a", "b"]),)),
               IN),
+    "double": (net([node("Relu", ["x"], ["y"])],
+                   inputs=(("x", ["n", 3], DOUBLE),),
+                   outputs=(("y", ["n", 3], DOUBLE),)),
+               [max(v, 0.0) for v in IN]),
     "free": (net([node("Relu", ["x"], ["y"])], inputs=(("x", ["n", 3]),),
                  outputs=(("y", ["n", 3]),)), [max(v, 0.0) for v in IN]),
 }
