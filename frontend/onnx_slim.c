@@ -11,7 +11,7 @@
 
 typedef enum {
   M_LEAF, M_MODEL, M_GRAPH, M_NODE, M_ATTRIBUTE, M_TENSOR, M_SPARSE,
-  M_FUNCTION
+  M_FUNCTION, M_OPSET, M_ENTRY, M_VALUE, M_TYPE, M_TENSOR_TYPE, M_SHAPE, M_DIM
 } Kind;
 
 static const struct { Kind in; uint32_t field; Kind kind; } inner[] = {
@@ -23,7 +23,28 @@ static const struct { Kind in; uint32_t field; Kind kind; } inner[] = {
   {M_ATTRIBUTE, 10, M_TENSOR}, {M_ATTRIBUTE, 11, M_GRAPH},
   {M_ATTRIBUTE, 22, M_SPARSE},
   {M_SPARSE, 1, M_TENSOR}, {M_SPARSE, 2, M_TENSOR},
+  {M_MODEL, 8, M_OPSET}, {M_FUNCTION, 9, M_OPSET}, {M_TENSOR, 13, M_ENTRY},
+  {M_GRAPH, 11, M_VALUE}, {M_GRAPH, 12, M_VALUE}, {M_GRAPH, 13, M_VALUE},
+  {M_VALUE, 2, M_TYPE}, {M_TYPE, 1, M_TENSOR_TYPE},
+  {M_TENSOR_TYPE, 2, M_SHAPE}, {M_SHAPE, 1, M_DIM},
 };
+
+/* Fields that are text, which ends at no zero byte. */
+static const struct { Kind in; uint32_t field; } texts[] = {
+  {M_MODEL, 2}, {M_GRAPH, 2},
+  {M_NODE, 1}, {M_NODE, 2}, {M_NODE, 3}, {M_NODE, 4}, {M_NODE, 7},
+  {M_NODE, 8}, {M_ATTRIBUTE, 1}, {M_ATTRIBUTE, 21}, {M_TENSOR, 8},
+  {M_FUNCTION, 1}, {M_FUNCTION, 4}, {M_FUNCTION, 5}, {M_FUNCTION, 6},
+  {M_FUNCTION, 10}, {M_FUNCTION, 13}, {M_OPSET, 1}, {M_ENTRY, 1},
+  {M_ENTRY, 2}, {M_VALUE, 1}, {M_DIM, 2},
+};
+
+static bool is_text(Kind in, uint32_t field) {
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+    if (texts[i].in == in && texts[i].field == field)
+      return true;
+  return false;
+}
 
 static Kind inner_kind(Kind in, uint32_t field) {
   for (size_t i = 0; i < sizeof inner / sizeof *inner; i++)
@@ -128,6 +149,11 @@ static bool field_copy(Slim *s, Kind kind, const Field *f, size_t end,
     put_int(out, FIELD_AT, (int64_t)f->body);
     put_int(out, FIELD_SIZE, (int64_t)(end - f->body));
     return true;
+  }
+  if (k == M_LEAF && f->wire == WIRE_BYTES && is_text(kind, f->number)) {
+    const uint8_t *zero = memchr(s->p + f->body, 0, end - f->body);
+    if (zero)
+      return slim_bad(s, (size_t)(zero - s->p), "a zero byte in a text");
   }
   if (k == M_LEAF) {
     text_write(out, s->p + f->from, end - f->from);

@@ -23,6 +23,7 @@ circle_long 3 node 'a' \(Add, opset 17\): operand 1: 'c' comes from this node it
 circle_of_one 3 node 'y' \(Add, opset 17\): operand 1: 'y' comes from this node itself: a cycle through node 'y'$
 claims_2g 3 byte 74: .*found a field longer than its message$
 claims_max 3 byte 0: .*found a field longer than its message$
+dim_zero 3 byte [0-9]+: .*found a zero byte in a text$
 empty 3 expected a graph with outputs, found none$
 external_behind 3 tensor 'k': external data: 12 bytes from byte 18446744073709551615 on lie outside the file 'bytes.bin' of 64$
 external_length 3 tensor 'k': external data: its shape takes 12 bytes, its length is 5$
@@ -34,6 +35,7 @@ external_root 3 expected a location inside the model's folder, found '/etc/hostn
 external_up 3 expected a location inside the model's folder, found '../k.bin'$
 external_up_inside 3 expected a location inside the model's folder, found 'a/../../k.bin'$
 external_word 3 external data: offset: expected a number, found '-1x'$
+external_zero 3 byte [0-9]+: expected a field of a protobuf message, found a zero byte in a text$
 field_zero 3 byte 0: .*found a field number out of range$
 function_inputs 3 node 'y' \(own.f, opset 1\): the function has 1 inputs and 1 outputs; found 2 and 1$
 function_itself 4 own.f \(opset 1\) is not supported: a function that calls itself, in node 'b'$
@@ -60,6 +62,7 @@ loop_forever 4 Loop \(opset 17\) is not supported: more than 4096 turns, in node
 loop_shape 4 Loop \(opset 17\) is not supported: its state 0 changes shape or type from step to step
 lrn_size 3 size=-9223372036854775808, expected 1 to 2\^30$
 makes_much 4 NonZero \(opset 17\) is not supported: .*must be a constant
+name_zero 3 byte [0-9]+: .*found a zero byte in a text$
 no_graph 3 expected a graph with outputs, found none$
 no_opset 3 the model imports no opset of the operator's domain$
 no_outputs 3 expected a graph with outputs, found none$
