@@ -61,13 +61,31 @@ int onnx_type(Elem e) {
   }
 }
 
+/* The free dimension that an axis is itself, by the name of the file that it
+ * comes from, or NULL. */
+static const char *dim_name(const Type *t, int axis) {
+  const FreeDims *f = t->free ? t->free->of : NULL;
+  for (int i = 0; f && i < f->n; i++) {
+    bool is = axis_is_free(t, axis);
+    for (int k = 0; k < f->nsamples && is; k++)
+      is = t->free->dim[k][axis] == f->sample[k][i];
+    if (is)
+      return f->dim[i].given ? f->dim[i].given : f->dim[i].name;
+  }
+  return NULL;
+}
+
 /* ValueInfo: name 1, type 2 {tensor_type 1 {elem_type 1, shape 2 {dim 1
- * {dim_value 1}}}}. */
+ * {dim_value 1, dim_param 2}}}}. */
 void put_value(Text *to, int field, const char *name, const Type *t) {
   Text v = {0}, type = {0}, tensor = {0}, shape = {0};
   for (int i = 0; i < t->rank; i++) {
     Text dim = {0};
-    put_int(&dim, 1, t->dim[i]);
+    const char *free = dim_name(t, i);
+    if (free)
+      put_str(&dim, 2, free);
+    else
+      put_int(&dim, 1, t->dim[i]);
     put_message(&shape, 1, &dim);
   }
   put_int(&tensor, 1, onnx_type(t->elem));

@@ -209,6 +209,39 @@ static bool types_fit(Out *w) {
   return true;
 }
 
+/* ---- free dimensions ------------------------------------------------ */
+
+/* Whether the file has numbers for a node that depend on free sizes: its
+ * attributes, or shapes that ONNX wants in full. */
+static bool is_of_bounds(const Node *n) {
+  bool shaped = n->op == OP_RESHAPE || n->op == OP_EXPAND ||
+                n->op == OP_IOTA || n->op == OP_RANDOM;
+  bool free = n->free || (shaped && n->type.free);
+  for (int i = 0; i < op_info(n->op)->nattrs && !free; i++)
+    free = n->attr[i].free != NULL;
+  return free;
+}
+
+/* Numbers inside are those of the bounds: said, with the number of nodes that
+ * have such. */
+static void bounds_warn(Out *w) {
+  Text s = {0};
+  size_t count = 0;
+  const FreeDims *f = w->m->free;
+  for (size_t i = 0; i < w->m->funcs.n; i++)
+    for (size_t k = 0; k < w->m->funcs.at[i]->nodes.n; k++)
+      count += is_of_bounds(w->m->funcs.at[i]->nodes.at[k]);
+  if (!f || !count)
+    return;
+  for (int i = 0; i < f->n; i++)
+    text_printf(&s, "%s%s=%lld", i ? ", " : "",
+                f->dim[i].given ? f->dim[i].given : f->dim[i].name,
+                (long long)f->dim[i].most);
+  diag_warning(w->d, (Span){0}, "ONNX has the sizes of %zu node%s for %s "
+               "alone, not for those below", count, count > 1 ? "s" : "", s.s);
+  text_free(&s);
+}
+
 /* ---- weights -------------------------------------------------------- */
 
 /* All of an initialiser but its bytes; how many those are. */
@@ -287,6 +320,7 @@ bool onnx_write(Diags *d, const char *path, Module *m) {
     ok = outfile_open(&o, d, path);
   }
   if (ok) {
+    bounds_warn(&w);
     model_put(&w, o.f, &graph);
     ok = outfile_commit(&o, d);
   }

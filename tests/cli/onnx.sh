@@ -47,6 +47,15 @@ for n in 2 ..8; do
 done
 expect dependencies 0 '' "$TAMIS" build good/external.onnx -o e.so -MD
 expect dependencies-all 0 'values.bin' cat e.d
+# A free dimension keeps its name in what is written.
+expect free-written 0 '' "$TAMIS" show --onnx good/free.onnx --dim n=..8 \
+  -o free.onnx
+expect free-written-quiet 1 '' grep -q warning got.txt
+expect free-written-name 2 "the dimension 'n' is free" "$TAMIS" build free.onnx
+fits free free.onnx --dim n=2
+expect free-inside 0 '' "$TAMIS" show --onnx good/free_inside.onnx \
+  --dim n=..8 -o inside.onnx
+also free-inside-said 'warning: ONNX has the sizes of 2 nodes for n=8 alone'
 expect import-of-onnx 0 '' sh -c "echo 'import \"good/function.onnx\" as f;
 model m(x: f32[2,3]) -> y: f32[2,3] { y = f(x); }' >of.tam"
 fits function of.tam

@@ -175,6 +175,14 @@ FILES = {
                    inputs=(("x", ["n", 3], DOUBLE),),
                    outputs=(("y", ["n", 3], DOUBLE),)),
                [max(v, 0.0) for v in IN]),
+    # Sizes inside that depend on the free one: [n,3] as [3n], and back.
+    "free_inside": (net([node("Reshape", ["x", "flat"], ["f"]),
+                         node("Relu", ["f"], ["r"]),
+                         node("Reshape", ["r", "rows"], ["y"])],
+                        [ints("flat", [1], [-1]), ints("rows", [2], [-1, 3])],
+                        inputs=(("x", ["n", 3]),),
+                        outputs=(("y", ["n", 3]),)),
+                    [max(v, 0.0) for v in IN]),
     "free": (net([node("Relu", ["x"], ["y"])], inputs=(("x", ["n", 3]),),
                  outputs=(("y", ["n", 3]),)), [max(v, 0.0) for v in IN]),
 }
