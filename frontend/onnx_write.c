@@ -215,7 +215,10 @@ static bool types_fit(Out *w) {
  * attributes, or shapes that ONNX wants in full. */
 static bool is_of_bounds(const Node *n) {
   bool shaped = n->op == OP_RESHAPE || n->op == OP_EXPAND ||
-                n->op == OP_IOTA || n->op == OP_RANDOM;
+                n->op == OP_IOTA || n->op == OP_RANDOM ||
+                n->op == OP_RESIZE || n->op == OP_SCATTER ||
+                n->op == OP_SCATTER_ADD ||
+                n->op == OP_ARGSORT;
   bool free = n->free || (shaped && n->type.free);
   for (int i = 0; i < op_info(n->op)->nattrs && !free; i++)
     free = n->attr[i].free != NULL;
