@@ -231,8 +231,11 @@ def cumulative(g):
 
 def softmax(g):
     x = g.take(lo=1)
+    # The default was axis 1 before opset 13, which one axis has not: ORT takes
+    # that of an empty one alone.
+    given = 0.8 if g.opset >= 13 or x.rank > 1 else 1
     return g.emit(g.one("Softmax", "Softmax", "LogSoftmax", "Hardmax"), [x],
-                  axis=g.maybe(g.axis(x.rank), 0.8))
+                  axis=g.maybe(g.axis(x.rank), given))
 
 
 def lp_norm(g):
