@@ -297,7 +297,8 @@ static bool data_begins(const Param *p, const Param *o) {
 
 static bool param_match(Match *s, Node *n, const Node *o) {
   const Param *p = n->param, *q = o->param;
-  if (strcmp(p->path, q->path))
+  /* At a size of 1 it may be what is expanded at others. */
+  if (strcmp(p->path, q->path) && (!param_data(p) || !param_data(q)))
     return unlike(s, n, "its weight '%s' is '%s'", p->path, q->path);
   bool smaller = p->type.rank == q->type.rank;
   bool same = smaller;

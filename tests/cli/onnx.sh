@@ -38,6 +38,9 @@ expect const-file 3 'nowhere.npy' "$TAMIS" build good/shape.onnx \
   --const s=nowhere.npy
 expect dim-missing 2 "the dimension 'n' is free" "$TAMIS" build good/free.onnx
 fits free good/free.onnx --dim n=2
+for n in 2 ..2 2..5; do
+  fits free_expanded good/free_expanded.onnx --dim n=$n
+done
 # A file is read more than once, what is said of it is said once.
 for n in 2 ..8; do
   expect "double-$n" 0 "^tamis: warning: .*'x': double is computed as float32" \

@@ -183,6 +183,15 @@ FILES = {
                         inputs=(("x", ["n", 3]),),
                         outputs=(("y", ["n", 3]),)),
                     [max(v, 0.0) for v in IN]),
+    # A constant for each row: at one row it is as it was.
+    "free_expanded": (net([node("Shape", ["x"], ["s"]),
+                           node("Expand", ["c", "s"], ["e"]),
+                           node("Add", ["x", "e"], ["y"])],
+                          [tensor("c", FLOAT, [1, 3],
+                                  struct.pack("<3f", 1, 2, 3))],
+                          inputs=(("x", ["n", 3]),),
+                          outputs=(("y", ["n", 3]),)),
+                      [v + k for v, k in zip(IN, [1, 2, 3] * 2)]),
     "free": (net([node("Relu", ["x"], ["y"])], inputs=(("x", ["n", 3]),),
                  outputs=(("y", ["n", 3]),)), [max(v, 0.0) for v in IN]),
 }
