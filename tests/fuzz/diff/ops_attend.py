@@ -26,9 +26,13 @@ def attention(g):
         ins += [None] + [g.fresh(t, (b, kv, past, n), const=False)
                          for n in (d, e)]
     outs = [True] + [bool(past)] * 2 + [g.chance(0.2)]
+    causal = g.one(None, None, 1) if q <= s else None
+    if causal and past and q == 1 < s:
+        raise Redraw("ORT lets a single query see all keys, not those up to "
+                     "the past and itself")
     return g.emit("Attention", ins, outs, q_num_heads=h if flat else None,
                   kv_num_heads=kv if flat else None,
-                  is_causal=g.one(None, None, 1) if q <= s else None,
+                  is_causal=causal,
                   scale=g.maybe(0.3, 0.3), softcap=g.maybe(2.0, 0.2),
                   qk_matmul_output_mode=g.one(None, 0, 1, 2, 3) if outs[3]
                   else None)
