@@ -136,13 +136,16 @@ def node_values(node, inputs, opset, noise, soft=False, wild=False):
         if not isinstance(data[0], np.ndarray):
             raise Redraw("no tensor")
         data = [np.asarray(d, d.dtype.str) for d in data]
-        made.append(Value(o, disturb(data, whole, noise), whole))
+        # What the nodes of a graph inside have lost is not seen: as if
+        # numbers of about 1 had been subtracted.
+        least = 1 if node.op_type in ("Loop", "Scan", "If") else 0
+        made.append(Value(o, disturb(data, whole, noise, least), whole))
         check(made[-1], soft, wild)
     return made
 
 
-def disturb(data, whole, noise):
-    """Errors made of all but the first."""
+def disturb(data, whole, noise, least=0):
+    """Errors made of all but the first, as of numbers of `least` or more."""
     t = data[0].dtype.type
     if whole or t not in FLOATS:
         return [data[0]] + [data[0] if same(d, data[0]) else d
@@ -151,7 +154,7 @@ def disturb(data, whole, noise):
     def rough(d):
         e = ERROR[t] * noise.uniform(1, 2, d.shape) * \
             noise.choice([-1, 1], d.shape)
-        return np.asarray(d + d * e).astype(t)
+        return np.asarray(d + np.maximum(np.abs(d), least) * e).astype(t)
     with np.errstate(invalid="ignore", over="ignore"):
         return [data[0]] + [rough(d) for d in data[1:]]
 
