@@ -164,7 +164,7 @@ static void import_read(Elab *e, const File *from, Decl *d) {
 /* Parsed once for all loads, which do not change it. */
 static File *prelude_file(Diags *d) {
   static Source src = {.name = "prelude.tam", .text = prelude_tam};
-  static Arena *arena;   /* never freed */
+  static Arena *volatile arena;   /* never freed; leak checkers find it here */
   static File *file;
   if (file)
     return file;
