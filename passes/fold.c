@@ -92,9 +92,9 @@ static void axes_move(const Move *v, int axis, const char *from, char *to) {
 /* A permuted param, from memory to memory; NULL where it is something else.
  * (The evaluator takes eight bytes an element, one by one.) */
 static Buffer *node_permute(const Node *n) {
+  if (n->op != OP_PERMUTE || n->in[0]->op != OP_PARAM) return NULL;
   const Node *x = n->in[0];
-  const void *from = n->op == OP_PERMUTE && x->op == OP_PARAM
-                     ? param_data(x->param) : NULL;
+  const void *from = param_data(x->param);
   int64_t step[MAX_RANK];
   if (!from || n->type.rank < 2 || x->type.elem == I4) return NULL;
   const Attr *order = &n->attr[attr_index(n->op, "order")];
