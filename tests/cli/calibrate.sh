@@ -224,7 +224,9 @@ absent "no folder stays" .tamis-*
 
 # Fashion-MNIST: 80 % of the weights, at most 2 of 100 pictures fewer.
 f=$SRCDIR/examples/fashion
-if [ -e /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz ]; then
+# (Under the sanitizers that takes minutes, and does nothing else than above.)
+if [ -z "${ASAN:-}" ] &&
+  [ -e /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz ]; then
   cat >right.py <<'EOP'
 import ctypes, re, struct, sys
 f, so = sys.argv[1:]
