@@ -174,7 +174,11 @@ void loop_end(Gen *g, Loop *l);
 typedef void CountedBody(Gen *g, Val first, int n, const void *ctx);
 Val counted_whole(Gen *g, Val count, int size, CountedBody *body,
                   const void *ctx);
-/* Of a count that is known at run time even shares of at most `size`. */
+void counted_rest(Gen *g, Val count, Val done, int size, CountedBody *body,
+                  const void *ctx);
+
+/* shares.c: of a count that is known at run time even shares of at most
+ * `size`. */
 enum { SHARE_MOST = 32 };
 typedef struct Shares { int size; bool may[SHARE_MOST + 2]; } Shares;
 /* The count may be any of these. */
@@ -185,8 +189,6 @@ typedef struct Share { int n; Val first, turn, of; } Share;
 typedef void SharesBody(Gen *g, const Share *s, const void *ctx);
 void shares_emit(Gen *g, const Shares *s, Val count, SharesBody *body,
                  const void *ctx);
-void counted_rest(Gen *g, Val count, Val done, int size, CountedBody *body,
-                  const void *ctx);
 
 /* What stands between runs only where the condition holds:
  *   If f; if_begin(g, &f, c); ... if_end(g, &f); */
@@ -248,6 +250,9 @@ void store_weights(Gen *g, Elem e, Val p, int n, Val slot);
 /* The size of an axis in this call; NULL: it is not free. */
 Val axis_count(Gen *g, const Type *t, int axis);
 Val axis_size(Gen *g, const Type *t, int axis);
+/* Rows of the last axis, from the innermost axis on that is free: how many a
+ * call has, and at least (NULL: not wanted); NULL: none is free. */
+Val count_rows(Gen *g, const Type *t, int64_t *least);
 /* An attribute of one number; a literal that is free. */
 Val attr_size(Gen *g, const Node *n, const char *name);
 Val const_size(Gen *g, const Node *n);

@@ -188,6 +188,8 @@ Val function_begin(Emission *e, const char *name, LLVMTypeRef type,
                    bool exported);
 /* The least size that what is built takes. */
 int64_t dim_least(const Emission *e, const FreeDim *d);
+/* Is number i of the sizes at `dims` none of a range? */
+Val dim_outside(Gen *g, Val dims, int i, int64_t least, int64_t most);
 /* PREFIX_run and the like, on what takes an array; PREFIX_reset. */
 void run_wrap(Emission *e, const Func *f, Val run_io);
 void reset_build(Emission *e);

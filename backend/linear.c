@@ -42,25 +42,8 @@ void linear_init(const Node *n, Linear *l, int block) {
   l->block = (int)(l->rows < block ? l->rows : block);
 }
 
-Val rows_count(Gen *g, const Linear *l) {
-  const Type *t = &l->n->type;
-  Val count = NULL;
-  int64_t inner = 1;
-  for (int i = t->rank - 2; i >= 0 && !count; i--) {
-    count = axis_count(g, t, i);
-    if (!count) inner *= t->dim[i];
-  }
-  return count ? mul64(g, count, inner) : NULL;
-}
-
-int64_t rows_least(const Linear *l) {
-  const Type *t = &l->n->type;
-  int64_t inner = 1;
-  for (int i = t->rank - 2; i >= 0; i--) {
-    if (axis_is_free(t, i)) return inner * axis_least(t, i);
-    inner *= t->dim[i];
-  }
-  return l->rows;
+Val rows_count(Gen *g, const Linear *l, int64_t *least) {
+  return count_rows(g, &l->n->type, least);
 }
 
 Rows rows_from(Gen *g, const Linear *l, Val i, int n) {
@@ -102,7 +85,7 @@ static void rows_counted(Gen *g, const Linear *l, Val count, RowsBody *body,
 }
 
 void linear_rows(Gen *g, const Linear *l, RowsBody *body, const void *ctx) {
-  Val count = rows_count(g, l);
+  Val count = rows_count(g, l, NULL);
   if (count) {
     rows_counted(g, l, count, body, ctx);
     return;

@@ -18,10 +18,8 @@ void linear_init(const Node *n, Linear *l, int block);
 typedef struct Rows { Val x, y, r; int n; } Rows;
 typedef void RowsBody(Gen *g, const Linear *l, const void *ctx,
                       const Rows *rows);
-/* How many rows a call has; NULL: l->rows. */
-Val rows_count(Gen *g, const Linear *l);
-/* The fewest there may be, where they are counted. */
-int64_t rows_least(const Linear *l);
+/* How many rows a call has, and the fewest there may be; NULL: l->rows. */
+Val rows_count(Gen *g, const Linear *l, int64_t *least);
 /* The rows from number i on. */
 Rows rows_from(Gen *g, const Linear *l, Val i, int n);
 /* Run the body for all rows of x, l->block at a time. */

@@ -398,7 +398,7 @@ static void emit_computed(Gen *g, const Linear *l) {
   int64_t s[MAX_RANK];
   Loop row, col, k;
   value_strides(l->w, s);
-  Val count = rows_count(g, l);
+  Val count = rows_count(g, l, NULL);
   if (count) loop_begin(g, &row, k64(g, 0), count, 1, false, "row");
   else loop_share(g, &row, 0, l->rows, 1, "row");
   Val x = addr_at(g, value_ptr(g, l->x), row.iv, 4 * l->xrow);
@@ -501,23 +501,21 @@ static void dense_init(Gen *g, const Node *n, Dense *d) {
 static void emit_packed(Gen *g, const Node *n, Dense *d) {
   Linear *l = &d->l;
   linear_init(n, l, 1);
-  if (n->tile[0] < 1 && l->xk == 1 && !rows_count(g, l) &&
+  Val count = rows_count(g, l, &d->least);
+  if (n->tile[0] < 1 && l->xk == 1 && !count &&
       linear_dots(g->t, l->rows, l->m, l->k)) {
     linear_emit_dots(g, l);
-  } else {
-    dense_init(g, n, d);
-    Val count = rows_count(g, l);
-    if (count) {
-      d->least = rows_least(l);
-      d->tiles.size = d->most;
-      shares_add(&d->tiles, d->least, l->rows < l->block ? l->rows : l->block);
-      if (l->rows > l->block) shares_add(&d->tiles, 1, l->block);
-      chunks_counted(g, d, count);
-    }
-    else {
-      linear_rows(g, l, chunk_emit, d);
-    }
+    return;
   }
+  dense_init(g, n, d);
+  if (!count) {
+    linear_rows(g, l, chunk_emit, d);
+    return;
+  }
+  d->tiles.size = d->most;
+  shares_add(&d->tiles, d->least, l->rows < l->block ? l->rows : l->block);
+  if (l->rows > l->block) shares_add(&d->tiles, 1, l->block);
+  chunks_counted(g, d, count);
 }
 
 void emit_linear_dense(Gen *g, const Node *n) {

@@ -57,7 +57,13 @@ static Val low_bits(Gen *g, Val p) {
 }
 
 int64_t dim_least(const Emission *e, const FreeDim *d) {
-  return e->is_version && d->from ? d->from : d->least;
+  return e->is_version ? dim_from(d) : d->least;
+}
+
+Val dim_outside(Gen *g, Val dims, int i, int64_t least, int64_t most) {
+  Val v = LLVMBuildLoad2(g->b, g->i64, addrk(g, dims, 8 * i), "");
+  Val off = LLVMBuildSub(g->b, v, k64(g, least), "");
+  return LLVMBuildICmp(g->b, LLVMIntUGT, off, k64(g, most - least), "");
 }
 
 /* Each size is one of its range. */
@@ -67,11 +73,7 @@ static void dims_check(const Emission *e, Gen *g, const Func *f, Val io) {
   Val dims = slot_load(g, io, dims_slot(f));
   for (int i = 0; i < free->n; i++) {
     const FreeDim *d = &free->dim[i];
-    Val v = LLVMBuildLoad2(g->b, g->i64, addrk(g, dims, 8 * i), "");
-    int64_t least = dim_least(e, d);
-    Val off = LLVMBuildSub(g->b, v, k64(g, least), "");
-    return_if(g, LLVMBuildICmp(g->b, LLVMIntUGT, off,
-                               k64(g, d->most - least), ""),
+    return_if(g, dim_outside(g, dims, i, dim_least(e, d), d->most),
               TAMIS_ERR_DIM);
   }
 }

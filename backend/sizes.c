@@ -48,6 +48,17 @@ Val axis_size(Gen *g, const Type *t, int axis) {
   return v ? v : k64(g, t->dim[axis]);
 }
 
+Val count_rows(Gen *g, const Type *t, int64_t *least) {
+  int64_t inner = 1;
+  for (int i = t->rank - 2; i >= 0; i--) {
+    Val count = axis_count(g, t, i);
+    if (count && least) *least = inner * axis_least(t, i);
+    if (count) return mul64(g, count, inner);
+    inner *= t->dim[i];
+  }
+  return NULL;
+}
+
 /* Number i of n a sample. */
 static Val ints_val(Gen *g, const FreeInts *f, int i, int n) {
   FreeExpr e;
@@ -235,19 +246,10 @@ static void tokens_counted(Gen *g, const Node *n, Val count, int64_t least,
 /* How many tokens a linear layer in planes of them has, NULL: it is none, or
  * they are known; how many at least. */
 static Val tokens_count(Gen *g, const Node *n, int64_t *least) {
-  int64_t plane, inner = 1;
-  const Type *t = &n->type;
-  if (n->op != OP_LINEAR || !t->free || !type_is_tokens(t, &plane))
+  int64_t plane;
+  if (n->op != OP_LINEAR || !n->type.free || !type_is_tokens(&n->type, &plane))
     return NULL;
-  for (int i = t->rank - 2; i >= 0; i--) {
-    Val count = axis_count(g, t, i);
-    if (count) {
-      *least = inner * axis_least(t, i);
-      return mul64(g, count, inner);
-    }
-    inner *= t->dim[i];
-  }
-  return NULL;
+  return count_rows(g, &n->type, least);
 }
 
 /* ---- steps ------------------------------------------------------------ */

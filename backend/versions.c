@@ -69,18 +69,14 @@ static Val sizes_entry(Emission *e, const Func *f, const char *name,
   return n > 1 ? cpu_pick(e, name, type, any, n, any[n - 1].fn) : any[0].fn;
 }
 
-/* Are the sizes at `dims` within those of f? */
-static Val within(Gen *g, const FreeDims *f, Val dims) {
-  Val all = NULL;
+/* Is one of the sizes at `dims` none of f's? */
+static Val outside(Gen *g, const FreeDims *f, Val dims) {
+  Val any = NULL;
   for (int i = 0; i < f->n; i++) {
-    const FreeDim *d = &f->dim[i];
-    Val v = LLVMBuildLoad2(g->b, g->i64, addrk(g, dims, 8 * i), "");
-    Val off = LLVMBuildSub(g->b, v, k64(g, d->least), "");
-    Val in = LLVMBuildICmp(g->b, LLVMIntULE, off, k64(g, d->most - d->least),
-                           "");
-    all = all ? LLVMBuildAnd(g->b, all, in, "") : in;
+    Val one = dim_outside(g, dims, i, f->dim[i].least, f->dim[i].most);
+    any = any ? LLVMBuildOr(g->b, any, one, "") : one;
   }
-  return all;
+  return any;
 }
 
 /* Return what fn returns, if yes; go on if not. */
@@ -123,7 +119,8 @@ static Val sizes_dispatch(Emission *e, const Func *f, LLVMTypeRef type) {
           args);
   for (int i = 0; i < last; i++)
     if (fn[i])
-      call_if(g, within(g, e->versions[i].sizes, dims), type, fn[i], args);
+      call_if(g, LLVMBuildNot(g->b, outside(g, e->versions[i].sizes, dims), ""),
+              type, fn[i], args);
   LLVMBuildRet(g->b, LLVMBuildCall2(g->b, type, fn[last], args, 2, ""));
   return own;
 }

@@ -52,6 +52,15 @@ char *arena_printf(Arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
   ((T *)arena_alloc((a), checked_mul((n), sizeof(T))))
 /* a*b; internal_error on overflow. */
 size_t checked_mul(size_t a, size_t b);
+/* The greatest divisor that both have; of 0 and b it is b. */
+static inline int64_t gcd(int64_t a, int64_t b) {
+  while (b) {
+    int64_t rest = a % b;
+    a = b;
+    b = rest;
+  }
+  return a;
+}
 
 /* A vector in an arena: `Vec(int) v = {0}; vec_push(arena, &v, 3);`. */
 #define Vec(T) struct { T *at; size_t n, cap; }

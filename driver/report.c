@@ -272,8 +272,7 @@ json_t *report_version(Session *s) {
   json_t *sizes = json_object();
   for (int i = 0; f && i < f->n; i++)
     json_object_set_new(sizes, f->dim[i].name, json_pack(
-        "[I, I]", (json_int_t)(f->dim[i].from ? f->dim[i].from
-                                              : f->dim[i].least),
+        "[I, I]", (json_int_t)dim_from(&f->dim[i]),
         (json_int_t)f->dim[i].most));
   json_t *j = json_pack("{s:s, s:o}", "cpu", s->target.cpu, "layers",
                         layers_json(s));

@@ -72,6 +72,12 @@ static bool dim_given(const Ox *o, const char *name, int64_t *out) {
 
 /* A dimension without a number, which some write as -1, has the name
  * that the file gives it, or that of the input with the position behind it. */
+static const char *dim_name(Arena *a, const OnnxFile__ValueInfo *v, size_t i) {
+  const char *name = v->type->tensor_type->shape->dim[i]->dim_param;
+  return name && *name ? arena_strdup(a, name)
+                       : arena_printf(a, "%s_%zu", v->name, i);
+}
+
 static bool dim_read(Ox *o, const OnnxFile__ValueInfo *v, size_t i,
                      int64_t *out) {
   const OnnxFile__Dim *d = v->type->tensor_type->shape->dim[i];
@@ -81,9 +87,7 @@ static bool dim_read(Ox *o, const OnnxFile__ValueInfo *v, size_t i,
   if (d->has_dim_value && d->dim_value < -1)
     return input_error(o, EXIT_FILE, v, "dimension %zu: expected -1 or more, "
                        "found %lld", i, (long long)d->dim_value);
-  const char *name = d->dim_param && *d->dim_param
-                       ? d->dim_param
-                       : arena_printf(o->a, "%s_%zu", v->name, i);
+  const char *name = dim_name(o->a, v, i);
   return dim_given(o, name, out) ||
          input_error(o, EXIT_USAGE, v, "the dimension '%s' is free: fix it "
                      "with --dim '%s=...', or give its bound with "
@@ -382,9 +386,7 @@ static void dims_note(Arena *a, OnnxFile__ValueInfo **v, size_t n,
       const OnnxFile__Dim *d = t->shape->dim[k];
       if (d->has_dim_value && d->dim_value >= 0)
         continue;
-      const char *name = d->dim_param && *d->dim_param
-                           ? arena_strdup(a, d->dim_param)
-                           : arena_printf(a, "%s_%zu", v[i]->name, k);
+      const char *name = dim_name(a, v[i], k);
       if (!map_get(dims, name))
         map_put(a, dims, name, (void *)what);
     }

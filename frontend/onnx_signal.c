@@ -112,15 +112,6 @@ bool ox_write_mel_weight_matrix(Ox *o) {
 /* Frames of a signal: `count` of `length` elements, `step` apart. */
 typedef struct Frames { int64_t count, length, step; } Frames;
 
-static int64_t gcd(int64_t a, int64_t b) {
-  while (b) {
-    int64_t r = a % b;
-    a = b;
-    b = r;
-  }
-  return a;
-}
-
 /* x [B,L,parts] to [B,count,length,parts], looked up in pieces as long as
  * frames and steps are multiples of them. */
 static Node *frames_cut(Ox *o, Node *x, const Frames *f) {

@@ -124,11 +124,7 @@ static bool expr_products(const FreeDims *f, const int64_t *v, size_t step,
 static int64_t step_of(const int64_t *v, int n) {
   int64_t g = 0;
   for (int k = 1; k < n; k++)
-    for (int64_t d = v[k] - v[0] < 0 ? v[0] - v[k] : v[k] - v[0]; d;) {
-      int64_t t = g % d;
-      g = d;
-      d = t;
-    }
+    g = gcd(g, v[k] - v[0] < 0 ? v[0] - v[k] : v[k] - v[0]);
   return g;
 }
 
@@ -253,6 +249,8 @@ bool axis_expr(const Type *t, int axis, FreeExpr *e) {
   return free_expr(t->free->of, &t->free->dim[0][axis], MAX_RANK, e);
 }
 
+int64_t dim_from(const FreeDim *d) { return d->from ? d->from : d->least; }
+
 int64_t axis_least(const Type *t, int axis) {
   FreeExpr e;
   const FreeDims *f = t->free->of;
@@ -260,8 +258,7 @@ int64_t axis_least(const Type *t, int axis) {
   if (!axis_expr(t, axis, &e)) return 0;
   for (int k = 1; k < 1 << FREE_MOST; k++)
     if (e.c[k] < 0 || e.mul < 0) return 0;
-  for (int i = 0; i < f->n; i++)
-    size[i] = f->dim[i].from ? f->dim[i].from : f->dim[i].least;
+  for (int i = 0; i < f->n; i++) size[i] = dim_from(&f->dim[i]);
   return free_eval(&e, size);
 }
 

@@ -533,7 +533,9 @@ bool node_is_free(const Node *n);
 int64_t type_dim_at(const Type *t, int axis, int sample);
 /* Of a free axis. */
 bool axis_expr(const Type *t, int axis, FreeExpr *e);
-/* Code finds it that long at least. */
+/* The least size that code is called with; how long it then finds an axis at
+ * least. */
+int64_t dim_from(const FreeDim *d);
 int64_t axis_least(const Type *t, int axis);
 /* A type of t's elements whose dimension i is the product of t's axes
  * axes[i][0] and axes[i][1], which are left out where negative. */
@@ -557,8 +559,8 @@ enum { ALONG_NONE = -1, ALONG_MIXED = -2 };
 int node_along(const Node *n, int axis, int k);
 /* Whether code for n is a loop over an axis around its kernel. */
 bool kernel_loops(const Node *n, int axis);
-/* Of a linear layer with free rows: those that lie side by side, at most, around
- * which such loops go. */
+/* Of a linear layer with free rows: those that lie side by side, at most,
+ * around which such loops go. */
 int64_t linear_tokens(const Node *n);
 /* Whether n's kernel computes it at all sizes of free dimensions; else text in
  * why. */

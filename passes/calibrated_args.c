@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "passes/calibrated.h"
+#include "passes/prune.h"
 
 /* ---- single arguments: NULL, or what was expected -------------------- */
 
@@ -21,16 +22,8 @@ static const char *parse_sparsity(const Attr *v, Calibrated *o) {
 }
 
 static const char *parse_pattern(const Attr *v, Calibrated *o) {
-  Pattern *p = &o->pattern;
-  char sep = 0, rest;
-  *p = (Pattern){PATTERN_UNSTRUCTURED, 1, 1};
-  if (v->kind == ATTR_STR && strcmp(v->s, "unstructured") == 0) return NULL;
-  bool two = v->kind == ATTR_STR &&
-             sscanf(v->s, "%d%c%d%c", &p->a, &sep, &p->b, &rest) == 3 &&
-             p->a >= 1 && p->b >= 1;
-  p->kind = sep == ':' ? PATTERN_NM : PATTERN_BLOCK;
-  if (two && (sep == 'x' || (sep == ':' && p->a <= p->b))) return NULL;
-  return "unstructured, a block as 4x1 or N:M as 2:4";
+  bool ok = pattern_parse(v, &o->pattern) && o->pattern.kind <= PATTERN_NM;
+  return ok ? NULL : "unstructured, a block as 4x1 or N:M as 2:4";
 }
 
 static const char *parse_method(const Attr *v, Calibrated *o) {
@@ -117,19 +110,8 @@ static bool arg_parse(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
   while (k < ARGS && strcmp(args[k].name, a->name) != 0) k++;
   if (k == ARGS) return arg_unknown(c, s, a->name, o);
   const char *expected = args[k].parse(&a->value, o);
-  if (!expected) return true;
-  Text found = {0};
-  if (a->value.kind == ATTR_STR) text_puts(&found, a->value.s);
-  else if (a->value.kind == ATTR_FLOAT) text_float(&found, a->value.f, false);
-  else if (a->value.kind == ATTR_INT)
-    text_printf(&found, "%lld", (long long)a->value.i);
-  else
-    text_puts(&found, a->value.kind != ATTR_BOOL ? "a list"
-                      : a->value.i ? "true" : "false");
-  diag_error(c->d, EXIT_MODEL, s->span, "prune: %s: expected %s, found %s",
-             a->name, expected, found.s);
-  text_free(&found);
-  return false;
+  if (expected) prune_arg_wrong(c, s, a, expected);
+  return !expected;
 }
 
 static bool args_agree(PassCtx *c, const RecipeStep *s, Calibrated *o) {

@@ -41,10 +41,8 @@ static Tensor *operand_tensor(Module *m, Arena *a, const Node *n) {
 
 /* ---- transposes ------------------------------------------------------- */
 
-/* Elements of a param that change places: `axes` are those of the result. */
+/* Elements of a param that change places; axes are those of the result. */
 typedef struct Move {
-  const char *from;
-  char *to;
   size_t size;                        /* of an element */
   int rank, near;                     /* near: neighbours in `from` */
   int64_t dim[MAX_RANK], from_step[MAX_RANK], to_step[MAX_RANK];
@@ -99,8 +97,7 @@ static Buffer *node_permute(const Node *n) {
   if (!from || n->type.rank < 2 || x->type.elem == I4) return NULL;
   const Attr *order = &n->attr[attr_index(n->op, "order")];
   Buffer *b = buffer_new((size_t)type_bytes(&n->type));
-  Move v = {from, (char *)b->data, elem_size(n->type.elem), n->type.rank, 0,
-            {0}, {0}, {0}};
+  Move v = {.size = elem_size(n->type.elem), .rank = n->type.rank};
   strides_dense(&x->type, step);
   strides_dense(&n->type, v.to_step);
   for (int i = 0; i < v.rank; i++) {
@@ -109,7 +106,7 @@ static Buffer *node_permute(const Node *n) {
     v.to_step[i] *= (int64_t)v.size;
     if (order->ints[i] == v.rank - 1) v.near = i;
   }
-  axes_move(&v, 0, v.from, v.to);
+  axes_move(&v, 0, from, (char *)b->data);
   return b;
 }
 

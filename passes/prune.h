@@ -91,6 +91,13 @@ struct PruneStep {
   Vec(Group) groups;
 };
 
+/* ---- prune_args.c, for calibrated_args.c too -------------------------- */
+
+bool pattern_parse(const Attr *v, Pattern *p);
+/* The error of an argument's value. */
+void prune_arg_wrong(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
+                     const char *expected);
+
 /* ---- units.c --------------------------------------------------------- */
 
 /* Cut the selected weights into units: fill s->groups.  Every weight that

@@ -12,7 +12,7 @@ static const struct { const char *name; PatternKind kind; } words[] = {
 };
 enum { WORDS = sizeof words / sizeof *words };
 
-static bool pattern_parse(const Attr *v, Pattern *p) {
+bool pattern_parse(const Attr *v, Pattern *p) {
   char sep, rest;
   *p = (Pattern){PATTERN_UNSTRUCTURED, 1, 1};
   if (v->kind != ATTR_STR) return false;
@@ -142,8 +142,8 @@ static void value_print(Text *out, const Attr *v) {
   else text_puts(out, "a list");
 }
 
-static void arg_wrong(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
-                      const char *expected) {
+void prune_arg_wrong(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
+                     const char *expected) {
   Text found = {0};
   value_print(&found, &a->value);
   diag_error(c->d, EXIT_MODEL, s->span, "prune: %s: expected %s, found %s",
@@ -166,7 +166,7 @@ static bool arg_parse(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
   for (size_t k = 0; k < ARGS; k++) {
     if (strcmp(args[k].name, a->name) != 0) continue;
     const char *expected = args[k].parse(c, &a->value, out);
-    if (expected) arg_wrong(c, s, a, expected);
+    if (expected) prune_arg_wrong(c, s, a, expected);
     return !expected;
   }
   arg_unknown(c, s, a->name);

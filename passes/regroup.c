@@ -5,8 +5,6 @@
  * after      a: f32[197,N,3,64] = reshape(x, shape=[197,N,3,64]);
  *            y: f32[197*N,192] = reshape(a, shape=[197*N,192]);
  *            (x: f32[197,N*3,64]) */
-#include <string.h>
-
 #include "passes/passes.h"
 
 /* Sizes at the samples, what is left of a dimension. */
@@ -39,18 +37,9 @@ static bool next(Finer *s, int side) {
   return true;
 }
 
-static int64_t gcd(int64_t a, int64_t b) {
-  while (b) {
-    int64_t t = a % b;
-    a = b;
-    b = t;
-  }
-  return a;
-}
-
 /* The greatest dimension that begins what is left of both. */
 static bool piece(Finer *s) {
-  int64_t v[SAMPLES_MOST];
+  Sizes v;
   for (int k = 0; k < s->of->nsamples; k++) {
     if (s->left[0][k] < 1 || s->left[1][k] < 1) return false;
     v[k] = gcd(s->left[0][k], s->left[1][k]);
@@ -95,14 +84,9 @@ Node *reshape_regroup(Module *m, Func *f, Node *n) {
   Node mid = *n, *in = &mid;
   mid.type = t;
   if (!cuts(n, x, &t) || !cuts(n, in, &n->type)) return NULL;
-  Node *made = func_insert(m, f, n, OP_RESHAPE, &x, 1);
+  Node *made = func_copy(m, f, n, n, &x, 1);
   attr_set_shape(m, made, "shape", &t);
   made->type = t;
-  made->type.at = -1;
-  made->path = n->path;
-  made->from = n->from;
-  made->nfrom = n->nfrom;
-  made->span = n->span;
   n->in[0] = made;
   return made;
 }
