@@ -1,53 +1,10 @@
 /* bench.c - `tamis bench`: latency of one call, as a whole or layer by
  * layer. */
-#include "driver/driver.h"
+#include "driver/report.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-static double now_ms(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
-
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-static double median(double *v, size_t n) {
-  qsort(v, n, sizeof *v, by_value);
-  return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
-}
-
-typedef struct Times {
-  size_t runs;
-  double *total;      /* one a run, sorted afterwards */
-  double *layer;      /* [step][run] */
-} Times;
-
-static void measure(const Loaded *l, size_t warmup, bool layers, Times *t) {
-  const tamis_model *m = l->model, *v = l->version;
-  for (size_t r = 0; r < warmup + t->runs; r++) {
-    size_t k = r - warmup;     /* wraps during the warm-up, not used then */
-    double begin = now_ms();
-    if (!layers) {
-      m->run(l->io, l->arena);
-    } else {
-      double last = begin;
-      for (uint32_t i = 0; i < v->n_steps; i++) {
-        v->steps[i].run(l->io, l->arena, v->weights);
-        double end = now_ms();
-        if (r >= warmup) t->layer[i * t->runs + k] = end - last;
-        last = end;
-      }
-    }
-    if (r >= warmup) t->total[k] = now_ms() - begin;
-  }
-}
 
 /* Results of calls are there already: no layers. */
 static bool is_layer(const tamis_step *s) {
@@ -119,20 +76,6 @@ static void print_text(const tamis_model *m, Times *t, double med,
   free(ms);
 }
 
-static bool inputs(Arena *a, Diags *d, const Options *o, const Loaded *l,
-                   uint64_t seed) {
-  const tamis_model *m = l->model;
-  const char **names = arena_array(a, const char *, m->n_inputs + 1);
-  for (uint32_t i = 0; i < m->n_inputs; i++) names[i] = m->inputs[i].name;
-  bool ok = bindings_check(d, "--in", o->in.at, o->in.n, names,
-                           m->n_inputs);
-  for (uint32_t i = 0; ok && i < m->n_inputs; i++) {
-    Type t = artifact_type(l, &m->inputs[i]);
-    ok = input_read(a, d, o, names[i], i, m->n_inputs, &t, &seed, l->io[i]);
-  }
-  return ok;
-}
-
 static bool bench(const Options *o, Diags *d, Arena *a) {
   int64_t runs = 50, warmup = 5, seed = 1;
   if ((o->runs && !option_int(d, "--runs", o->runs, 1, 1000000, &runs)) ||
@@ -143,16 +86,13 @@ static bool bench(const Options *o, Diags *d, Arena *a) {
   Loaded l = {0};
   Session s;
   bool ok = artifact_of(&l, &s, o, d, a, false) &&
-            inputs(a, d, o, &l, (uint64_t)seed);
+            artifact_inputs(a, d, o, &l, (uint64_t)seed);
   if (ok && o->layers && !l.version->steps)
     ok = diag_error_at(d, EXIT_USAGE, "--layers",
                        "%s was built with --strip: it has no steps", o->file);
   if (ok) {
-    Times t = {.runs = (size_t)runs};
-    t.total = arena_array(a, double, t.runs);
-    t.layer = arena_array(a, double, checked_mul(t.runs,
-                                                 l.version->n_steps + 1));
-    measure(&l, (size_t)warmup, o->layers, &t);
+    Times t = times_new(a, &l, (size_t)runs, o->layers);
+    times_measure(&l, (size_t)warmup, &t);
     double med = median(t.total, t.runs);
     (o->json ? print_json : print_text)(l.version, &t, med, o->layers);
   }

@@ -1,5 +1,5 @@
 /* build.c - `tamis build`. */
-#include "driver/driver.h"
+#include "driver/report.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -132,6 +132,9 @@ static const Kind *kind_of(const char *name) {
 /* Options that contradict one another. */
 static bool options_fit(const Options *o, const Kind *kind, Diags *d) {
   bool several = versions_wanted(o), asm_ = kind->kind == EMIT_ASM;
+  if ((o->data || o->measure) && !o->report)
+    return diag_error_at(d, EXIT_USAGE, o->data ? "--data" : "--measure",
+                         "expected --report with it");
   if (o->prefix && !prefix_ok(o->prefix, d)) return false;
   const char *of_code = o->report ? "--report"
                         : o->external_weights ? "--external-weights"
@@ -175,11 +178,14 @@ static bool build(Session *s, Versions *v, const Kind *kind) {
   if (o->tune)
     b.tuned_path = o->tuned ? o->tuned
                             : arena_printf(s->arena, "%s.tuned", b.out);
-  bool ok = build_outputs(s, &b) && tune(s, &b) &&
+  s->keep_dense = o->report != NULL;
+  s->several |= v != NULL;
+  bool ok = (!o->report || facts_check(s)) &&
+            build_outputs(s, &b) && tune(s, &b) &&
             (v ? versions_compile(v) : session_compile(s)) &&
             (!s->choices || tuning_taken(&b.tuning, s, o->tuned
                                          ? o->tuned : "--tune")) &&
-            emit(s, v, &b);
+            (!o->report || facts_gather(s)) && emit(s, v, &b);
   tuning_free(&b.tuning);
   outfile_abort(&b.tuned);
   outfile_abort(&b.report);

@@ -25,137 +25,10 @@ typedef struct Run {
   Diags *d;
   Arena *arena, *keep;   /* of the run; of its results */
   bool gram;
-  Session copy;
-  Options o;             /* of the copy */
-  Loaded built;
+  Watch copy;
   Samples *samples;
-  size_t noutputs;       /* of the model itself */
   Vec(Observed) observed;
 } Run;
-
-/* ---- data ------------------------------------------------------------ */
-
-static Samples *data_open(Session *s, Arena *a, Module *m,
-                          const DataOpts *o) {
-  const Func *f = m->funcs.at[0];
-  SampleInput *in = arena_array(a, SampleInput, f->inputs.n + 1);
-  SampleOpts so = {.most = o->samples};
-  for (size_t i = 0; i < f->inputs.n; i++) {
-    const Node *n = f->inputs.at[i];
-    in[i] = (SampleInput){n->name, n->type};
-  }
-  so.image.nmean = o->nmean;
-  so.image.nscale = o->nscale;
-  so.image.bgr = o->bgr;
-  memcpy(so.image.mean, o->mean, sizeof o->mean);
-  memcpy(so.image.scale, o->scale, sizeof o->scale);
-  return samples_open(a, s->diags, o->path, in, f->inputs.n, &so);
-}
-
-static bool check(void *ctx, Module *m, const DataOpts *o) {
-  Session *s = ctx;
-  Arena *a = arena_new();
-  session_note_file(s, o->path);
-  Samples *x = data_open(s, a, m, o);
-  samples_close(x);
-  arena_free(a);
-  return x != NULL;
-}
-
-/* ---- free dimensions ------------------------------------------------- */
-
-/* The dimension that an axis is, -1: it is an expression of some. */
-static int axis_dim(const FreeDims *f, const Type *t, int axis) {
-  FreeExpr e;
-  if (!axis_expr(t, axis, &e)) return -1;
-  for (int k = 0; k < f->n; k++) {
-    bool is = true;
-    for (int64_t i = 0; i < f->nsamples && is; i++)
-      is = type_dim_at(t, axis, (int)i) == f->sample[i][k];
-    if (is) return k;
-  }
-  return -1;
-}
-
-/* Sizes as the samples have them; two that differ are an error. */
-static bool dim_set(Run *r, const char *input, const FreeDims *f, int k,
-                    int64_t size, DimArg *dims) {
-  if (dims[k].value && dims[k].value != size)
-    return diag_error_at(r->d, EXIT_FILE, "data=", "expected %s=%lld for the "
-                         "input '%s' as for others, found %lld",
-                         f->dim[k].given, (long long)dims[k].value, input,
-                         (long long)size);
-  dims[k] = (DimArg){f->dim[k].name, size, 0};
-  return true;
-}
-
-static bool dims_fix(Run *r, const Module *m, DimArg *dims) {
-  const FreeDims *f = m->free;
-  const Func *main = m->funcs.at[0];
-  for (size_t i = 0; f && i < main->inputs.n; i++) {
-    const Node *n = main->inputs.at[i];
-    for (int k = 0; k < n->type.rank; k++) {
-      if (!axis_is_free(&n->type, k)) continue;
-      int d = axis_dim(f, &n->type, k);
-      if (d >= 0 &&
-          !dim_set(r, n->name, f, d, r->samples->type[i].dim[k], dims))
-        return false;
-    }
-  }
-  for (int k = 0; f && k < f->n; k++)
-    if (!dims[k].value)
-      dims[k] = (DimArg){f->dim[k].name, f->dim[k].least, 0};
-  return true;
-}
-
-/* ---- the copy -------------------------------------------------------- */
-
-/* It is built for this machine and its options are those of no other use. */
-static void options_make(Run *r) {
-  const Options *o = r->s->o;
-  r->o = (Options){.command = o->command, .file = o->file,
-                   .progress = "off", .opt = "1", .sizes = "off"};
-}
-
-static bool copy_load(Run *r, Module *m) {
-  DimArg dims[FREE_MOST] = {0};
-  if (!dims_fix(r, m, dims)) return false;
-  LoadOpts l = {.provide = param_provide, .provide_ctx = m,
-                .ndims = m->free ? (size_t)m->free->n : 0, .dims = dims};
-  Text t = {0};
-  module_print(&t, m, NULL);
-  options_make(r);
-  bool ok = session_open(&r->copy, &r->o, r->d, r->arena);
-  r->copy.module = tam_load_text(r->d, m->file, t.s, t.n, &l);
-  text_free(&t);
-  if (!ok || !r->copy.module) return false;
-  r->copy.module->recipe.n = 0;
-  r->copy.module->dump = (DumpInfo){.after = "recipe", .opt = -1};
-  return target_resolve(r->arena, r->d, NULL, NULL, NULL, &r->copy.target);
-}
-
-static bool output_name_free(const Func *f, const char *name) {
-  for (size_t i = 0; i < f->outputs.n; i++)
-    if (strcmp(f->outputs.at[i].name, name) == 0) return false;
-  for (size_t i = 0; i < f->inputs.n; i++)
-    if (strcmp(f->inputs.at[i]->name, name) == 0) return false;
-  return true;
-}
-
-/* The number of the output that is n, a new one if there is none. */
-static size_t output_of(Run *r, Node *n) {
-  Module *m = r->copy.module;
-  Func *f = m->funcs.at[0];
-  for (size_t i = r->noutputs; i < f->outputs.n; i++)
-    if (f->outputs.at[i].node == n) return i;
-  const char *name;
-  for (size_t k = f->outputs.n;; k++) {
-    name = arena_printf(m->arena, "observed_%zu", k);
-    if (output_name_free(f, name)) break;
-  }
-  func_output(m, f, name, n);
-  return f->outputs.n - 1;
-}
 
 /* ---- what is observed ------------------------------------------------ */
 
@@ -170,7 +43,7 @@ static Sums sums_new(Arena *a, int64_t cols, bool gram) {
 static size_t observed_of(Run *r, const Columns *c) {
   for (size_t i = 0; i < r->observed.n; i++)
     if (columns_equal(&r->observed.at[i].columns, c)) return i;
-  Observed o = {.columns = *c, .output = output_of(r, c->node)};
+  Observed o = {.columns = *c, .output = watch_output(&r->copy, c->node)};
   o.sums = arena_array(r->keep, Sums, (size_t)c->groups + 1);
   for (int64_t g = 0; g < c->groups; g++)
     o.sums[g] = sums_new(r->keep, c->cols, r->gram);
@@ -180,7 +53,7 @@ static size_t observed_of(Run *r, const Columns *c) {
 
 /* Where in the copy the weight is used, and which columns that are. */
 static void weight_observe(Run *r, const WeightStats *w, Seen *seen) {
-  Module *m = r->copy.module;
+  Module *m = r->copy.session.module;
   Text why = {0};
   *seen = (Seen){{0}, NULL};
   if (!input_uses(r->arena, m, w->param, &seen->uses, &why))
@@ -230,36 +103,14 @@ static void input_fill(Run *r, const Seen *seen, InputStats *in) {
 
 /* ---- the run --------------------------------------------------------- */
 
-static bool copy_build(Run *r) {
-  Session *s = &r->copy;
-  EmitInfo info = {0};
-  char *dir = folder_temporary(r->arena, r->d);
-  if (!dir) return false;
-  char *so = folder_file(r->arena, dir, "libobserved.so");
-  char *header = folder_file(r->arena, dir,
-                             arena_printf(r->arena, "%s.h",
-                                          session_prefix(s)));
-  session_progress(r->s, "calibrate: building");
-  bool ok = session_compile(s) && session_emit(s, EMIT_SO, so, &info) &&
-            artifact_open(&r->built, r->d, so);
-  temporary_remove(so);
-  temporary_remove(header);
-  temporary_remove(dir);
-  return ok;
-}
-
 static bool call(Run *r, int64_t k) {
-  Loaded *l = &r->built;
+  Loaded *l = &r->copy.built;
   const tamis_model *m = l->model;
   session_progress(r->s, arena_printf(r->arena, "calibrate: call %lld of %lld",
                                       (long long)k + 1,
                                       (long long)r->samples->calls));
-  if (!samples_next(r->samples, r->d, l->io)) return false;
-  if (m->reset) m->reset(l->state);
-  int code = m->run(l->io, l->arena);
-  if (code)
-    return diag_error_at(r->d, EXIT_FILE, "data=", "sample %lld: the model "
-                         "gives error %d", (long long)k + 1, code);
+  if (!samples_next(r->samples, r->d, l->io) || !watch_call(&r->copy, k))
+    return false;
   for (size_t i = 0; i < r->observed.n; i++) {
     const Observed *o = &r->observed.at[i];
     Type t = artifact_type(l, &m->outputs[o->output]);
@@ -272,17 +123,26 @@ static bool run_all(Run *r, Module *m, const DataOpts *o,
                     WeightStats *stats, size_t n) {
   Seen *seen = arena_array(r->arena, Seen, n + 1);
   r->samples = data_open(r->s, r->arena, m, o);
-  if (!r->samples || !copy_load(r, m)) return false;
-  r->noutputs = r->copy.module->funcs.at[0]->outputs.n;
+  if (!r->samples || !watch_load(&r->copy, r->s, r->arena, m, r->samples))
+    return false;
   for (size_t i = 0; i < n; i++) weight_observe(r, &stats[i], &seen[i]);
-  func_tidy(r->copy.module, r->copy.module->funcs.at[0]);
-  if (!copy_build(r)) return false;
+  if (!watch_build(&r->copy)) return false;
   for (int64_t k = 0; k < r->samples->calls; k++)
     if (!call(r, k)) return false;
   for (size_t i = 0; i < n; i++)
     for (size_t k = 0; k < stats[i].inputs.n; k++)
       input_fill(r, &seen[i], &stats[i].inputs.at[k]);
   return true;
+}
+
+static bool check(void *ctx, Module *m, const DataOpts *o) {
+  Session *s = ctx;
+  Arena *a = arena_new();
+  session_note_file(s, o->path);
+  Samples *x = data_open(s, a, m, o);
+  samples_close(x);
+  arena_free(a);
+  return x != NULL;
 }
 
 static bool run(void *ctx, Module *m, const DataOpts *o, bool gram,
@@ -292,8 +152,7 @@ static bool run(void *ctx, Module *m, const DataOpts *o, bool gram,
            .gram = gram};
   bool ok = run_all(&r, m, o, stats, n);
   session_progress(s, NULL);
-  artifact_close(&r.built);
-  session_close(&r.copy);
+  watch_close(&r.copy);
   samples_close(r.samples);
   arena_free(r.arena);
   return ok;

@@ -30,6 +30,8 @@ typedef struct Options {
   bool dep, strip, verbose, time_report, roundtrip, threads, tune;
   /* run, bench, check */
   Vec(Binding) in, outs, expect;
+  const char *data;
+  bool measure;
   const char *run_threads, *engine, *so, *rtol, *atol, *seed, *runs, *warmup,
     *steps;
   bool layers, json;
@@ -71,6 +73,11 @@ typedef struct Session {
   void *after_ctx;
   const char *stop_after, *stop_before;
   const Choices *choices;   /* of a tuned build, or NULL */
+  bool keep_dense;          /* session_compile makes the next two, where
+                               there is a recipe */
+  Module *dense, *pruned;   /* before and behind it */
+  DataOpts data;            /* of the first step that has some; or no path */
+  struct Facts *facts;      /* for reports, or NULL */
   bool keep_source;         /* session_compile makes `source` */
   Module *source;           /* as that pass left it; NULL behind a
                                dump of a later pass */
@@ -87,6 +94,8 @@ bool session_open(Session *s, const Options *o, Diags *d, Arena *a);
 bool session_load(Session *s);
 /* In place of that: the module and target of another session. */
 bool session_copy(Session *s, Session *from);
+/* A copy of a module, with its weights shared; NULL after an error. */
+Module *module_copy(Session *s, Module *m);
 /* Run the pipeline on s->module. */
 bool session_compile(Session *s);
 /* The same up to pass recipe; session_compile goes on from there. */
@@ -247,6 +256,30 @@ bool artifact_of(Loaded *l, Session *keep, const Options *o, Diags *d,
                  Arena *a, bool keep_source);
 /* At the sizes of the next call. */
 Type artifact_type(const Loaded *l, const tamis_tensor *t);
+
+/* ---- watch.c: what lies inside -------------------------------------- */
+
+/* NULL after an error. */
+Samples *data_open(Session *s, Arena *a, Module *m, const DataOpts *o);
+/* A copy of a model, for this machine. */
+typedef struct Watch {
+  Arena *arena;
+  Session session;
+  const Session *progress;   /* whose --progress counts */
+  Options o;
+  Loaded built;
+  size_t noutputs;           /* of the model itself */
+} Watch;
+/* Load a copy of m, which comes behind the recipe or goes without; free
+ * dimensions are as the samples have them, at their most where x is NULL. */
+bool watch_load(Watch *w, Session *s, Arena *a, Module *m, const Samples *x);
+/* The number of the output that is node n of the copy, a new one if there is
+ * none. */
+size_t watch_output(Watch *w, Node *n);
+bool watch_build(Watch *w);
+/* Call it as call number k, from 0 on, behind a reset. */
+bool watch_call(Watch *w, int64_t k);
+void watch_close(Watch *w);
 
 /* ---- callsizes.c: free dimensions ------------------------------------ */
 

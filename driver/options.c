@@ -82,6 +82,12 @@ static const OptDef table[] = {
    "leave the steps out of the descriptor", NULL},
   {"--report", KIND_STR, AT(report), BUILD, "FILE.json",
    "write what was done layer by layer", NULL},
+  {"--data", KIND_STR, AT(data), BUILD | SHOW, "FILE[,OPTION...]",
+   "compare outputs with the model before the recipe on these samples "
+   "(default: its data=): samples=N, mean=A:B:C, scale=S, order=rgb|bgr",
+   NULL},
+  {"--measure", KIND_FLAG, AT(measure), BUILD | SHOW, NULL,
+   "measure calls and layers for the report", NULL},
   {"-MD", KIND_FLAG, AT(dep), BUILD, NULL, "write a dependency file",
    NULL},
   {"-MF", KIND_STR, AT(dep_file), BUILD, "FILE",

@@ -1,148 +1,14 @@
 /* report.c - what was done layer by layer, as a table or as JSON. */
-#include "driver/driver.h"
+#include "driver/report.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* One row of a report. */
-typedef struct Row {
-  const Node *n;           /* the first, where there are several */
-  int steps;               /* of a layer that is done by strips of rows */
-  Type shape;              /* with the rows of all strips */
-  const char *name;
-  int64_t weights, nonzeros;
-  char pattern[24];
-  Cost cost;
-  int count;               /* kernels that could compute it */
-  Alternative all[ALTERNATIVES_MOST];
-  double us, dense_us;     /* predicted */
-} Row;
-
-static const Param *weight_of(const Node *n) {
-  const Node *w = n->op == OP_CONV2D || n->op == OP_LINEAR
-                    ? node_operand(n, "w") : NULL;
-  return w && w->op == OP_PARAM ? w->param : NULL;
-}
-
-static Row row_of(Session *s, const Node *n) {
-  Row r = {.n = n, .name = n->path ? n->path : n->name ? n->name
-                                            : op_info(n->op)->name};
-  r.steps = 1;
-  r.shape = n->type;
-  r.cost = node_cost(s->module, n);
-  for (int i = 0; i < n->nin; i++) {
-    if (!n->in[i] || n->in[i]->op != OP_PARAM) continue;
-    r.weights += type_elems(&n->in[i]->param->type);
-    r.nonzeros += param_nonzeros(s->module, n->in[i]->param);
-  }
-  Arena *scratch = arena_new();
-  r.count = n->kernel ? node_alternatives(scratch, s->module, &s->target,
-                                          s->choices, n, r.all) : 0;
-  arena_free(scratch);
-  r.us = r.dense_us = node_us(s->module, &s->target, n);
-  for (int i = 0; i < r.count; i++) {
-    if (i == 0) r.dense_us = r.all[i].us;
-    if (r.all[i].taken) r.us = r.all[i].us;
-  }
-  const Param *w = weight_of(n);
-  if (!w) return r;
-  const Sparse *sp = w->type.sparse;
-  if (!sp)
-    snprintf(r.pattern, sizeof r.pattern, "dense");
-  else if (sp->n)
-    snprintf(r.pattern, sizeof r.pattern, "%d:%d", sp->n, RUN_COLUMNS);
-  else if (sp->br * sp->bc == 1)
-    snprintf(r.pattern, sizeof r.pattern, "unstructured");
-  else
-    snprintf(r.pattern, sizeof r.pattern, "%dx%d", sp->br, sp->bc);
-  return r;
-}
-
-static bool is_layer(const Node *n) {
-  return !(op_info(n->op)->flags & FLAG_LEAF) && n->op != OP_ITEM;
-}
-
-typedef Vec(Row) Rows;
-
-/* Are both strips of one layer?  Rows that two strips need count in both. */
-static bool rows_match(const Row *a, const Row *b) {
-  const Node *x = a->n, *y = b->n;
-  const Param *w = weight_of(x);
-  bool same = x->op == y->op && x->path && y->path &&
-              strcmp(x->path, y->path) == 0 && a->count == b->count;
-  int64_t step;
-  bool part = w ? w == weight_of(y)
-                : x->op == OP_SLICE && node_rows(x, 0, &step) >= 0 &&
-                    step == 1;
-  return same && part && !x->kernel == !y->kernel &&
-         (!x->kernel || strcmp(x->kernel, y->kernel) == 0);
-}
-
-static void row_join(Row *to, const Row *r) {
-  to->steps++;
-  to->shape.dim[2] += r->shape.dim[2];
-  to->cost.macs += r->cost.macs;
-  to->cost.nonzero_macs += r->cost.nonzero_macs;
-  to->cost.bytes += r->cost.bytes;
-  to->us += r->us, to->dense_us += r->dense_us;
-  for (int i = 0; i < to->count; i++) to->all[i].us += r->all[i].us;
-}
-
-/* A row for each layer of a function. */
-static Rows rows_make(Session *s, const Func *f) {
-  Rows rows = {0};
-  for (size_t i = 0; i < f->nodes.n; i++) {
-    if (!is_layer(f->nodes.at[i])) continue;
-    Row r = row_of(s, f->nodes.at[i]);
-    size_t k = 0;
-    while (k < rows.n && !rows_match(&rows.at[k], &r)) k++;
-    if (k < rows.n) row_join(&rows.at[k], &r);
-    else vec_push(s->arena, &rows, r);
-  }
-  return rows;
-}
-
-/* Why this kernel, and in how many steps. */
-static const char *row_why(Session *s, const Row *r) {
-  const char *why = r->n->why ? r->n->why : "";
-  if (r->steps == 1) return why;
-  return arena_printf(s->arena, "%s%sin %d strips", why, *why ? "; " : "",
-                      r->steps);
-}
-
-static void shape_text(char *to, size_t size, const Type *t) {
-  size_t n = 0;
-  *to = 0;
-  for (int i = 0; i < t->rank && n < size; i++)
-    n += (size_t)snprintf(to + n, size - n, "%s%lld", i ? "x" : "",
-                          (long long)t->dim[i]);
-}
-
-/* Sums of a table: all weights, and the work of the model, which counts
- * what it calls. */
-typedef struct Totals {
-  int64_t weights, nonzeros, converts, convert_bytes;
-  Cost cost;
-} Totals;
-
-static void totals_add(Totals *t, const Row *r, bool model) {
-  t->weights += r->weights;
-  t->nonzeros += r->nonzeros;
-  if (r->n->op == OP_CONVERT) {
-    t->converts++;
-    t->convert_bytes += r->cost.bytes;
-  }
-  if (!model) return;
-  t->cost.macs += r->cost.macs;
-  t->cost.nonzero_macs += r->cost.nonzero_macs;
-  t->cost.bytes += r->cost.bytes;
-}
-
 static void row_print(Session *s, const Row *r, FILE *to) {
   char shape[64];
   const Node *n = r->n;
-  shape_text(shape, sizeof shape, &r->shape);
+  row_shape(shape, sizeof shape, &r->shape);
   fprintf(to, "%-28s %-14s %9lld %9lld %11lld %11lld %9lld  %-18s %s\n",
           r->name, shape, (long long)r->weights, (long long)r->nonzeros,
           (long long)r->cost.macs, (long long)r->cost.nonzero_macs,
@@ -158,6 +24,43 @@ static void row_print(Session *s, const Row *r, FILE *to) {
   if (r->count) fputc('\n', to);
 }
 
+/* What is known of a layer's weight, outputs and time. */
+static void detail_print(const Row *r, FILE *to) {
+  double weight = r->gap ? gap_error(&r->gap->weight) : -1;
+  double output = r->gap ? gap_error(&r->gap->output) : -1;
+  if (!r->w && output < 0 && r->measured_us < 0) return;
+  fprintf(to, "%-28s", "");
+  if (r->w) fprintf(to, " sparsity %.4g, fill %.4g", r->sparsity, r->fill);
+  if (r->w && weight >= 0) fprintf(to, ", weight error %.4g", weight);
+  if (output >= 0)
+    fprintf(to, "%s output error %.4g", r->w ? "," : "", output);
+  if (r->measured_us >= 0)
+    fprintf(to, "%s measured us %.3g", r->w || output >= 0 ? "," : "",
+            r->measured_us);
+  fputc('\n', to);
+}
+
+/* The model beside itself before the recipe. */
+static void facts_print(const Session *s, FILE *to) {
+  const Facts *f = s->facts;
+  if (!f) return;
+  fprintf(to, "predicted: %.4g us, %lld bytes of weights", f->predicted.us,
+          (long long)f->predicted.bytes);
+  if (f->measured_us >= 0) fprintf(to, "; measured: %.4g us", f->measured_us);
+  if (f->compared) {
+    fprintf(to, "\nwithout the recipe: %.4g us, %lld bytes",
+            f->base_predicted.us, (long long)f->base_predicted.bytes);
+    if (f->base_measured_us >= 0)
+      fprintf(to, "; measured: %.4g us", f->base_measured_us);
+    fprintf(to, "\nweight error: %.4g", gap_error(&f->effects.weights));
+    if (f->data)
+      fprintf(to, "; output error: %.4g, on %lld samples of %s",
+              gap_error(&f->effects.output), (long long)f->effects.samples,
+              f->data);
+  }
+  fputc('\n', to);
+}
+
 void report_table(Session *s, FILE *to) {
   const Module *m = s->module;
   Totals sum = {0};
@@ -170,6 +73,7 @@ void report_table(Session *s, FILE *to) {
     Rows rows = rows_make(s, f);
     for (size_t i = 0; i < rows.n; i++) {
       row_print(s, &rows.at[i], to);
+      detail_print(&rows.at[i], to);
       totals_add(&sum, &rows.at[i], k == 0);
     }
   }
@@ -180,16 +84,7 @@ void report_table(Session *s, FILE *to) {
   fprintf(to, "converts: %lld of %lld bytes; arena: %lld bytes\n",
           (long long)sum.converts, (long long)sum.convert_bytes,
           (long long)m->dump.arena_bytes);
-}
-
-/* The same of the whole module. */
-static Totals totals_make(Session *s) {
-  Totals sum = {0};
-  for (size_t k = 0; k < s->module->funcs.n; k++) {
-    Rows rows = rows_make(s, s->module->funcs.at[k]);
-    for (size_t i = 0; i < rows.n; i++) totals_add(&sum, &rows.at[i], k == 0);
-  }
-  return sum;
+  facts_print(s, to);
 }
 
 json_t *json_shape(const Type *t) {
@@ -239,9 +134,28 @@ static json_t *alternatives_json(const Row *r) {
   return j;
 }
 
+/* A number that is not known is null. */
+static json_t *number_json(double v) {
+  return v < 0 ? json_null() : json_real(v);
+}
+
+static json_t *gap_json(const Gap *g) {
+  return number_json(g ? gap_error(g) : -1);
+}
+
+static void row_add(json_t *j, const Row *r) {
+  const LayerGap *g = r->gap;
+  json_object_set_new(j, "sparsity", number_json(r->sparsity));
+  json_object_set_new(j, "fill", number_json(r->fill));
+  json_object_set_new(j, "weight_error",
+                      gap_json(g && r->w ? &g->weight : NULL));
+  json_object_set_new(j, "output_error", gap_json(g ? &g->output : NULL));
+  json_object_set_new(j, "measured_us", number_json(r->measured_us));
+}
+
 static json_t *row_json(Session *s, const Func *f, const Row *r) {
   const Node *n = r->n;
-  return json_pack(
+  json_t *j = json_pack(
     "{s:s, s:s, s:s, s:o, s:i, s:I, s:I, s:s, s:s*, s:s, s:I, s:I, s:I, s:f, "
     "s:f, s:o, s:s, s:o}",
     "name", r->name, "function", f->name, "op", op_info(n->op)->name,
@@ -253,6 +167,9 @@ static json_t *row_json(Session *s, const Func *f, const Row *r) {
     "bytes", (json_int_t)r->cost.bytes, "predicted_us", r->us,
     "dense_us", r->dense_us, "alternatives", alternatives_json(r),
     "why", row_why(s, r), "from", origins_json(n));
+  ensure(j);
+  row_add(j, r);
+  return j;
 }
 
 static json_t *layers_json(Session *s) {
@@ -281,8 +198,43 @@ json_t *report_version(Session *s) {
   return j;
 }
 
-bool report_json(Session *s, int n, const char *cpu, const EmitInfo *info,
-                 FILE *to) {
+/* The model without the recipe. */
+static json_t *base_json(const Facts *f) {
+  Cost c = f->base_cost;
+  return json_pack(
+    "{s:I, s:I, s:I, s:I, s:I, s:f, s:o}", "macs", (json_int_t)c.macs,
+    "nonzero_macs", (json_int_t)c.nonzero_macs, "weight_bytes",
+    (json_int_t)f->base_info.weight_bytes, "code_bytes",
+    (json_int_t)f->base_info.code_bytes, "arena_bytes",
+    (json_int_t)f->base_info.arena_bytes, "predicted_us",
+    f->base_predicted.us, "measured_us", number_json(f->base_measured_us));
+}
+
+static void facts_add(json_t *j, const Session *s, const Totals *sum) {
+  const Facts *f = s->facts;
+  if (!f) return;
+  json_object_set_new(j, "macs", json_integer(sum->cost.macs));
+  json_object_set_new(j, "nonzero_macs", json_integer(sum->cost.nonzero_macs));
+  json_object_set_new(j, "predicted_us", json_real(f->predicted.us));
+  json_object_set_new(j, "measured_us", number_json(f->measured_us));
+  if (!f->compared) return;
+  const Effects *e = &f->effects;
+  json_object_set_new(j, "dense", base_json(f));
+  json_object_set_new(j, "weight_error", gap_json(&e->weights));
+  json_object_set_new(j, "output_error", gap_json(&e->output));
+  if (!f->data) return;
+  json_t *outs = json_array();
+  for (size_t i = 0; i < e->outputs.n; i++)
+    json_array_append_new(outs, json_pack(
+        "{s:o, s:o}", "name", json_text(e->outputs.at[i].name), "error",
+        gap_json(&e->outputs.at[i].gap)));
+  json_object_set_new(j, "outputs", outs);
+  json_object_set_new(j, "data", json_text(f->data));
+  json_object_set_new(j, "samples", json_integer(e->samples));
+}
+
+json_t *report_object(Session *s, int n, const char *cpu,
+                      const EmitInfo *info) {
   Totals sum = totals_make(s);
   json_t *j = json_pack(
     "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "model",
@@ -302,6 +254,13 @@ bool report_json(Session *s, int n, const char *cpu, const EmitInfo *info,
     json_array_append_new(all, report_version(&s[i]));
   }
   if (all) json_object_set_new(j, "versions", all);
+  facts_add(j, s, &sum);
+  return j;
+}
+
+bool report_json(Session *s, int n, const char *cpu, const EmitInfo *info,
+                 FILE *to) {
+  json_t *j = report_object(s, n, cpu, info);
   bool ok = json_dumpf(j, to, JSON_INDENT(1) | JSON_REAL_PRECISION(4)) == 0;
   fputc('\n', to);
   json_decref(j);

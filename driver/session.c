@@ -1,6 +1,6 @@
 /* session.c - from options to a planned module: target, loading, the
  * pipeline and the round trip through text. */
-#include "driver/driver.h"
+#include "driver/report.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -165,7 +165,7 @@ bool session_load(Session *s) {
 }
 
 /* A copy of a module through its text, which t takes; NULL after an error. */
-static Module *module_copy(Session *s, Module *m, Text *t) {
+static Module *text_copy(Session *s, Module *m, Text *t) {
   module_print(t, m, NULL);
   LoadOpts l = {.provide = param_provide, .provide_ctx = m};
   Module *copy = tam_load_text(s->diags, m->file, t->s, t->n, &l);
@@ -173,10 +173,15 @@ static Module *module_copy(Session *s, Module *m, Text *t) {
   return copy;
 }
 
-bool session_copy(Session *s, Session *from) {
+Module *module_copy(Session *s, Module *m) {
   Text t = {0};
-  s->module = module_copy(from, from->module, &t);
+  Module *copy = text_copy(s, m, &t);
   text_free(&t);
+  return copy;
+}
+
+bool session_copy(Session *s, Session *from) {
+  s->module = module_copy(from, from->module);
   s->target = from->target;
   s->opt = from->opt;
   s->sparsity_off = from->sparsity_off;
@@ -193,7 +198,7 @@ bool session_recipe(Session *s) {
 /* Print, parse and go on with what was read. */
 static bool roundtrip(Session *s, Module **m) {
   Text t = {0}, again = {0};
-  Module *read = module_copy(s, *m, &t);
+  Module *read = text_copy(s, *m, &t);
   if (read) module_print(&again, read, NULL);
   if (read && strcmp(t.s, again.s) != 0)
     internal_error(__FILE__, __LINE__,
@@ -224,6 +229,29 @@ const char *session_source_pass(const Session *s) {
   return s->module->dump.weight_type ? "narrow" : "recipe";
 }
 
+/* A copy of m without what is left of the recipe. */
+static Module *module_bare(Session *s, Module *m) {
+  size_t steps = m->recipe.n;
+  m->recipe.n = 0;
+  Module *copy = module_copy(s, m);
+  m->recipe.n = steps;
+  return copy;
+}
+
+/* What the recipe begins with, and the first data that it names. */
+static bool dense_keep(Session *s, Module *m) {
+  for (size_t i = 0; i < m->recipe.n && !s->data.path; i++)
+    recipe_data(&m->recipe.at[i], &s->data);
+  if (s->data.path) s->data.path = arena_strdup(s->arena, s->data.path);
+  return (s->dense = module_bare(s, m)) != NULL;
+}
+
+static bool models_keep(Session *s, const char *pass, Module *m) {
+  if (strcmp(pass, "parse") == 0 && m->recipe.n) return dense_keep(s, m);
+  if (strcmp(pass, "recipe") != 0 || !s->dense) return true;
+  return (s->pruned = module_bare(s, m)) != NULL;
+}
+
 static bool after_pass(void *ctx, const char *pass, Module **m,
                        double seconds) {
   Session *s = ctx;
@@ -232,10 +260,9 @@ static bool after_pass(void *ctx, const char *pass, Module **m,
   if (s->o->time_report)
     fprintf(stderr, "%-10s %8.3f ms\n", pass, seconds * 1e3);
   if (s->after && !s->after(s, pass, seconds)) return false;
+  if (s->keep_dense && !models_keep(s, pass, *m)) return false;
   if (s->keep_source && strcmp(pass, session_source_pass(s)) == 0) {
-    Text t = {0};
-    s->source = module_copy(s, *m, &t);
-    text_free(&t);
+    s->source = module_copy(s, *m);
     if (!s->source) return false;
   }
   /* The text of a single size says nothing of its dimension. */
@@ -262,12 +289,7 @@ static bool predict(void *ctx, Module *m, bool dense, Prediction *out) {
     return diag_error_at(s->diags, EXIT_USAGE, "--cpu", "a recipe prunes to "
                          "what the net takes on one CPU: expected one, found "
                          "several");
-  Text t = {0};
-  size_t steps = m->recipe.n;
-  m->recipe.n = 0;
-  Module *copy = module_copy(s, m, &t);
-  m->recipe.n = steps;
-  text_free(&t);
+  Module *copy = module_bare(s, m);
   if (!copy) return false;
   copy->dump.after = "recipe";
   PipelineOpts p = pipeline_opts(s, m);
@@ -320,10 +342,14 @@ void session_close(Session *s) {
   for (int i = 0; i < s->nsized; i++) session_close(&s->sized[i]);
   if (s->module) module_free(s->module);
   if (s->source) module_free(s->source);
+  if (s->dense) module_free(s->dense);
+  if (s->pruned) module_free(s->pruned);
+  if (s->facts) facts_free(s->facts);
   if (s->own) diags_free(s->own);
   if (s->layers) json_decref(s->layers);
   s->layers = NULL;
-  s->module = s->source = NULL;
+  s->module = s->source = s->dense = s->pruned = NULL;
+  s->facts = NULL;
   s->own = NULL;
   s->nsized = 0;
 }

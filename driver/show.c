@@ -1,6 +1,6 @@
 /* show.c - `tamis show`: the IR around passes, as text, dumps, a graph or
  * a table. */
-#include "driver/driver.h"
+#include "driver/report.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -172,6 +172,9 @@ static bool modes_fit(const Options *o, Diags *d) {
     return diag_error_at(d, EXIT_USAGE, "-o", "expected a dump to write, "
                          "found %s", o->dot ? "--dot" : o->diff ? "--diff"
                          : o->dir ? "--dir" : "--stats");
+  if ((o->data || o->measure) && !o->stats)
+    return diag_error_at(d, EXIT_USAGE, o->data ? "--data" : "--measure",
+                         "expected --stats with it");
   if (o->json && !o->stats)
     return diag_error_at(d, EXIT_USAGE, "--json",
                          "expected --stats with it");
@@ -209,12 +212,14 @@ static bool show(Session *s, Show *w) {
   s->stop_before = o->before;
   s->after = collect;
   s->after_ctx = w;
+  s->keep_dense = o->stats;
+  if (o->stats && !facts_check(s)) return false;
   if (o->dir) w->dir = dumpdir_new(s->arena, o->dir);
   bool ok = session_compile(s);
   if (w->dir) ok = dumpdir_finish(w->dir, s->diags) && ok;
   if (!ok || o->dir) return ok;
   if (o->diff) return print_diff(s, &w->before, &w->now, o->diff);
-  if (o->stats) return stats(s);
+  if (o->stats) return facts_gather(s) && stats(s);
   if (o->dot) {
     print_dot(s);
     return true;

@@ -126,6 +126,9 @@ static bool sized_open(Version *v) {
   s->whole = true;
   s->keep_source = false;
   s->source = NULL;
+  s->keep_dense = false;
+  s->dense = s->pruned = NULL;
+  s->facts = NULL;
   s->sized = NULL;
   s->nsized = 0;
   s->after = NULL;

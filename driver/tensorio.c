@@ -40,15 +40,15 @@ bool bindings_check(Diags *d, const char *opt, const Binding *b, size_t nb,
   return ok;
 }
 
-static bool numbers(Diags *d, const char *key, const char *v, int *n,
-                    double *to) {
+static bool numbers(Diags *d, const char *opt, const char *key,
+                    const char *v, int *n, double *to) {
   char *end;
   for (*n = 0; *n < 4; v = end + 1) {
     to[(*n)++] = strtod(v, &end);
     if (end == v || (*end && *end != ':')) break;
     if (!*end) return true;
   }
-  return diag_error_at(d, EXIT_USAGE, "--in",
+  return diag_error_at(d, EXIT_USAGE, opt,
                        "%s: expected one to four numbers between ':'", key);
 }
 
@@ -64,24 +64,50 @@ static bool resize(Diags *d, const char *v, ImageOpts *io) {
   return true;
 }
 
-static bool image_opt(Diags *d, char *kv, ImageOpts *io) {
+static bool image_opt(Diags *d, const char *opt, char *kv, ImageOpts *io) {
   char *eq = strchr(kv, '=');
   if (eq) {
     *eq = 0;
-    if (strcmp(kv, "resize") == 0) return resize(d, eq + 1, io);
+    if (strcmp(kv, "resize") == 0 && strcmp(opt, "--in") == 0)
+      return resize(d, eq + 1, io);
     if (strcmp(kv, "mean") == 0)
-      return numbers(d, kv, eq + 1, &io->nmean, io->mean);
+      return numbers(d, opt, kv, eq + 1, &io->nmean, io->mean);
     if (strcmp(kv, "scale") == 0)
-      return numbers(d, kv, eq + 1, &io->nscale, io->scale);
+      return numbers(d, opt, kv, eq + 1, &io->nscale, io->scale);
     if (strcmp(kv, "order") == 0 &&
         (strcmp(eq + 1, "rgb") == 0 || strcmp(eq + 1, "bgr") == 0)) {
       io->bgr = eq[1] == 'b';
       return true;
     }
   }
-  return diag_error_at(d, EXIT_USAGE, "--in", "unknown image option '%s'; "
-                       "expected resize=HxW, mean=A:B:C, scale=A:B:C or "
-                       "order=rgb|bgr", kv);
+  return diag_error_at(d, EXIT_USAGE, opt, "unknown image option '%s'; "
+                       "expected %s, mean=A:B:C, scale=A:B:C or "
+                       "order=rgb|bgr", kv, strcmp(opt, "--in") == 0
+                       ? "resize=HxW" : "samples=N");
+}
+
+bool data_option(Arena *a, Diags *d, const char *v, DataOpts *out) {
+  char *path = arena_strdup(a, v), *slash = strrchr(path, '/');
+  char *opts = strchr(slash ? slash : path, ',');
+  ImageOpts io = {0};
+  int64_t samples = 0;
+  if (opts) *opts++ = 0;
+  for (char *save, *kv = opts ? strtok_r(opts, ",", &save) : NULL; kv;
+       kv = strtok_r(NULL, ",", &save)) {
+    bool count = strncmp(kv, "samples=", 8) == 0;
+    if (count ? !option_int(d, "--data", kv + 8, 1, INT64_MAX, &samples)
+              : !image_opt(d, "--data", kv, &io))
+      return false;
+  }
+  for (int i = 0; i < io.nscale; i++)
+    if (io.scale[i] == 0)
+      return diag_error_at(d, EXIT_USAGE, "--data",
+                           "scale: expected numbers but 0, found '%s'", v);
+  *out = (DataOpts){.path = path, .samples = samples, .nmean = io.nmean,
+                    .nscale = io.nscale, .bgr = io.bgr};
+  memcpy(out->mean, io.mean, sizeof out->mean);
+  memcpy(out->scale, io.scale, sizeof out->scale);
+  return true;
 }
 
 static bool has_ext(const char *path, const char *ext) {
@@ -98,7 +124,7 @@ static bool image_in(Arena *a, Diags *d, const char *path, char *opts,
                          elem_name(t->elem));
   for (char *save, *kv = opts ? strtok_r(opts, ",", &save) : NULL; kv;
        kv = strtok_r(NULL, ",", &save))
-    if (!image_opt(d, kv, &io)) return false;
+    if (!image_opt(d, "--in", kv, &io)) return false;
   const float *v = image_read(a, d, path, t, &io);
   if (!v) return false;
   memcpy(to, v, (size_t)type_elems(t) * sizeof *v);

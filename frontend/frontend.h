@@ -97,7 +97,7 @@ typedef struct SampleOpts {
 } SampleOpts;
 typedef struct SampleFiles SampleFiles;
 typedef struct Samples {
-  int64_t calls;
+  int64_t calls, each;   /* samples in each of them */
   size_t n;
   Type *type;          /* of each input in a call; no dimension is free */
   SampleFiles *files;

@@ -154,6 +154,8 @@ static bool streams_match(Arena *a, Diags *d, Samples *s,
                          "calls as for the input '%s', found %lld",
                          (long long)s->calls, in[0].name, (long long)calls);
     s->calls = calls;
+    s->each = s->type[i].rank && calls ? call_samples(x, &in[i].type,
+                                                      &s->type[i]) : 1;
     vec_push(a, &order, *x);
   }
   if (!ok) return false;
@@ -281,6 +283,7 @@ static bool folder_open(Arena *a, Diags *d, Samples *s, const SampleInput *in,
   if (in->type.free && axis_is_free(&in->type, 0))
     s->type[0].dim[0] = axis_least(&in->type, 0);
   s->calls = (int64_t)f->images.n;
+  s->each = 1;
   if (f->o.most && f->o.most < s->calls) s->calls = f->o.most;
   Arena *scratch = arena_new();
   bool ok = image_read(scratch, d, f->images.at[0], &s->type[0],

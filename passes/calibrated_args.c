@@ -152,3 +152,19 @@ bool calibrated_args(PassCtx *c, const RecipeStep *s, Calibrated *out) {
   if (out->damp < 0) out->damp = 0.01;
   return ok;
 }
+
+bool recipe_data(const RecipeStep *s, DataOpts *out) {
+  static const char *const names[] = {"data", "samples", "mean", "scale",
+                                      "order"};
+  Calibrated o = {0};
+  bool ok = true;
+  for (size_t i = 0; i < s->args.n; i++)
+    for (size_t k = 0; k < ARGS; k++)
+      for (size_t j = 0; j < sizeof names / sizeof *names; j++)
+        if (strcmp(s->args.at[i].name, args[k].name) == 0 &&
+            strcmp(names[j], args[k].name) == 0)
+          ok &= !args[k].parse(&s->args.at[i].value, &o);
+  if (!ok || !o.data.path) return false;   /* the step says what is wrong */
+  *out = o.data;
+  return true;
+}

@@ -46,6 +46,9 @@ typedef struct DataOpts {
   bool bgr;
 } DataOpts;
 
+/* calibrated_args.c: the data that a step names, if it does. */
+bool recipe_data(const RecipeStep *s, DataOpts *out);
+
 /* Rows [lo, hi) of a weight, a matrix [dim 0, product of the others], are
  * multiplied with the same columns: of a linear layer what it reads, of a
  * convolution's group the windows. */
