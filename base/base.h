@@ -87,6 +87,8 @@ void text_float(Text *t, double v, bool f32);
 /* Append as a string literal of the language / of JSON, with quotes. */
 void text_quote(Text *t, const char *s);
 void text_json(Text *t, const char *s);
+/* Append as text or an attribute's value of XML and HTML. */
+void text_xml(Text *t, const char *s);
 /* The nearest of n names to `s` by edit distance, or NULL when none is
  * close enough to suggest. */
 const char *nearest_name(const char *s, const char *const *names, size_t n);

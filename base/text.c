@@ -149,6 +149,22 @@ void text_json(Text *t, const char *s) {
   text_putc(t, '"');
 }
 
+/* Control characters are none of XML's. */
+void text_xml(Text *t, const char *s) {
+  while (*s) {
+    unsigned char c = (unsigned char)*s;
+    int n = utf8_length(s);
+
+    if (n == 0 || (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
+      text_puts(t, "&#xfffd;");
+    else if (strchr("<>&\"'", c))
+      text_printf(t, "&#%d;", c);
+    else
+      text_write(t, s, (size_t)n);
+    s += n ? n : 1;
+  }
+}
+
 /* Levenshtein distance, by one row of the table at a time. */
 static size_t edit_distance(const char *a, const char *b, size_t *row) {
   size_t na = strlen(a), nb = strlen(b);

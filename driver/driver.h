@@ -32,6 +32,9 @@ typedef struct Options {
   Vec(Binding) in, outs, expect;
   const char *data;
   bool measure;
+  /* sweep */
+  const char *sparsities, *patterns, *methods, *labels, *jobs;
+  bool estimate;
   const char *run_threads, *engine, *so, *rtol, *atol, *seed, *runs, *warmup,
     *steps;
   bool layers, json;
@@ -81,6 +84,7 @@ typedef struct Session {
   bool keep_source;         /* session_compile makes `source` */
   Module *source;           /* as that pass left it; NULL behind a
                                dump of a later pass */
+  bool prune_all;           /* before session_load: a recipe `prune **` */
   bool whole;               /* no versions for sizes */
   struct Session *sized;    /* those there were, when code has been made */
   bool several;             /* one of the CPUs of an artifact */
@@ -341,6 +345,7 @@ int cmd_bench(const Options *o, Diags *d, Arena *a);
 int cmd_check(const Options *o, Diags *d, Arena *a);
 int cmd_import(const Options *o, Diags *d, Arena *a);
 int cmd_show(const Options *o, Diags *d, Arena *a);
+int cmd_sweep(const Options *o, Diags *d, Arena *a);
 int cmd_targets(const Options *o, Diags *d, Arena *a);
 
 #endif

@@ -19,6 +19,7 @@ static const Command commands[] = {
   {"import", cmd_import, "make a .tam and weights of an .onnx or .tflite",
    true},
   {"show", cmd_show, "show the IR before and after each pass", true},
+  {"sweep", cmd_sweep, "a recipe over sparsity, pattern and method", true},
   {"targets", cmd_targets, "list targets and CPUs", false},
 };
 enum { NCOMMANDS = sizeof commands / sizeof *commands };

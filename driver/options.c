@@ -7,8 +7,9 @@
 
 enum {
   BUILD = 1, RUN = 2, BENCH = 4, CHECK = 8, SHOW = 16, TARGETS = 32,
-  IMPORT = 64,
-  MODEL = BUILD | RUN | BENCH | CHECK | SHOW, ALL = MODEL | TARGETS | IMPORT
+  IMPORT = 64, SWEEP = 128,
+  ONE = BUILD | RUN | BENCH | CHECK | SHOW,   /* recipe, version */
+  MODEL = ONE | SWEEP, ALL = MODEL | TARGETS | IMPORT
 };
 
 typedef enum {
@@ -28,6 +29,22 @@ typedef struct OptDef {
 #define AT(f) offsetof(Options, f)
 static const OptDef table[] = {
   {"-o", KIND_STR, AT(out), BUILD | SHOW | IMPORT, "OUT", "output file", NULL},
+  {"-o", KIND_STR, AT(out), SWEEP, "DIR",
+   "write results.json, table.txt and plot.svg there; what is there already "
+   "is not worked out again", NULL},
+  {"--sparsity", KIND_STR, AT(sparsities), SWEEP, "LIST",
+   "as 0.5,0.6..0.9:0.1: in place of that of each step 'prune'", NULL},
+  {"--pattern", KIND_STR, AT(patterns), SWEEP, "LIST",
+   "likewise, as unstructured,4x1,2:4", NULL},
+  {"--method", KIND_STR, AT(methods), SWEEP, "LIST",
+   "likewise, as magnitude,wanda", NULL},
+  {"-j", KIND_STR, AT(jobs), SWEEP, "N",
+   "so many points at once (default 1)", NULL},
+  {"--labels", KIND_STR, AT(labels), SWEEP, "FILE",
+   "classes of the samples (IDX, npy): accuracy of the first output's argmax",
+   NULL},
+  {"--estimate", KIND_FLAG, AT(estimate), SWEEP, NULL,
+   "costs alone, by the model of costs: nothing is run", NULL},
   {"--emit", KIND_STR, AT(emit), BUILD, "KIND",
    "so (default), obj, lib, asm, llvm, header or tam",
    "so|obj|lib|asm|llvm|header|tam"},
@@ -41,8 +58,10 @@ static const OptDef table[] = {
    "CPU features to add or drop", NULL},
   {"-O", KIND_STR, AT(opt), MODEL, "LEVEL", "0, 1, 2 (default), 3 or s",
    "0|1|2|3|s"},
-  {"--recipe", KIND_STR, AT(recipe), MODEL, "NAME",
+  {"--recipe", KIND_STR, AT(recipe), ONE, "NAME",
    "carry out this recipe of the file", NULL},
+  {"--recipe", KIND_STR, AT(recipe), SWEEP, "NAME[,NAME...]",
+   "these recipes of the file (default: prune **)", NULL},
   {"--model", KIND_STR, AT(model), MODEL, "NAME",
    "which model, where a file holds several", NULL},
   {"--dim", KIND_DIM, 0, MODEL | IMPORT, "N=SIZE",
@@ -54,9 +73,9 @@ static const OptDef table[] = {
    "weights in place of the file's own (safetensors, npz)", NULL},
   {"--random-weights", KIND_SEED, 0, MODEL, "SEED",
    "draw the weights from a seed", NULL},
-  {"--sparsity", KIND_STR, AT(sparsity), MODEL, "HOW",
+  {"--sparsity", KIND_STR, AT(sparsity), ONE, "HOW",
    "auto (default), or off: zeros compiled as dense weights", "auto|off"},
-  {"--sizes", KIND_STR, AT(sizes), MODEL, "HOW",
+  {"--sizes", KIND_STR, AT(sizes), ONE, "HOW",
    "auto (default): versions for small sizes of free dimensions; off: none",
    "auto|off"},
   {"--weight-type", KIND_STR, AT(weight_type), MODEL, "TYPE",
@@ -82,12 +101,12 @@ static const OptDef table[] = {
    "leave the steps out of the descriptor", NULL},
   {"--report", KIND_STR, AT(report), BUILD, "FILE.json",
    "write what was done layer by layer", NULL},
-  {"--data", KIND_STR, AT(data), BUILD | SHOW, "FILE[,OPTION...]",
+  {"--data", KIND_STR, AT(data), BUILD | SHOW | SWEEP, "FILE[,OPTION...]",
    "compare outputs with the model before the recipe on these samples "
    "(default: its data=): samples=N, mean=A:B:C, scale=S, order=rgb|bgr",
    NULL},
-  {"--measure", KIND_FLAG, AT(measure), BUILD | SHOW, NULL,
-   "measure calls and layers for the report", NULL},
+  {"--measure", KIND_FLAG, AT(measure), BUILD | SHOW | SWEEP, NULL,
+   "measure calls, and layers for reports", NULL},
   {"-MD", KIND_FLAG, AT(dep), BUILD, NULL, "write a dependency file",
    NULL},
   {"-MF", KIND_STR, AT(dep_file), BUILD, "FILE",
@@ -108,7 +127,7 @@ static const OptDef table[] = {
    "compare an output with this in place of the reference", NULL},
   {"--so", KIND_STR, AT(so), CHECK, "FILE",
    "check this artifact, built earlier", NULL},
-  {"--seed", KIND_STR, AT(seed), BENCH | CHECK, "N",
+  {"--seed", KIND_STR, AT(seed), BENCH | CHECK | SWEEP, "N",
    "of inputs that are drawn (default 1)", NULL},
   {"--steps", KIND_STR, AT(steps), CHECK, "N",
    "calls one after the other, for models with a state (default 1)", NULL},
@@ -145,8 +164,8 @@ enum { NTABLE = sizeof table / sizeof *table };
 
 static int command_bit(const char *command) {
   static const char *const names[] = {"build", "run", "bench", "check",
-                                      "show", "targets", "import"};
-  for (int i = 0; i < 7; i++)
+                                      "show", "targets", "import", "sweep"};
+  for (int i = 0; i < 8; i++)
     if (strcmp(command, names[i]) == 0) return 1 << i;
   unreachable();
 }
@@ -204,14 +223,15 @@ bool option_float(Diags *d, const char *opt, const char *s, double *out) {
 }
 
 /* `arg` names t when it is t's name, with the value behind '=' (long
- * options) or right behind it (-O2). */
+ * options) or right behind it (-O2, -j4). */
 static bool matches(const OptDef *t, const char *arg, const char **value) {
   size_t n = strlen(t->name);
   *value = NULL;
   if (strncmp(arg, t->name, n) != 0) return false;
   if (arg[n] == 0) return true;
   if (t->kind == KIND_FLAG) return false;
-  if (t->name[1] == '-' ? arg[n] == '=' : strcmp(t->name, "-O") == 0) {
+  if (t->name[1] == '-' ? arg[n] == '='
+                        : t->name[1] == 'O' || t->name[1] == 'j') {
     *value = arg + n + (arg[n] == '=');
     return true;
   }

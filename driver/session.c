@@ -40,7 +40,7 @@ static LoadOpts load_opts(Session *s) {
     .recipe = o->recipe, .weights = o->weights,
     .random_weights = o->random_weights, .seed = o->random_seed,
     .on_file = note_file, .on_file_ctx = s, .source = &s->text,
-    .again = s->text != NULL,
+    .again = s->text != NULL, .prune_all = s->prune_all,
   };
 }
 

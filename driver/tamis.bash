@@ -3,7 +3,7 @@ _tamis() {
   local cur=${COMP_WORDS[COMP_CWORD]} cmd=${COMP_WORDS[1]}
   if [ "$COMP_CWORD" = 1 ]; then
     mapfile -t COMPREPLY < <(compgen -W \
-      "build run bench check import show targets --help --version" -- "$cur")
+      "build run bench check import show sweep targets --help --version" -- "$cur")
     return
   fi
   case $cur in

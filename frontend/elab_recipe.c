@@ -333,6 +333,19 @@ static bool recipe_for(Elab *e, const File *f, const Decl *r,
   return false;
 }
 
+/* A step for all that can be selected, at the model's place. */
+static bool prune_all(const Weights *w, const Decl *model) {
+  Elab *e = w->e;
+  RecipeStep r = {.verb = "prune", .span = model->name.span};
+  for (size_t i = 0; i < w->params.n; i++)
+    vec_push(e->a, &r.params, w->params.at[i]);
+  if (!r.params.n)
+    elab_error(e, r.span, "prune: the model has no weights of a convolution "
+               "or a linear layer");
+  vec_push(e->a, &e->m->recipe, r);
+  return r.params.n > 0;
+}
+
 bool elab_recipes(Elab *e, const File *f, const Decl *model) {
   Weights w = weights_collect(e);
   const char *want = e->dump ? "pending" : e->o->recipe;
@@ -351,5 +364,5 @@ bool elab_recipes(Elab *e, const File *f, const Decl *model) {
   }
   if (e->o->recipe && !found)
     return recipe_unknown(e, f, model);
-  return ok;
+  return ok && (!e->o->prune_all || e->dump || prune_all(&w, model));
 }

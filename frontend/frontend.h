@@ -125,6 +125,7 @@ typedef struct LoadOpts {
   const ConstArg *consts;     /* --const, of an ONNX file */
   const char *model;          /* NULL: the only one */
   const char *recipe;         /* NULL: none */
+  bool prune_all;             /* a step `prune **` without arguments */
   const char *weights;        /* --weights: in place of the file's own */
   bool random_weights;
   uint64_t seed;
