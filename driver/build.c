@@ -1,5 +1,5 @@
 /* build.c - `tamis build`. */
-#include "driver/report.h"
+#include "driver/html.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -55,6 +55,7 @@ typedef struct Build {
   OutFile report, deps, tuned;
   const char *tuned_path;       /* --tune: where the choices go */
   Tuning tuning;
+  Page *page;                   /* NULL: the report is none */
 } Build;
 
 static const char *default_out(Session *s, const Kind *k) {
@@ -113,7 +114,9 @@ static bool emit(Session *s, Versions *v, Build *b) {
             b->out, (long long)info.code_bytes, (long long)info.weight_bytes,
             (long long)info.arena_bytes);
   }
-  if (o->report)
+  if (b->page)
+    report_html(s, b->page, v ? v->cpus : s->target.cpu, &info, b->report.f);
+  else if (o->report)
     report_json(s, v ? v->n : 1, v ? v->cpus : s->target.cpu, &info,
                 b->report.f);
   if (b->dep_path) print_deps(s, b->out, b->deps.f);
@@ -180,6 +183,10 @@ static bool build(Session *s, Versions *v, const Kind *kind) {
                             : arena_printf(s->arena, "%s.tuned", b.out);
   s->keep_dense = o->report != NULL;
   s->several |= v != NULL;
+  if (o->report && report_is_html(o->report)) {
+    s->after_ctx = b.page = page_new(s->arena);
+    s->after = page_collect;
+  }
   bool ok = (!o->report || facts_check(s)) &&
             build_outputs(s, &b) && tune(s, &b) &&
             (v ? versions_compile(v) : session_compile(s)) &&
@@ -187,6 +194,7 @@ static bool build(Session *s, Versions *v, const Kind *kind) {
                                          ? o->tuned : "--tune")) &&
             (!o->report || facts_gather(s)) && emit(s, v, &b);
   tuning_free(&b.tuning);
+  if (b.page) page_free(b.page);
   outfile_abort(&b.tuned);
   outfile_abort(&b.report);
   outfile_abort(&b.deps);

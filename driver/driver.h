@@ -326,7 +326,9 @@ const char *int_text(char out[24], Elem e, int64_t v);
 
 /* ---- report.c ------------------------------------------------------- */
 
-bool report_name_ok(Diags *d, const char *path);   /* ends in .json */
+/* Ends in .json or .html? */
+bool report_name_ok(Diags *d, const char *path);
+bool report_is_html(const char *path);
 void report_table(Session *s, FILE *to);
 /* `s` and the n - 1 behind it are the versions of one artifact for `cpu`. */
 bool report_json(Session *s, int n, const char *cpu, const EmitInfo *info,

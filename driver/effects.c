@@ -1,7 +1,7 @@
 /* effects.c - what a recipe did to a network: errors of weights, and of
- * outputs on data, against the model before it.  Layers are matched by path.  Both
- * run on this machine, a call of one after that of the other, with values of
- * layers as outputs (watch.c). */
+ * outputs on data, against the model before it.  Layers are matched by path.
+ * Both run on this machine, a call of one after that of the other, with values
+ * of layers as outputs (watch.c). */
 #include "driver/report.h"
 
 #include <math.h>

@@ -99,8 +99,8 @@ static const OptDef table[] = {
    "write the weights there; calls take a pointer to them", NULL},
   {"--strip", KIND_FLAG, AT(strip), BUILD, NULL,
    "leave the steps out of the descriptor", NULL},
-  {"--report", KIND_STR, AT(report), BUILD, "FILE.json",
-   "write what was done layer by layer", NULL},
+  {"--report", KIND_STR, AT(report), BUILD, "FILE",
+   "write what was done layer by layer, as .json or as a page, .html", NULL},
   {"--data", KIND_STR, AT(data), BUILD | SHOW | SWEEP, "FILE[,OPTION...]",
    "compare outputs with the model before the recipe on these samples "
    "(default: its data=): samples=N, mean=A:B:C, scale=S, order=rgb|bgr",

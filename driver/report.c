@@ -267,10 +267,15 @@ bool report_json(Session *s, int n, const char *cpu, const EmitInfo *info,
   return ok;
 }
 
+bool report_is_html(const char *path) {
+  size_t n = strlen(path);
+  return n >= 5 && strcmp(path + n - 5, ".html") == 0;
+}
+
 bool report_name_ok(Diags *d, const char *path) {
   size_t n = strlen(path);
   if (n >= 5 && strcmp(path + n - 5, ".json") == 0) return true;
-  return diag_error_at(d, EXIT_USAGE, "--report",
-                       "expected a name that ends in .json, found '%s'",
-                       path);
+  if (report_is_html(path)) return true;
+  return diag_error_at(d, EXIT_USAGE, "--report", "expected a name that ends "
+                       "in .json or .html, found '%s'", path);
 }

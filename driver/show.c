@@ -1,6 +1,6 @@
 /* show.c - `tamis show`: the IR around passes, as text, dumps, a graph or
  * a table. */
-#include "driver/report.h"
+#include "driver/html.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -77,9 +77,9 @@ static bool spill(const char *path, const Text *t, Diags *d) {
   return file_write(d, path, t->n ? t->s : "", t->n);
 }
 
-/* A unified diff by diff(1), which every Debian has. */
-static bool print_diff(Session *s, const Text *a, const Text *b,
-                       const char *pass) {
+/* diff(1) is in every Debian. */
+bool text_diff(Session *s, const Text *a, const Text *b, const char *pass,
+               int fd) {
   char *dir = folder_temporary(s->arena, s->diags);
   if (!dir) return false;
   char *x = folder_file(s->arena, dir, "before");
@@ -89,6 +89,7 @@ static bool print_diff(Session *s, const Text *a, const Text *b,
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
+      dup2(fd, STDOUT_FILENO);
       execlp("diff", "diff", "-U2", "--label",
              arena_printf(s->arena, "before %s", pass), "--label",
              arena_printf(s->arena, "after %s", pass), x, y, (char *)NULL);
@@ -218,7 +219,7 @@ static bool show(Session *s, Show *w) {
   bool ok = session_compile(s);
   if (w->dir) ok = dumpdir_finish(w->dir, s->diags) && ok;
   if (!ok || o->dir) return ok;
-  if (o->diff) return print_diff(s, &w->before, &w->now, o->diff);
+  if (o->diff) return text_diff(s, &w->before, &w->now, o->diff, STDOUT_FILENO);
   if (o->stats) return facts_gather(s) && stats(s);
   if (o->dot) {
     print_dot(s);
