@@ -15,7 +15,8 @@ typedef struct Picture {
   uint8_t pixel[ROWS_MOST * COLS_MOST][4];
 } Picture;
 
-static void picture_fill(Picture *to, const float *v, int64_t rows, int64_t cols) {
+static void picture_fill(Picture *to, const float *v, int64_t rows,
+                         int64_t cols) {
   to->rows = rows < ROWS_MOST ? (int)rows : ROWS_MOST;
   to->cols = cols < COLS_MOST ? (int)cols : COLS_MOST;
   for (int r = 0; r < to->rows; r++)
@@ -62,7 +63,7 @@ static void png_put(Text *out, const Picture *m) {
 }
 
 static void picture_put(Text *out, const Picture *m, const char *name,
-                    const Row *r) {
+                        const Row *r) {
   const Type *t = &r->w->type;
   int64_t rows = t->dim[0], cols = type_elems(t) / rows;
   int scale = 192 / m->cols < 6 ? 192 / m->cols : 6;

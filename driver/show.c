@@ -219,7 +219,8 @@ static bool show(Session *s, Show *w) {
   bool ok = session_compile(s);
   if (w->dir) ok = dumpdir_finish(w->dir, s->diags) && ok;
   if (!ok || o->dir) return ok;
-  if (o->diff) return text_diff(s, &w->before, &w->now, o->diff, STDOUT_FILENO);
+  if (o->diff)
+    return text_diff(s, &w->before, &w->now, o->diff, STDOUT_FILENO);
   if (o->stats) return facts_gather(s) && stats(s);
   if (o->dot) {
     print_dot(s);

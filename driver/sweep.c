@@ -50,6 +50,7 @@ static bool base_load(Sweep *w, const char *recipe) {
   vec_push(w->a, &w->bases, b);
   if (!session_open(s, &b->o, w->d, w->a)) return false;
   s->prune_all = !recipe;
+  s->text = w->bases.at[0]->s.text;     /* standard input comes once */
   if (!session_load(s)) return false;
   const char *after = s->module->dump.after;
   if (after && strcmp(after, "parse") != 0)

@@ -3,7 +3,7 @@
  *   options -> points   sweep_range.c   lists of sparsity, pattern, method
  *   point   -> result   sweep_point.c   in a process of its own
  *   results -> files    sweep_out.c     table and JSON; sweep_plot.c, SVG
- *   all                 sweep.c         the processes, and what is done already
+ *   all                 sweep.c         processes, and what is there already
  */
 #ifndef TAMIS_SWEEP_H
 #define TAMIS_SWEEP_H

@@ -16,7 +16,7 @@ _tamis() {
     [[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace
     ;;
   *)
-    mapfile -t COMPREPLY < <(compgen -f -X '!*.@(tam|tflite|so)' -- "$cur"
+    mapfile -t COMPREPLY < <(compgen -f -X '!*.@(tam|onnx|tflite|so)' -- "$cur"
       compgen -d -- "$cur")
     ;;
   esac

@@ -28,8 +28,10 @@ build() {   # RECIPE OPTIONS...
 }
 # sum FILE KEY: of its layers, or of the artifact.
 sum() {
-  awk -F '[:,]' -v key="\"$2\"" '$1 ~ key {n += $2} END {printf "%.6f", n}' \
-    "$1"
+  python3 -c 'import json, sys
+r = json.load(open(sys.argv[1]))
+layers = [l[sys.argv[2]] for l in r["layers"] if sys.argv[2] in l]
+print("%.6f" % (sum(layers) if layers else r[sys.argv[2]]))' "$1" "$2"
 }
 # between NAME LEAST NUMBER MOST
 between() {
@@ -55,11 +57,7 @@ stored stored_rows 55000 61440
 # What the model of costs says of the dense net, and of the pruned one.
 expect "dense" 0 '' "$TAMIS" build net.tam $target -o dense.so \
   --report=dense.json --sparsity=off
-predicted() {   # FILE: of the layers, not of alternatives
-  awk '/"alternatives"/ {skip = 1} /\]/ {skip = 0}
-    !skip && /"predicted_us"/ {gsub(/[^0-9.e+-]/, "", $2); n += $2}
-    END {printf "%.6f", n}' "$1"
-}
+predicted() { sum "$1" predicted_us; }
 expect "time" 0 '' build time
 between "time" 0.45 "$(predicted time.json) / $(predicted dense.json)" 0.501
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# html.sh - the page of a report: its structure, names that would be markup, its
-# size for a large net; and in headless Chromium, where there is one.
+# html.sh - the page of a report: its structure, names that would be markup,
+# its size for a large net; and in headless Chromium, where there is one.
 . "$SRCDIR/tests/cli/lib.sh"
 page="python3 $SRCDIR/tests/run/page.py"
 cat >net.tam <<'EON'

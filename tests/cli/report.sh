@@ -69,9 +69,11 @@ expect "without a recipe" 0 '' "$TAMIS" build hand.tam --report=plain.json \
   -o none.so
 is layers/0/weight_error null plain.json
 expect "no dense model" 1 '' grep -q '"dense": {' plain.json
-expect "the table" 0 'sparsity 0.5, fill .*weight error 0.3162, output error 0.5' \
-  "$TAMIS" show hand.tam --recipe=half --data=two.npy --stats
-also "its end" 'weight error: 0.3162; output error: 0.5, on 2 samples of two.npy'
+expect "the table" 0 \
+  'sparsity 0.5, fill .*weight error 0.3162, output error 0.5' "$TAMIS" show hand.tam \
+  --recipe=half --data=two.npy --stats
+also "its end" \
+  'weight error: 0.3162; output error: 0.5, on 2 samples of two.npy'
 expect "builds are the same with a report" 0 '' "$TAMIS" build hand.tam \
   --recipe=half -o plain.so
 same "bytes" plain.so r.so
@@ -82,8 +84,8 @@ expect "dependencies" 0 '' "$TAMIS" build hand.tam --recipe=half -MD \
   --data=two.npy --report=r.json -o r.so
 expect "data among them" 0 'two\.npy' cat r.d
 
-# Blocks of which some values are zero, fused layers, names of layers in scopes,
-# free dimensions, a weight that is rounded.
+# Blocks of which some values are zero, fused layers, names of layers in
+# scopes, free dimensions, a weight that is rounded.
 cat >net.tam <<'EON'
 block cbr(x, c: int) -> y {
   y = x |> conv(c, k=3, pad=1) |> bn |> relu;
@@ -102,7 +104,8 @@ EON
 python3 -c '
 import struct
 exec(open("make.py").read().split("npy(\"two")[0])
-npy("maps.npy", (6, 3, 16, 16), [(i * 37 % 101) / 50 - 1 for i in range(4608)])'
+npy("maps.npy", (6, 3, 16, 16),
+    [(i * 37 % 101) / 50 - 1 for i in range(4608)])'
 expect "blocks" 0 '' "$TAMIS" build net.tam --random-weights=3 \
   --recipe=blocks --data=maps.npy --report=b.json -o b.so --measure
 cat >blocks.py <<'EOP'

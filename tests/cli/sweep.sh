@@ -24,8 +24,9 @@ def weights(path, values):
 # Rows (8 1 0 4) and (0 2 6 3).
 weights("hand.safetensors", [8, 1, 0, 4, 0, 2, 6, 3])
 weights("other.safetensors", [8, 1, 0, 4, 0, 2, 6, 5])
-npy("x.npy", "<f4", (4, 4), [1, 0, 0, 0,  0, 1, 0, 0,  0, 0, 0, 1,  0, 0, 1, 0])
-npy("y.npy", "<f4", (4, 4), [2, 0, 0, 0,  0, 1, 0, 0,  0, 0, 0, 1,  0, 0, 1, 0])
+rest = [0, 0, 0,  0, 1, 0, 0,  0, 0, 0, 1,  0, 0, 1, 0]
+npy("x.npy", "<f4", (4, 4), [1] + rest)
+npy("y.npy", "<f4", (4, 4), [2] + rest)
 npy("labels.npy", "<i8", (4,), [0, 1, 0, 1])
 npy("few.npy", "<i8", (3,), [0, 1, 0])
 npy("real.npy", "<f4", (4,), [0, 1, 0, 1])
@@ -112,7 +113,7 @@ expect "plot" 0 '' python3 svg.py range
 expect "half marks its own" 0 '' python3 svg.py d
 
 # What cannot be is a row; 2:4 has its own sparsity, which may be given.
-expect "rows with a reason" 0 '2:4 +0.25  prune: pattern 2:4 sets the sparsity' \
+expect "rows with a reason" 0 '2:4 +0.25  prune: pattern 2:4 sets the' \
   sweep --sparsity=0.25,0.5 --pattern=2:4,3x1 --data=x.npy
 also "its own sparsity" '2:4 +0.5 +0.5000 '
 also "does not divide" '3x1 +0.5  prune: pattern 3x1 does not divide c.weight'
@@ -129,6 +130,8 @@ expect "in place of both" 0 'gone +obs +- +0.5 +0.5000' \
   sweep --recipe=gone,tight --sparsity=0.5 --method=obs,magnitude \
   --data=x.npy
 also "of the budget" 'tight +obs +- +0.5 +0.5000'
+expect "from standard input" 0 'tight +- +- +- +0.5000' sh -c \
+  "'$TAMIS' sweep - --recipe=gone,tight <hand.tam"
 expect "costs alone" 0 'gone +magnitude +- +0.5 +0.5000 +- +- +[0-9.]+ ' \
   sweep --recipe=gone --sparsity=0.5 --method=magnitude --estimate
 expect "of data that are not there" 0 'prune .. +obs +- +0.5 +0.5000 +- ' \
@@ -152,8 +155,8 @@ expect "again" 0 '' sweep --sparsity=0.5,0.25 --data=x.npy \
 expect "was there" 0 '' test -z "$(find d/points -type f -newer make.py)"
 expect "one more point" 0 '' sweep --sparsity=0.5,0.25,0.75 --data=x.npy \
   --labels=labels.npy -o d
-expect "is the only new one" 0 '' test "$(find d/points -newer make.py -type f |
-  wc -l) $(count d)" = '1 4'
+expect "is the only new one" 0 '' test "$(
+  find d/points -newer make.py -type f | wc -l) $(count d)" = '1 4'
 cp -r d e
 fresh() {   # NAME OPTIONS...: all points are worked out anew
   expect "$@"

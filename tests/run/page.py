@@ -125,7 +125,8 @@ def unfilter(raw, wide, high):
 def check(path, report):
     text = open(path, encoding="utf-8").read()
     assert text.startswith("<!DOCTYPE html>\n")
-    for word in ("http://", "https://", "@import", "url(", "fetch(", "import("):
+    for word in ("http://", "https://", "@import", "url(", "fetch(",
+                 "import("):
         assert word not in text.split("<body>")[0], word
     p = Page(text)
     r = json.load(open(report))

@@ -107,6 +107,10 @@ static void test_quote(void **state) {
   text_json(&t, "\xc3\xa9\"\x01\xff\xed\xa0\x80");
   assert_string_equal(t.s, "\"\xc3\xa9\\\"\\u0001"
                            "\\ufffd\\ufffd\\ufffd\\ufffd\"");
+  t.n = 0;
+  text_xml(&t, "\xc3\xa9<a b='\"'>&\x01\n\xff");
+  assert_string_equal(t.s, "\xc3\xa9&#60;a b=&#39;&#34;&#39;&#62;&#38;"
+                           "&#xfffd;\n&#xfffd;");
   text_free(&t);
 }
 
