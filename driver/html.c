@@ -79,13 +79,18 @@ static void bar_put(Text *out, const char *class, double part) {
               "width=\"%.2f\" height=\"5\"/></svg>", class, 100 * part);
 }
 
+static void quantity_cell(Text *out, double v) {
+  text_printf(out, v >= 1000 ? "<td class=\"n\">%.0f</td>"
+                             : "<td class=\"n\">%.4g</td>", v);
+}
+
 /* A quantity of both builds; nothing is known where it is less than 0. */
 static void gain_put(Text *out, const char *what, double was, double now) {
   double top = was > now ? was : now;
   if (now < 0) return;
   text_printf(out, "<tr><th scope=\"row\">%s</th>", what);
-  if (was >= 0) text_printf(out, "<td class=\"n\">%.6g</td>", was);
-  text_printf(out, "<td class=\"n\">%.6g</td>", now);
+  if (was >= 0) quantity_cell(out, was);
+  quantity_cell(out, now);
   if (was >= 0) {
     if (was > 0) text_printf(out, "<td class=\"n\">%.3f</td><td>", now / was);
     else text_puts(out, "<td class=\"n\">\xe2\x80\x93</td><td>");
