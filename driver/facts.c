@@ -41,7 +41,8 @@ bool facts_check(Session *s) {
 
 /* ---- builds ---------------------------------------------------------- */
 
-/* Make an artifact in a temporary folder; a shared object is opened. */
+/* Make an artifact in a temporary folder; a shared object is opened.  It has no
+ * versions for sizes: s has those of its own artifact. */
 static bool temporary_build(Session *s, EmitKind kind, Loaded *l,
                             EmitInfo *info) {
   char *dir = folder_temporary(s->arena, s->diags);
@@ -53,8 +54,11 @@ static bool temporary_build(Session *s, EmitKind kind, Loaded *l,
   EmitOpts e = session_emit_opts(s, kind, out);
   e.strip = false;
   e.external_weights = NULL;
+  bool whole = s->whole;
+  s->whole = true;
   bool ok = sessions_emit(s, 1, &e, info) &&
             (!l || artifact_open(l, s->diags, out));
+  s->whole = whole;
   temporary_remove(out);
   temporary_remove(header);
   temporary_remove(dir);

@@ -124,6 +124,9 @@ assert r["measured_us"] > 0 and r["dense"]["measured_us"] > 0
 assert r["dense"]["nonzero_macs"] > 2 * r["nonzero_macs"]
 assert r["predicted_us"] > 0 and r["dense"]["weight_bytes"] > 0
 EOP
+expect "not measured" 0 '' "$TAMIS" build net.tam --random-weights=3 \
+  --recipe=blocks -o unmeasured.so
+same "measured or not" b.so unmeasured.so
 expect "what the report says" 0 '' python3 blocks.py
 expect "rounded weights" 0 '"output_error"' "$TAMIS" show net.tam \
   --random-weights=3 --recipe=nm --data=maps.npy --weight-type=f16 \
