@@ -41,8 +41,8 @@ bool facts_check(Session *s) {
 
 /* ---- builds ---------------------------------------------------------- */
 
-/* Make an artifact in a temporary folder; a shared object is opened.  It has no
- * versions for sizes: s has those of its own artifact. */
+/* Make an artifact in a temporary folder; a shared object is opened.  It has
+ * no versions for sizes: s has those of its own artifact. */
 static bool temporary_build(Session *s, EmitKind kind, Loaded *l,
                             EmitInfo *info) {
   char *dir = folder_temporary(s->arena, s->diags);

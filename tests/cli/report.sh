@@ -70,8 +70,8 @@ expect "without a recipe" 0 '' "$TAMIS" build hand.tam --report=plain.json \
 is layers/0/weight_error null plain.json
 expect "no dense model" 1 '' grep -q '"dense": {' plain.json
 expect "the table" 0 \
-  'sparsity 0.5, fill .*weight error 0.3162, output error 0.5' "$TAMIS" show hand.tam \
-  --recipe=half --data=two.npy --stats
+  'sparsity 0.5, fill .*weight error 0.3162, output error 0.5' \
+  "$TAMIS" show hand.tam --recipe=half --data=two.npy --stats
 also "its end" \
   'weight error: 0.3162; output error: 0.5, on 2 samples of two.npy'
 expect "builds are the same with a report" 0 '' "$TAMIS" build hand.tam \
