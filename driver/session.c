@@ -280,6 +280,12 @@ static bool predict(void *ctx, Module *m, bool dense, Prediction *out) {
   return ok;
 }
 
+/* What a recipe's steps say of their layers, with -v. */
+static void recipe_note(void *ctx, const char *text) {
+  (void)ctx;
+  fprintf(stderr, "tamis: %s\n", text);
+}
+
 bool session_compile(Session *s) {
   s->keep_source |= sized_wanted(s);
   Calibrate calibrate = calibrate_by(s);
@@ -290,6 +296,7 @@ bool session_compile(Session *s) {
   p.after = after_pass;
   p.ctx = p.predict_ctx = s;
   p.predict = predict;
+  if (s->o->verbose) p.note = recipe_note;
   bool ok = pipeline_run(&s->module, &p, s->diags);
   session_progress(s, NULL);
   return ok;

@@ -635,6 +635,10 @@ bool cholesky_inverse(double *a, int64_t n);
 /* Solve a x = b for `count` vectors b, one after the other, in their place; a
  * is lost.  False: it is not positive definite. */
 bool symmetric_solve(double *a, int64_t n, double *b, int64_t count);
+/* a[m][n] = u[m][k] diag(s) vt[k][n] with k = min(m, n), at most SVD_MOST, and
+ * s falling; a is lost.  False: the iteration found no end. */
+enum { SVD_MOST = 8192 };
+bool svd(double *a, int64_t m, int64_t n, double *u, double *s, double *vt);
 
 /* ---- cost.c --------------------------------------------------------- */
 

@@ -5,19 +5,14 @@
 
 #include "passes/calibrated.h"
 #include "passes/prune.h"
+#include "passes/verb.h"
 
 /* ---- single arguments: NULL, or what was expected -------------------- */
 
 typedef const char *ParseFn(const Attr *v, Calibrated *o);
 
-static bool number(const Attr *v, double *out) {
-  *out = v->kind == ATTR_FLOAT ? v->f : v->kind == ATTR_INT ? (double)v->i
-                                                            : NAN;
-  return isfinite(*out);
-}
-
 static const char *parse_sparsity(const Attr *v, Calibrated *o) {
-  bool ok = number(v, &o->sparsity) && o->sparsity >= 0 && o->sparsity <= 1;
+  bool ok = arg_number(v, &o->sparsity) && o->sparsity >= 0 && o->sparsity <= 1;
   return ok ? NULL : "a number from 0 to 1";
 }
 
@@ -42,14 +37,14 @@ static const char *parse_samples(const Attr *v, Calibrated *o) {
 }
 
 static const char *parse_damp(const Attr *v, Calibrated *o) {
-  return number(v, &o->damp) && o->damp > 0 ? NULL : "a number above 0";
+  return arg_number(v, &o->damp) && o->damp > 0 ? NULL : "a number above 0";
 }
 
 /* A number, or up to four in a string with ':' between. */
 static bool numbers(const Attr *v, int *n, double *to) {
   char *end;
   *n = 1;
-  if (v->kind != ATTR_STR) return number(v, &to[0]);
+  if (v->kind != ATTR_STR) return arg_number(v, &to[0]);
   const char *s = v->s;
   for (*n = 0; *n < 4; s = end + 1) {
     to[*n] = strtod(s, &end);
@@ -110,7 +105,7 @@ static bool arg_parse(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
   while (k < ARGS && strcmp(args[k].name, a->name) != 0) k++;
   if (k == ARGS) return arg_unknown(c, s, a->name, o);
   const char *expected = args[k].parse(&a->value, o);
-  if (expected) prune_arg_wrong(c, s, a, expected);
+  if (expected) arg_wrong(c, s, a, expected);
   return !expected;
 }
 

@@ -95,6 +95,8 @@ typedef struct PassCtx {
   PredictFn *predict;    /* likewise */
   void *predict_ctx;
   const Calibrate *calibrate;   /* likewise */
+  void (*note)(void *ctx, const char *text);   /* likewise */
+  void *note_ctx;
 } PassCtx;
 
 #define PASS(name, what) bool pass_##name(PassCtx *);
@@ -120,6 +122,9 @@ typedef struct PipelineOpts {
   PredictFn *predict;        /* for recipes with a budget; NULL: none can */
   void *predict_ctx;
   const Calibrate *calibrate;   /* NULL: recipes cannot ask for data */
+  /* What steps of a recipe did, and what they left; NULL: nobody asks. */
+  void (*note)(void *ctx, const char *text);
+  void *note_ctx;
   const char *stop_after;    /* NULL: run all */
   const char *stop_before;
   /* Called with "parse" first and after every pass that ran; false stops
@@ -219,6 +224,8 @@ typedef struct Verb {
 const Verb *verb_find(const char *name);
 bool check_prune(PassCtx *c, const RecipeStep *s);
 bool verb_prune(PassCtx *c, const RecipeStep *s);
+bool check_factor(PassCtx *c, const RecipeStep *s);
+bool verb_factor(PassCtx *c, const RecipeStep *s);
 
 /* ---- rewrite.c: what the passes change graphs with ------------------ */
 

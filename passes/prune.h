@@ -94,9 +94,6 @@ struct PruneStep {
 /* ---- prune_args.c, for calibrated_args.c too -------------------------- */
 
 bool pattern_parse(const Attr *v, Pattern *p);
-/* The error of an argument's value. */
-void prune_arg_wrong(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
-                     const char *expected);
 
 /* ---- units.c --------------------------------------------------------- */
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "passes/prune.h"
+#include "passes/verb.h"
 
 /* ---- patterns -------------------------------------------------------- */
 
@@ -134,23 +135,6 @@ enum { ARGS = sizeof args / sizeof *args };
 
 /* ---- errors ---------------------------------------------------------- */
 
-static void value_print(Text *out, const Attr *v) {
-  if (v->kind == ATTR_FLOAT) text_float(out, v->f, false);
-  else if (v->kind == ATTR_STR) text_puts(out, v->s);
-  else if (v->kind == ATTR_BOOL) text_puts(out, v->i ? "true" : "false");
-  else if (v->kind == ATTR_INT) text_printf(out, "%lld", (long long)v->i);
-  else text_puts(out, "a list");
-}
-
-void prune_arg_wrong(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
-                     const char *expected) {
-  Text found = {0};
-  value_print(&found, &a->value);
-  diag_error(c->d, EXIT_MODEL, s->span, "prune: %s: expected %s, found %s",
-             a->name, expected, found.s);
-  text_free(&found);
-}
-
 static void arg_unknown(PassCtx *c, const RecipeStep *s, const char *name) {
   const char *names[ARGS];
   for (size_t i = 0; i < ARGS; i++) names[i] = args[i].name;
@@ -166,7 +150,7 @@ static bool arg_parse(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
   for (size_t k = 0; k < ARGS; k++) {
     if (strcmp(args[k].name, a->name) != 0) continue;
     const char *expected = args[k].parse(c, &a->value, out);
-    if (expected) prune_arg_wrong(c, s, a, expected);
+    if (expected) arg_wrong(c, s, a, expected);
     return !expected;
   }
   arg_unknown(c, s, a->name);

@@ -12,6 +12,7 @@
 
 static const Verb verbs[] = {
   {"prune", check_prune, verb_prune},
+  {"factor", check_factor, verb_factor},
 };
 
 const Verb *verb_find(const char *name) {
