@@ -51,7 +51,7 @@ static int64_t param_offset(Gen *g, const Param *p) {
   const void *v = real ? param_values(g->mod, p) : param_data(p);
   ensure(v);
   g->param_at[i] =
-    real ? blob_weights(g, type_stored(&p->type), v,
+    real ? blob_weights(g, param_elem(g, p, false), v,
                         (size_t)type_elems(&p->type), 64)
          : blob_add(g, v, (size_t)type_bytes(&p->type), 64);
   return g->param_at[i];

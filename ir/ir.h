@@ -122,7 +122,8 @@ typedef struct Type {
   const Sparse *sparse;
   const Quant *quant;
   Elem stored;  /* of an f32 param: F16 or BF16, which hold its values and
-                   are what the artifact has; 0: it has them as they are */
+                   are what the artifact has; U4 or U8: it has indices into
+                   the values, at most 16 or 256; 0: it has them as they are */
   int64_t at;   /* byte offset in the arena, -1: none */
 } Type;
 
@@ -376,6 +377,26 @@ bool param_stored_check(const Param *p, Text *why);
 /* Bytes of the weights as they are stored: dense data, or values and
  * index. */
 int64_t param_bytes(const Param *p);
+
+/* ---- cluster.c: params that are stored as indices of values ----------- */
+
+/* The most values that one stored so has, 0.0 among them: 16 of U4, 256 of
+ * U8; 0: it is not. */
+int elem_clusters(Elem stored);
+/* The values of v[n] and 0.0, each once, rising (floats as they are told apart
+ * by their bits); how many, or -1: more than `most`, which table holds. */
+int clusters_of(const float *v, size_t n, int most, float *table);
+/* Where each stands in the table. */
+void clusters_index(const float *table, int count, const float *v, size_t n,
+                    uint8_t *out);
+/* Indices in memory: a byte each, or two of U4 in one, the lower half first. */
+size_t clusters_bytes(Elem stored, size_t n);
+void clusters_pack(Elem stored, const uint8_t *index, size_t n, uint8_t *to);
+/* The values; NULL: an index is beyond the table. */
+Buffer *clusters_expand(Elem stored, const float *table, int count,
+                        const uint8_t *packed, size_t n);
+/* Are the f32 of a buffer so few values? */
+bool clusters_hold(Elem stored, const Buffer *b);
 
 /* sparse.c.  Whether an f32 type divides into br x bc blocks; pack a param
  * that has data (sets values, index, type.sparse, and the type of its PARAM

@@ -159,7 +159,11 @@ void type_print(Text *out, const Type *t) {
     sep = ", ";
   }
   if (t->stored) {
-    text_printf(out, "%sstored=%s", sep, elem_name(t->stored));
+    text_puts(out, sep);
+    if (elem_clusters(t->stored))
+      text_printf(out, "cluster %d", elem_clusters(t->stored));
+    else
+      text_printf(out, "stored=%s", elem_name(t->stored));
     sep = ", ";
   }
   if (t->layout) {

@@ -226,6 +226,8 @@ bool check_prune(PassCtx *c, const RecipeStep *s);
 bool verb_prune(PassCtx *c, const RecipeStep *s);
 bool check_factor(PassCtx *c, const RecipeStep *s);
 bool verb_factor(PassCtx *c, const RecipeStep *s);
+bool check_cluster(PassCtx *c, const RecipeStep *s);
+bool verb_cluster(PassCtx *c, const RecipeStep *s);
 
 /* ---- rewrite.c: what the passes change graphs with ------------------ */
 
@@ -378,7 +380,10 @@ typedef struct DenseWork {
   TileWork pixels;
   int lanes, vregs, xregs;
   int64_t groups, channels, taps, h, w, pitch, plane;
+  double unpack;       /* cycles until a vector of weights is f32 */
 } DenseWork;
+/* Those of a weight of that type: of indices more than none. */
+double unpack_cycles(const Target *t, const Type *weight);
 double pixels_tile(const DenseWork *w, int tile[2]);
 double channels_tile(const DenseWork *w, int tile[2]);
 /* The same for a table of nonzero blocks: `units` rows of them, each of

@@ -13,6 +13,7 @@
 static const Verb verbs[] = {
   {"prune", check_prune, verb_prune},
   {"factor", check_factor, verb_factor},
+  {"cluster", check_cluster, verb_cluster},
 };
 
 const Verb *verb_find(const char *name) {
