@@ -16,7 +16,7 @@ typedef struct Piece { size_t offset, size; } Piece;
 typedef struct Blob {
   uint8_t *at;
   size_t n, cap;
-  Piece known[BLOB_KNOWN];   /* by a hash of how they begin */
+  Piece known[BLOB_KNOWN];   /* by a hash, four of one */
 } Blob;
 
 /* A node of which code is made in place of another one, of which it is a
