@@ -228,6 +228,8 @@ bool check_factor(PassCtx *c, const RecipeStep *s);
 bool verb_factor(PassCtx *c, const RecipeStep *s);
 bool check_cluster(PassCtx *c, const RecipeStep *s);
 bool verb_cluster(PassCtx *c, const RecipeStep *s);
+bool check_smartexchange(PassCtx *c, const RecipeStep *s);
+bool verb_smartexchange(PassCtx *c, const RecipeStep *s);
 
 /* ---- rewrite.c: what the passes change graphs with ------------------ */
 
