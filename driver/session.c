@@ -286,6 +286,27 @@ static void recipe_note(void *ctx, const char *text) {
   fprintf(stderr, "tamis: %s\n", text);
 }
 
+/* TensorsFn for recipes. */
+static bool file_tensors(void *ctx, const char *path, Arena *a,
+                         FileTensor **out, size_t *n) {
+  Session *s = ctx;
+  WeightFile *w = weights_read(a, s->diags, path);
+  if (!w) return false;
+  *n = w->tensors.n;
+  *out = arena_array(a, FileTensor, *n + 1);
+  for (size_t i = 0; i < *n; i++) {
+    const WeightTensor *t = &w->tensors.at[i];
+    Buffer *wide = weights_to_f32(t);
+    float *v = arena_alloc(a, wide->size + sizeof *v);
+    if (wide->size) memcpy(v, wide->data, wide->size);
+    buffer_unref(wide);
+    (*out)[i] = (FileTensor){t->name, t->type, v};
+    (*out)[i].type.elem = F32;
+  }
+  weights_close(w);
+  return true;
+}
+
 bool session_compile(Session *s) {
   s->keep_source |= sized_wanted(s);
   Calibrate calibrate = calibrate_by(s);
@@ -296,6 +317,8 @@ bool session_compile(Session *s) {
   p.after = after_pass;
   p.ctx = p.predict_ctx = s;
   p.predict = predict;
+  p.tensors = file_tensors;
+  p.tensors_ctx = s;
   if (s->o->verbose) p.note = recipe_note;
   bool ok = pipeline_run(&s->module, &p, s->diags);
   session_progress(s, NULL);

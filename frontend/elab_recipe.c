@@ -277,7 +277,8 @@ static bool step_resolve(const Weights *w, const Step *s, const bool *on) {
         ok = false;
       }
     ok &= arg_value(e, &s->args.at[i], &a.value);
-    if (!strcmp(a.name, "data") && !e->dump && a.value.kind == ATTR_STR)
+    bool file = !strcmp(a.name, "data") || !strcmp(a.name, "adapters");
+    if (file && !e->dump && a.value.kind == ATTR_STR)
       a.value.s = data_path(w, &s->args.at[i], a.value.s);
     vec_push(e->a, &r.args, a);
   }

@@ -81,6 +81,16 @@ typedef struct Calibrate {
   void *ctx;
 } Calibrate;
 
+/* A tensor of a file of weights, as f32. */
+typedef struct FileTensor {
+  const char *name;
+  Type type;
+  const float *v;
+} FileTensor;
+/* All of a file, in the arena; false after an error.  The driver's. */
+typedef bool TensorsFn(void *ctx, const char *path, Arena *a,
+                       FileTensor **out, size_t *n);
+
 typedef struct PassCtx {
   Module *m;
   Diags *d;
@@ -97,6 +107,8 @@ typedef struct PassCtx {
   const Calibrate *calibrate;   /* likewise */
   void (*note)(void *ctx, const char *text);   /* likewise */
   void *note_ctx;
+  TensorsFn *tensors;    /* likewise */
+  void *tensors_ctx;
 } PassCtx;
 
 #define PASS(name, what) bool pass_##name(PassCtx *);
@@ -125,6 +137,8 @@ typedef struct PipelineOpts {
   /* What steps of a recipe did, and what they left; NULL: nobody asks. */
   void (*note)(void *ctx, const char *text);
   void *note_ctx;
+  TensorsFn *tensors;        /* NULL: recipes cannot ask for files */
+  void *tensors_ctx;
   const char *stop_after;    /* NULL: run all */
   const char *stop_before;
   /* Called with "parse" first and after every pass that ran; false stops
@@ -230,6 +244,8 @@ bool check_cluster(PassCtx *c, const RecipeStep *s);
 bool verb_cluster(PassCtx *c, const RecipeStep *s);
 bool check_smartexchange(PassCtx *c, const RecipeStep *s);
 bool verb_smartexchange(PassCtx *c, const RecipeStep *s);
+bool check_adapters(PassCtx *c, const RecipeStep *s);
+bool verb_adapters(PassCtx *c, const RecipeStep *s);
 
 /* ---- rewrite.c: what the passes change graphs with ------------------ */
 

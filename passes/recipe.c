@@ -14,6 +14,7 @@ static const Verb verbs[] = {
   {"prune", check_prune, verb_prune},
   {"factor", check_factor, verb_factor},
   {"cluster", check_cluster, verb_cluster},
+  {"fuse_adapters", check_adapters, verb_adapters},
   {"smartexchange", check_smartexchange, verb_smartexchange},
 };
 

@@ -16,6 +16,8 @@ static const Target target = {
   "x86_64-linux-gnu", "x86-64-v3", "", "x86_64", 8, 16, true, true
 };
 
+TensorsFn *behind_tensors;
+
 static void note(void *ctx, const char *text) {
   text_puts(ctx, text);
   text_putc(ctx, '\n');
@@ -25,7 +27,8 @@ Behind behind(const char *text, ProvideFn *provide) {
   Behind b = {.d = diags_new(), .a = arena_new()};
   LoadOpts lo = {.random_weights = !provide, .seed = 3, .provide = provide};
   PipelineOpts o = {.target = &target, .opt = 2, .stop_after = "recipe",
-                    .note = note, .note_ctx = &b.notes};
+                    .note = note, .note_ctx = &b.notes,
+                    .tensors = behind_tensors};
   b.was = tam_load_text(b.d, "<test>", text, strlen(text), &lo);
   lo.recipe = "r";
   b.m = tam_load_text(b.d, "<test>", text, strlen(text), &lo);

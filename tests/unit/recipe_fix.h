@@ -7,6 +7,8 @@
 #include "frontend/frontend.h"
 #include "passes/passes.h"
 
+
+extern TensorsFn *behind_tensors;   /* files that recipes read; or NULL */
 /* Weights by `provide`, or (NULL) drawn. */
 typedef bool ProvideFn(void *ctx, Param *p);
 typedef struct Behind {
