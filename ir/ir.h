@@ -328,10 +328,13 @@ typedef struct DumpInfo {
 /* A step of a recipe that is still to be carried out: verb, the params it
  * selected and its arguments.  (The elaborator has resolved selectors.) */
 typedef struct RecipeArg { const char *name; Attr value; } RecipeArg;
+/* What a step before makes of a param, one of recipe_parts. */
+typedef struct RecipePart { Param *of; const char *part; } RecipePart;
 typedef struct RecipeStep {
   const char *verb;
   Span span;
   Vec(Param *) params;
+  Vec(RecipePart) parts;
   Vec(RecipeArg) args;
 } RecipeStep;
 
@@ -357,6 +360,11 @@ Param *module_param(Module *m, const char *path);   /* by path, or NULL */
  * over the reference to `data`. */
 Param *module_add_param(Module *m, const char *path, Type t, Buffer *data);
 const char *module_fresh_path(Module *m, const char *wish);
+/* "a.weight" and "down" give "a.down.weight", "w" gives "w.down". */
+const char *path_part(Arena *a, const char *path, const char *part);
+/* The parts that a verb may take a layer apart in, as "down" and "up", with a
+ * NULL behind; NULL: it does not. */
+const char *const *recipe_parts(const char *verb);
 /* Letters, digits and _, no digit first, and no keyword. */
 bool name_is_valid(const char *s);
 /* The one way to a param's values: row-major f32 (unpacked where sparse,

@@ -49,6 +49,18 @@ const char *module_fresh_path(Module *m, const char *wish) {
   return path;
 }
 
+const char *path_part(Arena *a, const char *path, const char *part) {
+  const char *dot = strrchr(path, '.');
+  if (!dot || strcmp(dot, ".weight") != 0)
+    return arena_printf(a, "%s.%s", path, part);
+  return arena_printf(a, "%.*s.%s%s", (int)(dot - path), path, part, dot);
+}
+
+const char *const *recipe_parts(const char *verb) {
+  static const char *const factors[] = {"down", "up", NULL};
+  return strcmp(verb, "factor") == 0 ? factors : NULL;
+}
+
 void param_set_data(Param *p, Buffer *data) {
   buffer_unref(p->wide);
   p->wide = NULL;

@@ -344,7 +344,7 @@ static void split_apply(FactorStep *x, const Split *s) {
   Param *to[] = {down_make(x, s), up_make(x, s)};
   for (size_t i = 0; i < x->uses.n; i++)
     use_split(x, s, &x->uses.at[i], to[0], to[1]);
-  steps_redirect(m, x->s, x->p, to, 2);
+  steps_redirect(m, x->s, x->p, to);
   for (size_t i = 0; i < x->uses.n; i++) func_tidy(m, x->uses.at[i].f);
 }
 

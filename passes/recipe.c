@@ -44,7 +44,8 @@ bool pass_recipe(PassCtx *c) {
   }
   for (size_t i = 0; ok && i < c->m->recipe.n; i++) {
     const RecipeStep *s = &c->m->recipe.at[i];
-    ok = verb_find(s->verb)->run(c, s);
+    /* What it selected may be gone, or not be taken apart. */
+    if (s->params.n) ok = verb_find(s->verb)->run(c, s);
   }
   if (ok) c->m->recipe.n = 0;
   return ok;

@@ -147,23 +147,33 @@ const char *layer_uses_of(Arena *a, const Module *m, const Param *p,
 
 /* ---- later steps ----------------------------------------------------- */
 
+static bool part_listed(const RecipeStep *s, const Param *p,
+                        const char *part) {
+  for (size_t i = 0; i < s->parts.n; i++)
+    if (s->parts.at[i].of == p &&
+        (!part || strcmp(s->parts.at[i].part, part) == 0))
+      return true;
+  return false;
+}
+
+/* Without p; was it there? */
+static bool param_remove(RecipeStep *s, const Param *p) {
+  size_t kept = 0, n = s->params.n;
+  for (size_t k = 0; k < n; k++)
+    if (s->params.at[k] != p) s->params.at[kept++] = s->params.at[k];
+  s->params.n = kept;
+  return kept < n;
+}
+
 void steps_redirect(Module *m, const RecipeStep *s, const Param *p,
-                    Param *const *to, size_t n) {
+                    Param *const *to) {
+  const char *const *part = recipe_parts(s->verb);
   for (size_t i = 0; i < m->recipe.n; i++) {
     RecipeStep *t = &m->recipe.at[i];
     if (t <= s) continue;
-    for (size_t k = 0; k < t->params.n; k++) {
-      if (t->params.at[k] != p) continue;
-      t->params.at[k] = to[0];
-      for (size_t j = 1; j < n; j++)
+    bool whole = param_remove(t, p), listed = part_listed(t, p, NULL);
+    for (size_t j = 0; part[j]; j++)
+      if (listed ? part_listed(t, p, part[j]) : whole)
         vec_push(m->arena, &t->params, to[j]);
-    }
   }
-}
-
-const char *path_part(Arena *a, const char *path, const char *part) {
-  const char *dot = strrchr(path, '.');
-  if (!dot || strcmp(dot, ".weight") != 0)
-    return arena_printf(a, "%s.%s", path, part);
-  return arena_printf(a, "%.*s.%s%s", (int)(dot - path), path, part, dot);
 }

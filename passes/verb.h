@@ -36,10 +36,9 @@ const char *layer_uses_of(Arena *a, const Module *m, const Param *p,
 /* Is a weight [K,M], by which something is multiplied? */
 bool layer_is_transposed(const Node *n);
 
-/* Steps behind s that selected p work on to[0..n) in its place. */
+/* Steps behind s that selected p, or parts of it, work on those of to, one
+ * for each of the verb's parts. */
 void steps_redirect(Module *m, const RecipeStep *s, const Param *p,
-                    Param *const *to, size_t n);
-/* "a.weight" and "down" give "a.down.weight", "w" gives "w.down". */
-const char *path_part(Arena *a, const char *path, const char *part);
+                    Param *const *to);
 
 #endif

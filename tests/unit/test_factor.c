@@ -231,6 +231,25 @@ static void later_steps_take_both(void **state) {
   assert_int_equal(zeros[0], 8);
   assert_int_equal(zeros[1], 8);
   behind_free(&b);
+  static const char *const selectors[] = {
+    "a.up", "a, !a.down", "a.up.weight", "**, !**.down",
+  };
+  for (size_t k = 0; k < sizeof selectors / sizeof *selectors; k++) {
+    Text t = {0};
+    text_printf(&t, "rank=2; prune %s with sparsity=1.0", selectors[k]);
+    b = eight("y = x |> linear(8, bias=false) as a", t.s);
+    d = behind_values(&b, "a.down.weight");
+    u = behind_values(&b, "a.up.weight");
+    for (int i = 0; i < 16; i++) assert_true(d[i] != 0 && u[i] == 0);
+    text_free(&t);
+    behind_free(&b);
+  }
+  /* It is left as it is: there is no such part. */
+  b = eight("y = x |> linear(8, bias=false) as a",
+            "rank=4; prune a.up with sparsity=1.0");
+  d = behind_values(&b, "a.weight");
+  for (int i = 0; i < 64; i++) assert_true(d[i] != 0);
+  behind_free(&b);
 }
 
 static bool provide_nan(void *ctx, Param *p) {
