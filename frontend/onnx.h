@@ -25,7 +25,7 @@ enum {
   OX_DEPTH_MOST = 32,        /* graphs and functions inside one another */
   OX_STEPS_MOST = 4096,      /* of an unrolled loop */
   OX_NODES_MOST = 1 << 20,   /* of the IR */
-  OX_WRITES_MOST = 1 << 18,  /* nodes of the file, at each place again */
+  OX_WRITES_MOST = 1 << 16,  /* nodes of the file, at each place again */
   OX_OPSET_NEWEST = 28       /* of the default domain */
 };
 
