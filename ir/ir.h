@@ -98,6 +98,7 @@ typedef struct FreeDim {
 } FreeDim;
 typedef struct FreeDims {
   int n, nsamples;
+  bool onnx;             /* an ONNX file is read anew at each sample */
   FreeDim dim[FREE_MOST];
   int64_t sample[SAMPLES_MOST][FREE_MOST];
 } FreeDims;

@@ -211,6 +211,9 @@ FILES = {
                        node("NonZero", ["a"], ["b"]),
                        node("Cast", ["b"], ["y"], to=1)],
                       [ints("s", [2], [1 << 20, 1 << 20])]),
+    "pool_spread": model(Graph(
+        [node("MaxPool", ["x"], ["y"], kernel_shape=[200], dilations=[160])],
+        [("x", [1, 1, 220000])], [("y", [1, 1, 188160])])),
 }
 
 os.makedirs(sys.argv[1], exist_ok=True)
