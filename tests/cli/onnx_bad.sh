@@ -51,6 +51,7 @@ input_free 2 input 'x': the dimension 'batch' is free: fix it with --dim 'batch=
 input_huge 3 input 'x': dimensions overflow$
 input_map 4 input 'm': it is no tensor, which is not supported$
 input_minus_one 2 input 'x': the dimension 'x_0' is free: fix it with --dim 'x_0=...', or give its bound with --dim 'x_0=1..MOST'$
+input_empty 3 input 'x': dimensions overflow
 input_negative 3 input 'x': dimension 0: expected -1 or more, found -2$
 input_rank 4 input 'x': expected at most 8 dimensions, found 9, used by node 'y'$
 input_string 4 input 'x': type string is not supported, used by node 'y'$

@@ -149,6 +149,8 @@ FILES = {
     "external_length": external(("location", "bytes.bin"), ("length", "5")),
     "external_word": external(("location", "bytes.bin"), ("offset", "-1x")),
     "external_link": external(("location", "link.bin")),
+    "input_empty": net([node("ReduceMean", ["x"], ["y"], axes=[0, 2])],
+                       inputs=(("x", [3, 0, (1 << 63) - 1]),)),
     "input_negative": net([RELU], inputs=(("x", [-2, 3]),)),
     "input_minus_one": net([RELU], inputs=(("x", [-1, 3]),)),
     "input_twice": net([RELU], inputs=(X, X)),
