@@ -23,9 +23,14 @@ typedef struct Calibrated {
   DataOpts data;
 } Calibrated;
 
-/* A weight as the matrix [dim 0, product of the others]. */
+/* A weight as the matrix [dim 0, product of the others], or transposed where
+ * its columns are the outputs. */
 typedef struct Matrix { float *v; int64_t rows, cols; } Matrix;
-Matrix matrix_of_param(const Param *p);   /* v is NULL */
+Matrix matrix_of_weight(const WeightStats *w);   /* v is NULL */
+/* A copy of its values, which out->v points to. */
+Buffer *matrix_values(Module *m, const WeightStats *w, Matrix *out);
+/* Of a matrix [rows][cols] the one [cols][rows]. */
+Buffer *transposed_values(const float *v, int64_t rows, int64_t cols);
 
 /* Is it a step with method=wanda or method=obs? */
 bool step_is_calibrated(const RecipeStep *s);

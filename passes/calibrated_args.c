@@ -36,6 +36,11 @@ static const char *parse_data(const Attr *v, Calibrated *o) {
   return v->kind == ATTR_STR && *v->s ? NULL : "a file or folder";
 }
 
+static const char *parse_mask(const Attr *v, Calibrated *o) {
+  o->data.mask = v->s;
+  return v->kind == ATTR_STR && *v->s ? NULL : "the name of an input";
+}
+
 static const char *parse_samples(const Attr *v, Calibrated *o) {
   o->data.samples = v->i;
   return v->kind == ATTR_INT && v->i >= 1 ? NULL : "a whole number from 1 on";
@@ -87,7 +92,7 @@ static const struct { const char *name; ParseFn *parse; } args[] = {
   {"method", parse_method}, {"sparsity", parse_sparsity},
   {"pattern", parse_pattern}, {"scope", parse_scope}, {"data", parse_data},
   {"samples", parse_samples}, {"mean", parse_mean}, {"scale", parse_scale},
-  {"order", parse_order}, {"damp", parse_damp},
+  {"order", parse_order}, {"mask", parse_mask}, {"damp", parse_damp},
 };
 enum { ARGS = sizeof args / sizeof *args };
 
