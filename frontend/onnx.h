@@ -29,6 +29,9 @@ enum {
   OX_OPSET_NEWEST = 28       /* of the default domain */
 };
 
+/* Of an attribute: sums of some fit. */
+#define OX_INT_MOST ((int64_t)1 << 60)
+
 typedef OnnxFile__Node OxProto;
 
 /* A value of the graph.  Its node holds float16, bfloat16 and double as f32;
@@ -161,7 +164,7 @@ bool ox_give_as(Ox *o, int i, Node *n, int type);
 
 /* Attributes, of the function's caller where the node refers to those. */
 bool ox_has(Ox *o, const char *name);
-int64_t ox_int(Ox *o, const char *name, int64_t def);
+int64_t ox_int(Ox *o, const char *name, int64_t def);   /* to OX_INT_MOST */
 double ox_float(Ox *o, const char *name, double def);
 /* Lives in the arena; NULL stays NULL. */
 const char *ox_str(Ox *o, const char *name, const char *def);
