@@ -348,6 +348,7 @@ typedef struct Module {
   DumpInfo dump;
   const FreeDims *free; /* NULL: no dimension is */
   const char *file;     /* what was read, for messages */
+  Vec(const char *) notes;   /* what passes have to say, for -v and reports */
 } Module;
 
 Module *module_new(const char *name);
