@@ -80,6 +80,7 @@ typedef struct Session {
   int nsized;
   struct json_t *layers;    /* of such a version, for reports */
   Diags *own;               /* of such a version */
+  Vec(const char *) notes;  /* what passes had to say */
 } Session;
 
 bool session_open(Session *s, const Options *o, Diags *d, Arena *a);
