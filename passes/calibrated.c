@@ -111,7 +111,6 @@ static bool stats_make(CalibratedStep *x) {
 
 static bool step_check(CalibratedStep *x) {
   PassCtx *c = x->c;
-  if (!calibrated_args(c, x->s, &x->o)) return false;
   if (!c->calibrate)
     return diag_error(c->d, EXIT_UNSUPPORTED, x->s->span, "prune: "
                       "method=%s: nothing here runs the model on data",
@@ -126,7 +125,10 @@ static bool step_check(CalibratedStep *x) {
 
 bool check_calibrated(PassCtx *c, const RecipeStep *s) {
   CalibratedStep x = {.c = c, .s = s, .arena = arena_new()};
-  bool ok = step_check(&x);
+  bool ok = calibrated_args(c, s, &x.o);
+  if (ok && x.o.pattern.kind == PATTERN_CHANNEL)
+    ok = check_channels(c, s, &x.o);
+  else ok = ok && step_check(&x);
   arena_free(x.arena);
   return ok;
 }
@@ -219,7 +221,10 @@ static bool step_run(CalibratedStep *x) {
 
 bool prune_calibrated(PassCtx *c, const RecipeStep *s) {
   CalibratedStep x = {.c = c, .s = s, .arena = arena_new()};
-  bool ok = calibrated_args(c, s, &x.o) && step_run(&x);
+  bool ok = calibrated_args(c, s, &x.o);
+  if (ok && x.o.pattern.kind == PATTERN_CHANNEL)
+    ok = prune_channels(c, s, &x.o);
+  else ok = ok && step_run(&x);
   arena_free(x.arena);
   return ok;
 }

@@ -5,7 +5,8 @@
  *   inputs        calibrated_inputs.c   rows of a weight and what they read
  *   method=wanda  wanda.c
  *   method=obs    obs.c, or obs_exact.c on small weights; obs_solve.c;
- *                 calibrated_share.c for scope=global
+ *                 calibrated_share.c for scope=global; obs_channels.c for
+ *                 channels
  *
  * and calibrated.c, which puts them together. */
 #ifndef TAMIS_CALIBRATED_H
@@ -36,6 +37,10 @@ Buffer *transposed_values(const float *v, int64_t rows, int64_t cols);
 bool step_is_calibrated(const RecipeStep *s);
 bool check_calibrated(PassCtx *c, const RecipeStep *s);
 bool prune_calibrated(PassCtx *c, const RecipeStep *s);
+
+/* obs_channels.c: those with pattern=channel. */
+bool check_channels(PassCtx *c, const RecipeStep *s, const Calibrated *o);
+bool prune_channels(PassCtx *c, const RecipeStep *s, const Calibrated *o);
 
 bool calibrated_args(PassCtx *c, const RecipeStep *s, Calibrated *out);
 

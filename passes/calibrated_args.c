@@ -22,8 +22,11 @@ static const char *parse_sparsity(const Attr *v, Calibrated *o) {
 }
 
 static const char *parse_pattern(const Attr *v, Calibrated *o) {
-  bool ok = pattern_parse(v, &o->pattern) && o->pattern.kind <= PATTERN_NM;
-  return ok ? NULL : "unstructured, a block as 4x1 or N:M as 2:4";
+  bool ok = pattern_parse(v, &o->pattern);
+  if (ok && o->pattern.kind == PATTERN_CHANNEL && o->obs) return NULL;
+  if (ok && o->pattern.kind <= PATTERN_NM) return NULL;
+  return o->obs ? "unstructured, channel, a block as 4x1 or N:M as 2:4"
+                : "unstructured, a block as 4x1 or N:M as 2:4";
 }
 
 static const char *parse_method(const Attr *v, Calibrated *o) {

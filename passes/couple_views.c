@@ -64,7 +64,7 @@ static void couple_slice(Cells *c, const Node *n) {
   if (start < 0) start += n->in[0]->type.dim[axis];
   for (int i = 0; i < n->type.rank; i++)
     if (i != axis) cells_tie_axis(c, n, 0, i, i);
-  if (attr_int(n, "step") != 1) return;
+  if (attr_int(n, "step") != 1 || axis_is_free(&n->type, axis)) return;
   cells_free(c, n, 0, axis);
   for (int64_t i = 0; i < n->type.dim[axis]; i++)
     cells_tie(c, n, 0, axis, start + i, axis, i);

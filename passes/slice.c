@@ -31,7 +31,7 @@ static bool keep(Slice *s, uint32_t root, const Node *by, const char *what) {
 }
 
 /* What keeps channel i that n sums over, or NULL. */
-static const char *wanted(Slice *s, const Cross *x, const Matrix *w,
+static const char *wanted(Slice *s, const Cross *x, const PlainWeight *w,
                           int64_t i) {
   double v[2];
   for (int k = 0; k < 2; k++)
@@ -48,8 +48,8 @@ static const char *wanted(Slice *s, const Cross *x, const Matrix *w,
 static bool cross_keep(Slice *s, const Cross *x) {
   const Node *a = x->n->in[x->k[0]];
   bool changed = false;
-  Matrix w;
-  const Matrix *known = slice_matrix(s->c->m, x->n, &w) ? &w : NULL;
+  PlainWeight w;
+  const PlainWeight *known = slice_matrix(s->c->m, x->n, &w) ? &w : NULL;
   int64_t at = cell_at(s->cells, a, x->axis[0], 0);
   for (int64_t i = 0; i < a->type.dim[x->axis[0]]; i++) {
     uint32_t root = cell_root(s->cells, at + i);

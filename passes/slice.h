@@ -21,22 +21,22 @@ void slice_values(Slice *s);
 
 /* Weights of a product known in full: output o by input i is `taps` values
  * from o * out + i * in on. */
-typedef struct Matrix {
+typedef struct PlainWeight {
   const float *w;
   int64_t outs, ins, out, in, taps;
   const Node *weight;
   int out_axis;           /* of the weight */
   int y_axis;             /* of the result */
-} Matrix;
+} PlainWeight;
 /* slice_values.c: false where n is none, or in groups. */
-bool slice_matrix(Module *m, const Node *n, Matrix *w);
+bool slice_matrix(Module *m, const Node *n, PlainWeight *w);
 
 /* slice_fold.c: whether a constant channel of x can go into the bias of n;
  * those that go do, and their columns become zeros; whether any did. */
 bool slice_folds(Module *m, const Node *n);
 bool slice_fold(Slice *s);
 /* The same file: does an output that stays read column i? */
-bool slice_reads(const Slice *s, const Node *n, const Matrix *w, int64_t i);
+bool slice_reads(const Slice *s, const Node *n, const PlainWeight *w, int64_t i);
 
 /* slice_write.c: take out all that is not live. */
 void slice_write(Slice *s);

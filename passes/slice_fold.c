@@ -22,7 +22,7 @@ bool slice_folds(Module *m, const Node *n) {
   return true;
 }
 
-bool slice_reads(const Slice *s, const Node *n, const Matrix *w, int64_t i) {
+bool slice_reads(const Slice *s, const Node *n, const PlainWeight *w, int64_t i) {
   int64_t at = cell_at(s->cells, n, w->y_axis, 0);
   for (int64_t o = 0; o < w->outs; o++) {
     if (!s->live[cell_root(s->cells, at + o)]) continue;
@@ -33,7 +33,7 @@ bool slice_reads(const Slice *s, const Node *n, const Matrix *w, int64_t i) {
 }
 
 /* Column i of w, times v, goes to the bias. */
-static void column_fold(const Matrix *w, int64_t i, double v, float *to,
+static void column_fold(const PlainWeight *w, int64_t i, double v, float *to,
                         double *bias) {
   for (int64_t o = 0; o < w->outs; o++)
     for (int64_t t = 0; t < w->taps; t++) {
@@ -59,7 +59,7 @@ static void product_write(Slice *s, Node *n, Buffer *w, const double *bias,
   node_set_in(m, n, 2, b);
 }
 
-static bool product_fold(Slice *s, Node *n, const Matrix *w) {
+static bool product_fold(Slice *s, Node *n, const PlainWeight *w) {
   const Node *x = n->in[0];
   int axis = n->op == OP_LINEAR ? x->type.rank - 1 : 1;
   int64_t at = cell_at(s->cells, x, axis, 0);
@@ -87,7 +87,7 @@ bool slice_fold(Slice *s) {
   bool any = false;
   for (size_t i = 0; i < s->cells->cross.n; i++) {
     Node *n = s->cells->cross.at[i].n;
-    Matrix w;
+    PlainWeight w;
     if (slice_folds(s->c->m, n) && slice_matrix(s->c->m, n, &w))
       any |= product_fold(s, n, &w);
   }

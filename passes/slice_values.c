@@ -130,12 +130,12 @@ static void value_scale(const Slice *s, const Node *n) {
 
 /* ---- products -------------------------------------------------------- */
 
-bool slice_matrix(Module *m, const Node *n, Matrix *w) {
+bool slice_matrix(Module *m, const Node *n, PlainWeight *w) {
   bool conv = n->op == OP_CONV2D, turned = n->op == OP_CONV2D_TRANSPOSE;
   if (!conv && !turned && n->op != OP_LINEAR) return false;
   if (n->op != OP_LINEAR && attr_int(n, "groups") != 1) return false;
   const Node *p = n->in[1];
-  *w = (Matrix){.weight = p, .out_axis = turned, .taps = 1};
+  *w = (PlainWeight){.weight = p, .out_axis = turned, .taps = 1};
   if (p->op != OP_PARAM || !(w->w = param_values(m, p->param))) return false;
   for (int k = 2; k < p->type.rank; k++) w->taps *= p->type.dim[k];
   w->outs = p->type.dim[turned];
@@ -147,7 +147,7 @@ bool slice_matrix(Module *m, const Node *n, Matrix *w) {
 }
 
 /* What the taps of output o by input i sum up to; *any: one is not 0. */
-static double taps_sum(const Matrix *w, int64_t o, int64_t i, bool *any) {
+static double taps_sum(const PlainWeight *w, int64_t o, int64_t i, bool *any) {
   const float *at = w->w + o * w->out + i * w->in;
   double sum = 0;
   for (int64_t t = 0; t < w->taps; t++) {
@@ -158,7 +158,7 @@ static double taps_sum(const Matrix *w, int64_t o, int64_t i, bool *any) {
 }
 
 /* The sum of output o, where nothing of it depends on the inputs. */
-static double matrix_value(const Slice *s, const Node *n, const Matrix *w,
+static double matrix_value(const Slice *s, const Node *n, const PlainWeight *w,
                            int64_t o) {
   const double *x = values_of(s, n->in[0], n->op == OP_LINEAR
                                              ? n->in[0]->type.rank - 1 : 1);
@@ -197,7 +197,7 @@ static double group_value(const Slice *s, const Node *n, int64_t o) {
 }
 
 static void value_product(const Slice *s, const Node *n) {
-  Matrix w;
+  PlainWeight w;
   bool linear = n->op == OP_LINEAR;
   if (!linear && n->op != OP_CONV2D && n->op != OP_CONV2D_TRANSPOSE) return;
   int axis = linear ? n->type.rank - 1 : 1;

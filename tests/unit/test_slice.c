@@ -100,7 +100,8 @@ static void row_step(Gen *g, Text *t, int *c) {
   }
 }
 
-static void net_generate(Gen *g, Text *t) {
+/* recipe: that prunes channels. */
+static void net_generate(Gen *g, Text *t, bool recipe) {
   int c = 4, maps = 2 + below(g, 6), rows = below(g, 4);
   text_puts(t, "model m(x: f32[1,4,4,4]) -> y: f32[1,3], z: f32[1,4,3] {\n"
             "h = x |> conv(4, k=3, pad=1, bias=true) as first;\n");
@@ -112,18 +113,23 @@ static void net_generate(Gen *g, Text *t) {
   c = 8;
   for (int i = 0; i < rows; i++) row_step(g, t, &c);
   text_puts(t, "z = h |> linear(3) as head;\n}\n");
+  if (recipe)
+    text_puts(t, "recipe r for m { prune ** with pattern=channel, "
+              "sparsity=0.4; }\n");
 }
 
 /* Values of a stream; of each param rows, columns or all may be 0. */
+typedef struct Weights { uint64_t seed; bool zeros; } Weights;
 static bool net_provide(void *ctx, Param *p) {
-  uint64_t seed = *(const uint64_t *)ctx, at = 0;
+  const Weights *from = ctx;
+  uint64_t seed = from->seed, at = 0;
   int64_t n = type_elems(&p->type), rows = p->type.dim[0];
   int64_t cols = rows ? n / rows : 0, taps = 1;
   for (int i = 2; i < p->type.rank; i++) taps *= p->type.dim[i];
   Buffer *b = buffer_new((size_t)n * sizeof(float));
   float *v = (float *)(void *)b->data;
   bool var = strstr(p->path, "running_var") != NULL;
-  double dead = 0.6 * random_unit(p->path, seed, 1 << 20);
+  double dead = from->zeros ? 0.6 * random_unit(p->path, seed, 1 << 20) : 0;
   for (int64_t i = 0; i < n; i++) {
     uint64_t row = (uint64_t)(i / cols), col = (uint64_t)(i % cols / taps);
     bool zero = random_unit(p->path, seed, (1 << 21) + row) < dead ||
@@ -144,6 +150,9 @@ typedef struct Seen {
   Tensor in;
   Tensor *want;
   int64_t before, after;   /* values of params */
+  int64_t nonzero, left;   /* multiply-accumulates of weights that are not
+                              zero, and all behind slice */
+  bool empty;              /* a weight is zero, which keeps one channel */
 } Seen;
 
 static int64_t params_size(const Module *m) {
@@ -151,6 +160,18 @@ static int64_t params_size(const Module *m) {
   for (size_t i = 0; i < m->params.n; i++)
     n += type_elems(&m->params.at[i]->type);
   return n;
+}
+
+static Cost net_cost(Module *m) {
+  Cost all = {0, 0, 0};
+  const Func *f = m->funcs.at[0];
+  for (size_t i = 0; i < f->nodes.n; i++) {
+    Cost c = node_cost(m, f->nodes.at[i]);
+    if (f->nodes.at[i]->op == OP_SCALE_SHIFT) continue;
+    all.macs += c.macs;
+    all.nonzero_macs += c.nonzero_macs;
+  }
+  return all;
 }
 
 static Tensor *outputs_eval(Seen *w, Module *m) {
@@ -187,9 +208,13 @@ static bool seen_after(void *ctx, const char *pass, Module **m, double s) {
   if (strcmp(pass, "bnfold") == 0) {
     w->want = outputs_eval(w, *m);
     w->before = params_size(*m);
+    w->nonzero = net_cost(*m).nonzero_macs;
+    for (size_t i = 0; i < (*m)->params.n; i++)
+      w->empty |= param_nonzeros(*m, (*m)->params.at[i]) == 0;
   }
   if (strcmp(pass, "slice") != 0) return true;
   w->after = params_size(*m);
+  w->left = net_cost(*m).macs;
   outputs_same(w, *m);
   return true;
 }
@@ -210,14 +235,21 @@ static Module *net_slice(Seen *w, const char *text, LoadOpts *lo, int opt) {
   return NULL;
 }
 
-static bool random_net(uint64_t seed) {
+static bool random_net(uint64_t seed, bool recipe, int *whole) {
   Gen g = {.seed = seed};
+  Weights from = {seed, !recipe};
   Text text = {0};
   Seen w = {.seed = seed, .a = arena_new(), .d = diags_new()};
-  LoadOpts lo = {.provide = net_provide, .provide_ctx = &seed};
-  net_generate(&g, &text);
+  LoadOpts lo = {.provide = net_provide, .provide_ctx = &from,
+                 .recipe = recipe ? "r" : NULL};
+  net_generate(&g, &text, recipe);
   Module *m = net_slice(&w, text.s, &lo, seed % 3 == 0 ? 0 : 2);
   bool smaller = w.after < w.before;
+  *whole += !w.empty;
+  if (recipe && !w.empty && w.left > w.nonzero)
+    fail_msg("seed %llu: %lld products of %lld\n%s",
+             (unsigned long long)seed, (long long)w.left,
+             (long long)w.nonzero, text.s);
   module_free(m);
   text_free(&text);
   diags_free(w.d);
@@ -226,10 +258,20 @@ static bool random_net(uint64_t seed) {
 }
 
 static void random_nets(void **state) {
-  int count = getenv("TAMIS_QUICK") ? 300 : 3000, sliced = 0;
+  int count = getenv("TAMIS_QUICK") ? 300 : 3000, sliced = 0, whole = 0;
   (void)state;
-  for (int i = 1; i <= count; i++) sliced += random_net((uint64_t)i);
+  for (int i = 1; i <= count; i++)
+    sliced += random_net((uint64_t)i, false, &whole);
   assert_true(sliced > count * 2 / 3);
+}
+
+/* What prune takes for gone is gone behind slice. */
+static void pruned_nets(void **state) {
+  int count = getenv("TAMIS_QUICK") ? 300 : 2000, sliced = 0, whole = 0;
+  (void)state;
+  for (int i = 1; i <= count; i++)
+    sliced += random_net((uint64_t)i, true, &whole);
+  assert_true(sliced > count * 2 / 3 && whole > count / 2);
 }
 
 /* ---- by hand --------------------------------------------------------- */
@@ -357,6 +399,7 @@ int main(void) {
     cmocka_unit_test(unread_goes),
     cmocka_unit_test(ring_goes),
     cmocka_unit_test(random_nets),
+    cmocka_unit_test(pruned_nets),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
