@@ -14,14 +14,16 @@
  *            a bias: found from the outputs backwards, so that what only dead
  *            channels read is dead too
  *
- * A constant that is not 0 stays where a window also reaches padding. */
+ * A constant that is not 0 stays where a window also reaches padding, and a
+ * weight in blocks of rows or N of 4 columns loses whole ones alone. */
 #include <math.h>
 
 #include "passes/slice.h"
 
 /* ---- what stays ------------------------------------------------------ */
 
-static bool keep(Slice *s, uint32_t root, const Node *by, const char *what) {
+bool slice_keep(Slice *s, uint32_t root, const Node *by,
+                const char *what) {
   if (s->live[root]) return false;
   Held *h = arena_new_of(s->c->scratch, Held);
   *h = (Held){by, what};
@@ -55,7 +57,7 @@ static bool cross_keep(Slice *s, const Cross *x) {
     uint32_t root = cell_root(s->cells, at + i);
     if (s->live[root]) continue;
     const char *what = wanted(s, x, known, i);
-    if (what) changed |= keep(s, root, x->n, what);
+    if (what) changed |= slice_keep(s, root, x->n, what);
   }
   return changed;
 }
@@ -69,8 +71,8 @@ static bool axes_keep(Slice *s) {
       int64_t at = cell_at(s->cells, n, k, 0), j = 0, size = n->type.dim[k];
       while (j < size && !s->live[cell_root(s->cells, at + j)]) j++;
       if (size > 0 && j == size)
-        changed |= keep(s, cell_root(s->cells, at), NULL,
-                        "one channel of a layer stays");
+        changed |= slice_keep(s, cell_root(s->cells, at), NULL,
+                              "one channel of a layer stays");
     }
   }
   return changed;
@@ -91,6 +93,7 @@ static void find_live(Slice *s) {
     changed = false;
     for (size_t i = cells->cross.n; i-- > 0;)
       changed |= cross_keep(s, &cells->cross.at[i]);
+    if (!changed) changed = slice_keep_blocks(s);
   }
   while (axes_keep(s)) {}
 }

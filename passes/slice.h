@@ -16,6 +16,11 @@ typedef struct Slice {
   const Held **why;       /* by root: what keeps it */
 } Slice;
 
+/* slice.c: keep a group; whether it was not kept before. */
+bool slice_keep(Slice *s, uint32_t root, const Node *by, const char *what);
+/* slice_blocks.c: keep the others of blocks and runs of which some stay. */
+bool slice_keep_blocks(Slice *s);
+
 /* slice_values.c: fill value and whole. */
 void slice_values(Slice *s);
 
@@ -36,7 +41,8 @@ bool slice_matrix(Module *m, const Node *n, PlainWeight *w);
 bool slice_folds(Module *m, const Node *n);
 bool slice_fold(Slice *s);
 /* The same file: does an output that stays read column i? */
-bool slice_reads(const Slice *s, const Node *n, const PlainWeight *w, int64_t i);
+bool slice_reads(const Slice *s, const Node *n, const PlainWeight *w,
+                 int64_t i);
 
 /* slice_write.c: take out all that is not live. */
 void slice_write(Slice *s);

@@ -22,7 +22,8 @@ bool slice_folds(Module *m, const Node *n) {
   return true;
 }
 
-bool slice_reads(const Slice *s, const Node *n, const PlainWeight *w, int64_t i) {
+bool slice_reads(const Slice *s, const Node *n, const PlainWeight *w,
+                 int64_t i) {
   int64_t at = cell_at(s->cells, n, w->y_axis, 0);
   for (int64_t o = 0; o < w->outs; o++) {
     if (!s->live[cell_root(s->cells, at + o)]) continue;

@@ -121,6 +121,40 @@ net png png; weights png
 net few p.idx ', samples=3'; weights few
 expect "fewer samples are others" 1 '' cmp idx.d.safetensors few.d.safetensors
 
+# Channels go from all layers that have them, and from the program.
+cat >channels.tam <<'EON'
+model net(x: f32[1,1,8,8]) -> y: f32[1,10] {
+  s = x |> conv(12, k=3, pad=1) as a;
+  s = s + (s |> relu |> conv(16, k=3, pad=1, bias=true) as b |> relu
+             |> conv(12, k=1) as c);
+  y = s |> conv(12, k=3, groups=12) as d |> mean([2,3]) |> linear(10) as e;
+}
+recipe r for net {
+  prune a, b, c with pattern=channel, sparsity=0.5, method=obs, data="p.idx";
+}
+recipe all for net {
+  prune ** with pattern=channel, sparsity=0.5, method=obs, data="p.idx",
+                scope=global;
+}
+EON
+weights channels
+cp channels.d.tam first.tam; cp channels.d.safetensors first.safetensors
+weights channels --roundtrip
+same "channels again" first.safetensors channels.d.safetensors
+expect "channels" 0 '' "$TAMIS" build channels.tam --random-weights=5 \
+  --recipe=r -o channels.so --prefix=net --report=channels.json
+expect "channels of the dump" 0 '' "$TAMIS" build channels.d.tam -o again.so \
+  --prefix=net
+same "channels of both" channels.so again.so
+expect "channels are gone" 0 '^36180$' awk -F '[:,]' '
+  $1 ~ /"macs"/ {n += $2} END {print n}' channels.json
+expect "channels that stay" 0 'warning: .*10 of 10 channels of e.weight stay: an output has them' \
+  "$TAMIS" build channels.tam --random-weights=5 --recipe=all -o channels.so
+expect "channels by wanda" 1 'expected unstructured, a block' sh -c \
+  "sed 's/method=obs/method=wanda/' channels.tam >wanda.tam
+   exec '$TAMIS' build wanda.tam --random-weights=5 --recipe=r -o none.so"
+absent "channels by wanda: nothing is written" none.so
+
 # However the model is written and whatever it is built for.
 net batch p.npy '' 4; weights batch
 net free p.npy '' N ' where N <= 4'; weights free
