@@ -224,6 +224,13 @@ const char *session_source_pass(const Session *s) {
   return s->module->dump.weight_type ? "narrow" : "recipe";
 }
 
+/* What passes had to say outlives the module, which a round trip replaces. */
+static void notes_keep(Session *s, Module *m) {
+  for (size_t i = 0; i < m->notes.n; i++)
+    vec_push(s->arena, &s->notes, arena_strdup(s->arena, m->notes.at[i]));
+  m->notes.n = 0;
+}
+
 static bool after_pass(void *ctx, const char *pass, Module **m,
                        double seconds) {
   Session *s = ctx;
@@ -231,6 +238,9 @@ static bool after_pass(void *ctx, const char *pass, Module **m,
   session_progress(s, pass);
   if (s->o->time_report)
     fprintf(stderr, "%-10s %8.3f ms\n", pass, seconds * 1e3);
+  for (size_t i = 0; s->o->verbose && !s->own && i < (*m)->notes.n; i++)
+    fprintf(stderr, "tamis: %s\n", (*m)->notes.at[i]);
+  notes_keep(s, *m);
   if (s->after && !s->after(s, pass, seconds)) return false;
   if (s->keep_source && strcmp(pass, session_source_pass(s)) == 0) {
     Text t = {0};

@@ -166,8 +166,14 @@ static bool layer_matches(Elab *e, const Sel *s, const PathPattern *p) {
   return false;
 }
 
-static const char *kind_nearest(Elab *e, const char *kind) {
+static const char *kind_nearest(const Weights *w, const char *kind) {
+  Elab *e = w->e;
   Map kinds = {0};
+  for (size_t i = 0; i < w->names.n; i++)
+    if (w->names.at[i].op)
+      map_put(e->a, &kinds, w->names.at[i].op, (void *)w->names.at[i].op);
+  if (map_get(&kinds, kind))
+    return NULL;
   for (size_t i = 0; i < e->layers.n; i++)
     if (e->layers.at[i]->kind) {
       if (!strcmp(e->layers.at[i]->kind, kind))
@@ -184,7 +190,7 @@ static const char *sel_nearest(const Weights *w, const Sel *s,
   Elab *e = w->e;
   const char *near = NULL;
   *kind = false;
-  if (s->kind.s && (near = kind_nearest(e, s->kind.s)) != NULL) {
+  if (s->kind.s && (near = kind_nearest(w, s->kind.s)) != NULL) {
     *kind = true;
     return near;
   }

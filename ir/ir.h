@@ -98,6 +98,7 @@ typedef struct FreeDim {
 } FreeDim;
 typedef struct FreeDims {
   int n, nsamples;
+  bool onnx;             /* an ONNX file is read anew at each sample */
   FreeDim dim[FREE_MOST];
   int64_t sample[SAMPLES_MOST][FREE_MOST];
 } FreeDims;
@@ -351,6 +352,7 @@ typedef struct Module {
   DumpInfo dump;
   const FreeDims *free; /* NULL: no dimension is */
   const char *file;     /* what was read, for messages */
+  Vec(const char *) notes;   /* what passes have to say, for -v and reports */
 } Module;
 
 Module *module_new(const char *name);

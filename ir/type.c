@@ -82,9 +82,9 @@ int64_t type_elems(const Type *t) {
   for (int i = 0; i < t->rank; i++) {
     if (t->dim[i] < 0) return -1;
     zero |= t->dim[i] == 0;
-    overflow |= __builtin_mul_overflow(n, t->dim[i], &n);
+    overflow |= t->dim[i] && __builtin_mul_overflow(n, t->dim[i], &n);
   }
-  return zero ? 0 : overflow ? -1 : n;
+  return overflow ? -1 : zero ? 0 : n;
 }
 
 int64_t type_bytes(const Type *t) {

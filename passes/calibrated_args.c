@@ -17,8 +17,11 @@ static const char *parse_sparsity(const Attr *v, Calibrated *o) {
 }
 
 static const char *parse_pattern(const Attr *v, Calibrated *o) {
-  bool ok = pattern_parse(v, &o->pattern) && o->pattern.kind <= PATTERN_NM;
-  return ok ? NULL : "unstructured, a block as 4x1 or N:M as 2:4";
+  bool ok = pattern_parse(v, &o->pattern);
+  if (ok && o->pattern.kind == PATTERN_CHANNEL && o->obs) return NULL;
+  if (ok && o->pattern.kind <= PATTERN_NM) return NULL;
+  return o->obs ? "unstructured, channel, a block as 4x1 or N:M as 2:4"
+                : "unstructured, a block as 4x1 or N:M as 2:4";
 }
 
 static const char *parse_method(const Attr *v, Calibrated *o) {
@@ -29,6 +32,11 @@ static const char *parse_method(const Attr *v, Calibrated *o) {
 static const char *parse_data(const Attr *v, Calibrated *o) {
   o->data.path = v->s;
   return v->kind == ATTR_STR && *v->s ? NULL : "a file or folder";
+}
+
+static const char *parse_mask(const Attr *v, Calibrated *o) {
+  o->data.mask = v->s;
+  return v->kind == ATTR_STR && *v->s ? NULL : "the name of an input";
 }
 
 static const char *parse_samples(const Attr *v, Calibrated *o) {
@@ -82,7 +90,7 @@ static const struct { const char *name; ParseFn *parse; } args[] = {
   {"method", parse_method}, {"sparsity", parse_sparsity},
   {"pattern", parse_pattern}, {"scope", parse_scope}, {"data", parse_data},
   {"samples", parse_samples}, {"mean", parse_mean}, {"scale", parse_scale},
-  {"order", parse_order}, {"damp", parse_damp},
+  {"order", parse_order}, {"mask", parse_mask}, {"damp", parse_damp},
 };
 enum { ARGS = sizeof args / sizeof *args };
 

@@ -44,11 +44,13 @@ typedef struct DataOpts {
   int nmean, nscale;         /* of images, as --in takes them */
   double mean[4], scale[4];
   bool bgr;
+  const char *mask;          /* an input, whose zeros say which vectors of
+                                layers do not count (padding); NULL: all do */
 } DataOpts;
 
 /* Rows [lo, hi) of a weight, a matrix [dim 0, product of the others], are
- * multiplied with the same columns: of a linear layer what it reads, of a
- * convolution's group the windows. */
+ * multiplied with the same columns: of a linear layer and a product what it
+ * reads, of a convolution's group the windows. */
 typedef struct InputStats {
   int64_t lo, hi, cols;
   const double *square;      /* [cols]: sum of squares of each column */
@@ -57,17 +59,23 @@ typedef struct InputStats {
 } InputStats;
 typedef struct WeightStats {
   Param *param;
+  bool transposed;           /* the matrix [dim 1, dim 0] */
   Vec(InputStats) inputs;
 } WeightStats;
 
-/* Where a weight is used: its rows from `first` on are that of `layer`. */
-typedef struct InputUse { Node *layer; int64_t first, rows; } InputUse;
+/* Where a weight is used: its rows from `first` on are that of `layer`, or
+ * its columns. */
+typedef struct InputUse {
+  Node *layer;
+  int64_t first, rows;
+  bool transposed;
+} InputUse;
 typedef Vec(InputUse) InputUses;
 /* All uses of p, in the model's own function; false and text in why when
  * there is one that cannot be observed. */
 bool input_uses(Arena *a, const Module *m, const Param *p, InputUses *out,
                 Text *why);
-/* Groups of a convolution; 1 of a linear layer. */
+/* Groups of a convolution; 1 of a linear layer or a product. */
 int64_t layer_groups(const Node *layer);
 
 /* How a pass sees the model run on data; the driver's.  `check` looks at the

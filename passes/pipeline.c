@@ -34,8 +34,9 @@ static void dump_fill(DumpInfo *d, const PassInfo *p, const PipelineOpts *o,
                       Arena *a) {
   if (strcmp(p->name, "bnfold") == 0) d->opt = o->opt;
   if (strcmp(p->name, "narrow") == 0) d->weight_type = o->weight_type;
+  if (strcmp(p->name, "slice") == 0)
+    d->sparsity = o->sparsity_off ? "off" : "auto";
   if (strcmp(p->name, "phases") != 0) return;
-  d->sparsity = o->sparsity_off ? "off" : "auto";
   d->target = arena_strdup(a, o->target->triple);
   d->cpu = arena_strdup(a, o->target->cpu);
   d->features = o->target->features ? arena_strdup(a, o->target->features)
