@@ -16,7 +16,7 @@ typedef struct Piece { size_t offset, size; } Piece;
 typedef struct Blob {
   uint8_t *at;
   size_t n, cap;
-  Piece known[BLOB_KNOWN];   /* by a hash of how they begin */
+  Piece known[BLOB_KNOWN];   /* by a hash, four of one */
 } Blob;
 
 /* A node of which code is made in place of another one, of which it is a
@@ -49,6 +49,11 @@ typedef struct Gen {
   int64_t *param_at;          /* offset of each param's values, -1: not yet */
   /* The step function being built: its LLVM function and arguments. */
   Val fn, io, arena, weights;
+  /* The values of the weight at hand, where it is stored as indices of them
+   * (weight.c): how many, and their blob offset. */
+  const float *clusters;
+  int nclusters;
+  int64_t clusters_at;
   /* Parts of that step (parts.c): how many (1: it is not cut) and which one
    * the code is for; whether the code is inside a loop that is shared, some
    * loop was, and which parts get more of the next. */
@@ -236,6 +241,13 @@ void parts_cut(const Gen *g, const int64_t *cost, int64_t n, int64_t rest,
 
 /* Values of a constant operand, row-major. */
 const float *operand_values(Gen *g, const Node *param);
+/* How a kernel's weight is stored, of which it goes on to load elements: F32,
+ * F16, BF16, or U8, indices.  `halves`: U4 as well, two indices a byte, where
+ * the kernel counts in weights_bytes and loads even numbers of them. */
+Elem weight_elem(Gen *g, const Node *w, bool halves);
+Elem param_elem(Gen *g, const Param *p, bool halves);
+/* Bytes of n elements. */
+int64_t weights_bytes(Elem e, int64_t n);
 /* Put n of them into the blob as elements of e; their offset. */
 int64_t blob_weights(Gen *g, Elem e, const float *v, size_t n, int align);
 /* A weight stored as e, as f32; n of them, as a vector (1: a scalar). */

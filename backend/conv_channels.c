@@ -155,7 +155,7 @@ static void step(Gen *g, const Wide *d, const Tile *t, Val x, Val *w,
                  Val *next, Val *acc) {
   const Conv *cv = d->cv;
   Val v[TILE_MAX];
-  int64_t bytes = (int64_t)elem_size(d->elem) * g->t->lanes;
+  int64_t bytes = weights_bytes(d->elem, g->t->lanes);
   for (int i = 0; i < t->size; i++)
     v[i] = load_weights(g, d->elem, *w, i * bytes, g->t->lanes);
   for (int p = 0; p < tile_pixels(t); p++) {
@@ -197,7 +197,7 @@ static void steps(Gen *g, const Wide *d, const Tile *t, Val x, Val *w,
 static void sum(Gen *g, const Wide *d, const Tile *t, Val *acc) {
   const Conv *cv = d->cv;
   int64_t n = tile_pixels(t) * t->size;
-  int64_t bytes = (int64_t)elem_size(d->elem) * g->t->lanes * t->size;
+  int64_t bytes = weights_bytes(d->elem, g->t->lanes * t->size);
   Val from = t->block->from, next = t->next;
   Val w = addr_at(g, t->w, from, bytes * cv->kh * cv->kw);
   Val x = addr_at(g, t->x, from, 4 * cv->xs[1]);
@@ -307,8 +307,7 @@ static void patch_at(Gen *g, const Wide *d, const Patches *p, Val i,
 static void panel_at(Gen *g, const Wide *d, const Strip *s, Val i, Val q,
                      Tile *t) {
   const Conv *cv = d->cv;
-  int64_t k = (int64_t)elem_size(d->elem) * g->t->lanes * cv->cg * cv->kh *
-              cv->kw;
+  int64_t k = weights_bytes(d->elem, g->t->lanes * cv->cg * cv->kh * cv->kw);
   Val vector = add64(g, mul64(g, i, s->size), k64(g, s->first));
   Val row = add64(g, mul64(g, vector, g->t->lanes), mul64(g, q, cv->og));
   Val at = add64(g, vector, mul64(g, q, d->vectors));
@@ -408,7 +407,7 @@ void emit_conv2d_channels(Gen *g, const Node *n) {
   conv_init(g, n, &cv);
   cv.flat = false;   /* of the halo nothing is written here */
   int lanes = g->t->lanes, pixels = n->tile[0], most = n->tile[1];
-  Wide d = { .cv = &cv, .elem = type_stored(&cv.w->type) };
+  Wide d = { .cv = &cv, .elem = weight_elem(g, cv.w, true) };
   d.vectors = (cv.og + lanes - 1) / lanes;
   patches_cut(&d, pixels > 0 ? pixels : 4);
   strips_cut(&d, lanes, most > 0 ? most : 2);

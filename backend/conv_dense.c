@@ -228,7 +228,7 @@ static bool panels_outside(const Gen *g, const Conv *cv, Elem elem) {
 
 void conv_emit_dense(Gen *g, const Conv *cv) {
   const Node *n = cv->n;
-  Dense d = { .cv = cv, .elem = type_stored(&cv->w->type) };
+  Dense d = { .cv = cv, .elem = weight_elem(g, cv->w, false) };
   int rows = n->tile[0] > 0 ? n->tile[0] : 4;
   d.tile = n->tile[1] > 0 ? n->tile[1] : 2;
   d.panels = panels_cut(cv->og, rows);

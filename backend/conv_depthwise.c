@@ -100,7 +100,7 @@ void emit_conv2d_depthwise(Gen *g, const Node *n) {
   Conv cv;
   conv_init(g, n, &cv);
   ensure(cv.groups == cv.c && cv.c == cv.o);
-  Depth d = { .cv = &cv, .elem = type_stored(&cv.w->type),
+  Depth d = { .cv = &cv, .elem = weight_elem(g, cv.w, false),
               .taps = cv.kh * cv.kw };
   d.wbytes = (int64_t)elem_size(d.elem);
   Whole w = { &d, NULL };

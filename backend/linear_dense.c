@@ -52,9 +52,13 @@ static int64_t panel_width(const Gen *g, const Panel *p) {
   return (int64_t)(p->t - 1) * g->t->lanes + p->last;
 }
 
-/* Bytes of a column. */
+/* Weights of a column: of halves of bytes whole vectors, the rest zeros. */
+static int64_t column_weights(const Gen *g, const Panel *p) {
+  return p->elem == U4 ? (int64_t)p->t * g->t->lanes : panel_width(g, p);
+}
+
 static int64_t column_bytes(const Gen *g, const Panel *p) {
-  return (int64_t)elem_size(p->elem) * panel_width(g, p);
+  return weights_bytes(p->elem, column_weights(g, p));
 }
 
 static int panel_lanes(const Gen *g, const Panel *p, int i) {
@@ -65,12 +69,13 @@ static void panel_pack(Gen *g, const Linear *l, Panel *p) {
   const float *w = operand_values(g, l->w);
   int64_t width = panel_width(g, p), at = 0;
   /* The last vector may be read whole: room behind. */
-  size_t n = (size_t)(p->count * l->k * width + g->t->lanes);
+  int64_t room = column_weights(g, p);
+  size_t n = (size_t)(p->count * l->k * room + g->t->lanes);
   float *out = arena_array(g->a, float, n);
   for (int64_t i = 0; i < p->count; i++)
     for (int64_t k = 0; k < l->k; k++)
-      for (int64_t j = 0; j < width; j++)
-        out[at++] = w[(p->first + i * width + j) * l->k + k];
+      for (int64_t j = 0; j < room; j++)
+        out[at++] = j < width ? w[(p->first + i * width + j) * l->k + k] : 0;
   p->weights = blob_weights(g, p->elem, out, n, 64);
 }
 
@@ -100,7 +105,7 @@ static void dense_step(Gen *g, const Linear *l, const Block *b,
                        const Rows *rows, Val x, Val w, int64_t k, Val *acc) {
   Val v[TILE_MAX];
   const Panel *p = b->p;
-  int64_t bytes = (int64_t)elem_size(p->elem) * g->t->lanes;
+  int64_t bytes = weights_bytes(p->elem, g->t->lanes);
   int64_t at = k * column_bytes(g, p);
   for (int i = 0; i < p->t; i++)
     v[i] = load_weights(g, p->elem, w, at + i * bytes, g->t->lanes);
@@ -436,7 +441,7 @@ static void panels_make(Gen *g, Dense *d, int t) {
                     rest ? (int)rest : g->t->lanes, 0, F32 };
   d->panels = (int)(p - d->panel);
   for (p = d->panel; p < d->panel + d->panels; p++) {
-    p->elem = type_stored(&l->w->type);
+    p->elem = weight_elem(g, l->w, true);
     panel_pack(g, l, p);
   }
 }

@@ -31,13 +31,13 @@ static void dots_pack(Gen *g, const Linear *l, Dots *d) {
     for (int64_t j = 0; j < l->m; j++)
       for (int64_t k = b * lanes; k < (b + 1) * lanes; k++)
         out[at++] = k < l->k ? w[j * l->k + k] : 0;
-  d->elem = type_stored(&l->w->type);
+  d->elem = weight_elem(g, l->w, true);
   d->weights = blob_weights(g, d->elem, out, n, 64);
 }
 
 /* Bytes of a block's weights. */
 static int64_t block_bytes(const Gen *g, const Linear *l, Elem e) {
-  return (int64_t)elem_size(e) * l->m * g->t->lanes;
+  return weights_bytes(e, l->m * g->t->lanes);
 }
 
 /* acc += block i from x and w on, of which `n` columns are there. */
@@ -45,7 +45,7 @@ static void dots_step(Gen *g, const Linear *l, const Dots *d, int rows, Val x,
                       Val w, int64_t i, int n, Val *acc) {
   Val v[ROWS_MOST];
   int64_t lanes = g->t->lanes, at = i * block_bytes(g, l, d->elem);
-  int64_t each = (int64_t)elem_size(d->elem) * lanes;
+  int64_t each = weights_bytes(d->elem, lanes);
   for (int r = 0; r < rows; r++)
     v[r] = load_lanes(g, x, 4 * (r * l->xrow + i * lanes), n);
   for (int j = 0; j < l->m; j++) {

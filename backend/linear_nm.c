@@ -53,7 +53,7 @@ static Runs runs_lay(Gen *g, const Linear *l) {
   uint32_t *columns = arena_array(g->a, uint32_t, words);
   for (int64_t i = 0; i < l->m; i++)
     lane_pack(l, &p, lanes, i, values, columns);
-  p.elem = type_stored(&l->w->type);
+  p.elem = weight_elem(g, l->w, false);
   p.step = (int64_t)elem_size(p.elem) * lanes;
   p.values = blob_weights(g, p.elem, values, n, 64);
   p.columns = blob_add(g, columns, words * sizeof *columns, 64);

@@ -272,7 +272,7 @@ static bool perm_pack(Gen *g, const Linear *l, Perm *out) {
       group_pack(&to, r, group_rows(&p, l, q), c * p.chunk,
                  counts[i] * UNROLL);
   }
-  p.elem = type_stored(&l->w->type);
+  p.elem = weight_elem(g, l->w, false);
   p.values = blob_weights(g, p.elem, to.values, n, 64);
   p.index = index_pack(g, &to, n);
   p.counts = blob_add(g, counts, cells * sizeof *counts, 16);

@@ -25,16 +25,20 @@ int64_t blob_append(Gen *g, const void *p, size_t size, int align) {
   return (int64_t)off;
 }
 
-/* Of the pieces that fall together the latest of the largest is known. */
+/* Of the pieces that fall together the largest are known. */
 int64_t blob_add(Gen *g, const void *p, size_t size, int align) {
+  enum { WAYS = 4 };
   Blob *b = &g->blob;
-  uint64_t h = hash_mix(size ^ hash_bytes(p, size < 64 ? size : 64));
-  Piece *old = &b->known[h % BLOB_KNOWN];
-  if (old->size == size && old->offset % (size_t)align == 0 && size &&
-      !memcmp(b->at + old->offset, p, size))
-    return (int64_t)old->offset;
+  Piece *at = &b->known[hash_sample(p, size) % (BLOB_KNOWN / WAYS) * WAYS];
+  Piece *least = at;
+  for (int i = 0; i < WAYS; i++) {
+    if (at[i].size == size && at[i].offset % (size_t)align == 0 && size &&
+        !memcmp(b->at + at[i].offset, p, size))
+      return (int64_t)at[i].offset;
+    if (at[i].size < least->size) least = &at[i];
+  }
   int64_t off = blob_append(g, p, size, align);
-  if (size >= old->size) *old = (Piece){ (size_t)off, size };
+  if (size >= least->size) *least = (Piece){ (size_t)off, size };
   return off;
 }
 
@@ -51,7 +55,7 @@ static int64_t param_offset(Gen *g, const Param *p) {
   const void *v = real ? param_values(g->mod, p) : param_data(p);
   ensure(v);
   g->param_at[i] =
-    real ? blob_weights(g, type_stored(&p->type), v,
+    real ? blob_weights(g, param_elem(g, p, false), v,
                         (size_t)type_elems(&p->type), 64)
          : blob_add(g, v, (size_t)type_bytes(&p->type), 64);
   return g->param_at[i];

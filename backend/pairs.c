@@ -211,7 +211,7 @@ static Packer packer(Gen *g, const Pairs *t, const float *w, int64_t rows,
 Pairs pairs_pack(Gen *g, const Node *weight, int64_t rows, int64_t cols,
                  int most_rows, int most_cols) {
   const float *w = operand_values(g, weight);
-  Pairs t = { .elem = type_stored(&weight->type) };
+  Pairs t = { .elem = weight_elem(g, weight, false) };
   int64_t nonzeros = 0;
   ensure(most_rows <= PAIR_ROWS_MOST && most_cols <= PAIR_COLUMNS_MOST);
   for (int64_t i = 0; i < rows * cols; i++) nonzeros += w[i] != 0;

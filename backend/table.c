@@ -136,7 +136,7 @@ Table table_pack(Gen *g, const Node *weight, int64_t groups, int64_t rows,
   t.heads = all / units;
   t.left = (int)(all % units);
   t.low = (int)(rows % height);
-  t.elem = type_stored(&weight->type);
+  t.elem = weight_elem(g, weight, false);
   t.vbytes = (int)elem_size(t.elem);
   t.ibytes = cols <= 256 ? 1 : cols <= 65536 ? 2 : 4;
   t.hbytes = cols < 65536 && rows < 65536 ? 2 : 4;

@@ -307,7 +307,7 @@ static void win_operands(Gen *g, const Node *n, Win *v) {
   pair(n, "dilation", &v->dh, &v->dw);
   value_strides(v->w, v->ws);
   v->wp = value_ptr(g, v->w);
-  v->welem = type_stored(&v->w->type);
+  v->welem = weight_elem(g, v->w, false);
   v->wbytes = (int64_t)elem_size(v->welem);
   if (v->bias) v->bp = value_ptr(g, v->bias);
   if (v->r) value_strides(v->r, v->rs), v->rp = value_ptr(g, v->r);

@@ -93,6 +93,8 @@ void text_xml(Text *t, const char *s);
  * close enough to suggest. */
 const char *nearest_name(const char *s, const char *const *names, size_t n);
 uint64_t hash_bytes(const void *p, size_t n);  /* FNV-1a, 64 bits */
+/* Of n and of bytes at both ends and in the middle. */
+uint64_t hash_sample(const void *p, size_t n);
 uint64_t hash_mix(uint64_t z);                 /* splitmix64 finaliser */
 
 /* ---- map.c: strings to pointers, insertion order not kept ----------- */

@@ -220,6 +220,17 @@ uint64_t hash_bytes(const void *p, size_t n) {
   return h;
 }
 
+uint64_t hash_sample(const void *p, size_t n) {
+  enum { PART = 64 };
+  const uint8_t *b = p;
+
+  if (n <= 3 * PART)
+    return hash_mix(n ^ hash_bytes(p, n));
+  uint64_t h = hash_bytes(b, PART);
+  h = hash_mix(h ^ hash_bytes(b + (n - PART) / 2, PART));
+  return hash_mix(n ^ h ^ hash_bytes(b + n - PART, PART));
+}
+
 uint64_t hash_mix(uint64_t z) {
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;

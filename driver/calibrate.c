@@ -27,6 +27,9 @@ typedef struct Run {
   bool gram;
   Watch copy;
   Samples *samples;
+  int mask;              /* number of the input that is one; -1: none */
+  int64_t nmask;         /* its values, and which are not zero */
+  uint8_t *counts;
   Vec(Observed) observed;
 } Run;
 
@@ -101,6 +104,59 @@ static void input_fill(Run *r, const Seen *seen, InputStats *in) {
   in->gram = total.gram;
 }
 
+/* ---- padding --------------------------------------------------------- */
+
+/* The number of the input that mask= names, -1: none; false: no such one. */
+static bool mask_find(Session *s, const Module *m, const DataOpts *o,
+                      int *out) {
+  const Func *f = m->funcs.at[0];
+  Vec(const char *) names = {0};
+  *out = -1;
+  for (size_t i = 0; o->mask && i < f->inputs.n; i++) {
+    if (strcmp(f->inputs.at[i]->name, o->mask) == 0) *out = (int)i;
+    vec_push(m->arena, &names, f->inputs.at[i]->name);
+  }
+  if (!o->mask || *out >= 0) return true;
+  const char *near = nearest_name(o->mask, names.at, names.n);
+  return diag_error_at(s->diags, EXIT_MODEL, "mask=", "expected an input of "
+                       "the model, found '%s'%s%s%s", o->mask,
+                       near ? ", nearest is '" : "", near ? near : "",
+                       near ? "'" : "");
+}
+
+/* Some layer has to read as many vectors as the mask has values. */
+static bool mask_fits(Run *r) {
+  if (r->mask < 0) return true;
+  const Func *f = r->copy.session.module->funcs.at[0];
+  int64_t n = r->nmask = type_elems(&f->inputs.at[r->mask]->type);
+  Text found = {0};
+  for (size_t i = 0; i < r->observed.n; i++) {
+    const Columns *c = &r->observed.at[i].columns;
+    int64_t rows = columns_rows(c, &c->node->type);
+    if (rows == n) {
+      text_free(&found);
+      r->counts = arena_array(r->arena, uint8_t, (size_t)n + 1);
+      return true;
+    }
+    if (i < 3) text_printf(&found, "%s%lld", i ? ", " : "", (long long)rows);
+  }
+  diag_error_at(r->d, EXIT_MODEL, "mask=", "'%s' has %lld values: expected "
+                "linear layers that read as many vectors, found %s",
+                f->inputs.at[r->mask]->name, (long long)n,
+                found.n ? found.s : "none");
+  text_free(&found);
+  return false;
+}
+
+static void mask_read(Run *r) {
+  const Node *n = r->copy.session.module->funcs.at[0]->inputs.at[r->mask];
+  const uint8_t *v = r->copy.built.io[r->mask];
+  size_t each = elem_size(n->type.elem);
+  static const uint8_t zero[8];
+  for (int64_t i = 0; i < r->nmask; i++)
+    r->counts[i] = memcmp(v + (size_t)i * each, zero, each) != 0;
+}
+
 /* ---- the run --------------------------------------------------------- */
 
 static bool call(Run *r, int64_t k) {
@@ -111,10 +167,13 @@ static bool call(Run *r, int64_t k) {
                                       (long long)r->samples->calls));
   if (!samples_next(r->samples, r->d, l->io) || !watch_call(&r->copy, k))
     return false;
+  if (r->counts) mask_read(r);
   for (size_t i = 0; i < r->observed.n; i++) {
     const Observed *o = &r->observed.at[i];
     Type t = artifact_type(l, &m->outputs[o->output]);
-    columns_add(&o->columns, o->sums, l->io[m->n_inputs + o->output], &t);
+    bool masked = r->counts && columns_rows(&o->columns, &t) == r->nmask;
+    columns_add(&o->columns, o->sums, l->io[m->n_inputs + o->output], &t,
+                masked ? r->counts : NULL);
   }
   return true;
 }
@@ -126,7 +185,9 @@ static bool run_all(Run *r, Module *m, const DataOpts *o,
   if (!r->samples || !watch_load(&r->copy, r->s, r->arena, m, r->samples))
     return false;
   for (size_t i = 0; i < n; i++) weight_observe(r, &stats[i], &seen[i]);
-  if (!watch_build(&r->copy)) return false;
+  if (!mask_find(r->s, r->copy.session.module, o, &r->mask) ||
+      !mask_fits(r) || !watch_build(&r->copy))
+    return false;
   for (int64_t k = 0; k < r->samples->calls; k++)
     if (!call(r, k)) return false;
   for (size_t i = 0; i < n; i++)
@@ -137,6 +198,8 @@ static bool run_all(Run *r, Module *m, const DataOpts *o,
 
 static bool check(void *ctx, Module *m, const DataOpts *o) {
   Session *s = ctx;
+  int mask;
+  if (!mask_find(s, m, o, &mask)) return false;
   Arena *a = arena_new();
   session_note_file(s, o->path);
   Samples *x = data_open(s, a, m, o);

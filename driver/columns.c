@@ -15,13 +15,14 @@ static void last_axes(int64_t to[3], const int64_t *v, int n, int64_t none) {
 }
 
 Columns columns_of(const Node *layer) {
-  const Type *x = &layer->in[0]->type, *w = &node_operand(layer, "w")->type;
-  Columns c = {.node = layer->in[0], .linear = layer->op == OP_LINEAR};
-  c.groups = layer_groups(layer);
+  const Type *x = &layer->in[0]->type;
+  Columns c = {.node = layer->in[0], .groups = layer_groups(layer),
+               .linear = layer->op == OP_LINEAR || layer->op == OP_MATMUL};
   if (c.linear) {
-    c.cols = w->dim[1];
+    c.cols = x->dim[x->rank - 1];
     return c;
   }
+  const Type *w = &node_operand(layer, "w")->type;
   int axes = x->rank - 2;
   c.channels = x->dim[1];
   last_axes(c.from, &x->dim[2], axes, 1);
@@ -87,12 +88,18 @@ static void rows_add(const Sums *s, int64_t cols, const double *x,
 }
 
 static void linear_add(const Columns *c, const Sums *s, const float *x,
-                       int64_t rows, double *block, int64_t most) {
-  for (int64_t r = 0; r < rows; r += most) {
-    int64_t n = rows - r < most ? rows - r : most;
-    for (int64_t i = 0; i < n * c->cols; i++) block[i] = x[r * c->cols + i];
+                       int64_t rows, const uint8_t *counts, double *block,
+                       int64_t most) {
+  int64_t n = 0;
+  for (int64_t r = 0; r < rows; r++) {
+    if (counts && !counts[r]) continue;
+    for (int64_t i = 0; i < c->cols; i++)
+      block[n * c->cols + i] = x[r * c->cols + i];
+    if (++n < most) continue;
     rows_add(s, c->cols, block, n);
+    n = 0;
   }
+  if (n) rows_add(s, c->cols, block, n);
 }
 
 static void conv_add(const Columns *c, const Sums *s, const float *x,
@@ -112,15 +119,19 @@ static void conv_add(const Columns *c, const Sums *s, const float *x,
   arena_free(a);
 }
 
+int64_t columns_rows(const Columns *c, const Type *t) {
+  return c->linear && c->cols ? type_elems(t) / c->cols : 0;
+}
+
 void columns_add(const Columns *c, const Sums *s, const float *x,
-                 const Type *t) {
+                 const Type *t, const uint8_t *counts) {
   if (c->cols == 0 || type_elems(t) == 0) return;
   int64_t most = BLOCK_ELEMS / c->cols < 1 ? 1 : BLOCK_ELEMS / c->cols;
   Buffer *b = buffer_new(checked_mul((size_t)(most * c->cols),
                                      sizeof(double)));
   double *block = (double *)(void *)b->data;
   if (c->linear)
-    linear_add(c, s, x, type_elems(t) / c->cols, block, most);
+    linear_add(c, s, x, columns_rows(c, t), counts, block, most);
   else
     conv_add(c, s, x, t->dim[0], block, most);
   buffer_unref(b);

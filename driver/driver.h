@@ -91,6 +91,7 @@ typedef struct Session {
   int nsized;
   struct json_t *layers;    /* of such a version, for reports */
   Diags *own;               /* of such a version */
+  Vec(const char *) notes;  /* what passes had to say */
 } Session;
 
 bool session_open(Session *s, const Options *o, Diags *d, Arena *a);
@@ -142,9 +143,12 @@ bool columns_equal(const Columns *a, const Columns *b);
 /* Of a group: sums of products [cols][cols] (the upper triangle); where gram
  * is NULL those of squares alone, [cols]. */
 typedef struct Sums { double *square, *gram; } Sums;
-/* Add those of a value of f32 of type t to s[groups]. */
+/* Vectors of a linear layer in a value of type t; 0: it is none. */
+int64_t columns_rows(const Columns *c, const Type *t);
+/* Add those of a value of f32 of type t to s[groups]; of a linear layer only
+ * the vectors r where counts[r] is set, unless it is NULL. */
 void columns_add(const Columns *c, const Sums *s, const float *x,
-                 const Type *t);
+                 const Type *t, const uint8_t *counts);
 
 /* ---- tuned.c: the files of --tune and --tuned ----------------------- */
 

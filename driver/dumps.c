@@ -26,13 +26,39 @@ static void tensor_add(Arena *a, Tensors *to, const char *name, Type t,
   vec_push(a, to, w);
 }
 
+/* Values, and for each element where its own stands among them. */
+static void clusters_add(Arena *a, Tensors *to, const Param *p,
+                         const char *name) {
+  Elem stored = p->type.stored;
+  float table[256];
+  const float *v = (const float *)(const void *)p->data->data;
+  size_t n = p->data->size / sizeof *v;
+  int count = clusters_of(v, n, elem_clusters(stored), table);
+  ensure(count > 0);
+  Buffer *values = buffer_new((size_t)count * sizeof *table);
+  Buffer *index = buffer_new(clusters_bytes(stored, n));
+  uint8_t *at = arena_alloc(a, n + 1);
+  memcpy(values->data, table, (size_t)count * sizeof *table);
+  clusters_index(table, count, v, n, at);
+  clusters_pack(stored, at, n, index->data);
+  tensor_add(a, to, arena_printf(a, "%s.values", name),
+             buffer_type(F32, values->size), F32, values);
+  tensor_add(a, to, arena_printf(a, "%s.index", name),
+             buffer_type(U8, index->size), U8, index);
+}
+
 /* The tensors that stand for a param in a file: itself, or its packed
  * values and index under `name`. */
 static void param_tensors(Arena *a, Tensors *to, const Param *p,
                           const char *name) {
-  Elem stored = type_stored(&p->type);
+  bool few = elem_clusters(p->type.stored) > 0;
+  Elem stored = few ? p->type.elem : type_stored(&p->type);
   if (!p->type.sparse) {
     if (!p->data) return;
+    if (few) {
+      clusters_add(a, to, p, name);
+      return;
+    }
     Type t = type_make(p->type.elem, p->type.rank, p->type.dim);
     tensor_add(a, to, name, t, stored, buffer_ref(p->data));
     return;

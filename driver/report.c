@@ -184,6 +184,13 @@ static json_t *layers_json(Session *s) {
 }
 
 /* A version: for which CPU, and for which sizes of free dimensions. */
+static json_t *notes_json(const Session *s) {
+  json_t *notes = json_array();
+  for (size_t i = 0; i < s->notes.n; i++)
+    json_array_append_new(notes, json_text(s->notes.at[i]));
+  return notes;
+}
+
 json_t *report_version(Session *s) {
   const FreeDims *f = s->module->free;
   json_t *sizes = json_object();
@@ -247,6 +254,7 @@ json_t *report_object(Session *s, int n, const char *cpu,
     "convert_bytes", (json_int_t)sum.convert_bytes, "layers",
     layers_json(s));
   ensure(j);
+  json_object_set_new(j, "notes", notes_json(s));
   json_t *all = n > 1 || s->nsized ? json_array() : NULL;
   for (int i = 0; i < n && all; i++) {
     for (int k = 0; k < s[i].nsized; k++)

@@ -252,6 +252,13 @@ static bool models_keep(Session *s, const char *pass, Module *m) {
   return (s->pruned = module_bare(s, m)) != NULL;
 }
 
+/* What passes had to say outlives the module, which a round trip replaces. */
+static void notes_keep(Session *s, Module *m) {
+  for (size_t i = 0; i < m->notes.n; i++)
+    vec_push(s->arena, &s->notes, arena_strdup(s->arena, m->notes.at[i]));
+  m->notes.n = 0;
+}
+
 static bool after_pass(void *ctx, const char *pass, Module **m,
                        double seconds) {
   Session *s = ctx;
@@ -259,6 +266,9 @@ static bool after_pass(void *ctx, const char *pass, Module **m,
   session_progress(s, pass);
   if (s->o->time_report)
     fprintf(stderr, "%-10s %8.3f ms\n", pass, seconds * 1e3);
+  for (size_t i = 0; s->o->verbose && !s->own && i < (*m)->notes.n; i++)
+    fprintf(stderr, "tamis: %s\n", (*m)->notes.at[i]);
+  notes_keep(s, *m);
   if (s->after && !s->after(s, pass, seconds)) return false;
   if (s->keep_dense && !models_keep(s, pass, *m)) return false;
   if (s->keep_source && strcmp(pass, session_source_pass(s)) == 0) {
@@ -302,6 +312,34 @@ static bool predict(void *ctx, Module *m, bool dense, Prediction *out) {
   return ok;
 }
 
+/* What a recipe's steps say of their layers, with -v. */
+static void recipe_note(void *ctx, const char *text) {
+  (void)ctx;
+  fprintf(stderr, "tamis: %s\n", text);
+}
+
+/* TensorsFn for recipes. */
+static bool file_tensors(void *ctx, const char *path, Arena *a,
+                         FileTensor **out, size_t *n) {
+  Session *s = ctx;
+  session_note_file(s, path);
+  WeightFile *w = weights_read(a, s->diags, path);
+  if (!w) return false;
+  *n = w->tensors.n;
+  *out = arena_array(a, FileTensor, *n + 1);
+  for (size_t i = 0; i < *n; i++) {
+    const WeightTensor *t = &w->tensors.at[i];
+    Buffer *wide = weights_to_f32(t);
+    float *v = arena_alloc(a, wide->size + sizeof *v);
+    if (wide->size) memcpy(v, wide->data, wide->size);
+    buffer_unref(wide);
+    (*out)[i] = (FileTensor){t->name, t->type, v};
+    (*out)[i].type.elem = F32;
+  }
+  weights_close(w);
+  return true;
+}
+
 bool session_compile(Session *s) {
   s->keep_source |= sized_wanted(s);
   Calibrate calibrate = calibrate_by(s);
@@ -312,6 +350,9 @@ bool session_compile(Session *s) {
   p.after = after_pass;
   p.ctx = p.predict_ctx = s;
   p.predict = predict;
+  p.tensors = file_tensors;
+  p.tensors_ctx = s;
+  if (s->o->verbose) p.note = recipe_note;
   bool ok = pipeline_run(&s->module, &p, s->diags);
   session_progress(s, NULL);
   return ok;

@@ -213,7 +213,12 @@ bool elab_dim_free(Elab *e, const Decl *d, const char *name, Span at,
 /* All functions of a dump know the model's free dimensions. */
 void elab_dims_set(Elab *e);
 /* The module gets its free dimensions. */
-bool elab_free_finish(Elab *e);
+bool elab_free_finish(Elab *e, const Decl *model);
+/* Whether a name is that of a dimension of an ONNX file that is read, of an
+ * input (SOURCE_INPUT) or not (SOURCE_OTHER), and of which file; or 0. */
+uintptr_t elab_foreign_dim(const Elab *e, const char *name,
+                           const File **file);
+bool elab_reads_onnx(const Elab *e);
 /* Load at the samples, too, and settle what differs. */
 bool free_load(Diags *d, const char *path, const Source *src, Module *m,
                const LoadOpts *o);

@@ -135,21 +135,33 @@ static const char *foreign_dim(const Module *m, const char *given) {
   return name;
 }
 
-/* Those of outputs follow from those of inputs. */
-static bool foreign_dims(Elab *e) {
-  const Map *dims = e->units.at[1]->file->src->dims;
+uintptr_t elab_foreign_dim(const Elab *e, const char *name,
+                           const File **file) {
+  uintptr_t found = 0;
+  for (size_t i = 1; i < e->units.n; i++) {
+    const File *f = e->units.at[i]->file;
+    uintptr_t of = f->src->dims ? (uintptr_t)map_get(f->src->dims, name) : 0;
+    if (of > found)
+      found = of, *file = f;
+  }
+  return found;
+}
+
+bool elab_reads_onnx(const Elab *e) {
+  for (size_t i = 1; i < e->units.n; i++)
+    if (e->units.at[i]->file->src->dims)
+      return true;
+  return false;
+}
+
+/* Those of the model's own file, where that is ONNX; those of outputs follow
+ * from those of inputs. */
+static bool foreign_dims(Elab *e, const Decl *model) {
+  const Map *dims = model->file->src->dims;
   bool ok = true;
   for (size_t i = 0; dims && i < e->o->ndims; i++) {
     const DimArg *o = &e->o->dims[i];
-    uintptr_t of = (uintptr_t)map_get(dims, o->name);
-    if (!of && !e->o->sample) {
-      const char *near = map_nearest(e->a, dims, o->name);
-      ok = diag_error_at(e->d, EXIT_USAGE, "--dim", "%s has no free "
-                         "dimension '%s'%s%s%s", e->m->file, o->name,
-                         near ? ", nearest is '" : "", near ? near : "",
-                         near ? "'" : "");
-    }
-    if (!o->least || of != SOURCE_INPUT)
+    if (!o->least || (uintptr_t)map_get(dims, o->name) != SOURCE_INPUT)
       continue;
     FreeDim d = {foreign_dim(e->m, o->name), o->name, o->least, o->value, 0};
     ok &= free_add(e, &d, (Span){0});
@@ -157,13 +169,14 @@ static bool foreign_dims(Elab *e) {
   return ok;
 }
 
-bool elab_free_finish(Elab *e) {
-  if (path_is_onnx(e->m->file) && !e->o->provide && !foreign_dims(e))
+bool elab_free_finish(Elab *e, const Decl *model) {
+  if (!foreign_dims(e, model))
     return false;
   if (!e->free.n)
     return true;
   FreeDims *f = arena_new_of(e->a, FreeDims);
   *f = e->free;
+  f->onnx = elab_reads_onnx(e);
   for (int i = 0; i < f->n; i++) {
     f->dim[i].name = arena_strdup(e->a, f->dim[i].name);
     f->dim[i].given = arena_strdup(e->a, f->dim[i].given);
@@ -425,8 +438,7 @@ static bool module_match(Match *s) {
 }
 
 /* The options of a load at sample k. */
-static LoadOpts sample_opts(const LoadOpts *o, Match *s, const Source **text,
-                            bool foreign) {
+static LoadOpts sample_opts(const LoadOpts *o, Match *s) {
   LoadOpts at = *o;
   DimArg *dims = arena_array(s->m->arena, DimArg,
                              o->ndims + (size_t)s->f->n);
@@ -440,24 +452,23 @@ static LoadOpts sample_opts(const LoadOpts *o, Match *s, const Source **text,
   at.dims = dims;
   at.recipe = NULL;
   at.on_file = NULL;
-  at.source = foreign ? NULL : text;
+  at.source = NULL;
   at.again = at.sample = true;
-  at.no_weights = !foreign;
+  at.no_weights = !s->f->onnx;
   return at;
 }
 
 bool free_load(Diags *d, const char *path, const Source *src, Module *m,
                const LoadOpts *o) {
   FreeDims *f = (FreeDims *)m->free;
-  bool foreign = path_is_onnx(path) && !o->provide;
+  bool again = path_is_onnx(path) && !o->provide;
   Match s = {.m = m, .f = f, .d = d};
   free_samples(f);
   bool ok = true;
   for (s.k = 1; ok && s.k < f->nsamples; s.k++) {
-    const Source *text = src;
-    LoadOpts at = sample_opts(o, &s, &text, foreign);
-    Module *other = foreign ? tam_load(d, path, &at)
-                            : load_at(d, path, src, &at);
+    LoadOpts at = sample_opts(o, &s);
+    Module *other = again ? tam_load(d, path, &at)
+                          : load_at(d, path, src, &at);
     s.other = other;
     ok = other && module_match(&s);
     if (!other)

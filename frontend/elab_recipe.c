@@ -16,6 +16,7 @@ typedef struct Weight {
 typedef struct Weights {
   Elab *e;
   Vec(Param *) params;
+  Vec(const char *) parts;   /* of params[i]: NULL, or what a step makes */
   Vec(Weight) names;
   Map known;             /* names of segments */
   Map prefixes;          /* paths of layers */
@@ -48,6 +49,7 @@ static void weight_add(Weights *w, Param *p, const Node *n) {
     i++;
   if (i == w->params.n) {
     vec_push(w->e->a, &w->params, p);
+    vec_push(w->e->a, &w->parts, (const char *)NULL);
     name_add(w, i, p->path, NULL);
   }
   if (n->path)
@@ -90,6 +92,34 @@ static Weights weights_collect(Elab *e) {
     }
   }
   return w;
+}
+
+/* Param number i, taken apart: its own names, and those of its layers, with
+ * the part's behind. */
+static void part_add(Weights *w, size_t i, const char *part) {
+  Arena *a = w->e->a;
+  size_t at = w->params.n, names = w->names.n;
+  for (size_t k = 0; k < at; k++)
+    if (w->params.at[k] == w->params.at[i] && w->parts.at[k] &&
+        !strcmp(w->parts.at[k], part))
+      return;
+  vec_push(a, &w->params, w->params.at[i]);
+  vec_push(a, &w->parts, part);
+  for (size_t k = 0; k < names; k++) {
+    const Weight x = w->names.at[k];
+    if (x.param == i)
+      name_add(w, at, x.op ? arena_printf(a, "%s.%s", x.path, part)
+                           : path_part(a, x.path, part), x.op);
+  }
+}
+
+static void parts_add(Weights *w, const char *verb, const bool *on,
+                      size_t n) {
+  const char *const *part = recipe_parts(verb);
+  for (; part && *part; part++)
+    for (size_t i = 0; i < n; i++)
+      if (on[i] && !w->parts.at[i])
+        part_add(w, i, *part);
 }
 
 /* ---- selectors ------------------------------------------------------ */
@@ -136,8 +166,14 @@ static bool layer_matches(Elab *e, const Sel *s, const PathPattern *p) {
   return false;
 }
 
-static const char *kind_nearest(Elab *e, const char *kind) {
+static const char *kind_nearest(const Weights *w, const char *kind) {
+  Elab *e = w->e;
   Map kinds = {0};
+  for (size_t i = 0; i < w->names.n; i++)
+    if (w->names.at[i].op)
+      map_put(e->a, &kinds, w->names.at[i].op, (void *)w->names.at[i].op);
+  if (map_get(&kinds, kind))
+    return NULL;
   for (size_t i = 0; i < e->layers.n; i++)
     if (e->layers.at[i]->kind) {
       if (!strcmp(e->layers.at[i]->kind, kind))
@@ -154,7 +190,7 @@ static const char *sel_nearest(const Weights *w, const Sel *s,
   Elab *e = w->e;
   const char *near = NULL;
   *kind = false;
-  if (s->kind.s && (near = kind_nearest(e, s->kind.s)) != NULL) {
+  if (s->kind.s && (near = kind_nearest(w, s->kind.s)) != NULL) {
     *kind = true;
     return near;
   }
@@ -261,9 +297,12 @@ static bool step_resolve(const Weights *w, const Step *s, const bool *on) {
     return false;
   }
   for (size_t i = 0; i < w->params.n; i++)
-    if (on[i])
+    if (on[i] && w->parts.at[i])
+      vec_push(e->a, &r.parts,
+               ((RecipePart){w->params.at[i], w->parts.at[i]}));
+    else if (on[i])
       vec_push(e->a, &r.params, w->params.at[i]);
-  if (!r.params.n) {
+  if (!r.params.n && !r.parts.n) {
     elab_error(e, s->verb.span, s->sels.n
                  ? "%s: the selectors leave nothing to work on"
                  : "%s: expected a selector, found none", r.verb);
@@ -277,7 +316,8 @@ static bool step_resolve(const Weights *w, const Step *s, const bool *on) {
         ok = false;
       }
     ok &= arg_value(e, &s->args.at[i], &a.value);
-    if (!strcmp(a.name, "data") && !e->dump && a.value.kind == ATTR_STR)
+    bool file = !strcmp(a.name, "data") || !strcmp(a.name, "adapters");
+    if (file && !e->dump && a.value.kind == ATTR_STR)
       a.value.s = data_path(w, &s->args.at[i], a.value.s);
     vec_push(e->a, &r.args, a);
   }
@@ -287,16 +327,18 @@ static bool step_resolve(const Weights *w, const Step *s, const bool *on) {
 
 /* ---- recipes -------------------------------------------------------- */
 
-static bool steps_run(const Weights *w, const Steps *steps, bool chosen) {
+static bool steps_run(Weights *w, const Steps *steps, bool chosen) {
   bool ok = true;
-  bool *on = arena_array(w->e->a, bool, w->params.n + 1);
   for (size_t i = 0; i < steps->n; i++) {
     const Step *s = steps->at[i];
+    size_t n = w->params.n;
+    bool *on = arena_array(w->e->a, bool, n + 1);
     bool fine = step_select(w, s, on);
     if (fine && chosen)
       fine = step_resolve(w, s, on);
     if (s->nested && !chosen)
       fine &= steps_run(w, &s->body, false);
+    parts_add(w, s->verb.s, on, n);
     ok &= fine;
   }
   return ok;
@@ -358,7 +400,10 @@ bool elab_recipes(Elab *e, const File *f, const Decl *model) {
     if (recipe_for(e, f, r, model)) {
       bool chosen = want && !strcmp(want, r->name.s);
       found |= chosen;
+      size_t params = w.params.n, names = w.names.n;
       ok &= steps_run(&w, &r->steps, chosen);
+      w.params.n = w.parts.n = params;
+      w.names.n = names;
     }
     ok &= diags_errors(e->d) == errors;
   }

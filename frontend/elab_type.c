@@ -107,6 +107,18 @@ static bool enc_stored(Elab *e, const Enc *c, Elem *out) {
   return false;
 }
 
+static bool enc_cluster(Elab *e, const Enc *c, Elem *out) {
+  Value v = {.kind = VAL_NONE};
+  if (c->value)
+    v = elab_expr(e, c->value);
+  if (v.kind == VAL_INT && (v.i == 16 || v.i == 256)) {
+    *out = v.i == 16 ? U4 : U8;
+    return true;
+  }
+  elab_error(e, c->name.span, "expected cluster 16 or cluster 256");
+  return false;
+}
+
 static bool enc_scale(Elab *e, const Enc *c, double *out) {
   Value v = {.kind = VAL_NONE};
   if (c->value)
@@ -141,10 +153,10 @@ static bool enc_layout(Elab *e, const Enc *c, Encs *out) {
 static bool enc_read(Elab *e, const Enc *c, Encs *out, Type *t) {
   static const char *const names[] = {
     "csr", "bsr", "nm", "nnz", "index", "scale", "zero", "axis", "layout",
-    "origin", "size", "halo", "at", "stored"
+    "origin", "size", "halo", "at", "stored", "cluster"
   };
   enum { CSR, BSR, NM, NNZ, INDEX, SCALE, ZERO, AXIS, LAYOUT, ORIGIN, SIZE,
-         HALO, AT, STORED, COUNT };
+         HALO, AT, STORED, CLUSTER, COUNT };
   int64_t v;
   int k = 0;
   while (k < COUNT && strcmp(c->name.s, names[k]))
@@ -166,6 +178,7 @@ static bool enc_read(Elab *e, const Enc *c, Encs *out, Type *t) {
   case HALO: return enc_halo(e, c, out->halo);
   case AT: return enc_int(e, c, 0, INT64_MAX, &t->at);
   case STORED: return enc_stored(e, c, &t->stored);
+  case CLUSTER: return enc_cluster(e, c, &t->stored);
   default: break;
   }
   const char *near = nearest_name(c->name.s, names, COUNT);

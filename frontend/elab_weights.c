@@ -256,6 +256,43 @@ static void sparse_load(Loader *l, Opened *f, Param *p, const char *name) {
   text_free(&why);
 }
 
+/* NAME.values, of f32, and NAME.index, which says where each stands there. */
+static void clusters_load(Loader *l, Opened *f, Param *p, const char *name) {
+  Elab *e = l->e;
+  const char *vname = arena_printf(e->a, "%s.values", name);
+  const char *iname = arena_printf(e->a, "%s.index", name);
+  const WeightTensor *v = tensor_take(f, vname), *x = tensor_take(f, iname);
+  int most = elem_clusters(p->type.stored);
+  size_t n = (size_t)type_elems(&p->type);
+  const char *want = arena_printf(e->a, "f32[1 to %d]", most);
+  if (!v || !x) {
+    tensor_missing(l, f, p, v ? iname : vname, v ? "u8[...]" : want);
+    return;
+  }
+  if (v->type.elem != F32 || v->type.rank != 1 || v->type.dim[0] < 1 ||
+      v->type.dim[0] > most) {
+    tensor_differs(l, f, p, v, want);
+    return;
+  }
+  int64_t bytes = (int64_t)clusters_bytes(p->type.stored, n);
+  Type packed = type_make(U8, 1, &bytes);
+  if (x->type.elem != U8 || !type_same_shape(&x->type, &packed)) {
+    tensor_differs(l, f, p, x, shape_of(e, &packed));
+    return;
+  }
+  Buffer *table = weights_to_f32(v);
+  Buffer *b = clusters_expand(p->type.stored,
+                              (const float *)(const void *)table->data,
+                              (int)v->type.dim[0], x->data->data, n);
+  buffer_unref(table);
+  if (b)
+    param_set_data(p, b);
+  else
+    file_error(l, f, "param %s: an index of '%s' in %s is beyond the %lld "
+               "values of '%s'", p->path, iname, f->path,
+               (long long)v->type.dim[0], vname);
+}
+
 /* The weights statement nearest around a param, its key there. */
 static const WeightsUse *use_find(const Elab *e, const char *path,
                                   const char **key) {
@@ -324,8 +361,12 @@ static void param_load(Loader *l, Param *p) {
     param_unfilled(l, p);
   if (!f || !f->w)
     return;
+  bool indexed = elem_clusters(p->type.stored) &&
+                 map_get(&f->index, arena_printf(l->e->a, "%s.index", name));
   if (p->type.sparse)
     sparse_load(l, f, p, name);
+  else if (indexed)
+    clusters_load(l, f, p, name);
   else
     dense_load(l, f, p, name);
 }

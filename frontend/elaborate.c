@@ -133,21 +133,37 @@ static bool func_has_dim(const File *f, const char *name) {
   return false;
 }
 
-/* Every --dim must mean something; the reader of another format asked for
- * those of its file. */
+/* An argument of --dim that is not one of the model's own. */
+static bool dim_known(Elab *e, const Decl *d, const DimArg *o) {
+  const File *of = NULL;
+  const Map *dims = d->file->src->dims;
+  uintptr_t what = elab_foreign_dim(e, o->name, &of);
+  if (what && (of == d->file || !o->least))
+    return true;
+  if (what)
+    return diag_error_at(e->d, EXIT_USAGE, "--dim", "'%s' of %s, which is a "
+                         "part of the model: expected a size, found the "
+                         "range %lld..%lld", o->name, of->src->name,
+                         (long long)o->least, (long long)o->value);
+  const char *near = dims ? map_nearest(e->a, dims, o->name) : NULL;
+  return diag_error_at(e->d, EXIT_USAGE, "--dim", "the model '%s' has no free "
+                       "dimension '%s'%s%s%s", d->name.s, o->name,
+                       near ? ", nearest is '" : "", near ? near : "",
+                       near ? "'" : "");
+}
+
+/* Every --dim must mean something. */
 static bool dims_known(Elab *e, const Decl *d) {
   bool ok = true;
-  if (path_is_onnx(e->m->file))
+  if (e->o->provide || e->o->sample)
     return true;
-  if (e->o->nconsts)
+  if (e->o->nconsts && !elab_reads_onnx(e))
     ok = diag_error_at(e->d, EXIT_USAGE, "--const", "expected an .onnx file, "
                        "found '%s'", e->m->file);
   for (size_t i = 0; i < e->o->ndims; i++)
     if (!map_get(&e->frame->vars, e->o->dims[i].name) &&
         !func_has_dim(d->file, e->o->dims[i].name))
-      ok = diag_error_at(e->d, EXIT_USAGE, "--dim",
-                         "the model '%s' has no free dimension '%s'",
-                         d->name.s, e->o->dims[i].name);
+      ok &= dim_known(e, d, &e->o->dims[i]);
   return ok;
 }
 
@@ -284,7 +300,7 @@ static bool load(Elab *e, const char *path, const Source *src) {
     return false;
   bool ok = elab_recipes(e, f, model);
   ok &= elab_weights(e);
-  return ok && diags_errors(e->d) == e->base && elab_free_finish(e) &&
+  return ok && diags_errors(e->d) == e->base && elab_free_finish(e, model) &&
          (e->o->sample || elab_dump_verify(e, f));
 }
 

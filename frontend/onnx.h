@@ -25,9 +25,12 @@ enum {
   OX_DEPTH_MOST = 32,        /* graphs and functions inside one another */
   OX_STEPS_MOST = 4096,      /* of an unrolled loop */
   OX_NODES_MOST = 1 << 20,   /* of the IR */
-  OX_WRITES_MOST = 1 << 18,  /* nodes of the file, at each place again */
+  OX_WRITES_MOST = 1 << 16,  /* nodes of the file, at each place again */
   OX_OPSET_NEWEST = 28       /* of the default domain */
 };
+
+/* Of an attribute: sums of some fit. */
+#define OX_INT_MOST ((int64_t)1 << 60)
 
 typedef OnnxFile__Node OxProto;
 
@@ -161,7 +164,7 @@ bool ox_give_as(Ox *o, int i, Node *n, int type);
 
 /* Attributes, of the function's caller where the node refers to those. */
 bool ox_has(Ox *o, const char *name);
-int64_t ox_int(Ox *o, const char *name, int64_t def);
+int64_t ox_int(Ox *o, const char *name, int64_t def);   /* to OX_INT_MOST */
 double ox_float(Ox *o, const char *name, double def);
 /* Lives in the arena; NULL stays NULL. */
 const char *ox_str(Ox *o, const char *name, const char *def);

@@ -82,9 +82,9 @@ bool ox_const_float(Ox *o, int i, const char *what, double *v) {
   return true;
 }
 
-/* 64 million, and one for each two bytes of the file. */
+/* 16 million, and one for each two bytes of the file. */
 bool ox_room(Ox *o, int64_t n) {
-  int64_t most = ((int64_t)64 << 20) + (int64_t)(o->buf->size / 2);
+  int64_t most = ((int64_t)16 << 20) + (int64_t)(o->buf->size / 2);
   if (n >= 0 && n <= most - o->made) {
     o->made += n;
     return true;

@@ -422,7 +422,8 @@ static Buffer *sparse_values(Ox *o, const OnnxFile__SparseTensor *s,
     data_error(o, v, "sparse: the shapes of values, indices and dims differ");
     return NULL;
   }
-  if (!ox_room(o, type_elems(type)))
+  int64_t n = type_elems(type);   /* most of them are zeros, soon made */
+  if (!ox_room(o, n < 0 ? n : n / 4))
     return NULL;
   Buffer *values = values_read(o, v, &vt, (size_t)type_elems(&vt));
   Buffer *index = values ? values_read(o, x, &xt, (size_t)type_elems(&xt))

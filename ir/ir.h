@@ -98,6 +98,7 @@ typedef struct FreeDim {
 } FreeDim;
 typedef struct FreeDims {
   int n, nsamples;
+  bool onnx;             /* an ONNX file is read anew at each sample */
   FreeDim dim[FREE_MOST];
   int64_t sample[SAMPLES_MOST][FREE_MOST];
 } FreeDims;
@@ -122,7 +123,8 @@ typedef struct Type {
   const Sparse *sparse;
   const Quant *quant;
   Elem stored;  /* of an f32 param: F16 or BF16, which hold its values and
-                   are what the artifact has; 0: it has them as they are */
+                   are what the artifact has; U4 or U8: it has indices into
+                   the values, at most 16 or 256; 0: it has them as they are */
   int64_t at;   /* byte offset in the arena, -1: none */
 } Type;
 
@@ -327,10 +329,13 @@ typedef struct DumpInfo {
 /* A step of a recipe that is still to be carried out: verb, the params it
  * selected and its arguments.  (The elaborator has resolved selectors.) */
 typedef struct RecipeArg { const char *name; Attr value; } RecipeArg;
+/* What a step before makes of a param, one of recipe_parts. */
+typedef struct RecipePart { Param *of; const char *part; } RecipePart;
 typedef struct RecipeStep {
   const char *verb;
   Span span;
   Vec(Param *) params;
+  Vec(RecipePart) parts;
   Vec(RecipeArg) args;
 } RecipeStep;
 
@@ -347,6 +352,7 @@ typedef struct Module {
   DumpInfo dump;
   const FreeDims *free; /* NULL: no dimension is */
   const char *file;     /* what was read, for messages */
+  Vec(const char *) notes;   /* what passes have to say, for -v and reports */
 } Module;
 
 Module *module_new(const char *name);
@@ -356,6 +362,11 @@ Param *module_param(Module *m, const char *path);   /* by path, or NULL */
  * over the reference to `data`. */
 Param *module_add_param(Module *m, const char *path, Type t, Buffer *data);
 const char *module_fresh_path(Module *m, const char *wish);
+/* "a.weight" and "down" give "a.down.weight", "w" gives "w.down". */
+const char *path_part(Arena *a, const char *path, const char *part);
+/* The parts that a verb may take a layer apart in, as "down" and "up", with a
+ * NULL behind; NULL: it does not. */
+const char *const *recipe_parts(const char *verb);
 /* Letters, digits and _, no digit first, and no keyword. */
 bool name_is_valid(const char *s);
 /* The one way to a param's values: row-major f32 (unpacked where sparse,
@@ -376,6 +387,26 @@ bool param_stored_check(const Param *p, Text *why);
 /* Bytes of the weights as they are stored: dense data, or values and
  * index. */
 int64_t param_bytes(const Param *p);
+
+/* ---- cluster.c: params that are stored as indices of values ----------- */
+
+/* The most values that one stored so has, 0.0 among them: 16 of U4, 256 of
+ * U8; 0: it is not. */
+int elem_clusters(Elem stored);
+/* The values of v[n] and 0.0, each once, rising (floats as they are told apart
+ * by their bits); how many, or -1: more than `most`, which table holds. */
+int clusters_of(const float *v, size_t n, int most, float *table);
+/* Where each stands in the table. */
+void clusters_index(const float *table, int count, const float *v, size_t n,
+                    uint8_t *out);
+/* Indices in memory: a byte each, or two of U4 in one, the lower half first. */
+size_t clusters_bytes(Elem stored, size_t n);
+void clusters_pack(Elem stored, const uint8_t *index, size_t n, uint8_t *to);
+/* The values; NULL: an index is beyond the table. */
+Buffer *clusters_expand(Elem stored, const float *table, int count,
+                        const uint8_t *packed, size_t n);
+/* Are the f32 of a buffer so few values? */
+bool clusters_hold(Elem stored, const Buffer *b);
 
 /* sparse.c.  Whether an f32 type divides into br x bc blocks; pack a param
  * that has data (sets values, index, type.sparse, and the type of its PARAM
@@ -635,6 +666,10 @@ bool cholesky_inverse(double *a, int64_t n);
 /* Solve a x = b for `count` vectors b, one after the other, in their place; a
  * is lost.  False: it is not positive definite. */
 bool symmetric_solve(double *a, int64_t n, double *b, int64_t count);
+/* a[m][n] = u[m][k] diag(s) vt[k][n] with k = min(m, n), at most SVD_MOST, and
+ * s falling; a is lost.  False: the iteration found no end. */
+enum { SVD_MOST = 8192 };
+bool svd(double *a, int64_t m, int64_t n, double *u, double *s, double *vt);
 
 /* ---- cost.c --------------------------------------------------------- */
 

@@ -49,6 +49,18 @@ const char *module_fresh_path(Module *m, const char *wish) {
   return path;
 }
 
+const char *path_part(Arena *a, const char *path, const char *part) {
+  const char *dot = strrchr(path, '.');
+  if (!dot || strcmp(dot, ".weight") != 0)
+    return arena_printf(a, "%s.%s", path, part);
+  return arena_printf(a, "%.*s.%s%s", (int)(dot - path), path, part, dot);
+}
+
+const char *const *recipe_parts(const char *verb) {
+  static const char *const factors[] = {"down", "up", NULL};
+  return strcmp(verb, "factor") == 0 ? factors : NULL;
+}
+
 void param_set_data(Param *p, Buffer *data) {
   buffer_unref(p->wide);
   p->wide = NULL;
@@ -67,7 +79,8 @@ int64_t param_bytes(const Param *p) {
   int64_t n = 0, narrow = 1;
   if (p->type.stored)
     narrow = elem_bits(p->type.elem) / elem_bits(p->type.stored);
-  if (!p->type.sparse) return type_bytes(&p->type) / narrow;
+  n += elem_clusters(p->type.stored) * (int64_t)sizeof(float);
+  if (!p->type.sparse) return n + type_bytes(&p->type) / narrow;
   if (p->values) n += (int64_t)p->values->size / narrow;
   if (p->index) n += (int64_t)p->index->size;
   return n;
@@ -77,12 +90,20 @@ bool param_stored_check(const Param *p, Text *why) {
   const Type *t = &p->type;
   const Buffer *b = t->sparse ? p->values : p->data;
   const char *name = elem_name(t->stored);
-  if (t->elem != F32 || (t->stored != F16 && t->stored != BF16)) {
+  bool words = t->stored == F16 || t->stored == BF16;
+  int most = elem_clusters(t->stored);
+  if (t->elem != F32 || !(words || most)) {
     text_printf(why, "elements of %s cannot be stored as %s",
                 elem_name(t->elem), name);
     return false;
   }
   if (!b) return true;
+  if (most) {
+    if (!clusters_hold(t->stored, b))
+      text_printf(why, "expected at most %d values, 0.0 among them, for "
+                  "cluster %d, found more", most, most);
+    return clusters_hold(t->stored, b);
+  }
   const float *v = (const float *)(const void *)b->data;
   size_t n = b->size / sizeof *v, i = elems_exact(t->stored, v, n);
   if (i == n) return true;

@@ -305,6 +305,13 @@ static void step_print(Text *out, const RecipeStep *s) {
   text_printf(out, "  %s ", s->verb);
   for (size_t i = 0; i < s->params.n; i++)
     text_printf(out, "%s%s", i ? ", " : "", s->params.at[i]->path);
+  for (size_t i = 0; i < s->parts.n; i++) {
+    const RecipePart *p = &s->parts.at[i];
+    Arena *a = arena_new();
+    text_printf(out, "%s%s", i || s->params.n ? ", " : "",
+                path_part(a, p->of->path, p->part));
+    arena_free(a);
+  }
   for (size_t i = 0; i < s->args.n; i++) {
     const Attr *a = &s->args.at[i].value;
     text_printf(out, "%s%s=", i ? ", " : " with ", s->args.at[i].name);

@@ -82,9 +82,9 @@ int64_t type_elems(const Type *t) {
   for (int i = 0; i < t->rank; i++) {
     if (t->dim[i] < 0) return -1;
     zero |= t->dim[i] == 0;
-    overflow |= __builtin_mul_overflow(n, t->dim[i], &n);
+    overflow |= t->dim[i] && __builtin_mul_overflow(n, t->dim[i], &n);
   }
-  return zero ? 0 : overflow ? -1 : n;
+  return overflow ? -1 : zero ? 0 : n;
 }
 
 int64_t type_bytes(const Type *t) {
@@ -159,7 +159,11 @@ void type_print(Text *out, const Type *t) {
     sep = ", ";
   }
   if (t->stored) {
-    text_printf(out, "%sstored=%s", sep, elem_name(t->stored));
+    text_puts(out, sep);
+    if (elem_clusters(t->stored))
+      text_printf(out, "cluster %d", elem_clusters(t->stored));
+    else
+      text_printf(out, "stored=%s", elem_name(t->stored));
     sep = ", ";
   }
   if (t->layout) {

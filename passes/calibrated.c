@@ -4,7 +4,7 @@
  *
  * requires   a driver that runs the model (PassCtx.calibrate)
  * preserves  the graph, weights' shapes
- * The weights are the matrices [dim 0, product of the others] of prune.c. */
+ * The weights are the matrices of prune.c. */
 #include "passes/calibrated.h"
 
 #include <math.h>
@@ -35,11 +35,6 @@ typedef struct CalibratedStep {
   WeightStats *stats;    /* one a param */
 } CalibratedStep;
 
-Matrix matrix_of_param(const Param *p) {
-  int64_t rows = p->type.rank ? p->type.dim[0] : 1;
-  return (Matrix){NULL, rows, rows ? type_elems(&p->type) / rows : 0};
-}
-
 static bool values_finite(const CalibratedStep *x, const Param *p) {
   const float *v = param_values(x->c->m, p);
   int64_t n = type_elems(&p->type), i = 0;
@@ -55,7 +50,7 @@ static bool values_finite(const CalibratedStep *x, const Param *p) {
 
 static bool pattern_fits(const CalibratedStep *x, const WeightStats *w) {
   const Pattern *p = &x->o.pattern;
-  Matrix m = matrix_of_param(w->param);
+  Matrix m = matrix_of_weight(w);
   int64_t height = p->kind == PATTERN_BLOCK ? p->a : 1;
   int64_t width = p->kind == PATTERN_UNSTRUCTURED ? 1 : p->b;
   char sep = p->kind == PATTERN_NM ? ':' : 'x';
@@ -116,7 +111,6 @@ static bool stats_make(CalibratedStep *x) {
 
 static bool step_check(CalibratedStep *x) {
   PassCtx *c = x->c;
-  if (!calibrated_args(c, x->s, &x->o)) return false;
   if (!c->calibrate)
     return diag_error(c->d, EXIT_UNSUPPORTED, x->s->span, "prune: "
                       "method=%s: nothing here runs the model on data",
@@ -131,7 +125,10 @@ static bool step_check(CalibratedStep *x) {
 
 bool check_calibrated(PassCtx *c, const RecipeStep *s) {
   CalibratedStep x = {.c = c, .s = s, .arena = arena_new()};
-  bool ok = step_check(&x);
+  bool ok = calibrated_args(c, s, &x.o);
+  if (ok && x.o.pattern.kind == PATTERN_CHANNEL)
+    ok = check_channels(c, s, &x.o);
+  else ok = ok && step_check(&x);
   arena_free(x.arena);
   return ok;
 }
@@ -176,15 +173,16 @@ static bool obs_weight(const CalibratedStep *x, const Calibrated *o,
 
 static bool weight_prune(const CalibratedStep *x, const Calibrated *o,
                          const WeightStats *w) {
-  Matrix m = matrix_of_param(w->param);
-  size_t bytes = checked_mul((size_t)type_elems(&w->param->type),
-                             sizeof(float));
-  Buffer *b = buffer_new(bytes);
-  m.v = (float *)(void *)b->data;
-  if (bytes) memcpy(m.v, param_values(x->c->m, w->param), bytes);
+  Matrix m;
+  Buffer *b = matrix_values(x->c->m, w, &m);
   bool ok = true;
   if (o->obs) ok = obs_weight(x, o, w, m);
   else wanda_prune(x->arena, o, w, m);
+  if (ok && w->transposed) {
+    Buffer *back = transposed_values(m.v, m.rows, m.cols);
+    buffer_unref(b);
+    b = back;
+  }
   if (ok) param_set_data(w->param, b);
   else buffer_unref(b);
   return ok;
@@ -223,7 +221,10 @@ static bool step_run(CalibratedStep *x) {
 
 bool prune_calibrated(PassCtx *c, const RecipeStep *s) {
   CalibratedStep x = {.c = c, .s = s, .arena = arena_new()};
-  bool ok = calibrated_args(c, s, &x.o) && step_run(&x);
+  bool ok = calibrated_args(c, s, &x.o);
+  if (ok && x.o.pattern.kind == PATTERN_CHANNEL)
+    ok = prune_channels(c, s, &x.o);
+  else ok = ok && step_run(&x);
   arena_free(x.arena);
   return ok;
 }

@@ -5,7 +5,8 @@
  *   inputs        calibrated_inputs.c   rows of a weight and what they read
  *   method=wanda  wanda.c
  *   method=obs    obs.c, or obs_exact.c on small weights; obs_solve.c;
- *                 calibrated_share.c for scope=global
+ *                 calibrated_share.c for scope=global; obs_channels.c for
+ *                 channels
  *
  * and calibrated.c, which puts them together. */
 #ifndef TAMIS_CALIBRATED_H
@@ -23,14 +24,23 @@ typedef struct Calibrated {
   DataOpts data;
 } Calibrated;
 
-/* A weight as the matrix [dim 0, product of the others]. */
+/* A weight as the matrix [dim 0, product of the others], or transposed where
+ * its columns are the outputs. */
 typedef struct Matrix { float *v; int64_t rows, cols; } Matrix;
-Matrix matrix_of_param(const Param *p);   /* v is NULL */
+Matrix matrix_of_weight(const WeightStats *w);   /* v is NULL */
+/* A copy of its values, which out->v points to. */
+Buffer *matrix_values(Module *m, const WeightStats *w, Matrix *out);
+/* Of a matrix [rows][cols] the one [cols][rows]. */
+Buffer *transposed_values(const float *v, int64_t rows, int64_t cols);
 
 /* Is it a step with method=wanda or method=obs? */
 bool step_is_calibrated(const RecipeStep *s);
 bool check_calibrated(PassCtx *c, const RecipeStep *s);
 bool prune_calibrated(PassCtx *c, const RecipeStep *s);
+
+/* obs_channels.c: those with pattern=channel. */
+bool check_channels(PassCtx *c, const RecipeStep *s, const Calibrated *o);
+bool prune_channels(PassCtx *c, const RecipeStep *s, const Calibrated *o);
 
 bool calibrated_args(PassCtx *c, const RecipeStep *s, Calibrated *out);
 

@@ -5,25 +5,23 @@
 
 #include "passes/calibrated.h"
 #include "passes/prune.h"
+#include "passes/verb.h"
 
 /* ---- single arguments: NULL, or what was expected -------------------- */
 
 typedef const char *ParseFn(const Attr *v, Calibrated *o);
 
-static bool number(const Attr *v, double *out) {
-  *out = v->kind == ATTR_FLOAT ? v->f : v->kind == ATTR_INT ? (double)v->i
-                                                            : NAN;
-  return isfinite(*out);
-}
-
 static const char *parse_sparsity(const Attr *v, Calibrated *o) {
-  bool ok = number(v, &o->sparsity) && o->sparsity >= 0 && o->sparsity <= 1;
+  bool ok = arg_number(v, &o->sparsity) && o->sparsity >= 0 && o->sparsity <= 1;
   return ok ? NULL : "a number from 0 to 1";
 }
 
 static const char *parse_pattern(const Attr *v, Calibrated *o) {
-  bool ok = pattern_parse(v, &o->pattern) && o->pattern.kind <= PATTERN_NM;
-  return ok ? NULL : "unstructured, a block as 4x1 or N:M as 2:4";
+  bool ok = pattern_parse(v, &o->pattern);
+  if (ok && o->pattern.kind == PATTERN_CHANNEL && o->obs) return NULL;
+  if (ok && o->pattern.kind <= PATTERN_NM) return NULL;
+  return o->obs ? "unstructured, channel, a block as 4x1 or N:M as 2:4"
+                : "unstructured, a block as 4x1 or N:M as 2:4";
 }
 
 static const char *parse_method(const Attr *v, Calibrated *o) {
@@ -36,20 +34,25 @@ static const char *parse_data(const Attr *v, Calibrated *o) {
   return v->kind == ATTR_STR && *v->s ? NULL : "a file or folder";
 }
 
+static const char *parse_mask(const Attr *v, Calibrated *o) {
+  o->data.mask = v->s;
+  return v->kind == ATTR_STR && *v->s ? NULL : "the name of an input";
+}
+
 static const char *parse_samples(const Attr *v, Calibrated *o) {
   o->data.samples = v->i;
   return v->kind == ATTR_INT && v->i >= 1 ? NULL : "a whole number from 1 on";
 }
 
 static const char *parse_damp(const Attr *v, Calibrated *o) {
-  return number(v, &o->damp) && o->damp > 0 ? NULL : "a number above 0";
+  return arg_number(v, &o->damp) && o->damp > 0 ? NULL : "a number above 0";
 }
 
 /* A number, or up to four in a string with ':' between. */
 static bool numbers(const Attr *v, int *n, double *to) {
   char *end;
   *n = 1;
-  if (v->kind != ATTR_STR) return number(v, &to[0]);
+  if (v->kind != ATTR_STR) return arg_number(v, &to[0]);
   const char *s = v->s;
   for (*n = 0; *n < 4; s = end + 1) {
     to[*n] = strtod(s, &end);
@@ -87,7 +90,7 @@ static const struct { const char *name; ParseFn *parse; } args[] = {
   {"method", parse_method}, {"sparsity", parse_sparsity},
   {"pattern", parse_pattern}, {"scope", parse_scope}, {"data", parse_data},
   {"samples", parse_samples}, {"mean", parse_mean}, {"scale", parse_scale},
-  {"order", parse_order}, {"damp", parse_damp},
+  {"order", parse_order}, {"mask", parse_mask}, {"damp", parse_damp},
 };
 enum { ARGS = sizeof args / sizeof *args };
 
@@ -110,7 +113,7 @@ static bool arg_parse(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
   while (k < ARGS && strcmp(args[k].name, a->name) != 0) k++;
   if (k == ARGS) return arg_unknown(c, s, a->name, o);
   const char *expected = args[k].parse(&a->value, o);
-  if (expected) prune_arg_wrong(c, s, a, expected);
+  if (expected) arg_wrong(c, s, a, expected);
   return !expected;
 }
 

@@ -3,14 +3,10 @@
 #include <string.h>
 
 #include "passes/calibrated.h"
-
-static bool is_layer(const Node *n) {
-  return n->op == OP_CONV1D || n->op == OP_CONV2D || n->op == OP_CONV3D ||
-         n->op == OP_LINEAR;
-}
+#include "passes/prune.h"
 
 int64_t layer_groups(const Node *n) {
-  return n->op == OP_LINEAR ? 1 : attr_int(n, "groups");
+  return n->op == OP_LINEAR || n->op == OP_MATMUL ? 1 : attr_int(n, "groups");
 }
 
 /* ---- uses ------------------------------------------------------------ */
@@ -37,7 +33,8 @@ static bool leads_to(const Node *x, const Param *p, int64_t *first) {
 static bool use_add(Arena *a, Node *n, const Param *p, bool model,
                     InputUses *out, Text *why) {
   int64_t first;
-  if (!is_layer(n) || !leads_to(node_operand(n, "w"), p, &first)) return true;
+  Node *w = layer_weight(n);
+  if (!w || !leads_to(w, p, &first)) return true;
   if (!model)
     text_printf(why, "the layer %s lies in a function that is called: "
                 "expected layers of the model itself",
@@ -46,9 +43,13 @@ static bool use_add(Arena *a, Node *n, const Param *p, bool model,
     text_printf(why, "the layer %s has some columns of it: expected whole "
                 "rows", n->path ? n->path : p->path);
   if (!model || first < 0) return false;
-  InputUse u = {n, first, node_operand(n, "w")->type.dim[0]};
+  bool transposed = n->op == OP_MATMUL && !attr_bool(n, "transpose_b");
+  InputUse u = {n, first, w->type.dim[transposed], transposed};
   vec_push(a, out, u);
-  return true;
+  if (transposed == out->at[0].transposed) return true;
+  text_printf(why, "layers use its rows and its columns: expected the one "
+              "or the other");
+  return false;
 }
 
 bool input_uses(Arena *a, const Module *m, const Param *p, InputUses *out,
@@ -61,6 +62,38 @@ bool input_uses(Arena *a, const Module *m, const Param *p, InputUses *out,
   if (out->n) return true;
   text_puts(why, "no layer uses it");
   return false;
+}
+
+/* ---- the matrix ------------------------------------------------------ */
+
+Matrix matrix_of_weight(const WeightStats *w) {
+  const Type *t = &w->param->type;
+  int64_t rows = t->rank ? t->dim[w->transposed] : 1;
+  return (Matrix){NULL, rows, rows ? type_elems(t) / rows : 0};
+}
+
+Buffer *transposed_values(const float *v, int64_t rows, int64_t cols) {
+  size_t n = checked_mul((size_t)rows, (size_t)cols);
+  Buffer *b = buffer_new(checked_mul(n, sizeof *v));
+  float *to = (float *)(void *)b->data;
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t c = 0; c < cols; c++) to[c * rows + r] = v[r * cols + c];
+  return b;
+}
+
+Buffer *matrix_values(Module *m, const WeightStats *w, Matrix *out) {
+  const float *v = param_values(m, w->param);
+  *out = matrix_of_weight(w);
+  Buffer *b;
+  if (w->transposed) {
+    b = transposed_values(v, out->cols, out->rows);
+  } else {
+    size_t n = (size_t)(out->rows * out->cols);
+    b = buffer_new(checked_mul(n, sizeof *v));
+    if (n) memcpy(b->data, v, n * sizeof *v);
+  }
+  out->v = (float *)(void *)b->data;
+  return b;
 }
 
 /* ---- rows ------------------------------------------------------------ */
@@ -86,7 +119,8 @@ bool weight_stats(Arena *a, const Module *m, Param *p, WeightStats *out,
   InputUses uses = {0};
   *out = (WeightStats){.param = p};
   if (!input_uses(a, m, p, &uses, why)) return false;
-  int64_t cols = p->type.dim[0] ? type_elems(&p->type) / p->type.dim[0] : 0;
+  out->transposed = uses.at[0].transposed;
+  int64_t cols = matrix_of_weight(out).cols;
   for (size_t i = 0; i < uses.n; i++) {
     int64_t groups = layer_groups(uses.at[i].layer);
     int64_t each = uses.at[i].rows / groups, lo = uses.at[i].first;

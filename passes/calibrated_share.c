@@ -72,11 +72,13 @@ static bool way_make(Module *m, const Calibrated *o, const WeightStats *s,
                      Way *w) {
   Curve c = {0};
   double rest = 1;
-  Matrix x = matrix_of_param(s->param);
-  x.v = (float *)(uintptr_t)param_values(m, s->param);   /* read alone */
+  Matrix x;
+  Buffer *b = matrix_values(m, s, &x);
   for (int i = 0; i < CURVE; i++, rest *= 0.75)
     c.share[i] = i == CURVE - 1 ? 1 : 1 - rest;
-  if (!curve_fill(o, s, x, &c)) return false;
+  bool ok = curve_fill(o, s, x, &c);
+  buffer_unref(b);
+  if (!ok) return false;
   *w = (Way){.units = units_of(o, s->param)};
   hull(w, &c);
   return true;

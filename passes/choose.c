@@ -340,6 +340,12 @@ static double pixels_step(const DenseWork *w, int64_t r, int64_t t) {
   return step_time((double)(r * t), (double)(r + t), line * (double)t);
 }
 
+double unpack_cycles(const Target *t, const Type *weight) {
+  bool permutes = strcmp(t->arch, "x86_64") == 0 && t->lanes >= 8;
+  if (!elem_clusters(weight->stored)) return 0;
+  return weight->stored == U4 && permutes ? 5 : 1.5 * t->lanes;
+}
+
 double pixels_tile(const DenseWork *w, int tile[2]) {
   const TileWork *p = &w->pixels;
   tile_choose(p, w->vregs, tile);
@@ -348,8 +354,9 @@ double pixels_tile(const DenseWork *w, int tile[2]) {
   double steps = (double)(w->channels * w->taps);
   double time = (double)whole * pixels_step(w, rows, tile[1]);
   if (rest) time += pixels_step(w, rows, rest);
+  double unpacked = steps * (double)(p->rows * ceil_div(p->vectors, tile[1]));
   return (double)w->groups *
-         (steps * time * (double)panels +
+         (steps * time * (double)panels + w->unpack * unpacked / w->lanes +
           vector_time * (double)(p->rows * p->vectors));
 }
 
@@ -368,7 +375,8 @@ static double lanes_tile(const DenseWork *w, int64_t rows, int64_t cols,
   while (w->lanes >> stages > 1) stages++;
   double square = square_time * w->lanes * (stages + 1);
   double step = step_time((double)(pixels * v), (double)(pixels + v),
-                          lanes_w * (double)v * w->lanes / 16);
+                          lanes_w * (double)v * w->lanes / 16) +
+                w->unpack * (double)v;
   double page = w->plane < PAGE_BYTES ? 0 : page_time * w->lanes / 16;
   return (double)w->channels * ((double)w->taps * step + page) +
          square * (double)(v * ceil_div(line, w->lanes));

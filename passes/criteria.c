@@ -31,11 +31,11 @@ static double unit_sum(const PruneStep *s, const Group *g, int64_t k,
   for (size_t i = 0; i < g->parts.n; i++) {
     const Part *p = &g->parts.at[i];
     int64_t at = part_offset(p, k);
-    for (int64_t r = 0; !p->follows && r < p->rows; r++)
+    for (int64_t r = 0; !p->follows && at >= 0 && r < p->rows; r++)
       for (int64_t c = 0; c < p->cols; c++)
         sum += value(p->w, at + r * p->w->row_step + c * p->w->col_step);
   }
-  return units_differ(&s->a.pattern) ? sum / (double)unit_values(g) : sum;
+  return units_differ(&s->a.pattern) ? sum / (double)unit_values(g, k) : sum;
 }
 
 static double unit_magnitude(const PruneStep *s, const Group *g, int64_t k) {
@@ -66,6 +66,7 @@ static bool check_norms(PruneStep *s) {
   }
   for (size_t i = 0; i < s->nselected; i++) {
     PruneWeight *w = s->weights.at[i];
+    if (s->a.whole && w->going == 0) continue;
     const Param *scale = norm_scale(s->c->m, w->p);
     w->norm = scale ? param_values(s->c->m, scale) : NULL;
     if (!w->norm)
@@ -77,8 +78,17 @@ static bool check_norms(PruneStep *s) {
 }
 
 static double unit_norm(const PruneStep *s, const Group *g, int64_t k) {
+  double sum = 0;
+  int n = 0;
   (void)s;
-  return fabs((double)g->parts.at[0].w->norm[k]);
+  for (size_t i = 0; i < g->parts.n; i++) {
+    const Part *p = &g->parts.at[i];
+    int64_t at = part_offset(p, k);
+    if (p->follows || at < 0) continue;
+    sum += fabs((double)p->w->norm[at / p->w->row_step]);
+    n++;
+  }
+  return sum / n;
 }
 
 /* ---- the table ------------------------------------------------------- */

@@ -44,14 +44,16 @@ typedef struct DataOpts {
   int nmean, nscale;         /* of images, as --in takes them */
   double mean[4], scale[4];
   bool bgr;
+  const char *mask;          /* an input, whose zeros say which vectors of
+                                layers do not count (padding); NULL: all do */
 } DataOpts;
 
 /* calibrated_args.c: the data that a step names, if it does. */
 bool recipe_data(const RecipeStep *s, DataOpts *out);
 
 /* Rows [lo, hi) of a weight, a matrix [dim 0, product of the others], are
- * multiplied with the same columns: of a linear layer what it reads, of a
- * convolution's group the windows. */
+ * multiplied with the same columns: of a linear layer and a product what it
+ * reads, of a convolution's group the windows. */
 typedef struct InputStats {
   int64_t lo, hi, cols;
   const double *square;      /* [cols]: sum of squares of each column */
@@ -60,17 +62,23 @@ typedef struct InputStats {
 } InputStats;
 typedef struct WeightStats {
   Param *param;
+  bool transposed;           /* the matrix [dim 1, dim 0] */
   Vec(InputStats) inputs;
 } WeightStats;
 
-/* Where a weight is used: its rows from `first` on are that of `layer`. */
-typedef struct InputUse { Node *layer; int64_t first, rows; } InputUse;
+/* Where a weight is used: its rows from `first` on are that of `layer`, or
+ * its columns. */
+typedef struct InputUse {
+  Node *layer;
+  int64_t first, rows;
+  bool transposed;
+} InputUse;
 typedef Vec(InputUse) InputUses;
 /* All uses of p, in the model's own function; false and text in why when
  * there is one that cannot be observed. */
 bool input_uses(Arena *a, const Module *m, const Param *p, InputUses *out,
                 Text *why);
-/* Groups of a convolution; 1 of a linear layer. */
+/* Groups of a convolution; 1 of a linear layer or a product. */
 int64_t layer_groups(const Node *layer);
 
 /* How a pass sees the model run on data; the driver's.  `check` looks at the
@@ -83,6 +91,16 @@ typedef struct Calibrate {
   void (*say)(void *ctx, const char *what);
   void *ctx;
 } Calibrate;
+
+/* A tensor of a file of weights, as f32. */
+typedef struct FileTensor {
+  const char *name;
+  Type type;
+  const float *v;
+} FileTensor;
+/* All of a file, in the arena; false after an error.  The driver's. */
+typedef bool TensorsFn(void *ctx, const char *path, Arena *a,
+                       FileTensor **out, size_t *n);
 
 typedef struct PassCtx {
   Module *m;
@@ -98,6 +116,10 @@ typedef struct PassCtx {
   PredictFn *predict;    /* likewise */
   void *predict_ctx;
   const Calibrate *calibrate;   /* likewise */
+  void (*note)(void *ctx, const char *text);   /* likewise */
+  void *note_ctx;
+  TensorsFn *tensors;    /* likewise */
+  void *tensors_ctx;
 } PassCtx;
 
 #define PASS(name, what) bool pass_##name(PassCtx *);
@@ -123,6 +145,11 @@ typedef struct PipelineOpts {
   PredictFn *predict;        /* for recipes with a budget; NULL: none can */
   void *predict_ctx;
   const Calibrate *calibrate;   /* NULL: recipes cannot ask for data */
+  /* What steps of a recipe did, and what they left; NULL: nobody asks. */
+  void (*note)(void *ctx, const char *text);
+  void *note_ctx;
+  TensorsFn *tensors;        /* NULL: recipes cannot ask for files */
+  void *tensors_ctx;
   const char *stop_after;    /* NULL: run all */
   const char *stop_before;
   /* Called with "parse" first and after every pass that ran; false stops
@@ -222,6 +249,14 @@ typedef struct Verb {
 const Verb *verb_find(const char *name);
 bool check_prune(PassCtx *c, const RecipeStep *s);
 bool verb_prune(PassCtx *c, const RecipeStep *s);
+bool check_factor(PassCtx *c, const RecipeStep *s);
+bool verb_factor(PassCtx *c, const RecipeStep *s);
+bool check_cluster(PassCtx *c, const RecipeStep *s);
+bool verb_cluster(PassCtx *c, const RecipeStep *s);
+bool check_smartexchange(PassCtx *c, const RecipeStep *s);
+bool verb_smartexchange(PassCtx *c, const RecipeStep *s);
+bool check_adapters(PassCtx *c, const RecipeStep *s);
+bool verb_adapters(PassCtx *c, const RecipeStep *s);
 
 /* ---- rewrite.c: what the passes change graphs with ------------------ */
 
@@ -374,7 +409,10 @@ typedef struct DenseWork {
   TileWork pixels;
   int lanes, vregs, xregs;
   int64_t groups, channels, taps, h, w, pitch, plane;
+  double unpack;       /* cycles until a vector of weights is f32 */
 } DenseWork;
+/* Those of a weight of that type: of indices more than none. */
+double unpack_cycles(const Target *t, const Type *weight);
 double pixels_tile(const DenseWork *w, int tile[2]);
 double channels_tile(const DenseWork *w, int tile[2]);
 /* The same for a table of nonzero blocks: `units` rows of them, each of

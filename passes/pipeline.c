@@ -34,8 +34,9 @@ static void dump_fill(DumpInfo *d, const PassInfo *p, const PipelineOpts *o,
                       Arena *a) {
   if (strcmp(p->name, "bnfold") == 0) d->opt = o->opt;
   if (strcmp(p->name, "narrow") == 0) d->weight_type = o->weight_type;
+  if (strcmp(p->name, "slice") == 0)
+    d->sparsity = o->sparsity_off ? "off" : "auto";
   if (strcmp(p->name, "phases") != 0) return;
-  d->sparsity = o->sparsity_off ? "off" : "auto";
   d->target = arena_strdup(a, o->target->triple);
   d->cpu = arena_strdup(a, o->target->cpu);
   d->features = o->target->features ? arena_strdup(a, o->target->features)
@@ -119,6 +120,8 @@ static bool pass_run(Module *m, const PassInfo *p, const PipelineOpts *o,
     .code_budget = o->code_budget, .weight_type = o->weight_type,
     .choices = o->choices, .calibrate = o->calibrate,
     .predict = o->predict, .predict_ctx = o->predict_ctx,
+    .tensors = o->tensors, .tensors_ctx = o->tensors_ctx,
+    .note = o->note, .note_ctx = o->note_ctx,
   };
   dump_fill(&m->dump, p, o, m->arena);
   const FreeShape **outs = outputs_free(m, c.scratch);

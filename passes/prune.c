@@ -51,8 +51,7 @@ static void weight_copy(PruneWeight *w) {
   w->v = (float *)(void *)w->to->data;
 }
 
-/* Of all that units have a part of. */
-static void weights_copy(PruneStep *s) {
+void prune_copy(PruneStep *s) {
   for (size_t i = 0; i < s->groups.n; i++) {
     const Group *g = &s->groups.at[i];
     for (size_t k = 0; k < g->parts.n; k++)
@@ -60,13 +59,13 @@ static void weights_copy(PruneStep *s) {
   }
 }
 
-static void weights_store(PruneStep *s) {
+void prune_store(PruneStep *s) {
   for (size_t i = 0; i < s->weights.n; i++)
     if (s->weights.at[i]->to)
       param_set_data(s->weights.at[i]->p, s->weights.at[i]->to);
 }
 
-static void weights_drop(PruneStep *s) {
+void prune_drop(PruneStep *s) {
   for (size_t i = 0; i < s->weights.n; i++)
     buffer_unref(s->weights.at[i]->to);
 }
@@ -87,23 +86,25 @@ bool check_prune(PassCtx *c, const RecipeStep *step) {
 }
 
 static bool step_run(PruneStep *s) {
-  weights_copy(s);
+  prune_copy(s);
   prune_restore(s);
   bool ok = !s->a.method->prepare || s->a.method->prepare(s);
   if (ok) prune_scores(s);
   double sparsity = s->a.sparsity;
   ok = ok && (!s->a.budget || budget_sparsity(s, &sparsity));
-  if (!ok) weights_drop(s);
+  if (!ok) prune_drop(s);
   else if (s->a.pattern.kind == PATTERN_NM) prune_runs(s);
   else prune_share(s, sparsity);
-  if (ok) weights_store(s);
+  if (ok) prune_store(s);
   return ok;
 }
 
 bool verb_prune(PassCtx *c, const RecipeStep *step) {
   PruneStep s;
   if (step_is_calibrated(step)) return prune_calibrated(c, step);
-  bool ok = step_open(&s, c, step) && step_run(&s);
+  bool ok = step_open(&s, c, step);
+  if (ok && s.a.whole) coupled_warn(&s);
+  ok = ok && step_run(&s);
   arena_free(s.arena);
   return ok;
 }

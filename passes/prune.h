@@ -45,6 +45,8 @@ typedef struct PruneArgs {
   Budget budget;         /* in its place; BUDGET_NONE: there is none */
   double limit;          /* of it */
   Budget twice;          /* another one that was given too */
+  bool whole;            /* of channels: units are coupling groups */
+  bool coupled_given;
   int64_t seed, rounds;  /* of random; of synflow */
 } PruneArgs;
 bool prune_args(PassCtx *c, const RecipeStep *s, PruneArgs *out);
@@ -62,17 +64,23 @@ typedef struct PruneWeight {
   Buffer *to;            /* which hold v; NULL: no unit has a part of it */
   double *score;         /* of each value, by criteria that fill it */
   const float *norm;     /* scales of the batch norm behind, likewise */
-  const char *why;       /* heads.c: its heads are not known */
+  const char *why;       /* heads.c: its heads are not known; coupled.c: why
+                            channels stay */
+  int64_t channels;      /* coupled.c: all, those in a unit, the groups that */
+  int64_t going;         /* have them, from 1 */
+  size_t component;
   bool selected;         /* by the step; else it only follows such a one */
 } PruneWeight;
 
 /* Unit k of a group is one rectangle of each part: `rows` by `cols` values,
- * from row + k / across * rows and col + k % across * cols on.  Parts that
- * follow (biases, norms) go with the unit and have no score. */
+ * from row + k / across * rows and col + k % across * cols on, or from value
+ * first[k] on (-1: the unit has none there).  Parts that follow (biases,
+ * norms, columns that read a channel) go with the unit and have no score. */
 typedef struct Part {
   PruneWeight *w;
   int64_t row, col, rows, cols, across;
-  bool follows;
+  const int64_t *first;
+  bool follows, reads;       /* reads: columns that read the unit's channel */
 } Part;
 struct Group {
   const char *path;      /* of its first weight, for messages */
@@ -94,9 +102,14 @@ struct PruneStep {
 /* ---- prune_args.c, for calibrated_args.c too -------------------------- */
 
 bool pattern_parse(const Attr *v, Pattern *p);
-/* The error of an argument's value. */
-void prune_arg_wrong(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
-                     const char *expected);
+
+/* ---- prune.c --------------------------------------------------------- */
+
+/* Copies of all weights that units have a part of, to be written; put in
+ * their place; or let go. */
+void prune_copy(PruneStep *s);
+void prune_store(PruneStep *s);
+void prune_drop(PruneStep *s);
 
 /* ---- units.c --------------------------------------------------------- */
 
@@ -105,10 +118,10 @@ void prune_arg_wrong(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
 bool prune_groups(PruneStep *s);
 /* The weight of a param, added where the step has none. */
 PruneWeight *prune_weight(PruneStep *s, Param *p);
-/* The first value of unit k of a part, in v. */
+/* The first value of unit k of a part, in v; -1: it has none. */
 int64_t part_offset(const Part *p, int64_t k);
-/* Values of a unit that have scores. */
-int64_t unit_values(const Group *g);
+/* Values of unit k that have scores. */
+int64_t unit_values(const Group *g, int64_t k);
 /* Are units of this pattern of different sizes in different weights?  They
  * are then compared by their means. */
 bool units_differ(const Pattern *p);
@@ -134,6 +147,15 @@ void channel_follow(PruneStep *s, Group *g);
 /* The scale of the batch norm behind the layer of p, one a channel; NULL:
  * there is none. */
 Param *norm_scale(Module *m, const Param *p);
+
+/* ---- coupled.c ------------------------------------------------------- */
+
+/* The groups of pattern=channel: a unit is a coupling group, with the rows of
+ * all layers that give it, their biases and norms, and the columns that read
+ * it.  An error where no channel of the step can go. */
+bool coupled_groups(PruneStep *s);
+/* A warning for each weight with channels that stay. */
+void coupled_warn(const PruneStep *s);
 
 /* ---- heads.c --------------------------------------------------------- */
 

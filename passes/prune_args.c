@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "passes/prune.h"
+#include "passes/verb.h"
 
 /* ---- patterns -------------------------------------------------------- */
 
@@ -84,6 +85,13 @@ static const char *parse_rounds(PassCtx *c, const Attr *v, PruneArgs *a) {
            ? NULL : "a whole number from 1 to 10000";
 }
 
+static const char *parse_coupled(PassCtx *c, const Attr *v, PruneArgs *a) {
+  (void)c;
+  a->coupled_given = true;
+  a->whole = v->i != 0;
+  return v->kind == ATTR_BOOL ? NULL : "true or false";
+}
+
 static const char *parse_seed(PassCtx *c, const Attr *v, PruneArgs *a) {
   (void)c;
   a->seed = v->i;
@@ -128,28 +136,11 @@ static const struct { const char *name; ParseFn *parse; } args[] = {
   {"sparsity", parse_sparsity}, {"macs", parse_macs}, {"bytes", parse_bytes},
   {"latency", parse_latency}, {"pattern", parse_pattern},
   {"method", parse_method}, {"scope", parse_scope}, {"seed", parse_seed},
-  {"rounds", parse_rounds},
+  {"rounds", parse_rounds}, {"coupled", parse_coupled},
 };
 enum { ARGS = sizeof args / sizeof *args };
 
 /* ---- errors ---------------------------------------------------------- */
-
-static void value_print(Text *out, const Attr *v) {
-  if (v->kind == ATTR_FLOAT) text_float(out, v->f, false);
-  else if (v->kind == ATTR_STR) text_puts(out, v->s);
-  else if (v->kind == ATTR_BOOL) text_puts(out, v->i ? "true" : "false");
-  else if (v->kind == ATTR_INT) text_printf(out, "%lld", (long long)v->i);
-  else text_puts(out, "a list");
-}
-
-void prune_arg_wrong(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
-                     const char *expected) {
-  Text found = {0};
-  value_print(&found, &a->value);
-  diag_error(c->d, EXIT_MODEL, s->span, "prune: %s: expected %s, found %s",
-             a->name, expected, found.s);
-  text_free(&found);
-}
 
 static void arg_unknown(PassCtx *c, const RecipeStep *s, const char *name) {
   const char *names[ARGS];
@@ -166,7 +157,7 @@ static bool arg_parse(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
   for (size_t k = 0; k < ARGS; k++) {
     if (strcmp(args[k].name, a->name) != 0) continue;
     const char *expected = args[k].parse(c, &a->value, out);
-    if (expected) prune_arg_wrong(c, s, a, expected);
+    if (expected) arg_wrong(c, s, a, expected);
     return !expected;
   }
   arg_unknown(c, s, a->name);
@@ -210,6 +201,16 @@ static bool args_agree(PassCtx *c, const RecipeStep *s, const PruneArgs *a) {
   return true;
 }
 
+/* Channels are coupled unless it is said that they are not. */
+static bool coupled_agrees(PassCtx *c, const RecipeStep *s, PruneArgs *a) {
+  bool channels = a->pattern.kind == PATTERN_CHANNEL;
+  if (a->coupled_given && !channels)
+    return diag_error(c->d, EXIT_MODEL, s->span,
+                      "prune: coupled goes with pattern=channel");
+  if (!a->coupled_given) a->whole = channels;
+  return true;
+}
+
 /* What SynFlow takes by default: its paper's rounds, over the whole net. */
 static bool rounds_agree(PassCtx *c, const RecipeStep *s, PruneArgs *a) {
   if (strcmp(a->method->name, "synflow") != 0)
@@ -228,5 +229,6 @@ bool prune_args(PassCtx *c, const RecipeStep *s, PruneArgs *out) {
   out->method = criterion_find("magnitude");
   for (size_t i = 0; i < s->args.n; i++)
     ok &= arg_parse(c, s, &s->args.at[i], out);
-  return ok && rounds_agree(c, s, out) && args_agree(c, s, out);
+  return ok && coupled_agrees(c, s, out) && rounds_agree(c, s, out) &&
+         args_agree(c, s, out);
 }

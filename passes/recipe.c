@@ -12,6 +12,10 @@
 
 static const Verb verbs[] = {
   {"prune", check_prune, verb_prune},
+  {"factor", check_factor, verb_factor},
+  {"cluster", check_cluster, verb_cluster},
+  {"fuse_adapters", check_adapters, verb_adapters},
+  {"smartexchange", check_smartexchange, verb_smartexchange},
 };
 
 const Verb *verb_find(const char *name) {
@@ -40,7 +44,8 @@ bool pass_recipe(PassCtx *c) {
   }
   for (size_t i = 0; ok && i < c->m->recipe.n; i++) {
     const RecipeStep *s = &c->m->recipe.at[i];
-    ok = verb_find(s->verb)->run(c, s);
+    /* What it selected may be gone, or not be taken apart. */
+    if (s->params.n) ok = verb_find(s->verb)->run(c, s);
   }
   if (ok) c->m->recipe.n = 0;
   return ok;

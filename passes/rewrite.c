@@ -80,6 +80,12 @@ static bool used_elsewhere(const Module *m, const Func *f, const Param *p) {
   return false;
 }
 
+/* Values that are as few as those they were made of are stored so, too. */
+static Elem stored_kept(const Type *t, const Type *from, const Buffer *data) {
+  bool few = t->elem == F32 && elem_clusters(from->stored) > 0;
+  return few && clusters_hold(from->stored, data) ? from->stored : 0;
+}
+
 Node *func_derive(Module *m, Func *f, Node *from, bool once, Type t,
                   Buffer *data) {
   const char *path = from->op == OP_PARAM ? from->param->path : "constant";
@@ -88,12 +94,15 @@ Node *func_derive(Module *m, Func *f, Node *from, bool once, Type t,
                    : param_uses(m, from->param) == 1);
   if (!own) {
     path = arena_printf(m->arena, "%s.folded", path);
-    return func_values(m, f, path, t, data);
+    Node *to = func_values(m, f, path, t, data);
+    to->type.stored = stored_kept(&t, &from->type, data);
+    to->param->type.stored = to->type.stored;
+    return to;
   }
   t.layout = NULL;
   t.sparse = NULL;
   t.quant = NULL;
-  t.stored = 0;
+  t.stored = stored_kept(&t, &from->type, data);
   t.at = -1;
   param_set_data(from->param, data);
   from->param->type = from->type = t;

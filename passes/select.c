@@ -179,6 +179,8 @@ static DenseWork dense_work(const Target *t, const Node *n,
   work.pixels = (TileWork){w->dim[0] / groups, cover->vectors, cover->xloads};
   work.channels = w->dim[1];
   work.taps = w->dim[2] * w->dim[3];
+  work.unpack = unpack_cycles(t, w);
+  if (work.unpack > 0) work.xregs += 4;   /* the values, and an index */
   work.h = n->type.dim[2];
   work.w = work.pitch = n->type.dim[3];
   if (layout_strides(&n->type, s, &at)) work.pitch = s[2];
@@ -441,6 +443,10 @@ static const char *density_text(Module *m, const Node *n) {
 /* Why a weight that --weight-type is for is stored as f32, or that it is
  * not. */
 static const char *stored_why(const Module *m, const Node *n) {
+  bool weight = node_in(n, 1) && n->in[1]->op == OP_PARAM &&
+                node_reads_weight(n, 1);
+  if (weight && elem_clusters(n->in[1]->type.stored))
+    return n->in[1]->type.stored == U4 ? "16 values" : "256 values";
   if (!m->dump.weight_type || !node_in(n, 1) || n->in[1]->op != OP_PARAM ||
       !node_reads_weight(n, 1))
     return NULL;

@@ -47,8 +47,9 @@ double unit_synflow(const PruneStep *s, const Group *g, int64_t k) {
   (void)s;
   for (size_t i = 0; i < g->parts.n; i++) {
     const Part *p = &g->parts.at[i];
-    const double *at = p->w->score + (p->follows ? 0 : part_offset(p, k));
-    for (int64_t r = 0; !p->follows && r < p->rows; r++)
+    int64_t first = p->follows ? -1 : part_offset(p, k);
+    const double *at = p->w->score + (first < 0 ? 0 : first);
+    for (int64_t r = 0; first >= 0 && r < p->rows; r++)
       for (int64_t c = 0; c < p->cols; c++)
         sum += at[r * p->w->row_step + c * p->w->col_step];
   }

@@ -45,15 +45,16 @@ PruneWeight *prune_weight(PruneStep *s, Param *p) {
 /* ---- units ----------------------------------------------------------- */
 
 int64_t part_offset(const Part *p, int64_t k) {
+  if (p->first) return p->first[k];
   int64_t row = p->row + k / p->across * p->rows;
   int64_t col = p->col + k % p->across * p->cols;
   return row * p->w->row_step + col * p->w->col_step;
 }
 
-int64_t unit_values(const Group *g) {
+int64_t unit_values(const Group *g, int64_t k) {
   int64_t n = 0;
   for (size_t i = 0; i < g->parts.n; i++)
-    if (!g->parts.at[i].follows)
+    if (!g->parts.at[i].follows && part_offset(&g->parts.at[i], k) >= 0)
       n += g->parts.at[i].rows * g->parts.at[i].cols;
   return n;
 }
@@ -66,8 +67,9 @@ bool units_differ(const Pattern *p) {
 void unit_clear(const Group *g, int64_t k) {
   for (size_t i = 0; i < g->parts.n; i++) {
     const Part *p = &g->parts.at[i];
-    float *at = p->w->v + part_offset(p, k);
-    for (int64_t r = 0; r < p->rows; r++)
+    int64_t first = part_offset(p, k);
+    float *at = p->w->v + (first < 0 ? 0 : first);
+    for (int64_t r = 0; first >= 0 && r < p->rows; r++)
       for (int64_t c = 0; c < p->cols; c++)
         at[r * p->w->row_step + c * p->w->col_step] = 0;
   }
@@ -116,6 +118,7 @@ static void weight_cut(PruneStep *s, PruneWeight *w) {
 bool prune_groups(PruneStep *s) {
   bool ok = true;
   if (s->a.pattern.kind == PATTERN_HEAD) return head_groups(s);
+  if (s->a.whole) return coupled_groups(s);
   for (size_t i = 0; i < s->nselected; i++)
     ok &= weight_divides(s, s->weights.at[i]);
   for (size_t i = 0; ok && i < s->nselected; i++)

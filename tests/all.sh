@@ -69,11 +69,29 @@ for v in 22 21 20 19; do
   if command -v clang-$v >/dev/null; then clang=clang-$v; break; fi
 done
 
+# fuzz_all: each reader's fuzzer for some seconds from its corpus, as many at
+# once as there are processors.
+fuzz_all() {
+  echo "$kinds" | xargs -P "$jobs" -I KIND sh -c 'log=$1/fuzz-KIND
+    sh tests/fuzz/fuzz.sh KIND "$2" "$3" >"$log.log" 2>&1
+    echo $? >"$log.status"' sh "$logs" "${FUZZ_SECONDS:-15}" "$top/build-san"
+  for kind in $kinds; do
+    if [ "$(cat "$logs/fuzz-$kind.status")" = 0 ]; then
+      passed=$((passed + 1))
+      echo "PASS: fuzz-$kind"
+    else
+      failed=$((failed + 1))
+      echo "FAIL: fuzz-$kind"
+      tail -n 60 "$logs/fuzz-$kind.log"
+    fi
+  done
+}
+
 # With gcc from what is distributed, built outside of it, installed and removed.
 suite gcc build distcheck DISTCHECK_CONFIGURE_FLAGS=--enable-werror
 
 # One build with clang, the sanitizers and the fuzzers' instrumentation: the
-# whole suite, then each reader's fuzzer for some seconds from its corpus.
+# suite, then the fuzzers.
 san_configure() (
   mkdir -p build-san && cd build-san &&
     ../configure -q CC="$clang" CXX="clang++${clang#clang}" \
@@ -86,12 +104,10 @@ elif [ build-san/Makefile -nt build/config.status ] ||
   step configure-san san_configure; then
   suite san build-san check TAMIS_QUICK=1
   step same-bytes sh tests/same_bytes.sh build/tamis build-san/tamis
-  for f in tests/fuzz/fuzz_*.c; do
-    kind=${f#tests/fuzz/fuzz_}
-    kind=${kind%.c}
-    step "fuzz-$kind" sh tests/fuzz/fuzz.sh "$kind" "${FUZZ_SECONDS:-15}" \
-      "$top/build-san"
-  done
+  kinds=$(ls tests/fuzz/fuzz_*.c | sed 's/.*fuzz_//; s/\.c$//')
+  step fuzzers make -C build-san -s -j"$jobs" \
+    $(printf 'fuzz_%s ' $kinds)
+  fuzz_all
 fi
 
 echo "skipped: $skipped"

@@ -18,10 +18,13 @@ build() {  # TAMIS MODEL TARGET DIR
 }
 
 compare() {  # TAMIS OTHER MODEL TARGET
-  build "$1" "$3" "$4" a
-  status=$?
+  build "$1" "$3" "$4" a &
+  first=$!
   build "$2" "$3" "$4" b
-  if [ $? != $status ]; then
+  other=$?
+  wait $first
+  status=$?
+  if [ $other != $status ]; then
     return 1
   elif [ $status = 0 ]; then
     cmp "$out/a/m.o" "$out/b/m.o" && same=$((same + 1))

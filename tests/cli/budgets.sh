@@ -4,10 +4,10 @@
 . "$SRCDIR/tests/cli/lib.sh"
 
 cat >net.tam <<'END'
-model net(x: f32[1,32,28,28]) -> p: f32[1,10] {
+model net(x: f32[1,32,28,28]) -> p: f32[1,10], m: f32[1,128] {
   x = x |> conv(64, k=3, pad=1) as a |> bn as na |> relu;
-  x = x |> conv(128, k=1) as b |> bn as nb |> relu;
-  p = x |> mean([2,3]) |> linear(256) as c |> relu |> linear(10) as head;
+  m = x |> conv(128, k=1) as b |> bn as nb |> relu |> mean([2,3]);
+  p = m |> linear(256) as c |> relu |> linear(10) as head;
 }
 recipe products for net { prune **, !head with macs=0.25, scope=global; }
 recipe stored for net { prune **, !head with bytes=100k; }

@@ -75,6 +75,19 @@ head += b" " * (64 - len(head))
 save("hand.safetensors", struct.pack("<Q", len(head)) + head + floats([3, 1]))
 save("ones.npy", npy("<f4", (1, 2), floats([1, 1])))
 save("one.npy", npy("<f4", (1, 1), floats([1])))
+# Of four vectors of each of ten samples some are padding, of other values or
+# of zeros.
+kept = [i % 4 <= i // 4 % 4 for i in range(40)]
+garbage = [9 - byte() / 9 for _ in range(40 * 6)]
+real = [v if kept[i // 6] else 0 for i, v in enumerate(garbage)]
+mask = npy("<i8", (10, 4), struct.pack("<40q", *kept))
+npz("padded.npz", x=npy("<f4", (10, 4, 6), floats(garbage)), m=mask)
+npz("zeros.npz", x=npy("<f4", (10, 4, 6), floats(real)), m=mask)
+save("first.npy", npy("<f4", (1, 4, 6), floats(garbage[:24])))
+save("ones64.npy", npy("<i8", (1, 4), struct.pack("<4q", 1, 1, 1, 1)))
+w = [byte() / 99 - 1 for _ in range(8 * 6)]
+npz("w.npz", w=npy("<f4", (8, 6), floats(w)),
+    t=npy("<f4", (6, 8), floats([w[k % 8 * 6 + k // 8] for k in range(48)])))
 EOP
 python3 make.py || exit 99
 # net NAME DATA MORE: a net whose recipe r reads it.
@@ -107,6 +120,40 @@ same "mean and scale" mean.d.safetensors scaled.d.safetensors
 net png png; weights png
 net few p.idx ', samples=3'; weights few
 expect "fewer samples are others" 1 '' cmp idx.d.safetensors few.d.safetensors
+
+# Channels go from all layers that have them, and from the program.
+cat >channels.tam <<'EON'
+model net(x: f32[1,1,8,8]) -> y: f32[1,10] {
+  s = x |> conv(12, k=3, pad=1) as a;
+  s = s + (s |> relu |> conv(16, k=3, pad=1, bias=true) as b |> relu
+             |> conv(12, k=1) as c);
+  y = s |> conv(12, k=3, groups=12) as d |> mean([2,3]) |> linear(10) as e;
+}
+recipe r for net {
+  prune a, b, c with pattern=channel, sparsity=0.5, method=obs, data="p.idx";
+}
+recipe all for net {
+  prune ** with pattern=channel, sparsity=0.5, method=obs, data="p.idx",
+                scope=global;
+}
+EON
+weights channels
+cp channels.d.tam first.tam; cp channels.d.safetensors first.safetensors
+weights channels --roundtrip
+same "channels again" first.safetensors channels.d.safetensors
+expect "channels" 0 '' "$TAMIS" build channels.tam --random-weights=5 \
+  --recipe=r -o channels.so --prefix=net --report=channels.json
+expect "channels of the dump" 0 '' "$TAMIS" build channels.d.tam -o again.so \
+  --prefix=net
+same "channels of both" channels.so again.so
+expect "channels are gone" 0 '^36180$' awk -F '[:,]' '
+  $1 ~ /"macs"/ {n += $2} END {print n}' channels.json
+expect "channels that stay" 0 'warning: .*10 of 10 channels of e.weight stay: an output has them' \
+  "$TAMIS" build channels.tam --random-weights=5 --recipe=all -o channels.so
+expect "channels by wanda" 1 'expected unstructured, a block' sh -c \
+  "sed 's/method=obs/method=wanda/' channels.tam >wanda.tam
+   exec '$TAMIS' build wanda.tam --random-weights=5 --recipe=r -o none.so"
+absent "channels by wanda: nothing is written" none.so
 
 # However the model is written and whatever it is built for.
 net batch p.npy '' 4; weights batch
@@ -191,6 +238,56 @@ bad_two "one array of two" "expected an array for the input 'ids', found one \
 array without a name" p.npy
 bad_two "pictures of two" "expected a model with one input for a folder of \
 images, found 2" png
+
+# Padding, and weights that are the second factor of a product.
+tokens() {   # NAME LAYER PARAM DATA STEP
+  cat >"$1.tam" <<EON
+model tokens(x: f32[1,4,6], m: i64[1,4]) -> y: f32[1,4,8], n: f32[1,4] {
+  param $3;
+  y = $2;
+  n = cast(m, to=f32);
+  weights "w.npz";
+}
+recipe r for tokens { prune ** with sparsity=0.5, data="$4", $5; }
+EON
+}
+product='matmul(x, t) as a'
+for method in wanda obs; do
+  tokens pad 'linear(x, w) as a' 'w: f32[8,6]' padded.npz \
+    "method=$method, mask=m"
+  weights pad
+  tokens zero 'linear(x, w) as a' 'w: f32[8,6]' zeros.npz "method=$method"
+  weights zero
+  same "padding left out, $method" pad.d.safetensors zero.d.safetensors
+  tokens all 'linear(x, w) as a' 'w: f32[8,6]' padded.npz "method=$method"
+  weights all
+  expect "padding counted, $method" 1 '' cmp -s pad.d.safetensors \
+    all.d.safetensors
+  tokens product "$product" 't: f32[6,8]' padded.npz "method=$method, mask=m"
+  expect "as a product, $method" 0 'all within' "$TAMIS" check product.tam \
+    --recipe=r
+  for n in pad product; do
+    "$TAMIS" run $n.tam --recipe=r --in x=first.npy --in m=ones64.npy \
+      --out y=$n.npy
+  done
+  expect "the same as a product, $method" 0 'all within' "$TAMIS" check \
+    pad.tam --recipe=r --in x=first.npy --in m=ones64.npy \
+    --expect y=product.npy --rtol=1e-5
+done
+tokens both 'linear(matmul(linear(x, w), w), w)' 'w: f32[8,6]' padded.npz \
+  method=wanda
+expect "rows and columns" 1 "w: layers use its rows and its columns" \
+  "$TAMIS" build both.tam --recipe=r -o both.so
+tokens none 'linear(x, w) as a' 'w: f32[8,6]' padded.npz \
+  'method=wanda, mask=mm'
+expect "no such mask" 1 "expected an input of the model, found 'mm'" \
+  "$TAMIS" build none.tam --recipe=r -o none.so
+also "its nearest" "nearest is 'm'"
+tokens none 'linear(x, w) as a' 'w: f32[8,6]' padded.npz \
+  'method=wanda, mask=x'
+expect "a mask of other things" 1 \
+  "'x' has 24 values: expected linear layers .* found 4" \
+  "$TAMIS" build none.tam --recipe=r -o none.so
 
 # What is wrong is said before anything is built.
 bad() {

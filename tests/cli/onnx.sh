@@ -62,5 +62,24 @@ also free-inside-said 'warning: ONNX has the sizes of 2 nodes for n=8 alone'
 expect import-of-onnx 0 '' sh -c "echo 'import \"good/function.onnx\" as f;
 model m(x: f32[2,3]) -> y: f32[2,3] { y = f(x); }' >of.tam"
 fits function of.tam
+# --dim and --const go to what is imported.
+echo 'import "good/free.onnx" as f;
+recipe r for f { }' >sole.tam
+for n in 2 1..4; do
+  fits free sole.tam --dim n=$n --recipe=r
+done
+expect "imported, its sizes" 0 'f32\[n,3\]' "$TAMIS" show --after=parse \
+  sole.tam --dim n=..4
+expect "imported, another dimension" 2 \
+  "model 'free' has no free dimension 'm'" \
+  "$TAMIS" build sole.tam --dim n=2 --dim m=3
+echo 'import "good/free.onnx" as f;
+model m(x: f32[2,3]) -> y: f32[2,3] { y = f(x); }' >part.tam
+fits free part.tam --dim n=2
+expect "a part, a range" 2 "'n' of good/free.onnx, .* the range 1..4" \
+  "$TAMIS" build part.tam --dim n=1..4
+echo 'import "good/shape.onnx" as s;
+recipe r for s { }' >const.tam
+fits shape const.tam --const s=good/s.npy
 expect onnx-no-out 2 'expected -o FILE' "$TAMIS" show --onnx of.tam
 finish

@@ -149,6 +149,8 @@ FILES = {
     "external_length": external(("location", "bytes.bin"), ("length", "5")),
     "external_word": external(("location", "bytes.bin"), ("offset", "-1x")),
     "external_link": external(("location", "link.bin")),
+    "input_empty": net([node("ReduceMean", ["x"], ["y"], axes=[0, 2])],
+                       inputs=(("x", [3, 0, (1 << 63) - 1]),)),
     "input_negative": net([RELU], inputs=(("x", [-2, 3]),)),
     "input_minus_one": net([RELU], inputs=(("x", [-1, 3]),)),
     "input_twice": net([RELU], inputs=(X, X)),
@@ -211,6 +213,9 @@ FILES = {
                        node("NonZero", ["a"], ["b"]),
                        node("Cast", ["b"], ["y"], to=1)],
                       [ints("s", [2], [1 << 20, 1 << 20])]),
+    "pool_spread": model(Graph(
+        [node("MaxPool", ["x"], ["y"], kernel_shape=[200], dilations=[160])],
+        [("x", [1, 1, 220000])], [("y", [1, 1, 188160])])),
 }
 
 os.makedirs(sys.argv[1], exist_ok=True)

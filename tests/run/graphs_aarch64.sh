@@ -3,6 +3,6 @@
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 . "$SRCDIR/tests/run/aarch64.sh"
-count=800
-[ -z "${TAMIS_QUICK:-}" ] || count=20
+count=300
+[ -z "${TAMIS_QUICK:-}" ] || count=10
 "$BUILDDIR/random_graphs" --count=$count --target=$arm --runner="$runner"

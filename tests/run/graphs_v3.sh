@@ -1,7 +1,7 @@
 #!/bin/sh
 # graphs_v3.sh - the same models for a CPU with AVX2 and no more.
 grep -qw avx2 /proc/cpuinfo 2>/dev/null || exit 77
-count=800
+count=300
 [ -z "${TAMIS_QUICK:-}" ] || count=60
 # Parts that cleared pixels of others (1031, 41139).
 for seed in 1031 41139; do

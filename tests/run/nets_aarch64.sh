@@ -25,7 +25,7 @@ echo 'model same(x: f32[1,3,224,224]) -> y: f32[1,3,224,224] { y = x; }' \
   --cpu=generic --prefix=net -o "$out/libnet.so"
 $runner "$out/libnet.so" net_model "$out/x.npy" "$m/expect.npy" 1
 
-# Weights of 16 bits, dense and sparse, against the reference, on a part of
+# Weights of 16 bits and of few values, dense and sparse, against the reference, on a part of
 # the picture.
 cat >"$out/narrow.tam" <<'EOF'
 model narrow(x: f32[1,3,224,224]) -> y: f32[1,30] {
@@ -37,9 +37,16 @@ model narrow(x: f32[1,3,224,224]) -> y: f32[1,30] {
 recipe dense for narrow { }
 recipe blocks for narrow { prune a, d with pattern=4x1, sparsity=0.85; }
 recipe single for narrow { prune ** with sparsity=0.85; }
+recipe few16 for narrow { cluster ** with centroids=16; }
+recipe few256 for narrow { cluster ** with centroids=256; }
+recipe sparse16 for narrow {
+  prune a, d with pattern=4x1, sparsity=0.85;
+  prune e with sparsity=0.85;
+  cluster ** with centroids=16;
+}
 EOF
 for type in f16 bf16; do
-  for recipe in dense blocks single; do
+  for recipe in dense blocks single few16 few256 sparse16; do
     set -- "$out/narrow.tam" --random-weights=1 --weight-type=$type \
       --recipe=$recipe
     "$TAMIS" run "$@" --engine=reference --in x="$out/x.npy" \

@@ -63,7 +63,7 @@ static bool run(void *ctx, Module *m, const DataOpts *o, bool gram,
     s[g].square = arena_array(a, double, k);
     if (gram) s[g].gram = arena_array(a, double, k * k);
   }
-  columns_add(&c, s, data.x, &data.type);
+  columns_add(&c, s, data.x, &data.type, NULL);
   for (int64_t g = 0; g < c.groups; g++) {
     stats->inputs.at[g].square = s[g].square;
     stats->inputs.at[g].gram = s[g].gram;
@@ -371,7 +371,7 @@ static void obs_moves(void **state) {
   for (int i = 0; i < 256; i++) both[i] = data.x[i / 4 * 2 + i % 2];
   Sums s = {NULL, gram};
   Type t = type_make(F32, 2, (const int64_t[]){64, 4});
-  columns_add(&c, &s, both, &t);
+  columns_add(&c, &s, both, &t, NULL);
   InputStats in = {.lo = 0, .hi = 1, .cols = 4, .gram = gram};
   Calibrated o = {.pattern = {PATTERN_UNSTRUCTURED, 1, 1}, .sparsity = 0.5,
                   .damp = 1e-9};

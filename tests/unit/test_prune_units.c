@@ -12,6 +12,7 @@
 
 #include "frontend/frontend.h"
 #include "passes/prune.h"
+#include "tests/unit/capture.h"
 
 static const Target target = {
   "x86_64-linux-gnu", "x86-64-v3", "", "x86_64", 8, 16, true, true
@@ -101,8 +102,8 @@ static void norm_scales(void **state) {
                 given);
   expect_kept(&n, "c.weight", "110011");
   net_free(&n);
-  n = prune(conv_norm, "c with pattern=channel, sparsity=0.67, method=bn",
-            given);
+  n = prune(conv_norm, "c with pattern=channel, sparsity=0.67, method=bn, "
+            "coupled=false", given);
   expect_kept(&n, "c.weight", "110000");
   net_free(&n);
 }
@@ -121,7 +122,8 @@ static void rows_leave_biases(void **state) {
 /* The output of channel 0 is 0, whatever x is. */
 static void channels_are_zero(void **state) {
   (void)state;
-  Net n = prune(conv_norm, "c with pattern=channel, sparsity=0.34", NULL);
+  Net n = prune(conv_norm, "c with pattern=channel, sparsity=0.34, "
+                "coupled=false", NULL);
   expect_kept(&n, "c.weight", "001111");
   expect_kept(&n, "c.bias", "011");
   expect_kept(&n, "n.weight", "011");
@@ -146,7 +148,7 @@ static void shared_biases_stay(void **state) {
   Net n = prune("x: f32[1,2]) -> y: f32[1,2] {\n"
                 "  param w: f32[2,2]; param b: f32[2];\n"
                 "  y = linear(x, w, b=b) * b; }",
-                "w with pattern=channel, sparsity=0.5", NULL);
+                "w with pattern=channel, sparsity=0.5, coupled=false", NULL);
   expect_kept(&n, "w", "0011");
   expect_kept(&n, "b", "11");
   net_free(&n);
@@ -158,7 +160,8 @@ static void products_have_channels(void **state) {
   Net n = prune("x: f32[1,2]) -> y: f32[1,3] {\n"
                 "  param w: f32[2,3]; param b: f32[3];\n"
                 "  y = relu(matmul(x, w) + b); }",
-                "w with pattern=channel, sparsity=0.34", NULL);
+                "w with pattern=channel, sparsity=0.34, "
+                "coupled=false", NULL);
   expect_kept(&n, "w", "011011");
   expect_kept(&n, "b", "011");
   net_free(&n);
@@ -166,6 +169,91 @@ static void products_have_channels(void **state) {
             "  param w: f32[4,2]; y = matmul(x, w); }",
             "w with pattern=2:4", NULL);
   expect_kept(&n, "w", "00001111");
+  net_free(&n);
+}
+
+/* ---- coupled channels ------------------------------------------------ */
+
+static const char stage[] =
+  "x: f32[1,2,1,1]) -> y: f32[1,1,1,1] {\n"
+  "  h = x |> conv(2) as a |> bn as n;\n"
+  "  h = h + (h |> relu |> conv(2) as b);\n"
+  "  y = h |> conv(1) as c; }";
+
+/* What is added loses the same channel, and so does all that reads it. */
+static void stages_lose_channels(void **state) {
+  (void)state;
+  Net n = prune(stage, "a, b with pattern=channel, sparsity=0.5", NULL);
+  expect_kept(&n, "a.weight", "0011");
+  expect_kept(&n, "n.weight", "01");
+  expect_kept(&n, "n.bias", "01");
+  expect_kept(&n, "n.running_mean", "11");
+  expect_kept(&n, "b.weight", "0001");
+  expect_kept(&n, "c.weight", "01");
+  net_free(&n);
+}
+
+/* The means of both rows count: (4+4+1+1)/4 and (1+1+9+9)/4. */
+static void rows_score_together(void **state) {
+  (void)state;
+  static const float a[] = {4, 4, 1, 1}, b[] = {1, 1, 9, 9};
+  const Given given[] = {{"a.weight", a}, {"b.weight", b}, {0}};
+  Net n = prune(stage, "a, b with pattern=channel, sparsity=0.5", given);
+  expect_kept(&n, "a.weight", "0011");
+  expect_kept(&n, "b.weight", "0001");
+  net_free(&n);
+  /* half of the products: 2 of a, 1 of b and 1 of c of 10 are left */
+  n = prune(stage, "a, b with pattern=channel, macs=0.5", given);
+  expect_kept(&n, "a.weight", "0011");
+  net_free(&n);
+}
+
+static void channels_move(void **state) {
+  (void)state;
+  Net n = prune("x: f32[1,1,1,2]) -> y: f32[1,1] {\n"
+                "  h = concat(x, x |> conv(2) as a |> relu, axis=1);\n"
+                "  y = h |> flatten |> linear(1) as b; }",
+                "a with pattern=channel, sparsity=0.5", NULL);
+  expect_kept(&n, "a.weight", "01");
+  expect_kept(&n, "b.weight", "110011");
+  net_free(&n);
+  n = prune("x: f32[1,1,1,1]) -> y: f32[1,1,2,2] {\n"
+            "  y = x |> conv(8) as a |> pixel_shuffle(2) |> conv(1) as b; }",
+            "a with pattern=channel, sparsity=0.5", NULL);
+  expect_kept(&n, "a.weight", "00001111");
+  expect_kept(&n, "b.weight", "01");
+  net_free(&n);
+}
+
+static void filters_follow(void **state) {
+  (void)state;
+  Net n = prune("x: f32[1,2,1,1]) -> y: f32[1,1,1,1] {\n"
+                "  y = x |> conv(2) as a |> conv(2, groups=2, bias=true) as d"
+                " |> relu |> conv(1) as c; }",
+                "a with pattern=channel, sparsity=0.5", NULL);
+  expect_kept(&n, "a.weight", "0011");
+  expect_kept(&n, "d.weight", "01");
+  expect_kept(&n, "d.bias", "01");
+  expect_kept(&n, "c.weight", "01");
+  net_free(&n);
+  n = prune("x: f32[1,2]) -> y: f32[1,1] {\n"
+            "  param w: f32[2,2]; param b: f32[2]; param u: f32[2,1];\n"
+            "  y = matmul(relu(matmul(x, w) + b), u); }",
+            "w with pattern=channel, sparsity=0.5", NULL);
+  expect_kept(&n, "w", "0101");
+  expect_kept(&n, "b", "01");
+  expect_kept(&n, "u", "01");
+  net_free(&n);
+}
+
+static void some_channels_stay(void **state) {
+  (void)state;
+  Net n = prune(stage, "** with pattern=channel, sparsity=0.5", NULL);
+  char *text = diags_text(n.d, false);
+  expect_kept(&n, "c.weight", "01");
+  assert_non_null(strstr(text, "warning: prune: 1 of 1 channels of c.weight "
+                               "stay: an output has them"));
+  free(text);
   net_free(&n);
 }
 
@@ -285,7 +373,16 @@ static void errors_name_weights(void **state) {
                "column 0");
   expect_error(two, "** with sparsity=0.5", inf, "found inf in row 0");
   expect_error(two, "** with sparsity=0.5, pattern=channel, method=bn", NULL,
-               "a batch norm right behind the layer of b.weight, found none");
+               "a batch norm right behind the layer of a.weight, found none");
+  expect_error(stage, "a with sparsity=0.5, pattern=channel", NULL,
+               "channels of a.weight cannot go: they are also those of "
+               "b.weight, which is not selected");
+  expect_error(two, "b with sparsity=0.5, pattern=channel", NULL,
+               "channels of b.weight cannot go: an output has them");
+  expect_error(two, "a with sparsity=0.5, pattern=row, coupled=true", NULL,
+               "coupled goes with pattern=channel");
+  expect_error(two, "a with sparsity=0.5, pattern=channel, coupled=1", NULL,
+               "coupled: expected true or false, found 1");
   expect_error(two, "** with sparsity=0.5, pattern=2x1, method=bn", NULL,
                "expected pattern=channel or row, found 2x1");
   expect_error(two, "** with sparsity=0.5, pattern=head", NULL,
@@ -318,6 +415,11 @@ int main(void) {
     cmocka_unit_test(channels_are_zero),
     cmocka_unit_test(shared_biases_stay),
     cmocka_unit_test(products_have_channels),
+    cmocka_unit_test(stages_lose_channels),
+    cmocka_unit_test(rows_score_together),
+    cmocka_unit_test(channels_move),
+    cmocka_unit_test(filters_follow),
+    cmocka_unit_test(some_channels_stay),
     cmocka_unit_test(heads_of_a_layer),
     cmocka_unit_test(heads_of_exporters),
     cmocka_unit_test(erk_by_hand),

@@ -1,0 +1,44 @@
+/* verb.h - what the verbs of recipes share. */
+#ifndef TAMIS_VERB_H
+#define TAMIS_VERB_H
+
+#include "passes/passes.h"
+
+/* An argument of a verb.  `parse` writes into the verb's own struct and gives
+ * NULL, or what was expected. */
+typedef struct VerbArg {
+  const char *name;
+  const char *(*parse)(const Attr *v, void *args);
+} VerbArg;
+/* Read a step's arguments; false after errors that name each wrong one. */
+bool verb_args(PassCtx *c, const RecipeStep *s, const VerbArg *rows,
+               size_t n, void *args);
+/* The error of an argument's value. */
+void arg_wrong(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
+               const char *expected);
+/* A finite number. */
+bool arg_number(const Attr *v, double *out);
+
+/* Does each weight of the step have values, finite ones? */
+bool step_finite(PassCtx *c, const RecipeStep *s);
+
+/* What -v shows: "factor: a.weight: ..." */
+void verb_note(PassCtx *c, const RecipeStep *s, const Param *p,
+               const char *fmt, ...) PRINTF_LIKE(4, 5);
+
+/* Nodes that have p as their weight, the whole of it. */
+typedef struct LayerUse { Func *f; Node *n; } LayerUse;
+typedef Vec(LayerUse) LayerUses;
+/* All uses of p; NULL, or why that cannot be said: something else reads p, or
+ * layers do that are not of one kind (op, groups, factors transposed). */
+const char *layer_uses_of(Arena *a, const Module *m, const Param *p,
+                          LayerUses *out);
+/* Is a weight [K,M], by which something is multiplied? */
+bool layer_is_transposed(const Node *n);
+
+/* Steps behind s that selected p, or parts of it, work on those of to, one
+ * for each of the verb's parts. */
+void steps_redirect(Module *m, const RecipeStep *s, const Param *p,
+                    Param *const *to);
+
+#endif
