@@ -147,7 +147,7 @@ expect "channels of the dump" 0 '' "$TAMIS" build channels.d.tam -o again.so \
   --prefix=net
 same "channels of both" channels.so again.so
 expect "channels are gone" 0 '^36180$' awk -F '[:,]' '
-  $1 ~ /"macs"/ {n += $2} END {print n}' channels.json
+  $1 ~ /^   "macs"/ {n += $2} END {print n}' channels.json
 expect "channels that stay" 0 'warning: .*10 of 10 channels of e.weight stay: an output has them' \
   "$TAMIS" build channels.tam --random-weights=5 --recipe=all -o channels.so
 expect "channels by wanda" 1 'expected unstructured, a block' sh -c \
