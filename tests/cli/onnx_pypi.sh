@@ -43,6 +43,18 @@ minilm() {
       attention_mask.npy "$nets/pypi.minilm.embeddings.npy"
     tail -n 1 got.txt
   done
+  # The example's recipes, by what it reads in these sentences.
+  cp "$SRCDIR/examples/minilm/half.tam" .
+  python3 -m zipfile -c calib.npz input_ids.npy attention_mask.npy \
+    token_type_ids.npy
+  for recipe in magnitude wanda; do
+    # shellcheck disable=SC2086
+    expect minilm-$recipe 0 '' "$TAMIS" run half.tam $sizes $in \
+      --recipe=$recipe --out hidden=hidden.npy --out pooled=pooled.npy
+    expect minilm-$recipe-cosine 1 'least cosine 0\.' pypi cosine hidden.npy \
+      attention_mask.npy "$nets/pypi.minilm.embeddings.npy"
+    tail -n 1 got.txt
+  done
 }
 
 # The state goes from frame to frame.
