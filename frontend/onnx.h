@@ -165,6 +165,7 @@ bool ox_give_as(Ox *o, int i, Node *n, int type);
 /* Attributes, of the function's caller where the node refers to those. */
 bool ox_has(Ox *o, const char *name);
 int64_t ox_int(Ox *o, const char *name, int64_t def);   /* to OX_INT_MOST */
+int64_t ox_int_any(Ox *o, const char *name, int64_t def);
 double ox_float(Ox *o, const char *name, double def);
 /* Lives in the arena; NULL stays NULL. */
 const char *ox_str(Ox *o, const char *name, const char *def);

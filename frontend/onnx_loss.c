@@ -66,7 +66,7 @@ static Node *loss(Ox *o, Loss *l) {
     return NULL;
   }
   if (ox_has(o, "ignore_index")) {
-    int64_t ignored = ox_int(o, "ignore_index", 0);
+    int64_t ignored = ox_int_any(o, "ignore_index", 0);
     /* Compared as i64: it may be none of the targets' numbers. */
     bool wide = ignored < INT32_MIN || ignored > INT32_MAX;
     Node *t = wide ? ox_cast(o, l->target, I64) : l->target;

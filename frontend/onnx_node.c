@@ -201,15 +201,19 @@ static const OnnxFile__Attribute *attr_of(Ox *o, const char *name, int type,
 
 bool ox_has(Ox *o, const char *name) { return ox_attr(o, name) != NULL; }
 
-int64_t ox_int(Ox *o, const char *name, int64_t def) {
+int64_t ox_int_any(Ox *o, const char *name, int64_t def) {
   const OnnxFile__Attribute *a = attr_of(o, name, AT_INT, "an integer");
-  if (a && (a->i > OX_INT_MOST || a->i < -OX_INT_MOST)) {
-    if (!o->said)
-      ox_malformed(o, "attribute '%s': expected at most 2^60 either way, "
-                   "found %lld", name, (long long)a->i);
-    return def;
-  }
   return a ? a->i : def;
+}
+
+int64_t ox_int(Ox *o, const char *name, int64_t def) {
+  int64_t v = ox_int_any(o, name, def);
+  if (v <= OX_INT_MOST && v >= -OX_INT_MOST)
+    return v;
+  if (!o->said)
+    ox_malformed(o, "attribute '%s': expected at most 2^60 either way, "
+                 "found %lld", name, (long long)v);
+  return def;
 }
 
 double ox_float(Ox *o, const char *name, double def) {

@@ -105,6 +105,11 @@ void cells_hold(Cells *c, const Node *n, int k, int axis, const Held *h) {
   }
 }
 
+void cells_hold_one(Cells *c, const Node *n, int k, int axis) {
+  static const Held h = {NULL, "there is only one, for all of another value"};
+  cells_hold(c, n, k, axis, &h);
+}
+
 static Held *held_new(Cells *c, const Node *by, const char *what) {
   Held *h = arena_new_of(c->a, Held);
   *h = (Held){by, what};
@@ -172,7 +177,7 @@ void couple_broadcast(Cells *c, const Node *n, int k, int axes) {
   for (int i = 0; i < x->rank && i + skip < axes; i++)
     if (x->dim[i] == n->type.dim[i + skip])
       cells_tie_axis(c, n, k, i, i + skip);
-    else cells_free(c, n, k, i);
+    else cells_hold_one(c, n, k, i);
 }
 
 /* Operands and result are the same index by index, but for one axis (-1:

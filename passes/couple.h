@@ -59,6 +59,8 @@ void cells_cross(Cells *c, Node *n, int k, int x, int l, int y);
 /* What nobody speaks of is held; this axis need not be. */
 void cells_free(Cells *c, const Node *n, int k, int axis);
 void cells_hold(Cells *c, const Node *n, int k, int axis, const Held *h);
+/* An axis of one index, that all indices of the result read. */
+void cells_hold_one(Cells *c, const Node *n, int k, int axis);
 
 /* couple_products.c, couple_views.c: the ties of a node; false: the op is
  * none of theirs. */

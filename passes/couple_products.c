@@ -65,7 +65,7 @@ static void couple_batch(Cells *c, const Node *n, int k) {
   for (int i = 0; i < x->rank - 2; i++)
     if (x->dim[i] == n->type.dim[i + skip])
       cells_tie_axis(c, n, k, i, i + skip);
-    else cells_free(c, n, k, i);
+    else cells_hold_one(c, n, k, i);
 }
 
 static void couple_matmul(Cells *c, Node *n) {
