@@ -248,7 +248,7 @@ static bool dense_keep(Session *s, Module *m) {
 
 static bool models_keep(Session *s, const char *pass, Module *m) {
   if (strcmp(pass, "parse") == 0 && m->recipe.n) return dense_keep(s, m);
-  if (strcmp(pass, "recipe") != 0 || !s->dense) return true;
+  if (strcmp(pass, "recipe") != 0 || !s->dense || s->pruned) return true;
   return (s->pruned = module_bare(s, m)) != NULL;
 }
 

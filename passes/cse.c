@@ -1,4 +1,5 @@
-/* cse.c - one node for equal computations, one param for equal weights.
+/* cse.c - one node for equal computations; and, behind pass slice (two layers
+ * with one param lose channels together), one param for equal weights.
  *
  * requires   a typed graph, operands of commutative ops in canonical order
  * preserves  values exactly; the first of equal nodes stays, with its name
@@ -123,9 +124,13 @@ static void cse_func(PassCtx *c, Func *f) {
 }
 
 bool pass_cse(PassCtx *c) {
+  for (size_t i = 0; i < c->m->funcs.n; i++) cse_func(c, c->m->funcs.at[i]);
+  return true;
+}
+
+void cse_params(PassCtx *c) {
   const Shared *of = params_share(c);
   for (size_t i = 0; i < c->m->funcs.n; i++)
     params_replace(c, c->m->funcs.at[i], of);
-  for (size_t i = 0; i < c->m->funcs.n; i++) cse_func(c, c->m->funcs.at[i]);
-  return true;
+  pass_cse(c);
 }

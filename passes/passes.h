@@ -258,6 +258,11 @@ bool verb_smartexchange(PassCtx *c, const RecipeStep *s);
 bool check_adapters(PassCtx *c, const RecipeStep *s);
 bool verb_adapters(PassCtx *c, const RecipeStep *s);
 
+/* ---- cse.c ------------------------------------------------------------ */
+
+/* Equal weights are one param, and what is computed with them alike. */
+void cse_params(PassCtx *c);
+
 /* ---- rewrite.c: what the passes change graphs with ------------------ */
 
 static inline bool node_is_leaf(const Node *n)

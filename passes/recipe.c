@@ -35,6 +35,21 @@ static bool verb_unknown(PassCtx *c, const RecipeStep *s) {
   return false;
 }
 
+/* Values that a step made of clustered ones may be more than were. */
+static void clusters_drop(PassCtx *c) {
+  for (size_t i = 0; i < c->m->params.n; i++) {
+    Param *p = c->m->params.at[i];
+    if (!elem_clusters(p->type.stored) || !p->data ||
+        clusters_hold(p->type.stored, p->data))
+      continue;
+    p->type.stored = 0;
+    param_retype(c->m, p);
+    vec_push(c->m->arena, &c->m->notes,
+             arena_printf(c->m->arena, "cluster: %s has more values behind a "
+                          "later step: stored as f32", p->path));
+  }
+}
+
 bool pass_recipe(PassCtx *c) {
   bool ok = true;
   for (size_t i = 0; i < c->m->recipe.n; i++) {
@@ -46,6 +61,7 @@ bool pass_recipe(PassCtx *c) {
     const RecipeStep *s = &c->m->recipe.at[i];
     /* What it selected may be gone, or not be taken apart. */
     if (s->params.n) ok = verb_find(s->verb)->run(c, s);
+    clusters_drop(c);
   }
   if (ok) c->m->recipe.n = 0;
   return ok;

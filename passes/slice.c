@@ -129,11 +129,16 @@ static bool slice_round(PassCtx *c, Func *f) {
   return more;
 }
 
-bool pass_slice(PassCtx *c) {
-  if (c->sparsity_off) return true;
+static bool may_slice(const PassCtx *c) {
+  if (c->sparsity_off) return false;
   for (size_t i = 0; i < c->m->params.n; i++)
-    if (c->m->params.at[i]->trainable) return true;
-  for (size_t i = 0; i < c->m->funcs.n; i++)
+    if (c->m->params.at[i]->trainable) return false;
+  return true;
+}
+
+bool pass_slice(PassCtx *c) {
+  for (size_t i = 0; may_slice(c) && i < c->m->funcs.n; i++)
     while (slice_round(c, c->m->funcs.at[i])) {}
+  cse_params(c);
   return true;
 }

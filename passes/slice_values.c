@@ -262,6 +262,7 @@ static bool keeps_values(const Node *n) {
   int count;
   if (n->op == OP_SUM) return false;
   if (n->op != OP_AVG_POOL || !attr_bool(n, "count_pad")) return true;
+  if (n->attr[attr_index(n->op, "pad")].free) return false;
   const int64_t *pad = attr_ints(n, "pad", &count);
   for (int i = 0; i < count; i++)
     if (pad[i]) return false;

@@ -56,6 +56,7 @@ static void write_param(const Slice *s, Node *n, const int64_t *dim) {
   Buffer *b = buffer_new((size_t)type_bytes(&t));
   copy_live(s, n, 0, data, bytes, (char *)b->data);
   param_set_data(p, b);
+  t.stored = p->type.stored;   /* they are some of its values */
   t.at = -1;
   p->type = t;
 }

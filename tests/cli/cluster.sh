@@ -94,6 +94,18 @@ expect "the file of a dump" 0 '' [ "$(wc -c <large16.safetensors)" -le \
 
 # ---- dumps by hand ----------------------------------------------------
 
+# A step behind it that makes more values of them.
+cat >more.tam <<'END'
+model more(x: f32[1,16,6,6]) -> y: f32[1,4] {
+  a = x |> conv(16, k=3, pad=1) as a |> relu;
+  y = a |> mean([2,3]) |> linear(4) as h;
+}
+recipe r for more { cluster ** with centroids=16; smartexchange a; }
+END
+expect "more values behind it" 0 'a.weight has more values behind a later step' \
+  "$TAMIS" build more.tam --random-weights=2 --recipe=r -o more.so -v
+expect "their results" 0 'all within' "$TAMIS" check more.tam \
+  --random-weights=2 --recipe=r --so=more.so
 sed 's/cluster 16/cluster 17/' large16.tam >bad.tam
 cp large16.safetensors bad.safetensors
 expect "another number" 1 'expected cluster 16 or cluster 256' \
