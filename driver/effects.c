@@ -13,8 +13,9 @@ enum { WATCHED_MOST = 256 << 20 };
 static const Gap unknown = {0, -1};
 
 double gap_error(const Gap *g) {
-  if (g->norm < 0 || (g->norm == 0 && g->diff > 0)) return -1;
-  double e = g->norm > 0 ? sqrt(g->diff / g->norm) : 0;
+  if (!isfinite(g->norm) || !isfinite(g->diff) || g->norm < 0) return -1;
+  if (g->norm == 0) return g->diff > 0 ? -1 : 0;
+  double e = sqrt(g->diff / g->norm);
   return isfinite(e) ? e : -1;
 }
 
@@ -215,12 +216,14 @@ static Gap output_gap(const Compare *c, size_t dense, size_t pruned) {
                 x->io[x->model->n_inputs + dense], type_elems(&type));
 }
 
+/* -1: one of them is no number. */
 static int64_t argmax(Elem e, const void *v, int64_t from, int64_t n) {
   int64_t best = 0;
-  for (int64_t i = 1; i < n; i++)
-    if (elem_load(e, v, (size_t)(from + i)) >
-        elem_load(e, v, (size_t)(from + best)))
-      best = i;
+  for (int64_t i = 0; i < n; i++) {
+    double x = elem_load(e, v, (size_t)(from + i));
+    if (isnan(x)) return -1;
+    if (x > elem_load(e, v, (size_t)(from + best))) best = i;
+  }
   return best;
 }
 

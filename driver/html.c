@@ -134,6 +134,7 @@ static void gains_put(Text *out, const Session *s, const Totals *sum,
 
 static void error_put(Text *out, const char *what, double v) {
   if (v >= 0) text_printf(out, "%s %.4g. ", what, v);
+  else text_printf(out, "%s unknown. ", what);
 }
 
 static void errors_put(Text *out, const Facts *f) {
@@ -141,8 +142,8 @@ static void errors_put(Text *out, const Facts *f) {
   text_puts(out, "<p id=\"errors\">Errors against the dense network, relative "
                  "by Frobenius norms: ");
   error_put(out, "weights", gap_error(&f->effects.weights));
-  error_put(out, "Outputs", gap_error(&f->effects.output));
   if (f->data) {
+    error_put(out, "Outputs", gap_error(&f->effects.output));
     text_printf(out, "On %lld samples of ", (long long)f->effects.samples);
     text_xml(out, f->data);
     text_puts(out, ".");

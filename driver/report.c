@@ -40,6 +40,12 @@ static void detail_print(const Row *r, FILE *to) {
   fputc('\n', to);
 }
 
+static void error_print(const char *what, const Gap *g, FILE *to) {
+  double e = gap_error(g);
+  if (e < 0) fprintf(to, "%s error: unknown", what);
+  else fprintf(to, "%s error: %.4g", what, e);
+}
+
 /* The model beside itself before the recipe. */
 static void facts_print(const Session *s, FILE *to) {
   const Facts *f = s->facts;
@@ -52,11 +58,12 @@ static void facts_print(const Session *s, FILE *to) {
             f->base_predicted.us, (long long)f->base_predicted.bytes);
     if (f->base_measured_us >= 0)
       fprintf(to, "; measured: %.4g us", f->base_measured_us);
-    fprintf(to, "\nweight error: %.4g", gap_error(&f->effects.weights));
-    if (f->data)
-      fprintf(to, "; output error: %.4g, on %lld samples of %s",
-              gap_error(&f->effects.output), (long long)f->effects.samples,
+    error_print("\nweight", &f->effects.weights, to);
+    if (f->data) {
+      error_print("; output", &f->effects.output, to);
+      fprintf(to, ", on %lld samples of %s", (long long)f->effects.samples,
               f->data);
+    }
   }
   fputc('\n', to);
 }

@@ -17,7 +17,7 @@
  * those.  norm < 0: nothing is known. */
 typedef struct Gap { double diff, norm; } Gap;
 /* The relative Frobenius error sqrt(diff / norm); less than 0: there is none
- * (infinity too, where the dense values are all 0). */
+ * (values that are not finite; other ones than 0 where the dense are 0). */
 double gap_error(const Gap *g);
 
 /* Of the layer at a path: all its weights of two axes and more, and what its

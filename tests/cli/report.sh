@@ -16,6 +16,8 @@ def npy(path, shape, data):
 
 npy("two.npy", (2, 2), [1, 1, 0, 2])
 npy("wide.npy", (2, 3), [1] * 6)
+npy("nan.npy", (2, 2), [1, 1, float("nan"), 2])
+npy("vast.npy", (2, 2), [1, 1, 3e38, 3e38])
 head = b'{"c.weight":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}}'
 head += b" " * (64 - len(head))
 open("hand.safetensors", "wb").write(
@@ -74,6 +76,16 @@ expect "the table" 0 \
   "$TAMIS" show hand.tam --recipe=half --data=two.npy --stats
 also "its end" \
   'weight error: 0.3162; output error: 0.5, on 2 samples of two.npy'
+for data in nan.npy vast.npy; do
+  expect "no error of $data" 0 'weight error: 0.3162; output error: unknown,' \
+    "$TAMIS" show hand.tam --recipe=half --data=$data --stats
+  expect "a report of $data" 0 '' "$TAMIS" build hand.tam --recipe=half \
+    --data=$data --report=no.json -o r.so
+  is output_error null no.json
+  is layers/0/output_error null no.json
+  is outputs/0/error null no.json
+done
+rm no.json
 expect "builds are the same with a report" 0 '' "$TAMIS" build hand.tam \
   --recipe=half -o plain.so
 same "bytes" plain.so r.so

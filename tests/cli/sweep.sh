@@ -27,6 +27,7 @@ weights("other.safetensors", [8, 1, 0, 4, 0, 2, 6, 5])
 rest = [0, 0, 0,  0, 1, 0, 0,  0, 0, 0, 1,  0, 0, 1, 0]
 npy("x.npy", "<f4", (4, 4), [1] + rest)
 npy("y.npy", "<f4", (4, 4), [2] + rest)
+npy("vast.npy", "<f4", (4, 4), [3e38] * 16)
 npy("labels.npy", "<i8", (4,), [0, 1, 0, 1])
 npy("few.npy", "<i8", (3,), [0, 1, 0])
 npy("real.npy", "<f4", (4,), [0, 1, 0, 1])
@@ -111,6 +112,16 @@ assert len(marked) == sum(q["fast"] + q["small"] for q in good)
 EOP
 expect "plot" 0 '' python3 svg.py range
 expect "half marks its own" 0 '' python3 svg.py d
+
+# Outputs that are not finite have no error: no such point is on a front.
+expect "past all numbers" 0 '' sweep --sparsity=0.5,1 --data=vast.npy -o vast
+cat >vast.py <<'EOP'
+import json
+p = json.load(open("vast/results.json"))["points"]
+assert len(p) == 3 and all(q["output_error"] is None for q in p), p
+assert not any(q["fast"] or q["small"] for q in p), p
+EOP
+expect "are on no front" 0 '' python3 vast.py
 
 # What cannot be is a row; 2:4 has its own sparsity, which may be given.
 expect "rows with a reason" 0 '2:4 +0.25  prune: pattern 2:4 sets the' \
