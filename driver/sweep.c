@@ -127,6 +127,13 @@ static char *result_path(const Sweep *w, const Point *p) {
                                 (unsigned long long)p->key));
 }
 
+/* Is it the point's own?  Not a reason that lies in the machine, as a full
+ * disk. */
+static bool result_lasts(const json_t *j) {
+  return !json_object_get(j, "reason") ||
+         json_integer_value(json_object_get(j, "exit")) == EXIT_MODEL;
+}
+
 /* What was written for another key is none of this point's. */
 static bool result_read(const Sweep *w, Point *p) {
   char key[20];
@@ -136,6 +143,26 @@ static bool result_read(const Sweep *w, Point *p) {
   if (of && strcmp(of, key) == 0) p->result = j;
   else json_decref(j);
   return p->result != NULL;
+}
+
+/* That of an earlier call. */
+static bool result_find(const Sweep *w, Point *p) {
+  if (result_read(w, p) && !result_lasts(p->result)) {
+    json_decref(p->result);
+    p->result = NULL;
+  }
+  return p->result != NULL;
+}
+
+/* Points with one key have one result, which is kept if it lasts. */
+static bool result_take(Sweep *w, Point *p) {
+  if (!result_read(w, p)) return false;
+  for (size_t i = 0; i < w->points.n; i++) {
+    Point *q = &w->points.at[i];
+    if (q->key == p->key && !q->result) q->result = json_incref(p->result);
+  }
+  if (!result_lasts(p->result)) temporary_remove(result_path(w, p));
+  return true;
 }
 
 static bool json_put(Diags *d, const char *path, const json_t *j) {
@@ -191,7 +218,7 @@ static bool job_end(Sweep *w, Job *jobs, int64_t *n) {
   jobs[k] = jobs[--*n];
   if (!w->dir) temporary_add(result_path(w, p));
   if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_OK &&
-      result_read(w, p))
+      result_take(w, p))
     return true;
   int code = WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_INTERNAL;
   return diag_error_at(w->d, code == EXIT_FILE ? EXIT_FILE : EXIT_INTERNAL,
@@ -207,7 +234,7 @@ static bool points_run(Sweep *w) {
   bool ok = true;
   for (size_t i = 0; ok && i < w->points.n; i++) {
     Point *p = &w->points.at[i];
-    bool again = result_read(w, p);
+    bool again = p->result || result_find(w, p);
     for (size_t k = 0; k < i && !again; k++)    /* the same, under way */
       again = w->points.at[k].key == p->key;
     if (again) continue;
@@ -224,8 +251,6 @@ static bool points_run(Sweep *w) {
     else waitpid(jobs[--running].pid, NULL, 0);
   }
   session_progress(&w->bases.at[0]->s, NULL);
-  for (size_t i = 0; ok && i < w->points.n; i++)
-    if (!w->points.at[i].result) ok = result_read(w, &w->points.at[i]);
   return ok;
 }
 

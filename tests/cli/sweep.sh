@@ -194,6 +194,19 @@ echo '{"key": "' >"$(ls e/points/*.json | head -n 1)"
 expect "a damaged file" 0 '' sweep --sparsity=0.5,0.25 --data=x.npy \
   --labels=labels.npy -o e -O0
 
+# What lies in the machine is no result of a point.
+mkdir blocked
+for jobs in 1 2; do
+  expect "no room" 3 'no point can be: .*/nonexistent' env \
+    TMPDIR=/nonexistent "$TAMIS" sweep hand.tam --sparsity=0.5 \
+    --data=x.npy -o blocked -j $jobs
+  expect "is not kept" 0 '' test "$(count blocked)" = 0
+done
+expect "nor told again" 0 '' sweep --sparsity=0.5 --data=x.npy -o blocked
+expect "what is wrong with a point" 0 '' sweep --sparsity=0.5 \
+  --pattern=row,3x1 --data=x.npy -o blocked
+expect "is kept" 0 '' test "$(count blocked)" = 4
+
 # Stopped half-way it goes on: the points that were done are not touched.
 cat >slow.tam <<'EON'
 model slow(x: f32[1,8,24,24]) -> y: f32[1,16,24,24] {
