@@ -57,14 +57,31 @@ static bool data_hash(Session *s, const DataOpts *o, uint64_t *h) {
   return ok;
 }
 
-/* Data of the recipe's steps, beside those of --data: what cannot be read is
+static bool names_file(const RecipeArg *a) {
+  return a->value.kind == ATTR_STR &&
+         (!strcmp(a->name, "data") || !strcmp(a->name, "adapters"));
+}
+
+static void adapters_hash(Diags *d, const RecipeStep *s, uint64_t *h) {
+  for (size_t i = 0; i < s->args.n; i++) {
+    const RecipeArg *a = &s->args.at[i];
+    if (strcmp(a->name, "adapters") != 0 || !names_file(a)) continue;
+    Buffer *b = buffer_map(d, a->value.s);
+    if (b) hash_add(h, b->data, b->size);
+    buffer_unref(b);
+  }
+}
+
+/* Files of the recipe's steps, beside those of --data: what cannot be read is
  * the point's own error. */
 static void steps_hash(Session *s, uint64_t *h) {
   Diags *d = diags_new(), *own = s->diags;
   s->diags = d;
   for (size_t i = 0; i < s->module->recipe.n; i++) {
+    const RecipeStep *r = &s->module->recipe.at[i];
     DataOpts o;
-    if (recipe_data(&s->module->recipe.at[i], &o)) data_hash(s, &o, h);
+    if (recipe_data(r, &o)) data_hash(s, &o, h);
+    adapters_hash(d, r, h);
   }
   s->diags = own;
   diags_free(d);
@@ -75,13 +92,22 @@ static void options_hash(const Sweep *w, const Session *s, uint64_t *h) {
   const char *const texts[] = {
     "tamis sweep 1 " TAMIS_VERSION, t->triple, t->cpu, t->features,
     w->o->weight_type, w->o->code_budget, w->o->measure ? "measure" : NULL,
-    w->o->estimate ? "estimate" : NULL, w->data.path,
+    w->o->estimate ? "estimate" : NULL, w->data.path ? "data" : NULL,
   };
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
     hash_text(h, texts[i]);
   int64_t numbers[] = {s->opt, (int64_t)w->seed, w->labels.n};
   hash_add(h, numbers, sizeof numbers);
   hash_add(h, w->labels.at, (size_t)w->labels.n * sizeof *w->labels.at);
+}
+
+/* What is in files counts, not where they are. */
+static void paths_clear(Module *m) {
+  for (size_t i = 0; i < m->recipe.n; i++) {
+    RecipeStep *s = &m->recipe.at[i];
+    for (size_t k = 0; k < s->args.n; k++)
+      if (names_file(&s->args.at[k])) s->args.at[k].value.s = "";
+  }
 }
 
 static uint64_t point_key(const Sweep *w, const Point *p, Session *s,
@@ -91,6 +117,7 @@ static uint64_t point_key(const Sweep *w, const Point *p, Session *s,
   Text t = {0};
   if (!m) return 0;
   hash_text(&base, point_apply(w, p, m, &why) ? "" : why);
+  paths_clear(m);
   module_print(&t, m, NULL);
   hash_add(&base, t.s, t.n);
   text_free(&t);
@@ -108,7 +135,7 @@ bool sweep_keys(Sweep *w) {
     uint64_t base = data;
     weights_hash(&base, s->module);
     options_hash(w, s, &base);
-    if (!w->o->estimate) steps_hash(s, &base);
+    steps_hash(s, &base);
     for (size_t k = 0; k < w->points.n; k++) {
       Point *p = &w->points.at[k];
       if (point_base(w, p) == s) p->key = point_key(w, p, s, base);

@@ -15,15 +15,18 @@ def npy(path, kind, shape, data):
     open(path, "wb").write(b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) +
                            head.encode() + body)
 
-def weights(path, values):
-    head = b'{"c.weight":{"dtype":"F32","shape":[2,4],"data_offsets":[0,32]}}'
-    head += b" " * (64 - len(head))
+def weights(path, values, name=b"weight"):
+    head = (b'{"c.%s":{"dtype":"F32","shape":[2,4],"data_offsets":[0,32]}}' %
+            name)
+    head += b" " * (72 - len(head))
     open(path, "wb").write(struct.pack("<Q", len(head)) + head +
                            struct.pack("<8f", *values))
 
 # Rows (8 1 0 4) and (0 2 6 3).
 weights("hand.safetensors", [8, 1, 0, 4, 0, 2, 6, 3])
 weights("other.safetensors", [8, 1, 0, 4, 0, 2, 6, 5])
+weights("adapter.safetensors", [1] * 8, b"adapter")
+weights("two.safetensors", [2] * 8, b"adapter")
 rest = [0, 0, 0,  0, 1, 0, 0,  0, 0, 0, 1,  0, 0, 1, 0]
 npy("x.npy", "<f4", (4, 4), [1] + rest)
 npy("y.npy", "<f4", (4, 4), [2] + rest)
@@ -41,6 +44,10 @@ model hand(x: f32[1,4]) -> y: f32[1,2] {
   weights "hand.safetensors";
 }
 recipe gone for hand { prune c with sparsity=0.25, seed=3; }
+recipe fused for hand {
+  fuse_adapters c with method=sppara, adapters="adapter.safetensors";
+  prune c with sparsity=0.5;
+}
 recipe tight for hand { prune c with macs=0.5; }
 EON
 sweep() { "$TAMIS" sweep hand.tam "$@"; }
@@ -194,10 +201,24 @@ echo '{"key": "' >"$(ls e/points/*.json | head -n 1)"
 expect "a damaged file" 0 '' sweep --sparsity=0.5,0.25 --data=x.npy \
   --labels=labels.npy -o e -O0
 
+# A file that a step names counts by what is in it, not by its path.
+fused() { sweep --recipe=fused --data=x.npy -o fused; }
+expect "adapters" 0 '' fused
+expect "two points" 0 '' test "$(count fused)" = 2
+cp hand.tam kept.tam
+sed 's/"adapter.safe/"moved.safe/' kept.tam >hand.tam
+cp adapter.safetensors moved.safetensors
+expect "of another name" 0 '' fused
+cp kept.tam hand.tam
+expect "the same two" 0 '' test "$(count fused)" = 2
+cp two.safetensors adapter.safetensors
+expect "other adapters" 0 '' fused
+expect "new" 0 '' test "$(count fused)" = 4
+
 # What lies in the machine is no result of a point.
 mkdir blocked
 for jobs in 1 2; do
-  expect "no room" 3 'no point can be: .*/nonexistent' env \
+  expect "no room" 3 'no point can be: cannot make a folder' env \
     TMPDIR=/nonexistent "$TAMIS" sweep hand.tam --sparsity=0.5 \
     --data=x.npy -o blocked -j $jobs
   expect "is not kept" 0 '' test "$(count blocked)" = 0
