@@ -154,8 +154,9 @@ static bool streams_match(Arena *a, Diags *d, Samples *s,
                          "calls as for the input '%s', found %lld",
                          (long long)s->calls, in[0].name, (long long)calls);
     s->calls = calls;
-    s->each = s->type[i].rank && calls ? call_samples(x, &in[i].type,
-                                                      &s->type[i]) : 1;
+    int64_t each = s->type[i].rank && calls ? call_samples(x, &in[i].type,
+                                                           &s->type[i]) : 1;
+    if (i == 0 || each > s->each) s->each = each;
     vec_push(a, &order, *x);
   }
   if (!ok) return false;
