@@ -111,12 +111,13 @@ static void weights_compare(Effects *e, Arena *a, Module *dense,
       node_weights(e, a, dense, pruned, n, map_get(&was, key));
     }
   }
-  e->weights = (Gap){0, 0};
+  e->weights = unknown;
   for (size_t i = 0; i < pruned->params.n; i++) {
     const Param *p = pruned->params.at[i];
     if (p->type.rank < 2 || !elem_is_float(p->type.elem)) continue;
     Gap g = weight_gap(dense, pruned, p, module_param(dense, p->path));
-    if (g.norm >= 0) gap_sum(&e->weights, &g);
+    if (e->weights.norm < 0) e->weights = g;
+    else if (!(g.norm < 0)) gap_sum(&e->weights, &g);
   }
 }
 

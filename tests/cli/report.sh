@@ -31,6 +31,7 @@ model hand(x: f32[1,2]) -> y: f32[1,1] {
   weights "hand.safetensors";
 }
 recipe half for hand { prune ** with sparsity=0.5; }
+recipe low for hand { factor ** with rank=1; }
 EON
 # is KEYS VALUE FILE: a number of the report, to 4 digits.
 is() {
@@ -71,6 +72,8 @@ expect "without a recipe" 0 '' "$TAMIS" build hand.tam --report=plain.json \
   -o none.so
 is layers/0/weight_error null plain.json
 expect "no dense model" 1 '' grep -q '"dense": {' plain.json
+expect "no weight to compare" 0 'weight error: unknown; output error: ' \
+  "$TAMIS" show hand.tam --recipe=low --data=two.npy --stats
 expect "the table" 0 \
   'sparsity 0.5, fill .*weight error 0.3162, output error 0.5' \
   "$TAMIS" show hand.tam --recipe=half --data=two.npy --stats
