@@ -57,7 +57,7 @@ static bool range_read(Sweep *w, const char *s, Numbers *out) {
   if (ok && *end == '.') {
     ok = share_read(end + 2, &end, &to) && to >= from && *end == ':';
     if (ok) step = strtod(end + 1, &last);
-    ok = ok && step > 0 && (to - from) / step < POINTS_MOST;
+    ok = ok && step > 0 && isfinite(step) && (to - from) / step < POINTS_MOST;
   } else if (ok) {
     ok = !*end;
   }
@@ -204,8 +204,8 @@ static void data_set(const DataOpts *o, Module *m, RecipeStep *s) {
 static void method_set(const Sweep *w, Module *m, RecipeStep *s,
                        const char *method) {
   static const char *const calibrated[] = {"data", "samples", "mean", "scale",
-                                           "order", "damp", NULL};
-  static const char *const plain[] = {"seed", "rounds", NULL};
+                                           "order", "mask", "damp", NULL};
+  static const char *const plain[] = {"seed", "rounds", "coupled", NULL};
   const RecipeArg *had = arg_find(s, "method");
   const char *now = method ? method
                     : had && had->value.kind == ATTR_STR ? had->value.s : NULL;
@@ -231,6 +231,8 @@ static void shares_set(Module *m, RecipeStep *s, const Point *p) {
     arg_set(m, s, "sparsity", (Attr){.kind = ATTR_FLOAT, .f = p->sparsity});
   }
   const RecipeArg *a = arg_find(s, "pattern");
+  if (p->pattern && strcmp(p->pattern, "channel") != 0)
+    arg_drop(s, "coupled");
   if (a && pattern_parse(&a->value, &x) && x.kind == PATTERN_NM &&
       p->sparsity >= 0 && fabs(p->sparsity - 1 + (double)x.a / x.b) < 1e-9)
     arg_drop(s, "sparsity");

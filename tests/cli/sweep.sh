@@ -48,6 +48,12 @@ recipe fused for hand {
   fuse_adapters c with method=sppara, adapters="adapter.safetensors";
   prune c with sparsity=0.5;
 }
+recipe masked for hand {
+  prune c with method=obs, sparsity=0.5, data="x.npy", mask=x;
+}
+recipe alone for hand {
+  prune c with pattern=channel, coupled=false, sparsity=0.5;
+}
 recipe tight for hand { prune c with macs=0.5; }
 EON
 sweep() { "$TAMIS" sweep hand.tam "$@"; }
@@ -201,6 +207,34 @@ echo '{"key": "' >"$(ls e/points/*.json | head -n 1)"
 expect "a damaged file" 0 '' sweep --sparsity=0.5,0.25 --data=x.npy \
   --labels=labels.npy -o e -O0
 
+# Arguments that a method or a pattern does not have.
+expect "a mask" 0 'masked +magnitude +- +0.5 +0.5000' \
+  sweep --recipe=masked --sparsity=0.5 --method=magnitude
+expect "a mask and estimates" 0 'masked +obs +- +0.5 +0.5000' \
+  sweep --recipe=masked --sparsity=0.5 --method=obs --estimate
+expect "coupled" 0 'alone +magnitude +channel +0.5 +0.3750' \
+  sweep --recipe=alone --sparsity=0.5 --pattern=channel,unstructured \
+  --method=magnitude,obs --data=x.npy
+also "goes with another pattern" 'alone +magnitude +unstructured +0.5 +0.5000'
+also "and with obs" 'alone +obs +unstructured +0.5 +0.5000'
+
+# Two samples a call of the first input, one of the second.
+cat >pair.tam <<'EON'
+model pair(x: f32[2,4], s: f32[1]) -> y: f32[2,2] {
+  y = (x |> linear(2, bias=false) as c) + s;
+  weights "hand.safetensors";
+}
+EON
+python3 -c '
+exec(open("make.py").read())
+import zipfile
+npy("s.npy", "<f4", (2, 1), [0, 0])
+with zipfile.ZipFile("pair.npz", "w") as z:
+    z.write("x.npy")
+    z.write("s.npy")'
+expect "samples of the largest" 0 'prune \*\* .* 0.5 .* 0.7500 ' \
+  "$TAMIS" sweep pair.tam --sparsity=0.5 --data=pair.npz --labels=labels.npy
+
 # A file that a step names counts by what is in it, not by its path.
 fused() { sweep --recipe=fused --data=x.npy -o fused; }
 expect "adapters" 0 '' fused
@@ -268,6 +302,8 @@ refused() {
 }
 refused "nothing to vary" 2 'expected --recipe, or --sparsity' sweep
 refused "no number" 2 "ranges as 0.5..0.9:0.1 of" sweep --sparsity=x
+refused "no finite step" 2 "found '0.5..0.9:inf'" \
+  sweep --sparsity=0.5..0.9:inf
 refused "past 1" 2 "found '1.5'" sweep --sparsity=0.5,1.5
 refused "no step" 2 "found '0.5..0.9'" sweep --sparsity=0.5..0.9
 refused "no end" 2 "found '0.9..0.5:0.1'" sweep --sparsity=0.9..0.5:0.1
