@@ -281,10 +281,10 @@ static bool any_done(Sweep *w) {
     if (!json_object_get(r, "reason")) return true;
     if (!first) first = r;
   }
-  return diag_error_at(w->d, (int)json_integer_value(
-                         json_object_get(first, "exit")), "sweep",
-                       "no point can be: %s", json_string_value(
-                         json_object_get(first, "reason")));
+  const char *why = json_string_value(json_object_get(first, "reason"));
+  int64_t code = json_integer_value(json_object_get(first, "exit"));
+  return diag_error_at(w->d, code > 0 ? (int)code : EXIT_MODEL, "sweep",
+                       "no point can be: %s", why ? why : "there is none");
 }
 
 static void sweep_close(Sweep *w) {
