@@ -74,11 +74,32 @@ static bool bases_load(Sweep *w) {
   return true;
 }
 
+/* The values of which the first output has one a sample's class. */
+static int64_t class_count(const Sweep *w, const Samples *data) {
+  const Func *f = w->bases.at[0]->s.module->funcs.at[0];
+  const Type *t = &f->outputs.at[0].node->type;
+  int64_t n = 1;
+  for (int i = 0; i < t->rank; i++)
+    n *= i == 0 && t->free && axis_is_free(t, i) ? axis_least(t, i)
+                                                 : t->dim[i];
+  return n / data->each;
+}
+
+static bool labels_fit(Sweep *w, const Labels *l, int64_t classes) {
+  for (int64_t i = 0; i < l->n; i++)
+    if (l->at[i] < 0 || l->at[i] >= classes)
+      return diag_error_at(w->d, EXIT_FILE, w->o->labels, "expected labels "
+                           "from 0 to %lld, found %lld at sample %lld",
+                           (long long)classes - 1, (long long)l->at[i],
+                           (long long)i + 1);
+  return true;
+}
+
 /* Labels are read as samples of whole numbers. */
 static bool labels_read(Sweep *w, const Samples *data) {
   int64_t want = data->calls * data->each, *at;
   SampleInput in = {"labels", type_make(I64, 0, NULL)};
-  SampleOpts so = {.most = want};
+  SampleOpts so = {.most = w->data.samples ? want : 0};
   Samples *x = samples_open(w->a, w->d, w->o->labels, &in, 1, &so);
   if (!x) return false;
   bool ok = x->calls == want ||
@@ -90,7 +111,7 @@ static bool labels_read(Sweep *w, const Samples *data) {
     ok = samples_next(x, w->d, (void *[]){&at[i]});
   samples_close(x);
   w->labels = (Labels){want, at};
-  return ok;
+  return ok && labels_fit(w, &w->labels, class_count(w, data));
 }
 
 /* The data fit, before any work. */
@@ -268,6 +289,8 @@ static bool results_write(Sweep *w) {
     ok = outfile_open(&f[1], w->d, path_join(w->a, w->dir, "plot.svg"));
     if (ok) sweep_plot(w, f[1].f);
   }
+  else if (ok)               /* that of another run */
+    unlink(path_join(w->a, w->dir, "plot.svg"));
   if (ok) return outfiles_commit(f, 2, w->d);
   outfile_abort(&f[0]);
   return false;

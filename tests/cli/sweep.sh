@@ -32,6 +32,9 @@ npy("x.npy", "<f4", (4, 4), [1] + rest)
 npy("y.npy", "<f4", (4, 4), [2] + rest)
 npy("vast.npy", "<f4", (4, 4), [3e38] * 16)
 npy("labels.npy", "<i8", (4,), [0, 1, 0, 1])
+npy("many.npy", "<i8", (5,), [0, 1, 0, 1, 0])
+npy("past.npy", "<i8", (4,), [0, 1, 2, 1])
+npy("below.npy", "<i8", (4,), [0, -1, 0, 1])
 npy("few.npy", "<i8", (3,), [0, 1, 0])
 npy("real.npy", "<f4", (4,), [0, 1, 0, 1])
 open("labels.idx", "wb").write(b"\0\0\x08\x01" + struct.pack(">I", 4) +
@@ -207,6 +210,11 @@ echo '{"key": "' >"$(ls e/points/*.json | head -n 1)"
 expect "a damaged file" 0 '' sweep --sparsity=0.5,0.25 --data=x.npy \
   --labels=labels.npy -o e -O0
 
+expect "a plot" 0 '' sweep --sparsity=0.5 -o plots
+expect "is there" 0 '' test -f plots/plot.svg
+expect "costs in its place" 0 '' sweep --sparsity=0.5 --estimate -o plots
+absent "no plot of another run" plots/plot.svg
+
 # Arguments that a method or a pattern does not have.
 expect "a mask" 0 'masked +magnitude +- +0.5 +0.5000' \
   sweep --recipe=masked --sparsity=0.5 --method=magnitude
@@ -321,6 +329,14 @@ refused "labels without data" 2 'expected --data with it' \
   sweep --sparsity=0.5 --labels=labels.npy
 refused "too few labels" 3 'a label for each of 4 samples, found 3' \
   sweep --sparsity=0.5 --data=x.npy --labels=few.npy
+refused "too many labels" 3 'a label for each of 4 samples, found 5' \
+  sweep --sparsity=0.5 --data=x.npy --labels=many.npy
+expect "more than samples=" 0 '' sweep --sparsity=0.5 \
+  --data=x.npy,samples=3 --labels=many.npy
+refused "past the classes" 3 'from 0 to 1, found 2 at sample 3' \
+  sweep --sparsity=0.5 --data=x.npy --labels=past.npy
+refused "below 0" 3 'from 0 to 1, found -1 at sample 2' \
+  sweep --sparsity=0.5 --data=x.npy --labels=below.npy
 refused "labels that are no integers" 3 'expected integers' \
   sweep --sparsity=0.5 --data=x.npy --labels=real.npy
 refused "jobs" 2 'whole number from 1 to 256' sweep --sparsity=0.5 -j 0
