@@ -30,6 +30,7 @@ weights("two.safetensors", [2] * 8, b"adapter")
 rest = [0, 0, 0,  0, 1, 0, 0,  0, 0, 0, 1,  0, 0, 1, 0]
 npy("x.npy", "<f4", (4, 4), [1] + rest)
 npy("y.npy", "<f4", (4, 4), [2] + rest)
+npy("z.npy", "<f4", (4, 4), [3] + rest)
 npy("vast.npy", "<f4", (4, 4), [3e38] * 16)
 npy("labels.npy", "<i8", (4,), [0, 1, 0, 1])
 npy("many.npy", "<i8", (5,), [0, 1, 0, 1, 0])
@@ -195,12 +196,16 @@ fresh "other weights" 0 '' sweep --sparsity=0.5,0.25 --data=x.npy \
 want=10
 fresh "other data" 0 '' sweep --sparsity=0.5,0.25 --data=y.npy \
   --labels=labels.npy -o e
-cp x.npy z.npy
-cp y.npy x.npy
+cp y.npy moved.npy
+expect "the same bytes elsewhere" 0 '' sweep --sparsity=0.5,0.25 \
+  --data=moved.npy --labels=labels.npy -o e
+expect "are known" 0 '' test "$(count e)" = 10
+cp x.npy kept.npy
+cp z.npy x.npy
 want=13
 fresh "other bytes of the same data" 0 '' sweep --sparsity=0.5,0.25 \
   --data=x.npy --labels=labels.npy -o e
-cp z.npy x.npy
+cp kept.npy x.npy
 want=16
 fresh "no labels" 0 '' sweep --sparsity=0.5,0.25 --data=x.npy -o e
 want=19
