@@ -30,6 +30,7 @@ typedef struct Run {
   int mask;              /* number of the input that is one; -1: none */
   int64_t nmask;         /* its values, and which are not zero */
   uint8_t *counts;
+  bool any;              /* one was not zero in some call */
   Vec(Observed) observed;
 } Run;
 
@@ -153,8 +154,10 @@ static void mask_read(Run *r) {
   const uint8_t *v = r->copy.built.io[r->mask];
   size_t each = elem_size(n->type.elem);
   static const uint8_t zero[8];
-  for (int64_t i = 0; i < r->nmask; i++)
+  for (int64_t i = 0; i < r->nmask; i++) {
     r->counts[i] = memcmp(v + (size_t)i * each, zero, each) != 0;
+    r->any |= r->counts[i];
+  }
 }
 
 /* ---- the run --------------------------------------------------------- */
@@ -190,6 +193,9 @@ static bool run_all(Run *r, Module *m, const DataOpts *o,
     return false;
   for (int64_t k = 0; k < r->samples->calls; k++)
     if (!call(r, k)) return false;
+  if (r->counts && !r->any)
+    return diag_error_at(r->d, EXIT_MODEL, "mask=", "'%s' is 0 in all samples",
+                         o->mask);
   for (size_t i = 0; i < n; i++)
     for (size_t k = 0; k < stats[i].inputs.n; k++)
       input_fill(r, &seen[i], &stats[i].inputs.at[k]);

@@ -83,6 +83,8 @@ real = [v if kept[i // 6] else 0 for i, v in enumerate(garbage)]
 mask = npy("<i8", (10, 4), struct.pack("<40q", *kept))
 npz("padded.npz", x=npy("<f4", (10, 4, 6), floats(garbage)), m=mask)
 npz("zeros.npz", x=npy("<f4", (10, 4, 6), floats(real)), m=mask)
+npz("dark.npz", x=npy("<f4", (10, 4, 6), floats(real)),
+    m=npy("<i8", (10, 4), struct.pack("<40q", *[0] * 40)))
 save("first.npy", npy("<f4", (1, 4, 6), floats(garbage[:24])))
 save("ones64.npy", npy("<i8", (1, 4), struct.pack("<4q", 1, 1, 1, 1)))
 w = [byte() / 99 - 1 for _ in range(8 * 6)]
@@ -283,6 +285,10 @@ tokens none 'linear(x, w) as a' 'w: f32[8,6]' padded.npz \
 expect "no such mask" 1 "expected an input of the model, found 'mm'" \
   "$TAMIS" build none.tam --recipe=r -o none.so
 also "its nearest" "nearest is 'm'"
+tokens none 'linear(x, w) as a' 'w: f32[8,6]' dark.npz \
+  'method=wanda, mask=m'
+expect "a mask of zeros" 1 "mask=: error: 'm' is 0 in all samples" \
+  "$TAMIS" build none.tam --recipe=r -o none.so
 tokens none 'linear(x, w) as a' 'w: f32[8,6]' padded.npz \
   'method=wanda, mask=x'
 expect "a mask of other things" 1 \
