@@ -31,7 +31,6 @@ model hand(x: f32[1,2]) -> y: f32[1,1] {
   weights "hand.safetensors";
 }
 recipe half for hand { prune ** with sparsity=0.5; }
-recipe low for hand { factor ** with rank=1; }
 EON
 # is KEYS VALUE FILE: a number of the report, to 4 digits.
 is() {
@@ -72,8 +71,14 @@ expect "without a recipe" 0 '' "$TAMIS" build hand.tam --report=plain.json \
   -o none.so
 is layers/0/weight_error null plain.json
 expect "no dense model" 1 '' grep -q '"dense": {' plain.json
-expect "no weight to compare" 0 'weight error: unknown; output error: ' \
-  "$TAMIS" show hand.tam --recipe=low --data=two.npy --stats
+cat >low.tam <<'EON'
+model low(x: f32[1,16]) -> y: f32[1,16] {
+  y = x |> linear(16, bias=false) as c;
+}
+recipe low for low { factor ** with rank=2; }
+EON
+expect "no weight to compare" 0 '^weight error: unknown' "$TAMIS" show \
+  low.tam --random-weights=1 --recipe=low --stats
 expect "the table" 0 \
   'sparsity 0.5, fill .*weight error 0.3162, output error 0.5' \
   "$TAMIS" show hand.tam --recipe=half --data=two.npy --stats
@@ -143,6 +148,23 @@ expect "not measured" 0 '' "$TAMIS" build net.tam --random-weights=3 \
   --recipe=blocks -o unmeasured.so
 same "measured or not" b.so unmeasured.so
 expect "what the report says" 0 '' python3 blocks.py
+# The time of a scan is that of what it calls.
+cat >rnn.tam <<'EON'
+block cell(x, h) -> y, h2 {
+  h2 = tanh(linear(x, 16) as i + linear(h, 16) as h);
+  y = h2 * 0.5;
+}
+model rnn(x: f32[20,1,8]) -> y: f32[20,1,16], z: f32[1,4] {
+  y, last = scan(cell, x, expand(0.0, shape=[1,16])) as rnn;
+  z = last |> linear(4) as head;
+}
+EON
+expect "a scan" 0 '' "$TAMIS" build rnn.tam --random-weights=1 --measure \
+  --report=rnn.json -o rnn.so
+expect "its time" 0 "rnn None, head True" python3 -c '
+import json
+us = {l["name"]: l["measured_us"] for l in json.load(open("rnn.json"))["layers"]}
+print("rnn %s, head %s" % (us["rnn"], us["head"] > 0))'
 expect "rounded weights" 0 '"output_error"' "$TAMIS" show net.tam \
   --random-weights=3 --recipe=nm --data=maps.npy --weight-type=f16 \
   --stats --json
