@@ -163,7 +163,8 @@ expect "a scan" 0 '' "$TAMIS" build rnn.tam --random-weights=1 --measure \
   --report=rnn.json -o rnn.so
 expect "its time" 0 "rnn None, head True" python3 -c '
 import json
-us = {l["name"]: l["measured_us"] for l in json.load(open("rnn.json"))["layers"]}
+r = json.load(open("rnn.json"))
+us = {l["name"]: l["measured_us"] for l in r["layers"]}
 print("rnn %s, head %s" % (us["rnn"], us["head"] > 0))'
 expect "rounded weights" 0 '"output_error"' "$TAMIS" show net.tam \
   --random-weights=3 --recipe=nm --data=maps.npy --weight-type=f16 \
