@@ -205,6 +205,7 @@ NORETURN static void child(const Sweep *w, const Point *p) {
   Diags *d = diags_new();
   char key[20];
   prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (getppid() != w->pid) _exit(EXIT_INTERNAL);   /* it has ended already */
   if (!w->dir) temporary_forget(w->results);
   json_t *j = point_compute(w, p);
   snprintf(key, sizeof key, "%016llx", (unsigned long long)p->key);
@@ -220,6 +221,7 @@ NORETURN static void child(const Sweep *w, const Point *p) {
 static bool job_start(Sweep *w, Job *job, Point *p) {
   fflush(stdout);
   fflush(stderr);
+  w->pid = getpid();
   pid_t pid = fork();
   if (pid == 0) child(w, p);
   *job = (Job){pid, p};

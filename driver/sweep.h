@@ -8,6 +8,8 @@
 #ifndef TAMIS_SWEEP_H
 #define TAMIS_SWEEP_H
 
+#include <sys/types.h>
+
 #include "driver/report.h"
 
 /* What replaces the arguments of a recipe's prune steps; NULL and less than 0:
@@ -32,6 +34,7 @@ typedef struct Base {
 
 typedef struct Sweep {
   const Options *o;
+  pid_t pid;                 /* of the process that starts the others */
   Diags *d;
   Arena *a;
   Vec(Base *) bases;

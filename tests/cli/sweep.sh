@@ -285,7 +285,9 @@ EON
 slow() {
   "$TAMIS" sweep slow.tam --random-weights=1 --sparsity=0.1..0.9:0.1 "$@"
 }
-slow -o stopped >slow.txt 2>&1 &
+# (Not by the function: its shell would be what is killed.)
+"$TAMIS" sweep slow.tam --random-weights=1 --sparsity=0.1..0.9:0.1 \
+  -o stopped >slow.txt 2>&1 &
 pid=$!
 tries=0
 while [ "$(ls stopped/points 2>/dev/null | grep -c 'json$')" -lt 2 ] &&
