@@ -10,19 +10,26 @@ passed=0 failed=0 skipped=0
 logs=$top/build/all-logs
 mkdir -p "$logs"
 
+# outcome NAME STATUS: count one check, whose log there is.
+outcome() {
+  if [ "$2" = 0 ]; then
+    passed=$((passed + 1))
+    echo "PASS: $1"
+  else
+    failed=$((failed + 1))
+    echo "FAIL: ${1%%,*}"
+    tail -n 60 "$logs/${1%%,*}.log"
+    return 1
+  fi
+}
+
 # step NAME COMMAND...: one check that is a whole command.
 step() {
   name=$1 began=$(date +%s)
   shift
-  if "$@" >"$logs/$name.log" 2>&1; then
-    passed=$((passed + 1))
-    echo "PASS: $name, $(($(date +%s) - began)) s"
-  else
-    failed=$((failed + 1))
-    echo "FAIL: $name"
-    tail -n 60 "$logs/$name.log"
-    return 1
-  fi
+  "$@" >"$logs/$name.log" 2>&1
+  set -- $?
+  outcome "$name, $(($(date +%s) - began)) s" "$1"
 }
 
 # suite NAME DIR TARGET [VAR=VALUE...]: `make TARGET` there, which runs the
@@ -76,14 +83,7 @@ fuzz_all() {
     sh tests/fuzz/fuzz.sh KIND "$2" "$3" >"$log.log" 2>&1
     echo $? >"$log.status"' sh "$logs" "${FUZZ_SECONDS:-15}" "$top/build-san"
   for kind in $kinds; do
-    if [ "$(cat "$logs/fuzz-$kind.status")" = 0 ]; then
-      passed=$((passed + 1))
-      echo "PASS: fuzz-$kind"
-    else
-      failed=$((failed + 1))
-      echo "FAIL: fuzz-$kind"
-      tail -n 60 "$logs/fuzz-$kind.log"
-    fi
+    outcome "fuzz-$kind" "$(cat "$logs/fuzz-$kind.status")"
   done
 }
 
