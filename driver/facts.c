@@ -20,13 +20,17 @@ static bool data_check(Session *s) {
   return x != NULL;
 }
 
+bool measure_fits(Session *s) {
+  return !s->o->measure || target_is_host(s->target.triple) ||
+         diag_error_at(s->diags, EXIT_UNSUPPORTED, "--measure",
+                       "this machine cannot run code for %s",
+                       s->target.triple);
+}
+
 bool facts_check(Session *s) {
   const Options *o = s->o;
   const char *after = s->module->dump.after;
-  if (o->measure && !target_is_host(s->target.triple))
-    return diag_error_at(s->diags, EXIT_UNSUPPORTED, "--measure",
-                         "this machine cannot run code for %s",
-                         s->target.triple);
+  if (!measure_fits(s)) return false;
   if (o->measure && s->several)
     return diag_error_at(s->diags, EXIT_USAGE, "--measure",
                          "expected one CPU, found several");

@@ -81,6 +81,8 @@ typedef struct Facts {
 } Facts;
 /* Whether --data and --measure are all right, before s is compiled. */
 bool facts_check(Session *s);
+/* Can code for s be measured here, where --measure asks for that? */
+bool measure_fits(Session *s);
 /* Behind that: fill s->facts. */
 bool facts_gather(Session *s);
 void facts_free(Facts *f);

@@ -57,11 +57,7 @@ static bool base_load(Sweep *w, const char *recipe) {
     return diag_error_at(w->d, EXIT_USAGE, "sweep", "the dump %s comes behind "
                          "pass %s: expected a model", w->o->file, after);
   s->module->dump.after = "parse";
-  if (w->o->measure && !target_is_host(s->target.triple))
-    return diag_error_at(w->d, EXIT_UNSUPPORTED, "--measure",
-                         "this machine cannot run code for %s",
-                         s->target.triple);
-  return true;
+  return measure_fits(s);
 }
 
 static bool bases_load(Sweep *w) {
@@ -144,8 +140,7 @@ static bool folders_make(Sweep *w) {
 
 static char *result_path(const Sweep *w, const Point *p) {
   return path_join(w->a, w->results,
-                   arena_printf(w->a, "%016llx.json",
-                                (unsigned long long)p->key));
+                   arena_printf(w->a, "%s.json", key_text(w, p)));
 }
 
 /* Is it the point's own?  Not a reason that lies in the machine, as a full
@@ -157,11 +152,9 @@ static bool result_lasts(const json_t *j) {
 
 /* What was written for another key is none of this point's. */
 static bool result_read(const Sweep *w, Point *p) {
-  char key[20];
   json_t *j = json_load_file(result_path(w, p), 0, NULL);
-  snprintf(key, sizeof key, "%016llx", (unsigned long long)p->key);
   const char *of = json_string_value(json_object_get(j, "key"));
-  if (of && strcmp(of, key) == 0) p->result = j;
+  if (of && strcmp(of, key_text(w, p)) == 0) p->result = j;
   else json_decref(j);
   return p->result != NULL;
 }
@@ -203,13 +196,11 @@ typedef struct Job { pid_t pid; Point *point; } Job;
 /* In the child: it ends with the sweep, whose temporary files are not its. */
 NORETURN static void child(const Sweep *w, const Point *p) {
   Diags *d = diags_new();
-  char key[20];
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (getppid() != w->pid) _exit(EXIT_INTERNAL);   /* it has ended already */
   if (!w->dir) temporary_forget(w->results);
   json_t *j = point_compute(w, p);
-  snprintf(key, sizeof key, "%016llx", (unsigned long long)p->key);
-  json_object_set_new(j, "key", json_string(key));
+  json_object_set_new(j, "key", json_string(key_text(w, p)));
   bool ok = json_put(d, result_path(w, p), j);
   diags_print(d, stderr, false);
   json_decref(j);

@@ -52,8 +52,9 @@ bool sweep_points(Sweep *w);
  * says so. */
 bool point_apply(const Sweep *w, const Point *p, Module *m,
                  const char **why);
-/* The keys of all points. */
+/* The keys of all points, and how one is written. */
 bool sweep_keys(Sweep *w);
+const char *key_text(const Sweep *w, const Point *p);
 /* A point's result; of one that cannot be its `reason`. */
 struct json_t *point_compute(const Sweep *w, const Point *p);
 /* The session of a point's recipe. */

@@ -95,14 +95,13 @@ static json_t *word(const char *s) {
   return s ? json_text(s) : json_null();
 }
 
-static json_t *point_json(const Point *p) {
-  char key[20];
-  snprintf(key, sizeof key, "%016llx", (unsigned long long)p->key);
+static json_t *point_json(const Sweep *w, const Point *p) {
   json_t *j = json_pack(
     "{s:o, s:b, s:o, s:o, s:o, s:s, s:b, s:b}", "recipe", word(p->recipe),
     "dense", p->dense, "method", word(p->method), "pattern",
     word(p->pattern), "sparsity",
-    p->sparsity < 0 ? json_null() : json_real(p->sparsity), "key", key,
+    p->sparsity < 0 ? json_null() : json_real(p->sparsity), "key",
+    key_text(w, p),
     "fast", p->fast, "small", p->small);
   ensure(j);
   json_object_update(j, p->result);
@@ -113,7 +112,7 @@ json_t *sweep_json(const Sweep *w) {
   const Session *s = &w->bases.at[0]->s;
   json_t *points = json_array();
   for (size_t i = 0; i < w->points.n; i++)
-    json_array_append_new(points, point_json(&w->points.at[i]));
+    json_array_append_new(points, point_json(w, &w->points.at[i]));
   json_t *j = json_pack(
     "{s:s, s:s, s:s, s:o, s:I, s:b, s:b, s:o}", "model", s->module->name,
     "target", s->target.triple, "cpu", s->target.cpu, "data",

@@ -21,6 +21,10 @@ Session *point_base(const Sweep *w, const Point *p) {
 
 /* ---- keys ------------------------------------------------------------ */
 
+const char *key_text(const Sweep *w, const Point *p) {
+  return arena_printf(w->a, "%016llx", (unsigned long long)p->key);
+}
+
 static void hash_add(uint64_t *h, const void *p, size_t n) {
   *h = hash_mix(*h ^ hash_bytes(p, n)) + n;
 }
@@ -198,8 +202,7 @@ static bool measure_set(json_t *j, Session *s, Session *dense) {
 }
 
 /* A session of its own on a copy of the base's module. */
-static bool copy_open(const Sweep *w, Session *from, Diags *d, Session *s) {
-  (void)w;
+static bool copy_open(Session *from, Diags *d, Session *s) {
   if (!session_open(s, from->o, d, from->arena)) return false;
   s->whole = true;
   return session_copy(s, from);
@@ -228,7 +231,7 @@ json_t *point_compute(const Sweep *w, const Point *p) {
   Session s = {0}, dense = {0}, *base = point_base(w, p);
   Diags *d = diags_new();
   json_t *j = json_object();
-  bool ok = copy_open(w, base, d, &s) && copy_open(w, base, d, &dense) &&
+  bool ok = copy_open(base, d, &s) && copy_open(base, d, &dense) &&
             compute(j, w, p, &s, &dense);
   if (!ok) {
     json_object_clear(j);

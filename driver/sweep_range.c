@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "passes/calibrated.h"
 #include "passes/prune.h"
 
 enum { POINTS_MOST = 10000 };
@@ -104,7 +105,7 @@ static bool patterns_read(Sweep *w, Words *out) {
 }
 
 static bool is_calibrated(const char *method) {
-  return method && (!strcmp(method, "wanda") || !strcmp(method, "obs"));
+  return method && method_is_calibrated(method);
 }
 
 static bool methods_read(Sweep *w, Words *out) {

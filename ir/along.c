@@ -4,7 +4,7 @@
 
 #include "ir/ir.h"
 
-static int axis_of(const Node *n, int rank) {
+int node_axis(const Node *n, int rank) {
   int64_t axis = attr_int(n, "axis");
   return (int)(axis < 0 ? axis + rank : axis);
 }
@@ -18,7 +18,7 @@ static int broadcast_along(const Node *n, int axis, int k) {
 }
 
 static int gather_along(const Node *n, int axis, int k) {
-  int at = axis_of(n, n->in[0]->type.rank), wide = n->in[1]->type.rank;
+  int at = node_axis(n, n->in[0]->type.rank), wide = n->in[1]->type.rank;
   bool looked = axis >= at && axis < at + wide;
   if (k == 1) return looked ? axis - at : ALONG_NONE;
   return looked ? ALONG_NONE : axis < at ? axis : axis - wide + 1;
@@ -55,10 +55,10 @@ int node_along(const Node *n, int axis, int k) {
   case OP_SOFTMAX:
   case OP_CUMSUM:
   case OP_ARGSORT:
-    return axis == axis_of(n, n->type.rank) ? ALONG_MIXED : axis;
+    return axis == node_axis(n, n->type.rank) ? ALONG_MIXED : axis;
   case OP_ARGMAX:
   case OP_ARGMIN:
-    gone[axis_of(n, n->in[0]->type.rank)] = true;
+    gone[node_axis(n, n->in[0]->type.rank)] = true;
     return reduce_along(n, axis, gone);
   case OP_GATHER:
     return gather_along(n, axis, k);

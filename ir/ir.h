@@ -588,6 +588,8 @@ bool module_infer_free(Module *m, Diags *d);
  * depends on; or that it does not depend on an index, or on several. */
 enum { ALONG_NONE = -1, ALONG_MIXED = -2 };
 int node_along(const Node *n, int axis, int k);
+/* The attribute `axis`, counted from the first of so many. */
+int node_axis(const Node *n, int rank);
 /* Whether code for n is a loop over an axis around its kernel. */
 bool kernel_loops(const Node *n, int axis);
 /* Of a linear layer with free rows: those that lie side by side, at most,

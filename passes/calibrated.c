@@ -6,6 +6,7 @@
  * preserves  the graph, weights' shapes
  * The weights are the matrices of prune.c. */
 #include "passes/calibrated.h"
+#include "passes/verb.h"
 
 #include <math.h>
 #include <string.h>
@@ -14,12 +15,15 @@
  * them. */
 static const double gram_most = 6e9;
 
+bool method_is_calibrated(const char *name) {
+  return strcmp(name, "wanda") == 0 || strcmp(name, "obs") == 0;
+}
+
 bool step_is_calibrated(const RecipeStep *s) {
   for (size_t i = 0; i < s->args.n; i++) {
     const RecipeArg *a = &s->args.at[i];
     if (strcmp(a->name, "method") == 0 && a->value.kind == ATTR_STR)
-      return strcmp(a->value.s, "wanda") == 0 ||
-             strcmp(a->value.s, "obs") == 0;
+      return method_is_calibrated(a->value.s);
   }
   return false;
 }
@@ -34,19 +38,6 @@ typedef struct CalibratedStep {
   Calibrated o;
   WeightStats *stats;    /* one a param */
 } CalibratedStep;
-
-static bool values_finite(const CalibratedStep *x, const Param *p) {
-  const float *v = param_values(x->c->m, p);
-  int64_t n = type_elems(&p->type), i = 0;
-  if (!v)
-    return diag_error(x->c->d, EXIT_MODEL, x->s->span,
-                      "prune: %s has no values to look at", p->path);
-  while (i < n && isfinite(v[i])) i++;
-  if (i == n) return true;
-  return diag_error(x->c->d, EXIT_MODEL, x->s->span, "prune: %s: expected "
-                    "finite values, found %s at number %lld", p->path,
-                    isnan(v[i]) ? "NaN" : "inf", (long long)i);
-}
 
 static bool pattern_fits(const CalibratedStep *x, const WeightStats *w) {
   const Pattern *p = &x->o.pattern;
@@ -117,7 +108,7 @@ static bool step_check(CalibratedStep *x) {
                       x->o.obs ? "obs" : "wanda");
   bool ok = stats_make(x);
   for (size_t i = 0; ok && i < x->s->params.n; i++)
-    ok = values_finite(x, x->s->params.at[i]) &&
+    ok = param_finite(c, x->s, x->s->params.at[i]) &&
          pattern_fits(x, &x->stats[i]);
   return ok && room_fits(x) &&
          c->calibrate->check(c->calibrate->ctx, c->m, &x->o.data);

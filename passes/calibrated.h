@@ -33,7 +33,8 @@ Buffer *matrix_values(Module *m, const WeightStats *w, Matrix *out);
 /* Of a matrix [rows][cols] the one [cols][rows]. */
 Buffer *transposed_values(const float *v, int64_t rows, int64_t cols);
 
-/* Is it a step with method=wanda or method=obs? */
+bool method_is_calibrated(const char *name);   /* wanda or obs */
+/* Is it a step with such a method? */
 bool step_is_calibrated(const RecipeStep *s);
 bool check_calibrated(PassCtx *c, const RecipeStep *s);
 bool prune_calibrated(PassCtx *c, const RecipeStep *s);

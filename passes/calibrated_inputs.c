@@ -43,7 +43,7 @@ static bool use_add(Arena *a, Node *n, const Param *p, bool model,
     text_printf(why, "the layer %s has some columns of it: expected whole "
                 "rows", n->path ? n->path : p->path);
   if (!model || first < 0) return false;
-  bool transposed = n->op == OP_MATMUL && !attr_bool(n, "transpose_b");
+  bool transposed = layer_is_transposed(n);
   InputUse u = {n, first, w->type.dim[transposed], transposed};
   vec_push(a, out, u);
   if (transposed == out->at[0].transposed) return true;

@@ -187,11 +187,6 @@ static void couple_but(Cells *c, const Node *n, int axis) {
     if (i != axis) cells_tie_axis(c, n, 0, i, i);
 }
 
-static int axis_attr(const Node *n, int rank) {
-  int64_t axis = attr_int(n, "axis");
-  return (int)(axis < 0 ? axis + rank : axis);
-}
-
 static void couple_channels(Cells *c, const Node *n, int axis) {
   couple_but(c, n, -1);
   for (int k = 1; k < n->nin; k++) cells_tie_axis(c, n, k, 0, axis);
@@ -211,7 +206,7 @@ static void couple_reduce(Cells *c, const Node *n, const int64_t *axes,
 }
 
 static void couple_gather(Cells *c, const Node *n) {
-  int axis = axis_attr(n, n->in[0]->type.rank), wide = n->in[1]->type.rank;
+  int axis = node_axis(n, n->in[0]->type.rank), wide = n->in[1]->type.rank;
   for (int i = 0; i < n->in[0]->type.rank; i++)
     if (i != axis) cells_tie_axis(c, n, 0, i, i < axis ? i : i + wide - 1);
   for (int i = 0; i < wide; i++) cells_tie_axis(c, n, 1, i, axis + i);
@@ -231,7 +226,7 @@ static void couple_other(Cells *c, const Node *n) {
     couple_channels(c, n, 1);
     break;
   case OP_SCALE_SHIFT:
-    couple_channels(c, n, axis_attr(n, n->type.rank));
+    couple_channels(c, n, node_axis(n, n->type.rank));
     break;
   case OP_CAST: case OP_CONVERT: case OP_STOP_GRADIENT: case OP_MASK:
     for (int k = 0; k < n->nin; k++)
@@ -245,7 +240,7 @@ static void couple_other(Cells *c, const Node *n) {
       couple_broadcast(c, n, k, n->type.rank - 1);
     break;
   case OP_SOFTMAX: case OP_CUMSUM: case OP_ARGSORT:
-    couple_but(c, n, axis_attr(n, n->type.rank));
+    couple_but(c, n, node_axis(n, n->type.rank));
     break;
   case OP_ARGMAX: case OP_ARGMIN:
     axis = attr_int(n, "axis");

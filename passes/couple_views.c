@@ -5,11 +5,6 @@
  * map, head i of E features is features i*E to (i+1)*E-1. */
 #include "passes/couple.h"
 
-static int axis_of(const Node *n, int rank) {
-  int64_t axis = attr_int(n, "axis");
-  return (int)(axis < 0 ? axis + rank : axis);
-}
-
 /* ---- reshape --------------------------------------------------------- */
 
 /* The first axis of [from, to) that is not 1; -1: all are. */
@@ -45,7 +40,7 @@ static void couple_reshape(Cells *c, const Node *n) {
 /* ---- the others ------------------------------------------------------ */
 
 static void couple_concat(Cells *c, const Node *n) {
-  int axis = axis_of(n, n->type.rank);
+  int axis = node_axis(n, n->type.rank);
   int64_t at = 0;
   for (int k = 0; k < n->nin; k++) {
     int64_t size = n->in[k]->type.dim[axis];
@@ -59,7 +54,7 @@ static void couple_concat(Cells *c, const Node *n) {
 }
 
 static void couple_slice(Cells *c, const Node *n) {
-  int axis = axis_of(n, n->type.rank);
+  int axis = node_axis(n, n->type.rank);
   int64_t start = attr_int(n, "start");
   if (start < 0) start += n->in[0]->type.dim[axis];
   for (int i = 0; i < n->type.rank; i++)
@@ -71,7 +66,7 @@ static void couple_slice(Cells *c, const Node *n) {
 }
 
 static void couple_select(Cells *c, const Node *n) {
-  int axis = axis_of(n, n->in[0]->type.rank);
+  int axis = node_axis(n, n->in[0]->type.rank);
   for (int i = 0; i < n->type.rank; i++)
     cells_tie_axis(c, n, 0, i < axis ? i : i + 1, i);
 }

@@ -64,17 +64,19 @@ static void find_summed(Coupled *c) {
   }
 }
 
+static bool is_turned(const Node *n) {
+  return n->op == OP_CONV1D_TRANSPOSE || n->op == OP_CONV2D_TRANSPOSE ||
+         n->op == OP_CONV3D_TRANSPOSE;
+}
+
 /* The axis of p that has the channels of a layer; -1: no layer has p. */
 static int row_axis(const Coupled *c, const Param *p) {
   for (size_t i = 0; i < c->f->nodes.n; i++) {
     const Node *n = c->f->nodes.at[i];
-    bool turned = n->op == OP_CONV1D_TRANSPOSE ||
-                  n->op == OP_CONV2D_TRANSPOSE ||
-                  n->op == OP_CONV3D_TRANSPOSE;
-    if (turned && operand_param(n->in[1]) == p)
+    if (is_turned(n) && operand_param(n->in[1]) == p)
       return attr_int(n, "groups") == 1;
     if (layer_uses(n, p))
-      return n->op == OP_MATMUL && !attr_bool(n, "transpose_b");
+      return layer_is_transposed(n);
   }
   return -1;
 }
@@ -87,8 +89,7 @@ static bool is_vector(const Type *t) {
 }
 
 static bool is_product(const Node *n) {
-  return layer_weight(n) || n->op == OP_CONV1D_TRANSPOSE ||
-         n->op == OP_CONV2D_TRANSPOSE || n->op == OP_CONV3D_TRANSPOSE;
+  return layer_weight(n) || is_turned(n);
 }
 
 /* Has every use of p, a vector, a channel at zero where it is zero there? */

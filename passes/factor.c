@@ -105,10 +105,6 @@ typedef struct FactorStep {
   double macs;               /* of all layers with the weight as it is */
 } FactorStep;
 
-static int64_t groups_of(const Node *n) {
-  return attr_index(n->op, "groups") < 0 ? 1 : attr_int(n, "groups");
-}
-
 /* Element (i, k) of group g's matrix, in the weight. */
 static int64_t element(const FactorStep *x, const Split *s, int64_t g,
                        int64_t i, int64_t k) {
@@ -196,24 +192,20 @@ static bool split_rank(FactorStep *x, Split *s) {
   return true;
 }
 
-static bool pad_is_free(const Node *n) {
-  return n->attr[attr_index(n->op, "pad")].free != NULL;
-}
-
 /* Can each layer be one of columns, then one of rows? */
 static bool splits_in_space(const FactorStep *x) {
   const Type *t = &x->p->type;
   bool ok = x->uses.at[0].n->op == OP_CONV2D && t->dim[2] > 1 &&
             t->dim[3] > 1;
   for (size_t i = 0; ok && i < x->uses.n; i++)
-    ok = !pad_is_free(x->uses.at[i].n);
+    ok = !node_pad_is_free(x->uses.at[i].n);
   return ok;
 }
 
 static Split split_shape(const FactorStep *x, bool spatial) {
   const Type *t = &x->p->type;
   const Node *n = x->uses.at[0].n;
-  Split s = {.spatial = spatial, .groups = groups_of(n)};
+  Split s = {.spatial = spatial, .groups = layer_groups(n)};
   bool transposed = layer_is_transposed(n);
   s.rows = transposed ? t->dim[1] : t->dim[0] / s.groups;
   s.cols = transposed ? t->dim[0] : type_elems(t) / t->dim[0];

@@ -55,7 +55,7 @@ static Product product_of(const Node *n) {
                     : n->op == OP_CONV1D ? line_window(n) : row_window(n)};
   p.by_channel = p.s.kh * p.s.kw;
   p.by_output = p.s.c / p.s.groups * p.by_channel;
-  if (n->op == OP_MATMUL && !attr_bool(n, "transpose_b")) {
+  if (layer_is_transposed(n)) {
     p.by_channel = p.s.o;
     p.by_output = 1;
   }

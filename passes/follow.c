@@ -27,6 +27,10 @@ Node *layer_weight(const Node *n) {
   }
 }
 
+bool layer_is_transposed(const Node *n) {
+  return n->op == OP_MATMUL && !attr_bool(n, "transpose_b");
+}
+
 bool layer_uses(const Node *n, const Param *p) {
   return operand_param(layer_weight(n)) == p;
 }
@@ -53,8 +57,7 @@ const Node *only_user(const Func *f, const Node *n) {
 
 /* Output channels that p has as the weight of layer n. */
 static int64_t channels_of(const Node *n, const Param *p) {
-  bool transposed = n->op == OP_MATMUL && !attr_bool(n, "transpose_b");
-  return p->type.dim[transposed];
+  return p->type.dim[layer_is_transposed(n)];
 }
 
 /* ---- biases ---------------------------------------------------------- */

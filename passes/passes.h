@@ -80,6 +80,8 @@ bool input_uses(Arena *a, const Module *m, const Param *p, InputUses *out,
                 Text *why);
 /* Groups of a convolution; 1 of a linear layer or a product. */
 int64_t layer_groups(const Node *layer);
+/* follow.c: is the weight of a layer one [K,M], by which x is multiplied? */
+bool layer_is_transposed(const Node *layer);
 
 /* How a pass sees the model run on data; the driver's.  `check` looks at the
  * data alone.  `run` fills the statistics of n weights, in the arena, from
@@ -277,6 +279,8 @@ static inline Node *node_in(const Node *n, int i)
 bool node_is_const(Module *m, const Node *n);
 /* Row-major values of a constant of floats, NULL when it is none. */
 const float *node_values(Module *m, const Node *n);
+/* Does the attribute pad depend on a free dimension? */
+bool node_pad_is_free(const Node *n);
 /* The one value of a literal or of a constant with a single element. */
 bool node_scalar(Module *m, const Node *n, double *v);
 /* Whether n is x * sigmoid(x) or x * hardsigmoid(x), and which op that is. */

@@ -73,6 +73,10 @@ static int param_uses(const Module *m, const Param *p) {
   return uses;
 }
 
+bool node_pad_is_free(const Node *n) {
+  return n->attr[attr_index(n->op, "pad")].free != NULL;
+}
+
 static bool used_elsewhere(const Module *m, const Func *f, const Param *p) {
   for (size_t i = 0; i < m->funcs.n; i++)
     if (m->funcs.at[i] != f && func_param_node(m->funcs.at[i], p))

@@ -16,7 +16,7 @@ bool slice_folds(Module *m, const Node *n) {
   if (b && !node_is_const(m, b)) return false;
   if (n->op == OP_LINEAR) return true;
   if (n->op != OP_CONV2D) return false;
-  if (n->attr[attr_index(n->op, "pad")].free) return false;
+  if (node_pad_is_free(n)) return false;
   const int64_t *pad = attr_ints(n, "pad", &count);
   for (int i = 0; i < count; i++)
     if (pad[i]) return false;

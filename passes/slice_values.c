@@ -112,12 +112,11 @@ static double affine(double x, double scale, double shift) {
 }
 
 static void value_scale(const Slice *s, const Node *n) {
-  int64_t axis = n->op == OP_BATCH_NORM ? 1 : attr_int(n, "axis");
-  if (axis < 0) axis += n->type.rank;
-  const double *x = values_of(s, n->in[0], (int)axis);
+  int axis = n->op == OP_BATCH_NORM ? 1 : node_axis(n, n->type.rank);
+  const double *x = values_of(s, n->in[0], axis);
   const double *a = values_of(s, n->in[1], 0);
   const double *b = values_of(s, n->in[2], 0);
-  double *y = values_of(s, n, (int)axis);
+  double *y = values_of(s, n, axis);
   for (int64_t i = 0; i < n->type.dim[axis]; i++) {
     double scale = a[i], shift = b[i];
     if (n->op == OP_BATCH_NORM && scale != 0) {
@@ -262,7 +261,7 @@ static bool keeps_values(const Node *n) {
   int count;
   if (n->op == OP_SUM) return false;
   if (n->op != OP_AVG_POOL || !attr_bool(n, "count_pad")) return true;
-  if (n->attr[attr_index(n->op, "pad")].free) return false;
+  if (node_pad_is_free(n)) return false;
   const int64_t *pad = attr_ints(n, "pad", &count);
   for (int i = 0; i < count; i++)
     if (pad[i]) return false;

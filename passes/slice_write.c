@@ -79,13 +79,13 @@ static void write_shape(const Slice *s, Node *n, const int64_t *dim) {
 
 static void write_slice(const Slice *s, Node *n, const int64_t *dim) {
   const Node *x = n->in[0];
-  int64_t axis = attr_int(n, "axis"), start = attr_int(n, "start");
-  if (axis < 0) axis += x->type.rank;
-  if (count_live(s, x, (int)axis, 0, x->type.dim[axis]) ==
+  int axis = node_axis(n, x->type.rank);
+  int64_t start = attr_int(n, "start");
+  if (count_live(s, x, axis, 0, x->type.dim[axis]) ==
       x->type.dim[axis])
     return;
   if (start < 0) start += x->type.dim[axis];
-  start = count_live(s, x, (int)axis, 0, start);
+  start = count_live(s, x, axis, 0, start);
   attr_set_int(n, "start", start);
   attr_set_int(n, "stop", start + dim[axis]);
 }

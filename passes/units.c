@@ -14,7 +14,7 @@ static bool is_transposed(const Module *m, const Param *p) {
     for (size_t k = 0; k < f->nodes.n; k++) {
       const Node *n = f->nodes.at[k];
       if (!layer_uses(n, p)) continue;
-      if (n->op != OP_MATMUL || attr_bool(n, "transpose_b")) return false;
+      if (!layer_is_transposed(n)) return false;
       any = true;
     }
   }

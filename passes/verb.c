@@ -62,23 +62,23 @@ bool verb_args(PassCtx *c, const RecipeStep *s, const VerbArg *rows,
 
 /* ---- weights --------------------------------------------------------- */
 
+bool param_finite(PassCtx *c, const RecipeStep *s, const Param *p) {
+  const float *v = param_values(c->m, p);
+  int64_t n = type_elems(&p->type), k = 0;
+  if (!v)
+    return diag_error(c->d, EXIT_MODEL, s->span,
+                      "%s: %s has no values to look at", s->verb, p->path);
+  while (k < n && isfinite(v[k])) k++;
+  return k == n ||
+         diag_error(c->d, EXIT_MODEL, s->span, "%s: %s: expected finite "
+                    "values, found %s at number %lld", s->verb, p->path,
+                    isnan(v[k]) ? "NaN" : "inf", (long long)k);
+}
+
 bool step_finite(PassCtx *c, const RecipeStep *s) {
   bool ok = true;
-  for (size_t i = 0; i < s->params.n; i++) {
-    const Param *p = s->params.at[i];
-    const float *v = param_values(c->m, p);
-    int64_t n = type_elems(&p->type), k = 0;
-    if (!v) {
-      ok = diag_error(c->d, EXIT_MODEL, s->span,
-                      "%s: %s has no values to look at", s->verb, p->path);
-      continue;
-    }
-    while (k < n && isfinite(v[k])) k++;
-    if (k < n)
-      ok = diag_error(c->d, EXIT_MODEL, s->span, "%s: %s: expected finite "
-                      "values, found %s at number %lld", s->verb, p->path,
-                      isnan(v[k]) ? "NaN" : "inf", (long long)k);
-  }
+  for (size_t i = 0; i < s->params.n; i++)
+    ok &= param_finite(c, s, s->params.at[i]);
   return ok;
 }
 
@@ -92,10 +92,6 @@ void verb_note(PassCtx *c, const RecipeStep *s, const Param *p,
   va_end(ap);
   c->note(c->note_ctx, arena_printf(c->scratch, "%s: %s: %s", s->verb,
                                     p->path, text));
-}
-
-bool layer_is_transposed(const Node *n) {
-  return n->op == OP_MATMUL && !attr_bool(n, "transpose_b");
 }
 
 static bool is_conv(Op op) {

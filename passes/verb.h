@@ -19,7 +19,9 @@ void arg_wrong(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
 /* A finite number. */
 bool arg_number(const Attr *v, double *out);
 
-/* Does each weight of the step have values, finite ones? */
+/* Does a weight of the step have values, finite ones? */
+bool param_finite(PassCtx *c, const RecipeStep *s, const Param *p);
+/* Do all of them? */
 bool step_finite(PassCtx *c, const RecipeStep *s);
 
 /* What -v shows: "factor: a.weight: ..." */
@@ -33,8 +35,6 @@ typedef Vec(LayerUse) LayerUses;
  * layers do that are not of one kind (op, groups, factors transposed). */
 const char *layer_uses_of(Arena *a, const Module *m, const Param *p,
                           LayerUses *out);
-/* Is a weight [K,M], by which something is multiplied? */
-bool layer_is_transposed(const Node *n);
 
 /* Steps behind s that selected p, or parts of it, work on those of to, one
  * for each of the verb's parts. */
