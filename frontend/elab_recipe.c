@@ -1,26 +1,9 @@
 /* elab_recipe.c - recipes: selectors resolved to the weights of convolution
  * and linear layers, arguments worked out.  What a verb does and takes is
  * the business of the passes. */
-#include "frontend/elab.h"
+#include "frontend/elab_recipe.h"
 
 #include <string.h>
-
-/* A param that can be selected, and a name for it: its own path, or that of
- * an op that it is the weight of. */
-typedef struct Weight {
-  size_t param;          /* number among the params that can be selected */
-  const char *path;
-  PathSegs segs;
-  const char *op;        /* NULL: the param's own path */
-} Weight;
-typedef struct Weights {
-  Elab *e;
-  Vec(Param *) params;
-  Vec(const char *) parts;   /* of params[i]: NULL, or what a step makes */
-  Vec(Weight) names;
-  Map known;             /* names of segments */
-  Map prefixes;          /* paths of layers */
-} Weights;
 
 static void prefixes_add(Weights *w, const char *path) {
   Arena *a = w->e->a;
@@ -124,7 +107,7 @@ static void parts_add(Weights *w, const char *verb, const bool *on,
 
 /* ---- selectors ------------------------------------------------------ */
 
-static const char *prefix_text(Arena *a, const char *path, size_t nsegs) {
+const char *path_prefix(Arena *a, const char *path, size_t nsegs) {
   size_t n = 0;
   for (size_t i = 0; i < nsegs; i++) {
     n += i ? 1 : 0;
@@ -144,7 +127,7 @@ static bool sel_matches(const Weights *w, const Sel *s, const PathPattern *p,
     if (!s->kind.s)
       return true;
     const Layer *l = map_get(&w->e->layer_of,
-                             prefix_text(w->e->a, x->path, j));
+                             path_prefix(w->e->a, x->path, j));
     if (l && l->kind && !strcmp(l->kind, s->kind.s))
       return true;
     if (x->op && j == x->segs.n && !strcmp(x->op, s->kind.s))
@@ -201,16 +184,10 @@ static const char *sel_nearest(const Weights *w, const Sel *s,
   return near;
 }
 
-static void sel_unmatched(const Weights *w, const Sel *s,
-                          const PathPattern *p) {
+void sel_unmatched(const Weights *w, const Sel *s, const PathPattern *p) {
   Elab *e = w->e;
   const char *text = span_text(e->a, s->span);
   bool kind;
-  if (layer_matches(e, s, p)) {
-    elab_error(e, s->span, "'%s' has no weights of a convolution or a "
-               "linear layer", text);
-    return;
-  }
   const char *near = sel_nearest(w, s, p, &kind);
   elab_error(e, s->span, "no layer is matched by '%s'%s%s%s%s", text,
              near ? ", nearest is '" : "", kind && near ? ":" : "",
@@ -228,9 +205,14 @@ static bool sel_apply(const Weights *w, const Sel *s, bool *on) {
       on[w->names.at[i].param] = !s->negated;
       any = true;
     }
-  if (!any)
+  if (any)
+    return true;
+  if (layer_matches(w->e, s, &p))
+    elab_error(w->e, s->span, "'%s' has no weights of a convolution or a "
+               "linear layer", span_text(w->e->a, s->span));
+  else
     sel_unmatched(w, s, &p);
-  return any;
+  return false;
 }
 
 static bool step_select(const Weights *w, const Step *s, bool *on) {
@@ -287,27 +269,39 @@ static const char *data_path(const Weights *w, const Arg *arg,
   return strcmp(dir, ".") ? path_join(w->e->a, dir, path) : path;
 }
 
+/* What the step selected, its weights by `on`. */
+static bool step_take(const Weights *w, const Step *s, const bool *on,
+                      RecipeStep *r) {
+  Elab *e = w->e;
+  bool ok = true;
+  if (step_on_blocks(s)) {
+    ok = blocks_select(w, s, &r->blocks);
+  } else {
+    for (size_t i = 0; i < w->params.n; i++)
+      if (on[i] && w->parts.at[i])
+        vec_push(e->a, &r->parts,
+                 ((RecipePart){w->params.at[i], w->parts.at[i]}));
+      else if (on[i])
+        vec_push(e->a, &r->params, w->params.at[i]);
+  }
+  if (!ok || r->params.n || r->parts.n || r->blocks.n)
+    return ok;
+  elab_error(e, s->verb.span, s->sels.n
+               ? "%s: the selectors leave nothing to work on"
+               : "%s: expected a selector, found none", r->verb);
+  return false;
+}
+
 static bool step_resolve(const Weights *w, const Step *s, const bool *on) {
   Elab *e = w->e;
   RecipeStep r = {.verb = s->verb.s, .span = s->verb.span};
-  bool ok = true;
+  bool ok;
   if (s->nested || (s->sels.n && s->sels.at[0].to)) {
     elab_later(e, s->verb.span, s->nested ? "a recipe step with steps inside"
                                           : "a recipe step with '->'");
     return false;
   }
-  for (size_t i = 0; i < w->params.n; i++)
-    if (on[i] && w->parts.at[i])
-      vec_push(e->a, &r.parts,
-               ((RecipePart){w->params.at[i], w->parts.at[i]}));
-    else if (on[i])
-      vec_push(e->a, &r.params, w->params.at[i]);
-  if (!r.params.n && !r.parts.n) {
-    elab_error(e, s->verb.span, s->sels.n
-                 ? "%s: the selectors leave nothing to work on"
-                 : "%s: expected a selector, found none", r.verb);
-    ok = false;
-  }
+  ok = step_take(w, s, on, &r);
   for (size_t i = 0; i < s->args.n; i++) {
     RecipeArg a = {.name = s->args.at[i].name.s};
     for (size_t k = 0; k < i; k++)
@@ -333,7 +327,8 @@ static bool steps_run(Weights *w, const Steps *steps, bool chosen) {
     const Step *s = steps->at[i];
     size_t n = w->params.n;
     bool *on = arena_array(w->e->a, bool, n + 1);
-    bool fine = step_select(w, s, on);
+    bool fine = step_on_blocks(s) ? chosen || blocks_select(w, s, NULL)
+                                  : step_select(w, s, on);
     if (fine && chosen)
       fine = step_resolve(w, s, on);
     if (s->nested && !chosen)

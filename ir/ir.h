@@ -326,6 +326,8 @@ typedef struct DumpInfo {
   int64_t arena_bytes;  /* known after plan, else 0 */
 } DumpInfo;
 
+typedef Vec(const char *) Paths;
+
 /* A step of a recipe that is still to be carried out: verb, the params it
  * selected and its arguments.  (The elaborator has resolved selectors.) */
 typedef struct RecipeArg { const char *name; Attr value; } RecipeArg;
@@ -336,6 +338,8 @@ typedef struct RecipeStep {
   Span span;
   Vec(Param *) params;
   Vec(RecipePart) parts;
+  Paths blocks;               /* paths, in their order in the graph; of steps
+                                 of recipe_on_blocks, which have no others */
   Vec(RecipeArg) args;
 } RecipeStep;
 
@@ -367,6 +371,9 @@ const char *path_part(Arena *a, const char *path, const char *part);
 /* The parts that a verb may take a layer apart in, as "down" and "up", with a
  * NULL behind; NULL: it does not. */
 const char *const *recipe_parts(const char *verb);
+/* Does a verb, with that argument `method` (NULL: none), work on blocks as a
+ * whole?  Its selectors then mean these. */
+bool recipe_on_blocks(const char *verb, const char *method);
 /* Letters, digits and _, no digit first, and no keyword. */
 bool name_is_valid(const char *s);
 /* The one way to a param's values: row-major f32 (unpacked where sparse,

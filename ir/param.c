@@ -61,6 +61,14 @@ const char *const *recipe_parts(const char *verb) {
   return strcmp(verb, "factor") == 0 ? factors : NULL;
 }
 
+bool recipe_on_blocks(const char *verb, const char *method) {
+  static const char *const methods[] = {"drop", "merge", "duplicate"};
+  if (strcmp(verb, "student") != 0 || !method) return false;
+  for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+    if (strcmp(method, methods[i]) == 0) return true;
+  return false;
+}
+
 void param_set_data(Param *p, Buffer *data) {
   buffer_unref(p->wide);
   p->wide = NULL;

@@ -305,6 +305,8 @@ static void step_print(Text *out, const RecipeStep *s) {
   text_printf(out, "  %s ", s->verb);
   for (size_t i = 0; i < s->params.n; i++)
     text_printf(out, "%s%s", i ? ", " : "", s->params.at[i]->path);
+  for (size_t i = 0; i < s->blocks.n; i++)
+    text_printf(out, "%s%s", i ? ", " : "", s->blocks.at[i]);
   for (size_t i = 0; i < s->parts.n; i++) {
     const RecipePart *p = &s->parts.at[i];
     Arena *a = arena_new();

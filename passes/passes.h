@@ -257,6 +257,8 @@ bool check_cluster(PassCtx *c, const RecipeStep *s);
 bool verb_cluster(PassCtx *c, const RecipeStep *s);
 bool check_smartexchange(PassCtx *c, const RecipeStep *s);
 bool verb_smartexchange(PassCtx *c, const RecipeStep *s);
+bool check_student(PassCtx *c, const RecipeStep *s);
+bool verb_student(PassCtx *c, const RecipeStep *s);
 bool check_adapters(PassCtx *c, const RecipeStep *s);
 bool verb_adapters(PassCtx *c, const RecipeStep *s);
 

@@ -15,6 +15,7 @@ static const Verb verbs[] = {
   {"factor", check_factor, verb_factor},
   {"cluster", check_cluster, verb_cluster},
   {"fuse_adapters", check_adapters, verb_adapters},
+  {"student", check_student, verb_student},
   {"smartexchange", check_smartexchange, verb_smartexchange},
 };
 
@@ -60,7 +61,7 @@ bool pass_recipe(PassCtx *c) {
   for (size_t i = 0; ok && i < c->m->recipe.n; i++) {
     const RecipeStep *s = &c->m->recipe.at[i];
     /* What it selected may be gone, or not be taken apart. */
-    if (s->params.n) ok = verb_find(s->verb)->run(c, s);
+    if (s->params.n || s->blocks.n) ok = verb_find(s->verb)->run(c, s);
     clusters_drop(c);
   }
   if (ok) c->m->recipe.n = 0;

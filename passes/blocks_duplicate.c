@@ -1,0 +1,181 @@
+/* blocks_duplicate.c - a block stands several times, one behind the other: method
+ * duplicate of the recipe's verb `student`.
+ *
+ * requires   as blocks.c
+ * preserves  all outside of the blocks; copies begin with the block's weights,
+ *            as params of their own, or share them
+ * before     y = add(x, conv2d(x, b.weight)) as b;
+ * after      t = add(x, conv2d(x, b.weight)) as b;
+ *            y = add(t, conv2d(t, b_copy.weight)) as b_copy; */
+#include <string.h>
+
+#include "passes/student.h"
+
+typedef struct Copy {
+  PassCtx *c;
+  const RecipeStep *s;
+  Arena *a;
+  Region r;
+  const char *path;      /* of the copy */
+  bool share;
+  Node *in;              /* what it reads in place of r.in */
+  Node **of;             /* copies of nodes, by id */
+  Map params;            /* path -> the copy's Param */
+} Copy;
+
+/* ---- names ----------------------------------------------------------- */
+
+static bool block_taken(const Module *m, const char *path) {
+  for (size_t i = 0; i < m->params.n; i++)
+    if (path_within(m->params.at[i]->path, path)) return true;
+  for (size_t k = 0; k < m->funcs.n; k++) {
+    const Func *f = m->funcs.at[k];
+    for (size_t i = 0; i < f->nodes.n; i++)
+      if (f->nodes.at[i]->path && path_within(f->nodes.at[i]->path, path))
+        return true;
+  }
+  return false;
+}
+
+/* "body.layer[2]" gives "body.layer_copy[2]", then "body.layer_copy2[2]". */
+static const char *copy_path(Module *m, const char *path) {
+  const char *dot = strrchr(path, '.'), *last = dot ? dot + 1 : path;
+  size_t name = (size_t)(last - path) + strcspn(last, "[");
+  const char *to;
+  int number = 1;
+  do {
+    const char *digits = number > 1 ? arena_printf(m->arena, "%d", number)
+                                    : "";
+    to = arena_printf(m->arena, "%.*s_copy%s%s", (int)name, path, digits,
+                      path + name);
+    number++;
+  } while (block_taken(m, to));
+  return to;
+}
+
+static const char *path_moved(const Copy *x, const char *path) {
+  return arena_printf(x->c->m->arena, "%s%s", x->path,
+                      path + strlen(x->r.path));
+}
+
+/* ---- params and nodes ------------------------------------------------ */
+
+static Buffer *values_copy(const Buffer *b) {
+  if (!b) return NULL;
+  Buffer *to = buffer_new(b->size);
+  if (b->size) memcpy(to->data, b->data, b->size);
+  return to;
+}
+
+static Param *param_copy(Copy *x, const Param *p) {
+  Module *m = x->c->m;
+  Param *to = map_get(&x->params, p->path);
+  if (to) return to;
+  to = module_add_param(m, module_fresh_path(m, path_moved(x, p->path)),
+                        p->type, values_copy(p->data));
+  to->init = p->init;
+  to->trainable = p->trainable;
+  to->span = p->span;
+  map_put(x->a, &x->params, p->path, to);
+  return to;
+}
+
+static Node *operand_copy(Copy *x, Node *n) {
+  if (!n) return NULL;
+  if (n == x->r.in) return x->in;
+  if (x->of[n->id]) return x->of[n->id];
+  if (x->share || n->op != OP_PARAM || !path_within(n->param->path, x->r.path))
+    return n;
+  return func_param(x->c->m, x->r.f, param_copy(x, n->param));
+}
+
+static Node *region_copy(Copy *x) {
+  Module *m = x->c->m;
+  x->of = arena_array(x->a, Node *, x->r.f->nodes.n + 1);
+  for (size_t i = 0; i < x->r.nodes.n; i++) {
+    const Node *n = x->r.nodes.at[i];
+    Node **in = arena_array(x->a, Node *, (size_t)n->nin + 1);
+    for (int k = 0; k < n->nin; k++) in[k] = operand_copy(x, n->in[k]);
+    Node *to = func_add(m, x->r.f, n->op, in, n->nin);
+    for (int k = 0; k < op_info(n->op)->nattrs; k++) to->attr[k] = n->attr[k];
+    node_inherit(m, to, n);
+    if (n->path) to->path = path_moved(x, n->path);
+    to->type = n->type;
+    to->span = n->span;
+    x->of[n->id] = to;
+  }
+  return x->of[x->r.out->id];
+}
+
+/* ---- later steps ----------------------------------------------------- */
+
+/* Those that selected something of the block work on the copy's, too. */
+static void step_extend(Copy *x, RecipeStep *t) {
+  Arena *a = x->c->m->arena;
+  size_t n = t->params.n, parts = t->parts.n;
+  for (size_t i = 0; i < n; i++) {
+    Param *p = map_get(&x->params, t->params.at[i]->path);
+    if (p) vec_push(a, &t->params, p);
+  }
+  for (size_t i = 0; i < parts; i++) {
+    RecipePart part = t->parts.at[i];
+    part.of = map_get(&x->params, part.of->path);
+    if (part.of) vec_push(a, &t->parts, part);
+  }
+  Paths blocks = {0};
+  for (size_t i = 0; i < t->blocks.n; i++) {
+    const char *path = t->blocks.at[i];
+    vec_push(a, &blocks, path);
+    if (path_within(path, x->r.path)) {
+      path = path_moved(x, path);
+      vec_push(a, &blocks, path);
+    }
+  }
+  t->blocks = blocks;
+}
+
+/* ---- all ------------------------------------------------------------- */
+
+/* Everything outside of the block that uses `out` uses `to`. */
+static void out_replace(const Copy *x, Node *out, Node *to) {
+  Func *f = x->r.f;
+  for (size_t i = 0; i < f->nodes.n; i++) {
+    Node *n = f->nodes.at[i];
+    bool own = region_has(&x->r, n) || (n->path && path_within(n->path,
+                                                               x->path));
+    for (int k = 0; k < n->nin && !own; k++)
+      if (n->in[k] == out) n->in[k] = to;
+  }
+  func_results_replace(f, out, to);
+}
+
+/* A copy right behind the block. */
+static bool block_copy(PassCtx *c, const RecipeStep *s, const StudentArgs *a,
+                       const char *path) {
+  Copy x = {.c = c, .s = s, .a = arena_new(), .share = a->share};
+  bool ok = region_find(c, s, x.a, path, &x.r);
+  for (size_t i = 0; ok && i < x.r.nodes.n; i++)
+    for (int k = 0; ok && k < x.r.nodes.at[i]->nin; k++)
+      if (x.r.nodes.at[i]->in[k] && x.r.nodes.at[i]->in[k]->op == OP_STATE)
+        ok = block_error(c, s, path, "it reads a state");
+  if (ok) {
+    x.path = copy_path(c->m, path);
+    x.in = x.r.out;
+    Node *to = region_copy(&x);
+    out_replace(&x, x.r.out, to);
+    for (size_t i = 0; i < c->m->recipe.n; i++)
+      if (&c->m->recipe.at[i] > s) step_extend(&x, &c->m->recipe.at[i]);
+    student_note(c, path, "%s behind it, with %s", x.path,
+                 a->share ? "its weights" : "a copy of its weights");
+    func_tidy(c->m, x.r.f);
+  }
+  arena_free(x.a);
+  return ok;
+}
+
+bool student_duplicate(PassCtx *c, const RecipeStep *s, const StudentArgs *a) {
+  for (size_t i = 0; i < s->blocks.n; i++)
+    for (int64_t k = 1; k < a->times; k++)
+      if (!block_copy(c, s, a, s->blocks.at[i])) return false;
+  return true;
+}

@@ -1,0 +1,130 @@
+/* student.c - the recipe's verb `student`: a smaller net from a trained one,
+ * its teacher, whose weights it begins with.
+ *
+ *   student BLOCKS with method=drop, every=2 | keep=[0, 5];
+ *   student BLOCKS with method=merge, groups=2, init=mean | collapse;
+ *   student BLOCKS with method=duplicate, times=2, share=true;
+ *
+ * requires   selected blocks, or weights with values
+ * preserves  what the methods say in their own files
+ * source     doc/language.md, "Students" */
+#include <stdarg.h>
+#include <string.h>
+
+#include "passes/student.h"
+
+typedef bool StudentFn(PassCtx *, const RecipeStep *, const StudentArgs *);
+
+static const struct {
+  const char *name;
+  StudentFn *run;
+  const char *args;      /* that it takes besides `method` */
+} methods[STUDENT_METHODS] = {
+  [STUDENT_DROP] = {"drop", student_drop, "every keep"},
+  [STUDENT_MERGE] = {"merge", student_merge, "groups init"},
+  [STUDENT_DUPLICATE] = {"duplicate", student_duplicate, "times share"},
+};
+
+/* ---- arguments ------------------------------------------------------- */
+
+static const char *parse_method(const Attr *v, void *args) {
+  for (int i = 0; v->kind == ATTR_STR && i < STUDENT_METHODS; i++)
+    if (strcmp(v->s, methods[i].name) == 0) {
+      ((StudentArgs *)args)->method = i;
+      return NULL;
+    }
+  return "drop, merge or duplicate";
+}
+
+static const char *parse_count(const Attr *v, int64_t *out) {
+  *out = v->i;
+  return v->kind == ATTR_INT && v->i >= 2 && v->i <= 1024
+           ? NULL : "a whole number from 2 to 1024";
+}
+
+static const char *parse_every(const Attr *v, void *args) {
+  return parse_count(v, &((StudentArgs *)args)->every);
+}
+
+static const char *parse_groups(const Attr *v, void *args) {
+  return parse_count(v, &((StudentArgs *)args)->groups);
+}
+
+static const char *parse_times(const Attr *v, void *args) {
+  return parse_count(v, &((StudentArgs *)args)->times);
+}
+
+static const char *parse_keep(const Attr *v, void *args) {
+  StudentArgs *a = args;
+  a->keep = v->ints;
+  a->nkeep = v->n;
+  bool ok = v->kind == ATTR_INTS;
+  for (int i = 0; ok && i < v->n; i++)
+    ok = v->ints[i] >= 0 && (i == 0 || v->ints[i] > v->ints[i - 1]);
+  return ok ? NULL : "rising numbers of blocks, as in [0, 5]";
+}
+
+static const char *parse_init(const Attr *v, void *args) {
+  StudentArgs *a = args;
+  bool mean = v->kind == ATTR_STR && strcmp(v->s, "mean") == 0;
+  bool collapse = v->kind == ATTR_STR && strcmp(v->s, "collapse") == 0;
+  a->init = collapse ? INIT_COLLAPSE : INIT_MEAN;
+  return mean || collapse ? NULL : "mean or collapse";
+}
+
+static const char *parse_share(const Attr *v, void *args) {
+  ((StudentArgs *)args)->share = v->i != 0;
+  return v->kind == ATTR_BOOL ? NULL : "true or false";
+}
+
+static bool word_among(const char *words, const char *word) {
+  size_t n = strlen(word);
+  for (const char *at = words; (at = strstr(at, word)) != NULL; at += n)
+    if ((at == words || at[-1] == ' ') && (at[n] == ' ' || at[n] == 0))
+      return true;
+  return false;
+}
+
+static bool student_args(PassCtx *c, const RecipeStep *s, StudentArgs *a) {
+  static const VerbArg rows[] = {
+    {"method", parse_method}, {"every", parse_every}, {"keep", parse_keep},
+    {"groups", parse_groups}, {"init", parse_init}, {"times", parse_times},
+    {"share", parse_share},
+  };
+  *a = (StudentArgs){.method = -1, .nkeep = -1, .times = 2};
+  if (!verb_args(c, s, rows, sizeof rows / sizeof *rows, a)) return false;
+  if (a->method < 0)
+    return diag_error(c->d, EXIT_MODEL, s->span, "student: expected method=, "
+                      "found none");
+  for (size_t i = 0; i < s->args.n; i++) {
+    const char *name = s->args.at[i].name;
+    if (strcmp(name, "method") != 0 &&
+        !word_among(methods[a->method].args, name))
+      return diag_error(c->d, EXIT_MODEL, s->span, "student: method=%s takes "
+                        "no %s=", methods[a->method].name, name);
+  }
+  return a->every == 0 || a->nkeep < 0 ||
+         diag_error(c->d, EXIT_MODEL, s->span, "student: expected one of "
+                    "every= and keep=, found both");
+}
+
+bool check_student(PassCtx *c, const RecipeStep *s) {
+  StudentArgs a;
+  return student_args(c, s, &a);
+}
+
+bool verb_student(PassCtx *c, const RecipeStep *s) {
+  StudentArgs a;
+  return student_args(c, s, &a) && methods[a.method].run(c, s, &a);
+}
+
+void student_note(PassCtx *c, const char *path, const char *fmt, ...) {
+  char text[256];
+  va_list ap;
+  if (!c->note) return;
+  va_start(ap, fmt);
+  vsnprintf(text, sizeof text, fmt, ap);
+  va_end(ap);
+  c->note(c->note_ctx, arena_printf(c->scratch, "student: %s: %s", path,
+                                    text));
+}

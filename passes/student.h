@@ -1,0 +1,61 @@
+/* student.h - what the methods of the recipe's verb `student` share. */
+#ifndef TAMIS_STUDENT_H
+#define TAMIS_STUDENT_H
+
+#include "passes/verb.h"
+
+typedef enum {
+  STUDENT_DROP, STUDENT_MERGE, STUDENT_DUPLICATE, STUDENT_METHODS
+} StudentMethod;
+
+/* How one block's weights come from those of several. */
+typedef enum { INIT_MEAN, INIT_COLLAPSE } StudentInit;
+
+typedef struct StudentArgs {
+  int method;            /* a StudentMethod; -1: not given */
+  int64_t every;         /* keep one of so many; 0: not given */
+  int64_t groups;        /* merge so many into one; 0: all */
+  int64_t times;         /* a repeated block stands so often */
+  const int64_t *keep;   /* numbers of blocks that stay */
+  int nkeep;             /* -1: not given */
+  StudentInit init;
+  bool share;            /* copies have the block's own params */
+  unsigned given;        /* arguments, by their rows */
+} StudentArgs;
+
+/* A block of a function: the nodes whose paths are its own or begin with it. */
+typedef struct Region {
+  const char *path;
+  Func *f;
+  Vec(Node *) nodes;     /* in the order of f, no leaves */
+  Node *out;             /* the one value that others use */
+  Node *in;              /* what takes its place where the block goes: of the
+                            same type, see region_find */
+} Region;
+
+/* blocks.c.  Find a block and its result; false after an error.  `in` is the
+ * value from outside of the type of `out` that `out` is reached from without
+ * a product (a residual path), or else the only one of that type that the
+ * block reads. */
+bool region_find(PassCtx *c, const RecipeStep *s, Arena *a, const char *path,
+                 Region *r);
+bool region_has(const Region *r, const Node *n);
+/* Is a path that of a block, or of something in it? */
+bool path_within(const char *path, const char *block);
+/* Is n a value, not a weight or a literal? */
+bool node_is_value(const Node *n);
+/* Take a block out: `in` for `out`.  Later steps forget it. */
+bool region_drop(PassCtx *c, const RecipeStep *s, const char *path);
+bool block_error(PassCtx *c, const RecipeStep *s, const char *path,
+                 const char *what);
+
+/* The methods on blocks. */
+bool student_drop(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
+bool student_merge(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
+bool student_duplicate(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
+
+/* What -v shows of a block: "student: layer[1]: ..." */
+void student_note(PassCtx *c, const char *path, const char *fmt, ...)
+  PRINTF_LIKE(3, 4);
+
+#endif
