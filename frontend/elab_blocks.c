@@ -4,14 +4,18 @@
 
 #include <string.h>
 
-bool step_on_blocks(const Step *s) {
+const char *step_method(const Step *s) {
   const char *method = NULL;
   for (size_t i = 0; i < s->args.n; i++) {
     const Expr *x = s->args.at[i].value;
     if (!strcmp(s->args.at[i].name.s, "method") && x->kind == EXPR_PATH)
       method = path_single(x->path);
   }
-  return recipe_on_blocks(s->verb.s, method);
+  return method;
+}
+
+bool step_on_blocks(const Step *s) {
+  return recipe_on_blocks(s->verb.s, step_method(s));
 }
 
 /* A block that is selected, and where it begins. */

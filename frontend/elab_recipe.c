@@ -96,9 +96,8 @@ static void part_add(Weights *w, size_t i, const char *part) {
   }
 }
 
-static void parts_add(Weights *w, const char *verb, const bool *on,
-                      size_t n) {
-  const char *const *part = recipe_parts(verb);
+static void parts_add(Weights *w, const Step *s, const bool *on, size_t n) {
+  const char *const *part = recipe_parts(s->verb.s, step_method(s));
   for (; part && *part; part++)
     for (size_t i = 0; i < n; i++)
       if (on[i] && !w->parts.at[i])
@@ -333,7 +332,7 @@ static bool steps_run(Weights *w, const Steps *steps, bool chosen) {
       fine = step_resolve(w, s, on);
     if (s->nested && !chosen)
       fine &= steps_run(w, &s->body, false);
-    parts_add(w, s->verb.s, on, n);
+    parts_add(w, s, on, n);
     ok &= fine;
   }
   return ok;

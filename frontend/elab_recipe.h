@@ -30,6 +30,8 @@ void sel_unmatched(const Weights *w, const Sel *s, const PathPattern *p);
  * in their order in the graph, none inside another one; out NULL: as a check.
  * False after errors. */
 bool step_on_blocks(const Step *s);
+/* The argument `method`; NULL: none. */
+const char *step_method(const Step *s);
 bool blocks_select(const Weights *w, const Step *s, Paths *out);
 
 #endif

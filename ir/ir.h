@@ -368,9 +368,10 @@ Param *module_add_param(Module *m, const char *path, Type t, Buffer *data);
 const char *module_fresh_path(Module *m, const char *wish);
 /* "a.weight" and "down" give "a.down.weight", "w" gives "w.down". */
 const char *path_part(Arena *a, const char *path, const char *part);
-/* The parts that a verb may take a layer apart in, as "down" and "up", with a
- * NULL behind; NULL: it does not. */
-const char *const *recipe_parts(const char *verb);
+/* The parts that a verb, with that argument `method` (NULL: none), may take a
+ * layer apart in, as "down" and "up", with a NULL behind; NULL: it does
+ * not. */
+const char *const *recipe_parts(const char *verb, const char *method);
 /* Does a verb, with that argument `method` (NULL: none), work on blocks as a
  * whole?  Its selectors then mean these. */
 bool recipe_on_blocks(const char *verb, const char *method);

@@ -56,9 +56,18 @@ const char *path_part(Arena *a, const char *path, const char *part) {
   return arena_printf(a, "%.*s.%s%s", (int)(dot - path), path, part, dot);
 }
 
-const char *const *recipe_parts(const char *verb) {
+const char *const *recipe_parts(const char *verb, const char *method) {
   static const char *const factors[] = {"down", "up", NULL};
-  return strcmp(verb, "factor") == 0 ? factors : NULL;
+  static const char *const separable[] = {"depthwise", "pointwise", NULL};
+  static const char *const slim[] = {
+    "skip", "sse1.squeeze", "sse1.expand3.depth", "sse1.expand3.point",
+    "sse1.expand1", "sse2.squeeze", "sse2.expand3.depth",
+    "sse2.expand3.point", "sse2.expand1", "out.depth", "out.point", NULL,
+  };
+  if (strcmp(verb, "factor") == 0) return factors;
+  if (strcmp(verb, "student") != 0 || !method) return NULL;
+  return strcmp(method, "depthwise_separable") == 0 ? separable
+         : strcmp(method, "slim") == 0 ? slim : NULL;
 }
 
 bool recipe_on_blocks(const char *verb, const char *method) {

@@ -281,16 +281,6 @@ static Param *up_make(const FactorStep *x, const Split *s) {
 
 /* ---- the two layers -------------------------------------------------- */
 
-static void attr_take(Node *to, const Node *from, const char *name) {
-  int i = attr_index(to->op, name);
-  if (i >= 0) to->attr[i] = from->attr[i];
-}
-
-static void attr_reset(Node *n, const char *name) {
-  int i = attr_index(n->op, name);
-  if (i >= 0) n->attr[i] = op_info(n->op)->def[i];
-}
-
 /* Rows of a list stay with `down`, columns with `up`. */
 static void list_split(Module *m, Node *down, Node *up, const char *name,
                        int64_t none) {

@@ -4,6 +4,7 @@
  *   student BLOCKS with method=drop, every=2 | keep=[0, 5];
  *   student BLOCKS with method=merge, groups=2, init=mean | collapse;
  *   student BLOCKS with method=duplicate, times=2, share=true;
+ *   student SELECTORS with method=depthwise_separable;
  *
  * requires   selected blocks, or weights with values
  * preserves  what the methods say in their own files
@@ -23,6 +24,7 @@ static const struct {
   [STUDENT_DROP] = {"drop", student_drop, "every keep"},
   [STUDENT_MERGE] = {"merge", student_merge, "groups init"},
   [STUDENT_DUPLICATE] = {"duplicate", student_duplicate, "times share"},
+  [STUDENT_SEPARABLE] = {"depthwise_separable", student_separable, ""},
 };
 
 /* ---- arguments ------------------------------------------------------- */
@@ -33,7 +35,7 @@ static const char *parse_method(const Attr *v, void *args) {
       ((StudentArgs *)args)->method = i;
       return NULL;
     }
-  return "drop, merge or duplicate";
+  return "drop, merge, duplicate or depthwise_separable";
 }
 
 static const char *parse_count(const Attr *v, int64_t *out) {
@@ -110,7 +112,7 @@ static bool student_args(PassCtx *c, const RecipeStep *s, StudentArgs *a) {
 
 bool check_student(PassCtx *c, const RecipeStep *s) {
   StudentArgs a;
-  return student_args(c, s, &a);
+  return student_args(c, s, &a) && step_finite(c, s);
 }
 
 bool verb_student(PassCtx *c, const RecipeStep *s) {

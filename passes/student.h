@@ -5,7 +5,8 @@
 #include "passes/verb.h"
 
 typedef enum {
-  STUDENT_DROP, STUDENT_MERGE, STUDENT_DUPLICATE, STUDENT_METHODS
+  STUDENT_DROP, STUDENT_MERGE, STUDENT_DUPLICATE, STUDENT_SEPARABLE,
+  STUDENT_METHODS
 } StudentMethod;
 
 /* How one block's weights come from those of several. */
@@ -53,6 +54,35 @@ bool block_error(PassCtx *c, const RecipeStep *s, const char *path,
 bool student_drop(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
 bool student_merge(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
 bool student_duplicate(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
+
+/* A weight whose convolutions a method swaps for smaller ones. */
+typedef struct Swap {
+  PassCtx *c;
+  const RecipeStep *s;
+  const StudentArgs *a;
+  Arena *arena;          /* of this weight */
+  Param *p;              /* [O,C/groups,k..], with values */
+  LayerUses uses;        /* convolutions, of the same groups */
+  int64_t groups, taps;
+  double macs;           /* of all of them; zeros of p do not count */
+} Swap;
+/* swap.c.  Do `run` for each weight of the step that is one of convolutions
+ * with more than one tap; -v says of others why they stay. */
+bool swap_each(PassCtx *c, const RecipeStep *s, const StudentArgs *a,
+               bool (*run)(Swap *));
+/* -v: why a weight stays.  Gives true, as what `run` gives. */
+bool swap_leave(const Swap *x, const char *why);
+/* Does it pay to take so many multiply-accumulates?  If not, -v says so. */
+bool swap_pays(const Swap *x, double macs);
+/* A new weight for a part, of [dim], with room for its values. */
+Param *swap_part(const Swap *x, const char *part, int rank,
+                 const int64_t *dim);
+float *swap_values(const Param *p);
+/* The name of a part of a layer; NULL where it has none. */
+const char *swap_path(const Swap *x, const Node *layer, const char *part);
+
+/* The methods on weights. */
+bool student_separable(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
 
 /* What -v shows of a block: "student: layer[1]: ..." */
 void student_note(PassCtx *c, const char *path, const char *fmt, ...)

@@ -161,9 +161,27 @@ static bool param_remove(RecipeStep *s, const Param *p) {
   return kept < n;
 }
 
+const char *const *verb_parts(const RecipeStep *s) {
+  const char *method = NULL;
+  for (size_t i = 0; i < s->args.n; i++)
+    if (strcmp(s->args.at[i].name, "method") == 0)
+      method = s->args.at[i].value.s;
+  return recipe_parts(s->verb, method);
+}
+
+void attr_take(Node *to, const Node *from, const char *name) {
+  int i = attr_index(to->op, name);
+  if (i >= 0) to->attr[i] = from->attr[i];
+}
+
+void attr_reset(Node *n, const char *name) {
+  int i = attr_index(n->op, name);
+  if (i >= 0) n->attr[i] = op_info(n->op)->def[i];
+}
+
 void steps_redirect(Module *m, const RecipeStep *s, const Param *p,
                     Param *const *to) {
-  const char *const *part = recipe_parts(s->verb);
+  const char *const *part = verb_parts(s);
   for (size_t i = 0; i < m->recipe.n; i++) {
     RecipeStep *t = &m->recipe.at[i];
     if (t <= s) continue;

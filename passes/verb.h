@@ -36,6 +36,13 @@ typedef Vec(LayerUse) LayerUses;
 const char *layer_uses_of(Arena *a, const Module *m, const Param *p,
                           LayerUses *out);
 
+/* An attribute as another node of the same op has it, or as it is by
+ * default; nothing where the op has none of that name. */
+void attr_take(Node *to, const Node *from, const char *name);
+void attr_reset(Node *n, const char *name);
+
+/* The parts that a step takes layers apart in; see recipe_parts. */
+const char *const *verb_parts(const RecipeStep *s);
 /* Steps behind s that selected p, or parts of it, work on those of to, one
  * for each of the verb's parts. */
 void steps_redirect(Module *m, const RecipeStep *s, const Param *p,

@@ -1,0 +1,42 @@
+#!/bin/sh
+# swap.sh - the recipe's verb student with the methods that swap convolutions:
+# that native code agrees with the reference, that a dump builds to the same
+# bytes, what -v says, products that are saved.
+. "$SRCDIR/tests/cli/lib.sh"
+
+cat >net.tam <<'END'
+model net(x: f32[N,16,14,14]) -> y: f32[N,10] where N <= 4 {
+  h = x |> conv(48, k=3, pad=1, bias=true) as a |> relu
+        |> conv(48, k=3, s=2, pad=1, groups=2) as g |> relu
+        |> conv(48, k=5, pad=2, groups=48) as dw |> relu
+        |> conv(64, k=5, pad=2) as b |> relu;
+  y = h |> mean([2,3]) |> linear(10) as head;
+}
+recipe separable for net {
+  student ** with method=depthwise_separable;
+  prune a, b, !b.depthwise with pattern=2x1, sparsity=0.5;
+}
+END
+net="net.tam --random-weights=2 --dim N=2"
+for r in separable; do
+  # shellcheck disable=SC2086  # options are words
+  {
+    expect "$r: native and reference" 0 'all within tolerance' \
+      "$TAMIS" check $net --recipe=$r --roundtrip
+    expect "$r: a dump" 0 '' "$TAMIS" show $net --recipe=$r --after=recipe \
+      -o $r.tam
+    expect "$r: built" 0 '' "$TAMIS" build $net --recipe=$r -o $r.so
+    expect "$r: built from the dump" 0 '' "$TAMIS" build $r.tam -o dump.so
+    same "$r: the same bytes" $r.so dump.so
+  }
+  expect "$r: free sizes" 0 'all within tolerance' "$TAMIS" check net.tam \
+    --random-weights=2 --recipe=$r --dim N=3
+done
+# shellcheck disable=SC2086
+expect "-v says what is done" 0 \
+  'student: a.weight: depthwise separable, 357504 of 2709504 mult' \
+  "$TAMIS" build $net --recipe=separable -v -o v.so
+also "and what is lost" 'student: b.weight: .* relative error 0\.[0-9]'
+also "and what is left" 'student: dw.weight: left as it is: it is depthwise'
+also "with linear layers" 'student: head.weight: .*it is no convolution'
+finish
