@@ -5,6 +5,7 @@
  *   student BLOCKS with method=merge, groups=2, init=mean | collapse;
  *   student BLOCKS with method=duplicate, times=2, share=true;
  *   student SELECTORS with method=depthwise_separable;
+ *   student SELECTORS with method=slim, squeeze=16, seed=0;
  *
  * requires   selected blocks, or weights with values
  * preserves  what the methods say in their own files
@@ -25,6 +26,7 @@ static const struct {
   [STUDENT_MERGE] = {"merge", student_merge, "groups init"},
   [STUDENT_DUPLICATE] = {"duplicate", student_duplicate, "times share"},
   [STUDENT_SEPARABLE] = {"depthwise_separable", student_separable, ""},
+  [STUDENT_SLIM] = {"slim", student_slim, "squeeze seed"},
 };
 
 /* ---- arguments ------------------------------------------------------- */
@@ -35,7 +37,7 @@ static const char *parse_method(const Attr *v, void *args) {
       ((StudentArgs *)args)->method = i;
       return NULL;
     }
-  return "drop, merge, duplicate or depthwise_separable";
+  return "drop, merge, duplicate, depthwise_separable or slim";
 }
 
 static const char *parse_count(const Attr *v, int64_t *out) {
@@ -79,6 +81,18 @@ static const char *parse_share(const Attr *v, void *args) {
   return v->kind == ATTR_BOOL ? NULL : "true or false";
 }
 
+static const char *parse_squeeze(const Attr *v, void *args) {
+  ((StudentArgs *)args)->squeeze = v->i;
+  return v->kind == ATTR_INT && v->i >= 2 && v->i <= 1024 && v->i % 2 == 0
+           ? NULL : "an even number from 2 to 1024";
+}
+
+static const char *parse_seed(const Attr *v, void *args) {
+  ((StudentArgs *)args)->seed = v->i;
+  return v->kind == ATTR_INT && v->i >= 0 ? NULL
+                                          : "a whole number from 0 on";
+}
+
 static bool word_among(const char *words, const char *word) {
   size_t n = strlen(word);
   for (const char *at = words; (at = strstr(at, word)) != NULL; at += n)
@@ -91,7 +105,7 @@ static bool student_args(PassCtx *c, const RecipeStep *s, StudentArgs *a) {
   static const VerbArg rows[] = {
     {"method", parse_method}, {"every", parse_every}, {"keep", parse_keep},
     {"groups", parse_groups}, {"init", parse_init}, {"times", parse_times},
-    {"share", parse_share},
+    {"share", parse_share}, {"squeeze", parse_squeeze}, {"seed", parse_seed},
   };
   *a = (StudentArgs){.method = -1, .nkeep = -1, .times = 2};
   if (!verb_args(c, s, rows, sizeof rows / sizeof *rows, a)) return false;

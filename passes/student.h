@@ -6,7 +6,7 @@
 
 typedef enum {
   STUDENT_DROP, STUDENT_MERGE, STUDENT_DUPLICATE, STUDENT_SEPARABLE,
-  STUDENT_METHODS
+  STUDENT_SLIM, STUDENT_METHODS
 } StudentMethod;
 
 /* How one block's weights come from those of several. */
@@ -18,6 +18,8 @@ typedef struct StudentArgs {
   int64_t groups;        /* merge so many into one; 0: all */
   int64_t times;         /* a repeated block stands so often */
   const int64_t *keep;   /* numbers of blocks that stay */
+  int64_t squeeze;       /* channels of a slim module; 0: not given */
+  int64_t seed;          /* of drawn weights */
   int nkeep;             /* -1: not given */
   StudentInit init;
   bool share;            /* copies have the block's own params */
@@ -78,11 +80,15 @@ bool swap_pays(const Swap *x, double macs);
 Param *swap_part(const Swap *x, const char *part, int rank,
                  const int64_t *dim);
 float *swap_values(const Param *p);
+/* A new bias beside a weight of swap_part, of zeros: "a.skip.weight" gives
+ * "a.skip.bias", "w.skip" gives "w.skip_bias". */
+Param *swap_bias(const Swap *x, const Param *w);
 /* The name of a part of a layer; NULL where it has none. */
 const char *swap_path(const Swap *x, const Node *layer, const char *part);
 
 /* The methods on weights. */
 bool student_separable(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
+bool student_slim(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
 
 /* What -v shows of a block: "student: layer[1]: ..." */
 void student_note(PassCtx *c, const char *path, const char *fmt, ...)

@@ -62,6 +62,17 @@ Param *swap_part(const Swap *x, const char *part, int rank,
   return module_add_param(m, module_fresh_path(m, wish), t, b);
 }
 
+Param *swap_bias(const Swap *x, const Param *w) {
+  Module *m = x->c->m;
+  const char *dot = strrchr(w->path, '.');
+  const char *wish = dot && strcmp(dot, ".weight") == 0
+    ? arena_printf(m->arena, "%.*s.bias", (int)(dot - w->path), w->path)
+    : arena_printf(m->arena, "%s_bias", w->path);
+  Type t = type_make(F32, 1, w->type.dim);
+  Buffer *b = buffer_new(checked_mul((size_t)t.dim[0], sizeof(float)));
+  return module_add_param(m, module_fresh_path(m, wish), t, b);
+}
+
 float *swap_values(const Param *p) { return (float *)(void *)p->data->data; }
 
 const char *swap_path(const Swap *x, const Node *layer, const char *part) {

@@ -13,7 +13,9 @@
 
 #include "recipe_fix.h"
 
-static double draw(int64_t i) { return random_unit("w", 5, (uint64_t)i) - 0.5; }
+static double draw(int64_t i) {
+  return random_unit("w", 5, (uint64_t)i) - 0.5;
+}
 
 static Behind swapped(const char *sig, const char *body, const char *steps,
                       ProvideFn *provide) {
@@ -179,12 +181,194 @@ static void later_steps_take_parts(void **state) {
   }
 }
 
+/* ---- slim ------------------------------------------------------------ */
+
+/* A weight has two directions of input channels. */
+static bool provide_two(void *ctx, Param *p) {
+  (void)ctx;
+  param_fill(p, draw);
+  const Type *t = &p->type;
+  if (t->rank < 3) return true;
+  float *v = (float *)(void *)p->data->data;
+  int64_t n = type_elems(t), taps = n / (t->dim[0] * t->dim[1]);
+  for (int64_t i = 0; i < n; i++) {
+    int64_t at = i / taps / t->dim[1] * taps + i % taps;
+    int64_t c = i / taps % t->dim[1];
+    v[i] = (float)(draw(1000 + c) * draw(2000 + at) +
+                   draw(5000 + c) * draw(6000 + at));
+  }
+  return true;
+}
+
+static void slim_is_exact(void **state) {
+  (void)state;
+  static const struct { const char *sig, *body, *part; } cases[] = {
+    {"x: f32[2,32,9,7]) -> y: f32[2,32,9,7]",
+     "y = x |> conv(32, k=[1,7], pad=[0,3,0,3], bias=true) as a |> relu;",
+     "a.out.depth.weight"},
+    {"x: f32[1,40,9,8]) -> y: f32[1,32,6,7]",
+     "param c: f32[32,40,2,2]; param b: f32[32];\n"
+     "y = conv2d(x, c, b=b, stride=[2,1], pad=[2,1,1,0], dilation=[1,2], "
+     "act=\"relu\");", "c.out.depth"},
+    /* Nine taps, but filters [8,9] of rank 8 at most. */
+    {"x: f32[1,48,5,6]) -> y: f32[1,8,5,6]",
+     "y = x |> conv(8, k=3, pad=1) as a;", "a.out.depth.weight"},
+    /* Two layers with one weight. */
+    {"x: f32[1,64,6,6]) -> y: f32[1,64,6,6]",
+     "param c: f32[64,64,2,2];\n"
+     "y = conv2d(x, c, pad=[1,1,0,0]) + conv2d(x, c, pad=[0,0,1,1]);",
+     "c.out.depth"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    Behind b = swapped(cases[i].sig, cases[i].body,
+                       "student ** with method=slim, squeeze=4",
+                       provide_two);
+    if (!behind_has(&b, cases[i].part))
+      fail_msg("%s: %s", cases[i].body, b.notes.s);
+    double largest, apart = behind_apart(&b, &largest);
+    assert_true(largest > 0.01);
+    if (!(apart < 1e-5 * fmax(largest, 1)))
+      fail_msg("%s: %g of %g", cases[i].body, apart, largest);
+    behind_free(&b);
+  }
+}
+
+/* [16,8,3,3]: the sum over r of strength r times direction r of channels,
+ * orthonormal, times filters [16,9] with 9 singular values of 1, orthogonal
+ * to those of other r. */
+static const double strength[] = {8, 7, 6, 5, 4, 3, 2, 0.5};
+
+static double sign_at(int64_t i, int64_t k) {
+  return __builtin_parityll((unsigned long long)(i & k)) ? -1 : 1;
+}
+
+static double orthogonal(int64_t i) {
+  int64_t t = i % 9, c = i / 9 % 8, o = i / 72;
+  double sum = 0;
+  for (int r = 0; r < 8; r++)
+    sum += strength[r] * sign_at(r, c) / sqrt(8) * sign_at(o, t ^ r) / 4;
+  return sum;
+}
+
+static bool provide_orthogonal(void *ctx, Param *p) {
+  (void)ctx;
+  param_fill(p, orthogonal);
+  return true;
+}
+
+static void slim_loses_what_it_leaves_out(void **state) {
+  (void)state;
+  Behind b = swapped("x: f32[1,8,5,5]) -> y: f32[1,16,5,5]",
+                     "y = x |> conv(16, k=3, pad=1) as a;",
+                     "student a with method=slim, squeeze=2",
+                     provide_orthogonal);
+  /* 203.25 are the squares of strengths: of 9 times that it keeps 8 times
+   * 64.  Of 676 products at each of 25 places 276 are before `out`. */
+  assert_string_equal(b.notes.s, "student: a.weight: slim module of 2 "
+                      "channels, 16900 of 28800 multiply-accumulates, "
+                      "relative error 0.8486\n");
+  const float *skip = behind_values(&b, "a.skip.weight");
+  const float *depth = behind_values(&b, "a.out.depth.weight");
+  const float *point = behind_values(&b, "a.out.point.weight");
+  for (int k = 0; k < 2; k++) {
+    double lost = 0;
+    for (int i = 0; i < 16 * 8 * 9; i++) {
+      double w = orthogonal(i);
+      for (int j = 0; j < 8; j++)
+        w -= (double)point[i / 72 * 16 + 2 * j + k] *
+             depth[(2 * j + k) * 9 + i % 9] * skip[k * 8 + i / 9 % 8];
+      lost += w * w;
+    }
+    assert_true(fabs(lost - (9 * 203.25 - 8 * 64)) < 1e-2);
+  }
+  behind_free(&b);
+}
+
+static void slim_draws_by_seed(void **state) {
+  (void)state;
+  static const char *const seeds[] = {"", ", seed=0", ", seed=1"};
+  Behind b[3];
+  for (int i = 0; i < 3; i++) {
+    Text t = {0};
+    text_printf(&t, "student a with method=slim, squeeze=4%s", seeds[i]);
+    b[i] = swapped("x: f32[1,48,5,5]) -> y: f32[1,8,5,5]",
+                   "y = x |> conv(8, k=3, pad=1) as a;", t.s, provide_two);
+    text_free(&t);
+    double largest, apart = behind_apart(&b[i], &largest);
+    assert_true(apart < 1e-5);
+  }
+  size_t n = 4 * 48 * sizeof(float);
+  const float *first = behind_values(&b[0], "a.sse1.squeeze.weight");
+  const float *same = behind_values(&b[1], "a.sse1.squeeze.weight");
+  const float *other = behind_values(&b[2], "a.sse1.squeeze.weight");
+  assert_memory_equal(first, same, n);
+  assert_memory_not_equal(first, other, n);
+  for (int i = 0; i < 3; i++) behind_free(&b[i]);
+}
+
+static void slim_stays(void **state) {
+  (void)state;
+  static const struct { const char *sig, *body, *note; } cases[] = {
+    {"x: f32[1,8,6,6]) -> y", "y = x |> conv(8, k=3, groups=2) as a;",
+     "it has groups"},
+    {"x: f32[1,8,6,6]) -> y", "y = x |> conv(8) as a;",
+     "its kernel has one tap"},
+    {"x: f32[1,8,6]) -> y", "y = x |> conv1d(8, k=3) as a;",
+     "it is of no conv2d"},
+    {"x: f32[1,8]) -> y", "y = x |> linear(8) as a;",
+     "it is no convolution"},
+    /* 16 x 8 and 148 more at 36 places, 16 x 9 + 16 x 2 at 16 */
+    {"x: f32[1,8,6,6]) -> y", "y = x |> conv(2, k=3) as a;",
+     "it would take 12752 multiply-accumulates, and takes 2304"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    Behind b = swapped(cases[i].sig, cases[i].body,
+                       "student a with method=slim", NULL);
+    says(&b, "student: a.weight: left as it is: ");
+    says(&b, cases[i].note);
+    assert_true(behind_has(&b, "a.weight"));
+    behind_free(&b);
+  }
+}
+
+static void later_steps_take_slim_parts(void **state) {
+  (void)state;
+  static const struct { const char *sel; bool skip, squeeze, out; } cases[] = {
+    {"a", false, false, false}, {"a.sse2.squeeze", true, false, true},
+    {"a.sse2", true, false, true}, {"a, !a.out", false, false, true},
+    {"a.out.point.weight, a.skip", false, true, false},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    Text t = {0};
+    text_printf(&t, "student a with method=slim, squeeze=4; "
+                "prune %s with sparsity=1.0", cases[i].sel);
+    Behind b = swapped("x: f32[1,48,6,6]) -> y: f32[1,8,6,6]",
+                       "y = x |> conv(8, k=3, pad=1) as a;", t.s,
+                       provide_two);
+    static const char *const path[] = {
+      "a.skip.weight", "a.sse2.squeeze.weight", "a.out.point.weight",
+    };
+    bool want[] = {cases[i].skip, cases[i].squeeze, cases[i].out};
+    for (int k = 0; k < 3; k++) {
+      Param *p = module_param(b.m, path[k]);
+      assert_int_equal(p && param_nonzeros(b.m, p) > 0, want[k]);
+    }
+    text_free(&t);
+    behind_free(&b);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(separable_is_exact),
     cmocka_unit_test(separable_by_hand),
     cmocka_unit_test(separable_stays),
     cmocka_unit_test(later_steps_take_parts),
+    cmocka_unit_test(slim_is_exact),
+    cmocka_unit_test(slim_loses_what_it_leaves_out),
+    cmocka_unit_test(slim_draws_by_seed),
+    cmocka_unit_test(slim_stays),
+    cmocka_unit_test(later_steps_take_slim_parts),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
