@@ -8,8 +8,9 @@ const char *step_method(const Step *s) {
   const char *method = NULL;
   for (size_t i = 0; i < s->args.n; i++) {
     const Expr *x = s->args.at[i].value;
-    if (!strcmp(s->args.at[i].name.s, "method") && x->kind == EXPR_PATH)
-      method = path_single(x->path);
+    if (!strcmp(s->args.at[i].name.s, "method"))
+      method = x->kind == EXPR_PATH ? path_single(x->path)
+               : x->kind == EXPR_STR ? x->s : NULL;
   }
   return method;
 }
