@@ -166,7 +166,7 @@ static void later_steps_take_parts(void **state) {
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     Text t = {0};
-    text_printf(&t, "student a with method=depthwise_separable; "
+    text_printf(&t, "student a with method=\"depthwise_separable\"; "
                 "prune %s with sparsity=1.0", cases[i].sel);
     Behind b = swapped("x: f32[1,8,6,6]) -> y: f32[1,16,6,6]",
                        "y = x |> conv(16, k=3, pad=1) as a;", t.s,
@@ -358,6 +358,53 @@ static void later_steps_take_slim_parts(void **state) {
   }
 }
 
+/* ---- both ------------------------------------------------------------ */
+
+static bool provide_inf(void *ctx, Param *p) {
+  (void)ctx;
+  param_fill(p, draw);
+  ((float *)(void *)p->data->data)[7] = INFINITY;
+  return true;
+}
+
+static void refused(void **state) {
+  (void)state;
+  static const char *const methods[] = {"depthwise_separable", "slim"};
+  for (int i = 0; i < 2; i++) {
+    Text t = {0};
+    text_printf(&t, "model m(x: f32[1,8,6,6]) -> y {\n"
+                "  y = x |> conv(8, k=3) as a; }\n"
+                "recipe r for m { student a with method=%s; }\n",
+                methods[i]);
+    Behind b = behind(t.s, provide_inf);
+    assert_null(b.m);
+    assert_non_null(strstr(b.error, "student: a.weight: expected finite "
+                           "values, found inf at number 7"));
+    text_free(&t);
+    behind_free(&b);
+  }
+}
+
+/* Parts of parts: a layer that factor took apart is swapped. */
+static void behind_factor(void **state) {
+  (void)state;
+  Behind b = swapped("x: f32[1,32,6,6]) -> y: f32[1,32,6,6]",
+                     "y = x |> conv(32, k=3, pad=1) as a;",
+                     "factor a with rank=8, scheme=channel; "
+                     "student a with method=depthwise_separable; "
+                     "prune a with sparsity=0.5", provide_two);
+  static const char *const path[] = {
+    "a.up.weight", "a.down.depthwise.weight", "a.down.pointwise.weight",
+  };
+  static const int64_t kept[] = {128, 144, 128};
+  for (int i = 0; i < 3; i++) {
+    Param *p = module_param(b.m, path[i]);
+    if (!p) fail_msg("%s: %s", path[i], b.notes.s);
+    assert_int_equal(param_nonzeros(b.m, p), kept[i]);
+  }
+  behind_free(&b);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(separable_is_exact),
@@ -369,6 +416,8 @@ int main(void) {
     cmocka_unit_test(slim_draws_by_seed),
     cmocka_unit_test(slim_stays),
     cmocka_unit_test(later_steps_take_slim_parts),
+    cmocka_unit_test(refused),
+    cmocka_unit_test(behind_factor),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
