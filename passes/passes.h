@@ -259,6 +259,8 @@ bool check_smartexchange(PassCtx *c, const RecipeStep *s);
 bool verb_smartexchange(PassCtx *c, const RecipeStep *s);
 bool check_student(PassCtx *c, const RecipeStep *s);
 bool verb_student(PassCtx *c, const RecipeStep *s);
+bool check_tokens(PassCtx *c, const RecipeStep *s);
+bool verb_tokens(PassCtx *c, const RecipeStep *s);
 bool check_adapters(PassCtx *c, const RecipeStep *s);
 bool verb_adapters(PassCtx *c, const RecipeStep *s);
 

@@ -16,6 +16,7 @@ static const Verb verbs[] = {
   {"cluster", check_cluster, verb_cluster},
   {"fuse_adapters", check_adapters, verb_adapters},
   {"student", check_student, verb_student},
+  {"tokens", check_tokens, verb_tokens},
   {"smartexchange", check_smartexchange, verb_smartexchange},
 };
 

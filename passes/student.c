@@ -77,14 +77,6 @@ static const char *parse_share(const Attr *v, void *args) {
   return v->kind == ATTR_BOOL ? NULL : "true or false";
 }
 
-static bool word_among(const char *words, const char *word) {
-  size_t n = strlen(word);
-  for (const char *at = words; (at = strstr(at, word)) != NULL; at += n)
-    if ((at == words || at[-1] == ' ') && (at[n] == ' ' || at[n] == 0))
-      return true;
-  return false;
-}
-
 static bool student_args(PassCtx *c, const RecipeStep *s, StudentArgs *a) {
   static const VerbArg rows[] = {
     {"method", parse_method}, {"every", parse_every}, {"keep", parse_keep},

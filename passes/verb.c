@@ -31,6 +31,14 @@ bool arg_number(const Attr *v, double *out) {
   return isfinite(*out);
 }
 
+bool word_among(const char *words, const char *word) {
+  size_t n = strlen(word);
+  for (const char *at = words; (at = strstr(at, word)) != NULL; at += n)
+    if ((at == words || at[-1] == ' ') && (at[n] == ' ' || at[n] == 0))
+      return true;
+  return false;
+}
+
 static bool arg_unknown(PassCtx *c, const RecipeStep *s, const char *name,
                         const VerbArg *rows, size_t n) {
   const char **names = arena_array(c->scratch, const char *, n);
