@@ -5,6 +5,8 @@
  *            b = permute(reshape(a, ...), order=[0,2,1]);  [N,196,D]
  *            c = concat(cls, b, axis=1); d = add(c, pos);  [N,197,D]
  * result     d: no value behind it has an entry of its own for each token */
+#include <string.h>
+
 #include "passes/prune.h"
 #include "passes/tokens.h"
 
@@ -180,12 +182,27 @@ static bool patches_fixed(const Node *n) {
   return !node_pad_is_free(n);
 }
 
-static bool conv_find(PassCtx *c, const RecipeStep *s, Arena *a, Embed *e) {
-  LayerUses uses;
+/* One weight, of no other step's parts, and the first time. */
+static bool one_selected(PassCtx *c, const RecipeStep *s) {
+  if (s->parts.n)
+    return diag_error(c->d, EXIT_MODEL, s->span, "tokens: expected a layer as "
+                      "it is in the model, found a part of one that a step "
+                      "before takes apart: tokens come first");
   if (s->params.n != 1)
     return diag_error(c->d, EXIT_MODEL, s->span, "tokens: expected one layer, "
                       "the convolution that makes patches of an image, found "
                       "%zu", s->params.n);
+  for (const RecipeStep *t = c->m->recipe.at; t < s; t++)
+    if (t->params.n && t->params.at[0] == s->params.at[0] &&
+        strcmp(t->verb, s->verb) == 0)
+      return embed_error(c, s, s->params.at[0]->path, "a step before takes "
+                         "some of its tokens: expected one such step");
+  return true;
+}
+
+static bool conv_find(PassCtx *c, const RecipeStep *s, Arena *a, Embed *e) {
+  LayerUses uses;
+  if (!one_selected(c, s)) return false;
   const Param *p = s->params.at[0];
   const char *why = layer_uses_of(a, c->m, p, &uses);
   if (why) return embed_error(c, s, p->path, why);
@@ -195,7 +212,7 @@ static bool conv_find(PassCtx *c, const RecipeStep *s, Arena *a, Embed *e) {
                        "found several");
   if (u->n->op != OP_CONV2D)
     return embed_error(c, s, p->path, arena_printf(a, "expected a conv2d, "
-                       "which makes patches of an image, found a layer %s",
+                       "which makes patches of an image, found %s",
                        op_info(u->n->op)->name));
   if (u->f != c->m->funcs.at[0])
     return embed_error(c, s, p->path, "expected a layer of the model's own "

@@ -254,6 +254,77 @@ static void samples_apart(void **state) {
   behind_free(&b);
 }
 
+/* ---- an object on a cluttered canvas ---------------------------------- */
+
+enum { CANVAS = 48, CELL = 6, CELLS = CANVAS / CELL, IMAGES = 60 };
+
+typedef struct Canvas {
+  double v[CANVAS * CANVAS];
+  bool object[CELLS * CELLS];      /* patches that it lies in */
+} Canvas;
+
+static uint64_t roll(uint64_t seed, int *at, int n) {
+  return (uint64_t)(random_unit("canvas", seed, (uint64_t)(*at)++) * n);
+}
+
+static void bar(Canvas *c, uint64_t y, uint64_t x, int h, int w, bool object) {
+  for (int i = 0; i < h * w; i++) {
+    size_t py = y + (size_t)(i / w), px = x + (size_t)(i % w);
+    c->v[py * CANVAS + px] = 255;
+    if (object) c->object[py / CELL * CELLS + px / CELL] = true;
+  }
+}
+
+/* A digit of seven bars, 20 by 12, among noise and pieces of bars. */
+static void canvas_draw(Canvas *c, uint64_t seed) {
+  static const int bars[7][4] = {
+    {0, 0, 3, 12}, {0, 9, 10, 3}, {10, 9, 10, 3}, {17, 0, 3, 12},
+    {10, 0, 10, 3}, {0, 0, 10, 3}, {8, 0, 3, 12}
+  };
+  static const int digits[] = {91, 79, 102, 109, 125, 127, 111};
+  int at = 0;
+  *c = (Canvas){{0}, {false}};
+  for (int i = 0; i < CANVAS * CANVAS; i++)
+    c->v[i] = (double)roll(seed, &at, 40);
+  for (int i = 0; i < 12; i++) {
+    bool tall = roll(seed, &at, 2);
+    uint64_t y = roll(seed, &at, CANVAS - 6), x = roll(seed, &at, CANVAS - 6);
+    bar(c, y, x, tall ? 6 : 3, tall ? 3 : 6, false);
+  }
+  int digit = digits[roll(seed, &at, 7)];
+  uint64_t y = roll(seed, &at, CANVAS - 20), x = roll(seed, &at, CANVAS - 12);
+  for (int i = 0; i < 7; i++)
+    if (digit >> i & 1)
+      bar(c, y + (uint64_t)bars[i][0], x + (uint64_t)bars[i][1], bars[i][2],
+          bars[i][3], true);
+}
+
+/* The share of the objects' patches that stay of half of all. */
+static double covered(const char *with) {
+  int all = 0, kept = 0;
+  Behind b = numbered(1, 1, CELLS, CELLS, CELL, with);
+  for (uint64_t seed = 0; seed < IMAGES; seed++) {
+    Canvas c;
+    canvas_draw(&c, seed);
+    const Tensor *y = output(&b, b.m, c.v, 0);
+    assert_int_equal(type_elems(&y->type), CELLS * CELLS / 2);
+    for (int i = 0; i < CELLS * CELLS; i++) all += c.object[i];
+    for (int i = 0; i < CELLS * CELLS / 2; i++) kept += c.object[(int)y->v[i]];
+  }
+  behind_free(&b);
+  return (double)kept / all;
+}
+
+static void objects_are_covered(void **state) {
+  (void)state;
+  double object = covered("keep=0.5"), one = covered("keep=0.5, windows=[1]");
+  double drawn = covered("keep=0.5, method=random");
+  print_message("objectness %.3f, windows of 1 %.3f, random %.3f\n", object,
+                one, drawn);
+  assert_true(drawn > 0.4 && drawn < 0.6);
+  assert_true(object > drawn + 0.25);
+}
+
 /* ---- norm and random ------------------------------------------------- */
 
 static bool provide_drawn(void *ctx, Param *p) {
@@ -471,6 +542,7 @@ int main(void) {
     cmocka_unit_test(ties_go_to_the_first),
     cmocka_unit_test(agrees_with_loops),
     cmocka_unit_test(samples_apart),
+    cmocka_unit_test(objects_are_covered),
     cmocka_unit_test(norms),
     cmocka_unit_test(draws),
     cmocka_unit_test(shares),
