@@ -13,7 +13,6 @@
 /* Where the chain has come to.  Rows and columns of patches are two axes of
  * `at` until a reshape makes one of them. */
 typedef struct Chain {
-  PassCtx *c;
   Follow w;
   Embed *e;
   Node *at;
@@ -231,7 +230,7 @@ bool embed_find(PassCtx *c, const RecipeStep *s, Arena *a, Embed *e) {
   if (e->all < 2)
     return embed_error(c, s, path, arena_printf(a, "expected two patches or "
                        "more, found %lld", (long long)e->all));
-  Chain h = {.c = c, .e = e, .at = e->conv, .row = 2, .column = 3};
+  Chain h = {.e = e, .at = e->conv, .row = 2, .column = 3};
   h.w = (Follow){.c = c, .a = a, .kept = 1, .before = true};
   h.w.of = arena_array(a, TokenShape *, e->f->nodes.n + 1);
   chain_walk(&h);
