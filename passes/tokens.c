@@ -110,6 +110,14 @@ static bool keep_number(TokensStep *x) {
                     "%lld", x->path, (long long)all, (long long)x->kept);
 }
 
+/* Has each patch a mean? */
+static bool pads_fit(const Node *conv) {
+  const int64_t *pad = attr_ints(conv, "pad", NULL);
+  int64_t k[2];
+  conv_reach(conv, k);
+  return pad[0] < k[0] && pad[1] < k[1] && pad[2] < k[0] && pad[3] < k[1];
+}
+
 /* An image of one row has no differences along the other axis. */
 static bool image_fits(const TokensStep *x) {
   const Type *t = &x->e.conv->in[0]->type;
@@ -119,6 +127,10 @@ static bool image_fits(const TokensStep *x) {
     return diag_error(x->c->d, EXIT_MODEL, x->s->span, "tokens: %s: expected "
                       "an image of 3 by 3 pixels or more, found %lld by %lld",
                       x->path, (long long)t->dim[2], (long long)t->dim[3]);
+  if (!pads_fit(x->e.conv))
+    return diag_error(x->c->d, EXIT_MODEL, x->s->span, "tokens: %s: expected "
+                      "patches that reach into the image, found padding as "
+                      "wide as a patch", x->path);
   for (int i = 0; i < x->a.nwindows; i++)
     if (!window_fits(&x->e, x->a.windows[i]))
       return diag_error(x->c->d, EXIT_MODEL, x->s->span, "tokens: %s: "

@@ -100,6 +100,8 @@ bool embed_find(PassCtx *c, const RecipeStep *s, Arena *a, Embed *e);
 
 /* ---- tokens_score.c: which of them stay ------------------------------ */
 
+/* Rows and columns that a convolution reads for a patch. */
+void conv_reach(const Node *conv, int64_t k[2]);
 /* Windows that fit: smaller than the map of patches, at least along one axis,
  * and no larger along the other. */
 bool window_fits(const Embed *e, int64_t side);

@@ -123,13 +123,17 @@ static Node *gradient(Build *b, double scale) {
   return g;
 }
 
+void conv_reach(const Node *conv, int64_t k[2]) {
+  const int64_t *dilation = attr_ints(conv, "dilation", NULL);
+  for (int i = 0; i < 2; i++)
+    k[i] = (conv->in[1]->type.dim[2 + i] - 1) * dilation[i] + 1;
+}
+
 /* Its mean in what the convolution reads for each patch. */
 static Node *patch_means(Build *b, Node *g) {
   const Node *c = b->e->conv;
-  const int64_t *dilation = attr_ints(c, "dilation", NULL);
   int64_t k[2];
-  for (int i = 0; i < 2; i++)
-    k[i] = (c->in[1]->type.dim[2 + i] - 1) * dilation[i] + 1;
+  conv_reach(c, k);
   return pool(b, OP_AVG_POOL, g, k, attr_ints(c, "stride", NULL),
               attr_ints(c, "pad", NULL));
 }
