@@ -22,9 +22,9 @@ static const struct {
   StudentFn *run;
   const char *args;      /* that it takes besides `method` */
 } methods[STUDENT_METHODS] = {
-  [STUDENT_DROP] = {"drop", NULL, student_drop, "every keep"},
-  [STUDENT_MERGE] = {"merge", NULL, student_merge, "groups init"},
-  [STUDENT_DUPLICATE] = {"duplicate", NULL, student_duplicate,
+  [STUDENT_DROP] = {"drop", check_drop, student_drop, "every keep"},
+  [STUDENT_MERGE] = {"merge", check_merge, student_merge, "groups init"},
+  [STUDENT_DUPLICATE] = {"duplicate", check_duplicate, student_duplicate,
                          "times share"},
   [STUDENT_NARROW] = {"narrow", check_narrow, student_narrow,
                       "width criterion seed"},

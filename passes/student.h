@@ -52,7 +52,10 @@ bool region_drop(PassCtx *c, const RecipeStep *s, const char *path);
 bool block_error(PassCtx *c, const RecipeStep *s, const char *path,
                  const char *what);
 
-/* The methods on blocks. */
+/* The methods on blocks; a check comes before all steps. */
+bool check_drop(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
+bool check_merge(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
+bool check_duplicate(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
 bool student_drop(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
 bool student_merge(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
 bool student_duplicate(PassCtx *c, const RecipeStep *s, const StudentArgs *a);

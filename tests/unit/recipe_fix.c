@@ -75,7 +75,7 @@ void param_fill(Param *p, double (*f)(int64_t i)) {
   for (int64_t i = 0; i < n; i++) v[i] = (float)f(i);
 }
 
-static const Tensor *run(Behind *b, Module *m) {
+const Tensor *behind_run(Behind *b, Module *m) {
   static const EvalOpts o = {0};
   Func *f = m->funcs.at[0];
   Tensor *in = arena_array(b->a, Tensor, f->inputs.n + 1);
@@ -91,7 +91,8 @@ static const Tensor *run(Behind *b, Module *m) {
 }
 
 double behind_apart(Behind *b, double *largest) {
-  const Tensor *x = run(b, b->was), *y = run(b, b->m);
+  const Tensor *x = behind_run(b, b->was),
+               *y = behind_run(b, b->m);
   const Type *t = &b->m->funcs.at[0]->outputs.at[0].node->type;
   double most = 0;
   *largest = 0;
