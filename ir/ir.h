@@ -730,6 +730,9 @@ bool linear_dots(const Target *t, int64_t rows, int64_t outputs,
                  int64_t columns);
 /* The largest tile that kernels have registers and tables for. */
 enum { TILE_ROWS_MOST = 32, TILE_VECTORS_MOST = 16, TILE_SUMS_MOST = 60 };
+/* The most weights that dense kernels make f32 of on the stack (64 KiB) for
+ * all of their tiles. */
+enum { UNPACK_MOST = 1 << 14 };
 /* Rows that code for a pattern sums at once. */
 enum { CODE_ROWS = 28 };
 /* Rows in pairs: bytes of x of a block of columns and of the sums of a panel
