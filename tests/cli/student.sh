@@ -46,8 +46,9 @@ for r in short mixed narrow; do
   {
     expect "$r: native and reference" 0 'all within tolerance' \
       "$TAMIS" check $net --recipe=$r --roundtrip
-    expect "$r: free sizes" 0 'all within tolerance' "$TAMIS" check net.tam \
-      --random-weights=2 --recipe=$r --dim N=1..3
+    [ -n "${TAMIS_QUICK:-}" ] || expect "$r: free sizes" 0 \
+      'all within tolerance' "$TAMIS" check net.tam --random-weights=2 \
+      --recipe=$r --dim N=1..3
     expect "$r: built" 0 '' "$TAMIS" build $net --recipe=$r -o $r.so
     for pass in parse recipe; do
       expect "$r: a dump after $pass" 0 '' "$TAMIS" show $net --recipe=$r \
