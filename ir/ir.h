@@ -361,6 +361,8 @@ typedef struct Module {
 
 Module *module_new(const char *name);
 void module_free(Module *m);   /* drops its buffers, frees its arena */
+/* Add to its notes. */
+void module_note(Module *m, const char *fmt, ...) PRINTF_LIKE(2, 3);
 Param *module_param(Module *m, const char *path);   /* by path, or NULL */
 /* Add a param; its path must be new (module_fresh_path makes one). Takes
  * over the reference to `data`. */

@@ -148,12 +148,11 @@ bool verb_student(PassCtx *c, const RecipeStep *s) {
 }
 
 void student_note(PassCtx *c, const char *path, const char *fmt, ...) {
-  char text[256];
+  Text t = {0};
   va_list ap;
-  if (!c->note) return;
   va_start(ap, fmt);
-  vsnprintf(text, sizeof text, fmt, ap);
+  text_vprintf(&t, fmt, ap);
   va_end(ap);
-  c->note(c->note_ctx, arena_printf(c->scratch, "student: %s: %s", path,
-                                    text));
+  module_note(c->m, "student: %s: %s", path, t.s);
+  text_free(&t);
 }
