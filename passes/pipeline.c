@@ -133,7 +133,6 @@ static bool pass_run(Module *m, const PassInfo *p, const PipelineOpts *o,
     .choices = o->choices, .calibrate = o->calibrate,
     .predict = o->predict, .predict_ctx = o->predict_ctx,
     .tensors = o->tensors, .tensors_ctx = o->tensors_ctx,
-    .note = o->note, .note_ctx = o->note_ctx,
   };
   dump_fill(&m->dump, p, o, m->arena);
   const FreeShape **outs = outputs_free(m, c.scratch);

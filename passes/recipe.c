@@ -46,9 +46,8 @@ static void clusters_drop(PassCtx *c) {
       continue;
     p->type.stored = 0;
     param_retype(c->m, p);
-    vec_push(c->m->arena, &c->m->notes,
-             arena_printf(c->m->arena, "cluster: %s has more values behind a "
-                          "later step: stored as f32", p->path));
+    module_note(c->m, "cluster: %s has more values behind a later step: "
+                "stored as f32", p->path);
   }
 }
 

@@ -4,6 +4,7 @@
  *   student BLOCKS with method=drop, every=2 | keep=[0, 5];
  *   student BLOCKS with method=merge, groups=2, init=mean | collapse;
  *   student BLOCKS with method=duplicate, times=2, share=true;
+ *   student SELECTORS with method=narrow, width=0.5, criterion=magnitude;
  *
  * requires   selected blocks, or weights with values
  * preserves  what the methods say in their own files
@@ -17,12 +18,16 @@ typedef bool StudentFn(PassCtx *, const RecipeStep *, const StudentArgs *);
 
 static const struct {
   const char *name;
+  StudentFn *check;      /* before all steps; NULL: nothing */
   StudentFn *run;
   const char *args;      /* that it takes besides `method` */
 } methods[STUDENT_METHODS] = {
-  [STUDENT_DROP] = {"drop", student_drop, "every keep"},
-  [STUDENT_MERGE] = {"merge", student_merge, "groups init"},
-  [STUDENT_DUPLICATE] = {"duplicate", student_duplicate, "times share"},
+  [STUDENT_DROP] = {"drop", check_drop, student_drop, "every keep"},
+  [STUDENT_MERGE] = {"merge", check_merge, student_merge, "groups init"},
+  [STUDENT_DUPLICATE] = {"duplicate", check_duplicate, student_duplicate,
+                         "times share"},
+  [STUDENT_NARROW] = {"narrow", check_narrow, student_narrow,
+                      "width criterion seed"},
 };
 
 /* ---- arguments ------------------------------------------------------- */
@@ -33,7 +38,7 @@ static const char *parse_method(const Attr *v, void *args) {
       ((StudentArgs *)args)->method = i;
       return NULL;
     }
-  return "drop, merge or duplicate";
+  return "drop, merge, duplicate or narrow";
 }
 
 static const char *parse_count(const Attr *v, int64_t *out) {
@@ -77,13 +82,36 @@ static const char *parse_share(const Attr *v, void *args) {
   return v->kind == ATTR_BOOL ? NULL : "true or false";
 }
 
+static const char *parse_width(const Attr *v, void *args) {
+  StudentArgs *a = args;
+  bool ok = arg_number(v, &a->width) && a->width > 0 && a->width < 1;
+  return ok ? NULL : "a share between 0.0 and 1.0";
+}
+
+static const char *parse_criterion(const Attr *v, void *args) {
+  static const char *const names[] = {"magnitude", "l2", "random"};
+  for (int i = 0; v->kind == ATTR_STR && i < 3; i++)
+    if (strcmp(v->s, names[i]) == 0) {
+      ((StudentArgs *)args)->criterion = v->s;
+      return NULL;
+    }
+  return "magnitude, l2 or random";
+}
+
+static const char *parse_seed(const Attr *v, void *args) {
+  ((StudentArgs *)args)->seed = v->i;
+  return v->kind == ATTR_INT ? NULL : "a whole number";
+}
+
 static bool student_args(PassCtx *c, const RecipeStep *s, StudentArgs *a) {
   static const VerbArg rows[] = {
     {"method", parse_method}, {"every", parse_every}, {"keep", parse_keep},
     {"groups", parse_groups}, {"init", parse_init}, {"times", parse_times},
-    {"share", parse_share},
+    {"share", parse_share}, {"width", parse_width},
+    {"criterion", parse_criterion}, {"seed", parse_seed},
   };
-  *a = (StudentArgs){.method = -1, .nkeep = -1, .times = 2};
+  *a = (StudentArgs){.method = -1, .nkeep = -1, .times = 2,
+                     .criterion = "magnitude"};
   if (!verb_args(c, s, rows, sizeof rows / sizeof *rows, a)) return false;
   if (a->method < 0)
     return diag_error(c->d, EXIT_MODEL, s->span, "student: expected method=, "
@@ -102,7 +130,8 @@ static bool student_args(PassCtx *c, const RecipeStep *s, StudentArgs *a) {
 
 bool check_student(PassCtx *c, const RecipeStep *s) {
   StudentArgs a;
-  return student_args(c, s, &a);
+  return student_args(c, s, &a) &&
+         (!methods[a.method].check || methods[a.method].check(c, s, &a));
 }
 
 bool verb_student(PassCtx *c, const RecipeStep *s) {
@@ -111,12 +140,11 @@ bool verb_student(PassCtx *c, const RecipeStep *s) {
 }
 
 void student_note(PassCtx *c, const char *path, const char *fmt, ...) {
-  char text[256];
+  Text t = {0};
   va_list ap;
-  if (!c->note) return;
   va_start(ap, fmt);
-  vsnprintf(text, sizeof text, fmt, ap);
+  text_vprintf(&t, fmt, ap);
   va_end(ap);
-  c->note(c->note_ctx, arena_printf(c->scratch, "student: %s: %s", path,
-                                    text));
+  module_note(c->m, "student: %s: %s", path, t.s);
+  text_free(&t);
 }

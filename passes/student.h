@@ -5,7 +5,8 @@
 #include "passes/verb.h"
 
 typedef enum {
-  STUDENT_DROP, STUDENT_MERGE, STUDENT_DUPLICATE, STUDENT_METHODS
+  STUDENT_DROP, STUDENT_MERGE, STUDENT_DUPLICATE, STUDENT_NARROW,
+  STUDENT_METHODS
 } StudentMethod;
 
 /* How one block's weights come from those of several. */
@@ -20,7 +21,9 @@ typedef struct StudentArgs {
   int nkeep;             /* -1: not given */
   StudentInit init;
   bool share;            /* copies have the block's own params */
-  unsigned given;        /* arguments, by their rows */
+  double width;          /* share of the channels that stay; 0: not given */
+  const char *criterion;
+  int64_t seed;          /* of criterion=random */
 } StudentArgs;
 
 /* A block of a function: the nodes whose paths are its own or begin with it. */
@@ -49,10 +52,17 @@ bool region_drop(PassCtx *c, const RecipeStep *s, const char *path);
 bool block_error(PassCtx *c, const RecipeStep *s, const char *path,
                  const char *what);
 
-/* The methods on blocks. */
+/* The methods on blocks; a check comes before all steps. */
+bool check_drop(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
+bool check_merge(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
+bool check_duplicate(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
 bool student_drop(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
 bool student_merge(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
 bool student_duplicate(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
+
+/* student_narrow.c */
+bool check_narrow(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
+bool student_narrow(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
 
 /* What -v shows of a block: "student: layer[1]: ..." */
 void student_note(PassCtx *c, const char *path, const char *fmt, ...)

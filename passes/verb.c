@@ -92,14 +92,13 @@ bool step_finite(PassCtx *c, const RecipeStep *s) {
 
 void verb_note(PassCtx *c, const RecipeStep *s, const Param *p,
                const char *fmt, ...) {
-  char text[256];
+  Text t = {0};
   va_list ap;
-  if (!c->note) return;
   va_start(ap, fmt);
-  vsnprintf(text, sizeof text, fmt, ap);
+  text_vprintf(&t, fmt, ap);
   va_end(ap);
-  c->note(c->note_ctx, arena_printf(c->scratch, "%s: %s: %s", s->verb,
-                                    p->path, text));
+  module_note(c->m, "%s: %s: %s", s->verb, p->path, t.s);
+  text_free(&t);
 }
 
 static bool is_conv(Op op) {
