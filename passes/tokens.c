@@ -184,9 +184,7 @@ static double func_macs(Module *m, const Func *f) {
 }
 
 static void note(TokensStep *x, const char *text) {
-  Module *m = x->c->m;
-  vec_push(m->arena, &m->notes,
-           arena_printf(m->arena, "tokens: %s: %s", x->path, text));
+  module_note(x->c->m, "tokens: %s: %s", x->path, text);
 }
 
 /* Outputs that have the tokens have fewer entries. */
