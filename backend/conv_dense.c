@@ -6,8 +6,9 @@
  * over channels reads R broadcast weights and T vectors of x for R*T
  * multiply-adds.  Strided convolutions read x by shuffles.
  *
- * Weights stored in 16 bits become f32 on the stack, for some channels at a
- * time, so that the inner loop stays what it is. */
+ * Weights stored otherwise become f32 on the stack, so that the inner loop
+ * stays what it is: those of a panel for all of its tiles, or, where these are
+ * too many, for some channels at a time. */
 #include "backend/tiles.h"
 
 /* From so many planes of y on, writing a little of each in turn costs more
@@ -29,6 +30,7 @@ typedef struct Dense {
   Vectors vectors[VECTORS_MOST];
   Elem elem;            /* of the weights */
   Val wide;             /* those of CHUNK channels as f32, else NULL */
+  Val whole;            /* those of a panel, else NULL */
   bool panel_outer;     /* loop order */
   bool by_panel;        /* which of the two is shared */
   bool ahead;           /* asks for the x of the next tile, and for y */
@@ -46,7 +48,7 @@ static int64_t pack_weights(Gen *g, const Dense *d) {
   const Conv *cv = d->cv;
   const float *w = operand_values(g, cv->w);
   int64_t taps = cv->kh * cv->kw, k = cv->cg * taps, at = 0, first;
-  int64_t room = d->wide ? g->t->lanes : 0;   /* vectors are read whole */
+  int64_t room = d->elem != F32 ? g->t->lanes : 0;   /* vectors are read whole */
   float *out = arena_array(g->a, float, (size_t)(cv->o * k + room));
   for (int64_t q = 0; q < cv->groups; q++)
     for (int64_t p = 0; p < d->panels.n[0] + d->panels.n[1]; p++) {
@@ -79,13 +81,13 @@ static void sum_planes(Gen *g, const Dense *d, const Spots *s, Val off,
   loop_end(g, &l);
 }
 
-/* n weights (a Val) at w as f32 to d->wide; whole vectors of them. */
-static void widen(Gen *g, const Dense *d, Val w, Val n) {
+/* n weights (a Val) at w as f32; whole vectors of them. */
+static void widen(Gen *g, const Dense *d, Val w, Val n, Val to) {
   Loop l;
   loop_begin(g, &l, k64(g, 0), n, g->t->lanes, true, "widen");
   Val from = addr_at(g, w, l.iv, (int64_t)elem_size(d->elem));
   store_vec(g, load_weights(g, d->elem, from, 0, g->t->lanes),
-            addr_at(g, d->wide, l.iv, 4), 0, 4);
+            addr_at(g, to, l.iv, 4), 0, 4);
   loop_end(g, &l);
 }
 
@@ -107,7 +109,7 @@ static void sum_channels(Gen *g, const Dense *d, const Spots *s, Val off,
     Val last = LLVMBuildICmp(g->b, LLVMIntSLT, left, n, "");
     n = LLVMBuildSelect(g->b, last, left, n, "");
   }
-  widen(g, d, *w, mul64(g, n, rows));
+  widen(g, d, *w, mul64(g, n, rows), wide);
   sum_planes(g, d, s, add64(g, off, mul64(g, l.iv, plane)),
              mul64(g, n, plane), rows, &wide, acc);
   *w = addr_at(g, *w, n, (int64_t)elem_size(d->elem) * rows);
@@ -172,6 +174,10 @@ static void emit_panels(Gen *g, const Dense *d, const Run *run,
     Val row = add64(g, mul64(g, p.iv, rows), k64(g, done));
     Val w = addr_at(g, group, row, k);
     row = add64(g, row, mul64(g, q, cv->og));
+    if (d->whole) {
+      widen(g, d, w, k64(g, rows * cv->cg * cv->kh * cv->kw), d->whole);
+      w = d->whole;
+    }
     if (!s) run_begin(g, d, run, im, &tile, &own);
     emit_tile(g, d, s ? s : &own, rows, row, w, off);
     if (!s) loop_end(g, &tile);
@@ -226,18 +232,30 @@ static bool panels_outside(const Gen *g, const Conv *cv, Elem elem) {
          (many && products <= FEW_PRODUCTS);
 }
 
+/* Where weights become f32. */
+static void dense_unpack(Gen *g, Dense *d) {
+  const Conv *cv = d->cv;
+  int64_t panel = cv->cg * cv->kh * cv->kw * d->panels.size[0];
+  if (d->elem == F32) return;
+  bool tiles = d->vectors[0].count > d->tile;
+  if (tiles && panel <= UNPACK_MOST)
+    d->whole = stack_array(g, g->f32, panel + g->t->lanes);
+  else
+    d->wide = stack_array(g, g->f32, CHUNK * d->panels.size[0] +
+                                       g->t->lanes);
+}
+
 void conv_emit_dense(Gen *g, const Conv *cv) {
   const Node *n = cv->n;
   Dense d = { .cv = cv, .elem = weight_elem(g, cv->w, false) };
   int rows = n->tile[0] > 0 ? n->tile[0] : 4;
   d.tile = n->tile[1] > 0 ? n->tile[1] : 2;
   d.panels = panels_cut(cv->og, rows);
-  if (d.elem != F32)
-    d.wide = stack_array(g, g->f32, CHUNK * d.panels.size[0] + g->t->lanes);
   d.weights = pack_weights(g, &d);
   if (cv->kh * cv->kw > 1) d.taps = conv_taps(g, cv);
   d.nvectors = conv_halves(g, cv, d.tile, d.vectors);
-  d.panel_outer = panels_outside(g, cv, d.elem);
+  dense_unpack(g, &d);
+  d.panel_outer = d.whole || panels_outside(g, cv, d.elem);
   int64_t turns[] = { d.vectors[0].count / d.tile,
                       d.panels.n[0] + d.panels.n[1] };
   d.by_panel = d.vectors[0].half >= 0 ||

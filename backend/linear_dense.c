@@ -11,6 +11,9 @@
  * do, each of which asks for its share of the block that follows.  Between
  * blocks the sums of a chunk lie on the stack: y may be where r is.
  *
+ * Weights that are indices become f32 on the stack, a block at a time, where
+ * several tiles share them.
+ *
  * Few outputs: linear_dots.c. */
 #include "backend/linear.h"
 
@@ -39,6 +42,7 @@ typedef struct Dense {
   int64_t before;      /* columns of all blocks but the last */
   Val sums;            /* of a chunk and a panel; NULL: one block */
   Val hold;            /* a tile's sums, for a long epilogue; or NULL */
+  Val unpacked;        /* weights of a block as f32; NULL: they are read */
   int panels;
   Panel panel[2];
   Val count;           /* rows of the chunk at hand; NULL: known before */
@@ -310,11 +314,26 @@ static void tile_counted(Gen *g, const Share *s, const void *ctx) {
   tile_emit(g, &c->d->l, c->b, &t);
 }
 
+/* Columns of a block as f32: vectors are written whole, those behind them over
+ * what is too much. */
+static void block_unpack(Gen *g, const Dense *d, const Block *b) {
+  int64_t width = panel_width(g, b->p), lanes = g->t->lanes;
+  int64_t bytes = weights_bytes(b->p->elem, lanes);
+  Loop k;
+  loop_begin(g, &k, k64(g, 0), k64(g, b->k), 1, b->k > 0, "unpack");
+  Val from = addr_at(g, b->w, k.iv, column_bytes(g, b->p));
+  Val to = addr_at(g, d->unpacked, k.iv, 4 * width);
+  for (int i = 0; i < b->p->t; i++)
+    store_vec(g, load_weights(g, b->p->elem, from, i * bytes, (int)lanes), to,
+              4 * i * lanes, 4);
+  loop_end(g, &k);
+}
+
 /* All rows of a chunk by a block. */
-static void block_emit(Gen *g, const Dense *d, const Rows *chunk, Block *b) {
+static void rows_emit(Gen *g, const Dense *d, const Rows *chunk, Block *b) {
   int whole = chunk->n / d->rows * d->rows;
   Tile t;
-  b->ahead = ahead_bytes(g, d, b, chunk->n);
+  b->ahead = d->unpacked ? 0 : ahead_bytes(g, d, b, chunk->n);
   if (d->count) {
     CountedChunk c = { d, chunk, b };
     shares_emit(g, &d->tiles, d->count, tile_counted, &c);
@@ -330,6 +349,20 @@ static void block_emit(Gen *g, const Dense *d, const Rows *chunk, Block *b) {
   if (chunk->n == whole) return;
   tile_at(g, d, b, chunk, k64(g, whole), chunk->n - whole, &t);
   tile_emit(g, &d->l, b, &t);
+}
+
+static void block_emit(Gen *g, const Dense *d, const Rows *chunk, Block *b) {
+  if (!d->unpacked) {
+    rows_emit(g, d, chunk, b);
+    return;
+  }
+  Panel wide = *b->p;
+  Block own = *b;
+  block_unpack(g, d, b);
+  wide.elem = F32;
+  own.p = &wide;
+  own.w = d->unpacked;
+  rows_emit(g, d, chunk, &own);
 }
 
 /* The sums of a chunk begin with the bias. */
@@ -479,7 +512,12 @@ static void chunks_cut(const Gen *g, Dense *d) {
  * any number of parts. */
 static void blocks_cut(Gen *g, Dense *d, int t) {
   const Linear *l = &d->l;
-  int64_t n = (l->k + DEPTH - 1) / DEPTH;
+  bool wide = elem_clusters(type_stored(&l->w->type)) && l->rows > d->rows;
+  int64_t width = (int64_t)t * g->t->lanes, most = DEPTH;
+  if (wide && most > UNPACK_MOST / width) most = UNPACK_MOST / width;
+  int64_t n = (l->k + most - 1) / most;
+  if (wide)
+    d->unpacked = stack_array(g, g->f32, ((l->k + n - 1) / n + 1) * width);
   if (n < 2 || l->rows <= d->rows) return;
   d->depth = (l->k + n - 1) / n;
   d->before = (n - 1) * d->depth;

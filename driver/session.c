@@ -312,12 +312,6 @@ static bool predict(void *ctx, Module *m, bool dense, Prediction *out) {
   return ok;
 }
 
-/* What a recipe's steps say of their layers, with -v. */
-static void recipe_note(void *ctx, const char *text) {
-  (void)ctx;
-  fprintf(stderr, "tamis: %s\n", text);
-}
-
 /* TensorsFn for recipes. */
 static bool file_tensors(void *ctx, const char *path, Arena *a,
                          FileTensor **out, size_t *n) {
@@ -352,7 +346,6 @@ bool session_compile(Session *s) {
   p.predict = predict;
   p.tensors = file_tensors;
   p.tensors_ctx = s;
-  if (s->o->verbose) p.note = recipe_note;
   bool ok = pipeline_run(&s->module, &p, s->diags);
   session_progress(s, NULL);
   return ok;

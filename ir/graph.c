@@ -2,6 +2,7 @@
  * their uses, and the canonical order that func_tidy gives (tidy.c). */
 #include "ir/ir.h"
 
+#include <stdarg.h>
 #include <string.h>
 
 Module *module_new(const char *name) {
@@ -23,6 +24,16 @@ void module_free(Module *m) {
     buffer_unref(p->wide);
   }
   arena_free(m->arena);
+}
+
+void module_note(Module *m, const char *fmt, ...) {
+  Text t = {0};
+  va_list ap;
+  va_start(ap, fmt);
+  text_vprintf(&t, fmt, ap);
+  va_end(ap);
+  vec_push(m->arena, &m->notes, arena_strdup(m->arena, t.s));
+  text_free(&t);
 }
 
 Func *func_new(Module *m, const char *name) {

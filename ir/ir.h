@@ -361,6 +361,8 @@ typedef struct Module {
 
 Module *module_new(const char *name);
 void module_free(Module *m);   /* drops its buffers, frees its arena */
+/* Add to its notes. */
+void module_note(Module *m, const char *fmt, ...) PRINTF_LIKE(2, 3);
 Param *module_param(Module *m, const char *path);   /* by path, or NULL */
 /* Add a param; its path must be new (module_fresh_path makes one). Takes
  * over the reference to `data`. */
@@ -731,6 +733,9 @@ bool linear_dots(const Target *t, int64_t rows, int64_t outputs,
                  int64_t columns);
 /* The largest tile that kernels have registers and tables for. */
 enum { TILE_ROWS_MOST = 32, TILE_VECTORS_MOST = 16, TILE_SUMS_MOST = 60 };
+/* The most weights that dense kernels make f32 of on the stack (64 KiB) for
+ * all of their tiles. */
+enum { UNPACK_MOST = 1 << 14 };
 /* Rows that code for a pattern sums at once. */
 enum { CODE_ROWS = 28 };
 /* Rows in pairs: bytes of x of a block of columns and of the sums of a panel

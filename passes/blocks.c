@@ -194,13 +194,25 @@ static bool is_kept(const StudentArgs *a, int64_t number) {
   return false;
 }
 
-bool student_drop(PassCtx *c, const RecipeStep *s, const StudentArgs *a) {
+bool check_drop(PassCtx *c, const RecipeStep *s, const StudentArgs *a) {
   int64_t n = (int64_t)s->blocks.n;
+  bool ok = true;
   if (a->nkeep > 0 && a->keep[a->nkeep - 1] >= n)
     return diag_error(c->d, EXIT_MODEL, s->span, "student: keep: expected "
                       "numbers below %lld, which is how many blocks are "
                       "selected, found %lld", (long long)n,
                       (long long)a->keep[a->nkeep - 1]);
+  for (int64_t i = 0; i < n; i++) {
+    Arena *arena = arena_new();
+    Region r;
+    ok &= is_kept(a, i) || region_find(c, s, arena, s->blocks.at[i], &r);
+    arena_free(arena);
+  }
+  return ok;
+}
+
+bool student_drop(PassCtx *c, const RecipeStep *s, const StudentArgs *a) {
+  int64_t n = (int64_t)s->blocks.n;
   for (int64_t i = 0; i < n; i++) {
     const char *path = s->blocks.at[i];
     if (is_kept(a, i)) {

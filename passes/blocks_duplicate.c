@@ -149,15 +149,22 @@ static void out_replace(const Copy *x, Node *out, Node *to) {
   func_results_replace(f, out, to);
 }
 
+static bool copy_open(Copy *x, const char *path) {
+  if (!region_find(x->c, x->s, x->a, path, &x->r)) return false;
+  for (size_t i = 0; i < x->r.nodes.n; i++) {
+    const Node *n = x->r.nodes.at[i];
+    for (int k = 0; k < n->nin; k++)
+      if (n->in[k] && n->in[k]->op == OP_STATE)
+        return block_error(x->c, x->s, path, "it reads a state");
+  }
+  return true;
+}
+
 /* A copy right behind the block. */
 static bool block_copy(PassCtx *c, const RecipeStep *s, const StudentArgs *a,
                        const char *path) {
   Copy x = {.c = c, .s = s, .a = arena_new(), .share = a->share};
-  bool ok = region_find(c, s, x.a, path, &x.r);
-  for (size_t i = 0; ok && i < x.r.nodes.n; i++)
-    for (int k = 0; ok && k < x.r.nodes.at[i]->nin; k++)
-      if (x.r.nodes.at[i]->in[k] && x.r.nodes.at[i]->in[k]->op == OP_STATE)
-        ok = block_error(c, s, path, "it reads a state");
+  bool ok = copy_open(&x, path);
   if (ok) {
     x.path = copy_path(c->m, path);
     x.in = x.r.out;
@@ -170,6 +177,17 @@ static bool block_copy(PassCtx *c, const RecipeStep *s, const StudentArgs *a,
     func_tidy(c->m, x.r.f);
   }
   arena_free(x.a);
+  return ok;
+}
+
+bool check_duplicate(PassCtx *c, const RecipeStep *s, const StudentArgs *a) {
+  bool ok = true;
+  (void)a;
+  for (size_t i = 0; i < s->blocks.n; i++) {
+    Copy x = {.c = c, .s = s, .a = arena_new()};
+    ok &= copy_open(&x, s->blocks.at[i]);
+    arena_free(x.a);
+  }
   return ok;
 }
 

@@ -135,32 +135,49 @@ static bool params_own(Merge *x) {
 
 /* ---- all ------------------------------------------------------------- */
 
-static bool group_merge(PassCtx *c, const RecipeStep *s, const StudentArgs *a,
-                        const char *const *path, size_t n) {
-  Arena *arena = arena_new();
-  Region *r = arena_array(arena, Region, n);
-  Merge x = {.c = c, .s = s, .a = arena, .r = r, .n = n, .init = a->init};
-  bool ok = true;
-  for (size_t k = 0; ok && k < n; k++)
-    ok = region_find(c, s, arena, path[k], &r[k]);
-  for (size_t k = 1; ok && k < n; k++) ok = block_pairs(&x, k);
-  ok = ok && params_own(&x);
-  for (size_t i = 0; ok && i < x.params.n; i++) ok = param_merge(&x, i);
-  for (size_t k = 1; ok && k < n; k++) {
-    ok = region_drop(c, s, path[k]);
-    if (ok) student_note(c, path[k], "merged into %s", path[0]);
-  }
-  arena_free(arena);
-  return ok;
+/* n blocks from path[0] on; false after an error. */
+static bool group_open(Merge *x, const char *const *path) {
+  Region *r = arena_array(x->a, Region, x->n);
+  x->r = r;
+  for (size_t k = 0; k < x->n; k++)
+    if (!region_find(x->c, x->s, x->a, path[k], &r[k])) return false;
+  for (size_t k = 1; k < x->n; k++)
+    if (!block_pairs(x, k)) return false;
+  return params_own(x);
 }
 
-bool student_merge(PassCtx *c, const RecipeStep *s, const StudentArgs *a) {
+static bool group_merge(Merge *x, const char *const *path) {
+  if (!group_open(x, path)) return false;
+  for (size_t i = 0; i < x->params.n; i++)
+    if (!param_merge(x, i)) return false;
+  for (size_t k = 1; k < x->n; k++) {
+    if (!region_drop(x->c, x->s, path[k])) return false;
+    student_note(x->c, path[k], "merged into %s", path[0]);
+  }
+  return true;
+}
+
+/* Each group in turn. */
+static bool groups_each(PassCtx *c, const RecipeStep *s, const StudentArgs *a,
+                        bool (*one)(Merge *, const char *const *path)) {
   size_t each = a->groups ? (size_t)a->groups : s->blocks.n;
   if (s->blocks.n < 2 || s->blocks.n % each)
     return diag_error(c->d, EXIT_MODEL, s->span, "student: method=merge: "
                       "expected a multiple of %zu blocks, found %zu",
                       s->blocks.n < 2 ? 2 : each, s->blocks.n);
-  for (size_t i = 0; i < s->blocks.n; i += each)
-    if (!group_merge(c, s, a, s->blocks.at + i, each)) return false;
+  for (size_t i = 0; i < s->blocks.n; i += each) {
+    Merge x = {.c = c, .s = s, .a = arena_new(), .n = each, .init = a->init};
+    bool ok = one(&x, s->blocks.at + i);
+    arena_free(x.a);
+    if (!ok) return false;
+  }
   return true;
+}
+
+bool check_merge(PassCtx *c, const RecipeStep *s, const StudentArgs *a) {
+  return groups_each(c, s, a, group_open);
+}
+
+bool student_merge(PassCtx *c, const RecipeStep *s, const StudentArgs *a) {
+  return groups_each(c, s, a, group_merge);
 }

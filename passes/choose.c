@@ -354,7 +354,9 @@ double pixels_tile(const DenseWork *w, int tile[2]) {
   double steps = (double)(w->channels * w->taps);
   double time = (double)whole * pixels_step(w, rows, tile[1]);
   if (rest) time += pixels_step(w, rows, rest);
-  double unpacked = steps * (double)(p->rows * ceil_div(p->vectors, tile[1]));
+  int64_t times = ceil_div(p->vectors, tile[1]);
+  if (steps * (double)rows <= UNPACK_MOST) times = 1 + (rest > 0 && whole > 0);
+  double unpacked = steps * (double)(p->rows * times);
   return (double)w->groups *
          (steps * time * (double)panels + w->unpack * unpacked / w->lanes +
           vector_time * (double)(p->rows * p->vectors));

@@ -201,6 +201,7 @@ static void couple_reduce(Cells *c, const Node *n, const int64_t *axes,
     gone[axes[i] < 0 ? axes[i] + rank : axes[i]] = true;
   for (int i = 0; i < rank; i++) {
     if (!gone[i]) cells_tie_axis(c, n, 0, i, y);
+    else if (c->student && n->op == OP_MEAN) cells_free(c, n, 0, i);
     y += keep || !gone[i];
   }
 }
@@ -233,7 +234,9 @@ static void couple_other(Cells *c, const Node *n) {
       couple_broadcast(c, n, k, n->type.rank);
     break;
   case OP_NORMALIZE:
-    couple_broadcast(c, n, 0, n->type.rank - 1);
+    for (int k = 0; k < n->nin; k++)
+      if (n->in[k])
+        couple_broadcast(c, n, k, n->type.rank - !c->student);
     break;
   case OP_ROTARY:
     for (int k = 0; k < 3; k++)
@@ -300,9 +303,9 @@ static void couple_all(Cells *c) {
   hold_results(c);
 }
 
-Cells *cells_new(Arena *a, Module *m, Func *f) {
+static Cells *cells_make(Arena *a, Module *m, Func *f, bool student) {
   Cells *c = arena_new_of(a, Cells);
-  *c = (Cells){.a = a, .m = m, .f = f, .tie = tie_join};
+  *c = (Cells){.a = a, .m = m, .f = f, .tie = tie_join, .student = student};
   c->first = arena_array(a, int64_t, f->nodes.n + 1);
   for (size_t i = 0; i < f->nodes.n; i++) {
     const Type *t = &f->nodes.at[i]->type;
@@ -316,4 +319,12 @@ Cells *cells_new(Arena *a, Module *m, Func *f) {
   for (int64_t i = 0; i < c->n; i++) c->parent[i] = (uint32_t)i;
   couple_all(c);
   return c;
+}
+
+Cells *cells_new(Arena *a, Module *m, Func *f) {
+  return cells_make(a, m, f, false);
+}
+
+Cells *cells_of_student(Arena *a, Module *m, Func *f) {
+  return cells_make(a, m, f, true);
 }

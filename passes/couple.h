@@ -32,10 +32,14 @@ struct Cells {
   void *ctx;              /* of tie */
   bool *seen;             /* axes that the node at hand spoke of */
   bool quiet;             /* ties alone are wanted */
+  bool student;           /* means and norms may go over fewer channels */
 };
 
 /* Groups of f, all in `a`; NULL: there are too many cells. */
 Cells *cells_new(Arena *a, Module *m, Func *f);
+/* The same where results need not be those of before: a mean or a norm over
+ * channels does not keep them. */
+Cells *cells_of_student(Arena *a, Module *m, Func *f);
 int64_t cell_at(const Cells *c, const Node *n, int axis, int64_t i);
 uint32_t cell_root(Cells *c, int64_t cell);
 /* "softmax of att.scores goes over them". */

@@ -25,6 +25,7 @@ typedef struct Unit {
   Vec(Slab) slabs;
   const char *why;         /* it stays */
   size_t component;
+  uint32_t cell;           /* root of the group */
 } Unit;
 
 typedef struct Coupled {
@@ -140,7 +141,7 @@ static void units_open(Coupled *c, PruneWeight *w) {
     const Held *h = c->cells->held[root];
     if (h && !w->why) w->why = text_of(c->s, h);
     if (h || c->unit[root]) continue;
-    vec_push(c->s->arena, &c->units, (Unit){0});
+    vec_push(c->s->arena, &c->units, (Unit){.cell = root});
     c->unit[root] = (int64_t)c->units.n;
   }
 }
@@ -165,6 +166,23 @@ static bool slab_cut(PruneWeight *w, int axis, int64_t i, Slab *out) {
   return between == 1;
 }
 
+static const char *not_selected(Coupled *c, const PruneWeight *w) {
+  return arena_printf(c->s->arena, "they are also those of %s, which is not "
+                      "selected", w->p->path);
+}
+
+/* Of a student: rows are scored; all else that has the channel goes with it,
+ * rows of another layer excepted. */
+static void slab_of_student(Coupled *c, Unit *u, const Node *p, int axis,
+                            int64_t i) {
+  Slab slab;
+  if (axis != row_axis(c, p->param)) return;
+  PruneWeight *w = prune_weight(c->s, p->param);
+  if (w->selected && slab_cut(w, axis, i, &slab))
+    vec_push(c->s->arena, &u->slabs, slab);
+  else if (!in_groups(c, p->param)) u->why = not_selected(c, w);
+}
+
 static void slab_add(Coupled *c, Unit *u, const Node *p, int axis,
                      int64_t i) {
   PruneStep *s = c->s;
@@ -182,8 +200,7 @@ static void slab_add(Coupled *c, Unit *u, const Node *p, int axis,
   slab.reads = column;
   vec_push(s->arena, &u->slabs, slab);
   if (slab.follows && !vector && !column && !in_groups(c, w->p))
-    u->why = arena_printf(s->arena, "they are also those of %s, which is not "
-                          "selected", w->p->path);
+    u->why = not_selected(c, w);
 }
 
 static void units_fill(Coupled *c) {
@@ -194,8 +211,28 @@ static void units_fill(Coupled *c) {
       for (int64_t i = 0; i < p->type.dim[axis]; i++) {
         Unit *u = unit_at(c, cell_root(c->cells,
                                        cell_at(c->cells, p, axis, i)));
-        if (u && !u->why) slab_add(c, u, p, axis, i);
+        if (!u || u->why) continue;
+        if (c->s->student) slab_of_student(c, u, p, axis, i);
+        else slab_add(c, u, p, axis, i);
       }
+  }
+}
+
+/* Of an axis that would be empty without it, a unit stays: q, k and v of one
+ * weight, which is then cut into three. */
+static void units_keep(Coupled *c) {
+  for (size_t k = 0; k < c->f->nodes.n; k++) {
+    const Node *n = c->f->nodes.at[k];
+    for (int axis = 0; axis < n->type.rank; axis++) {
+      int64_t size = n->type.dim[axis], i = 1;
+      if (size == 0) continue;
+      uint32_t root = cell_root(c->cells, cell_at(c->cells, n, axis, 0));
+      while (i < size && cell_root(c->cells, cell_at(c->cells, n, axis, i)) ==
+                           root)
+        i++;
+      Unit *u = i == size ? unit_at(c, root) : NULL;
+      if (u && !u->why) u->why = "they are all that there is";
+    }
   }
 }
 
@@ -259,6 +296,9 @@ static void group_add(Coupled *c, size_t first) {
     if (!c->units.at[i].why && c->units.at[i].component == first + 1)
       vec_push(c->s->arena, &units, &c->units.at[i]);
   g.units = (int64_t)units.n;
+  g.cells = c->cells;
+  g.cell = arena_array(c->s->arena, uint32_t, units.n + 1);
+  for (size_t i = 0; i < units.n; i++) g.cell[i] = units.at[i]->cell;
   for (int follow = 0; follow < 2; follow++)
     for (size_t i = 0; i < units.n; i++)
       parts_add(c->s, &g, units.at[i], (int64_t)i, follow);
@@ -281,12 +321,14 @@ static void keep_why(Coupled *c, PruneWeight *w) {
 static void func_units(PruneStep *s, Func *f) {
   Coupled c = {.s = s, .f = f};
   func_tidy(s->c->m, f);
-  c.cells = cells_new(s->arena, s->c->m, f);
+  c.cells = s->student ? cells_of_student(s->arena, s->c->m, f)
+                       : cells_new(s->arena, s->c->m, f);
   if (!c.cells) return;
   c.unit = arena_array(s->arena, int64_t, (size_t)c.cells->n + 1);
   find_summed(&c);
   for (size_t i = 0; i < s->nselected; i++)
     units_open(&c, s->weights.at[i]);
+  units_keep(&c);
   units_fill(&c);
   units_join(&c);
   for (size_t i = 0; i < c.units.n; i++)
@@ -307,9 +349,10 @@ bool coupled_groups(PruneStep *s) {
   if (s->groups.n || s->nselected == 0) return true;
   for (size_t i = 0; i < s->nselected; i++)
     diag_error(s->c->d, EXIT_MODEL, s->s->span,
-               "prune: pattern channel: channels of %s cannot go: %s; "
-               "coupled=false makes zeros of their rows",
-               s->weights.at[i]->p->path, why_of(s->weights.at[i]));
+               "%s: channels of %s cannot go: %s%s",
+               s->student ? "student" : "prune: pattern channel",
+               s->weights.at[i]->p->path, why_of(s->weights.at[i]),
+               s->student ? "" : "; coupled=false makes zeros of their rows");
   return false;
 }
 
@@ -318,7 +361,7 @@ void coupled_warn(const PruneStep *s) {
     const PruneWeight *w = s->weights.at[i];
     if (w->going >= w->channels) continue;
     diag_warning(s->c->d, s->s->span,
-                 "prune: %lld of %lld channels of %s stay: %s",
+                 "%s: %lld of %lld channels of %s stay: %s", s->s->verb,
                  (long long)(w->channels - w->going), (long long)w->channels,
                  w->p->path, why_of(w));
   }

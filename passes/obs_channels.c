@@ -27,6 +27,9 @@ typedef struct Reader {
   int64_t rows, cols;
   double *inv, *v;       /* [cols][cols]; [rows][cols], as changed so far */
   double energy;         /* of its outputs squared */
+  double *squares;       /* no unit has more than one column: the sum over
+                            rows of v squared, by column; else NULL.  Of inv
+                            the upper triangle alone is then kept */
 } Reader;
 
 typedef struct Channels {
@@ -120,6 +123,11 @@ bool check_channels(PassCtx *c, const RecipeStep *step, const Calibrated *o) {
 
 /* ---- readers --------------------------------------------------------- */
 
+/* Where a weight has a value of a reader's v. */
+static int64_t value_at(const Reader *r, int64_t row, int64_t col) {
+  return (r->in->lo + row) * r->w->row_step + col * r->w->col_step;
+}
+
 /* The sum of w H w' over all rows. */
 static double outputs_energy(Arena *a, const Reader *r, const double *h) {
   size_t n = checked_mul((size_t)r->rows, (size_t)r->cols);
@@ -138,8 +146,8 @@ static bool reader_add(Channels *x, const WeightStats *w,
               .rows = in->hi - in->lo};
   size_t values = checked_mul((size_t)r.rows, (size_t)n);
   r.v = arena_array(keep, double, values + 1);
-  for (size_t i = 0; i < values; i++)
-    r.v[i] = (double)r.w->old[(size_t)(in->lo * n) + i];
+  for (int64_t i = 0; i < (int64_t)values; i++)
+    r.v[i] = (double)r.w->old[value_at(&r, i / n, i % n)];
   double *h = gram_damped(a, in, x->o->damp);
   r.energy = outputs_energy(a, &r, h);
   bool ok = cholesky(h, n) && cholesky_inverse(h, n);
@@ -177,7 +185,7 @@ static bool readers_make(Channels *x) {
   return ok;
 }
 
-/* ---- one unit and one reader ----------------------------------------- */
+/* ---- columns of a unit ------------------------------------------------ */
 
 /* Columns of a reader that have a unit, and what is solved for them. */
 typedef struct Columns {
@@ -193,6 +201,7 @@ static bool columns_of(Arena *a, const Group *g, int64_t unit,
     const Part *p = &g->parts.at[i];
     int64_t first = part_offset(p, unit);
     if (!p->reads || p->w != r->w || first < 0) continue;
+    first /= r->w->col_step;
     for (int64_t k = 0; k < p->cols; k++) c->at[c->n++] = first + k;
   }
   return c->n > 0;
@@ -214,8 +223,75 @@ static bool columns_solve(Arena *a, Columns *c, const Reader *r,
   return symmetric_solve(c->square, c->n, c->rows, count);
 }
 
+/* ---- units of one column --------------------------------------------- */
+
+/* Has no unit more than one of the reader's columns? */
+static bool columns_are_single(const Channels *x, const Reader *r) {
+  Arena *a = arena_new();
+  bool single = true;
+  Columns c;
+  for (size_t i = 0; single && i < x->s.groups.n; i++)
+    for (int64_t k = 0; single && k < x->s.groups.at[i].units; k++)
+      single = !columns_of(a, &x->s.groups.at[i], k, r, &c) || c.n == 1;
+  arena_free(a);
+  return single;
+}
+
+static void squares_make(Channels *x, Reader *r) {
+  if (!columns_are_single(x, r)) return;
+  r->squares = arena_array(x->s.arena, double, (size_t)r->cols + 1);
+  for (int64_t i = 0; i < r->rows; i++)
+    for (int64_t k = 0; k < r->cols; k++)
+      r->squares[k] += r->v[i * r->cols + k] * r->v[i * r->cols + k];
+}
+
+/* The column of a unit; -1: it has none here. */
+static int64_t column_of(const Group *g, int64_t unit, const Reader *r) {
+  for (size_t i = 0; i < g->parts.n; i++) {
+    const Part *p = &g->parts.at[i];
+    int64_t first = part_offset(p, unit);
+    if (p->reads && p->w == r->w && first >= 0)
+      return first / r->w->col_step;
+  }
+  return -1;
+}
+
+/* to[k] -= factor * from[k] */
+static void row_subtract(double *restrict to, const double *restrict from,
+                         double factor, int64_t n) {
+  for (int64_t k = 0; k < n; k++) to[k] -= factor * from[k];
+}
+
+static bool column_drop(Arena *a, Reader *r, int64_t p) {
+  int64_t n = r->cols;
+  double d = r->inv[p * n + p], *row = arena_array(a, double, (size_t)n + 1);
+  if (!(d > 0)) return false;
+  for (int64_t k = 0; k < n; k++)
+    row[k] = r->inv[k < p ? k * n + p : p * n + k];
+  for (int64_t k = 0; k < n; k++) r->squares[k] = 0;
+  for (int64_t i = 0; i < r->rows; i++) {
+    double *v = r->v + i * n;
+    if (v[p] != 0) row_subtract(v, row, v[p] / d, n);
+    v[p] = 0;
+    for (int64_t k = 0; k < n; k++) r->squares[k] += v[k] * v[k];
+  }
+  for (int64_t i = 0; i < n; i++)
+    if (i != p && row[i] != 0)
+      row_subtract(r->inv + i * n + i, row + i, row[i] / d, n - i);
+  for (int64_t k = 0; k < n; k++) r->inv[k < p ? k * n + p : p * n + k] = 0;
+  r->inv[p * n + p] = 1;
+  return true;
+}
+
+/* ---- one unit and one reader ----------------------------------------- */
+
 /* What is lost of the reader's outputs without the unit. */
 static double reader_loss(const Group *g, int64_t unit, const Reader *r) {
+  if (r->squares) {
+    int64_t p = column_of(g, unit, r);
+    double loss = p < 0 ? 0 : r->squares[p] / r->inv[p * r->cols + p];
+    return r->energy > 0 ? loss / r->energy : loss;
+  }
   Arena *a = arena_new();
   Columns c;
   double sum = 0;
@@ -243,7 +319,10 @@ static bool reader_drop(const Group *g, int64_t unit, Reader *r) {
   Arena *a = arena_new();
   Columns c;
   bool ok = true;
-  if (columns_of(a, g, unit, r, &c)) {
+  if (r->squares) {
+    int64_t p = column_of(g, unit, r);
+    ok = p < 0 || column_drop(a, r, p);
+  } else if (columns_of(a, g, unit, r, &c)) {
     size_t wide = (size_t)r->cols * sizeof(double);
     double *right = arena_alloc(a, checked_mul((size_t)c.n, wide));
     for (int64_t i = 0; i < c.n; i++)
@@ -347,8 +426,8 @@ static void channels_write(Channels *x) {
   prune_restore(&x->s);
   for (size_t i = 0; i < x->readers.n; i++) {
     const Reader *r = &x->readers.at[i];
-    float *to = r->w->v + r->in->lo * r->cols;
-    for (int64_t k = 0; k < r->rows * r->cols; k++) to[k] = (float)r->v[k];
+    for (int64_t k = 0; k < r->rows * r->cols; k++)
+      r->w->v[value_at(r, k / r->cols, k % r->cols)] = (float)r->v[k];
   }
   for (size_t i = 0; i < x->s.groups.n; i++)
     for (int64_t k = 0; k < x->s.groups.at[i].units; k++)
@@ -371,7 +450,10 @@ bool prune_channels(PassCtx *c, const RecipeStep *step, const Calibrated *o) {
   if (ok) coupled_warn(&x.s);
   ok = ok && c->calibrate->run(c->calibrate->ctx, c->m, &o->data, true,
                                x.stats, x.nstats, a) &&
-       readers_make(&x) && channels_drop(&x);
+       readers_make(&x);
+  for (size_t i = 0; ok && i < x.readers.n; i++)
+    squares_make(&x, &x.readers.at[i]);
+  ok = ok && channels_drop(&x);
   if (ok) channels_write(&x);
   arena_free(a);
   return ok;

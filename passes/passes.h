@@ -118,8 +118,6 @@ typedef struct PassCtx {
   PredictFn *predict;    /* likewise */
   void *predict_ctx;
   const Calibrate *calibrate;   /* likewise */
-  void (*note)(void *ctx, const char *text);   /* likewise */
-  void *note_ctx;
   TensorsFn *tensors;    /* likewise */
   void *tensors_ctx;
 } PassCtx;
@@ -147,9 +145,6 @@ typedef struct PipelineOpts {
   PredictFn *predict;        /* for recipes with a budget; NULL: none can */
   void *predict_ctx;
   const Calibrate *calibrate;   /* NULL: recipes cannot ask for data */
-  /* What steps of a recipe did, and what they left; NULL: nobody asks. */
-  void (*note)(void *ctx, const char *text);
-  void *note_ctx;
   TensorsFn *tensors;        /* NULL: recipes cannot ask for files */
   void *tensors_ctx;
   const char *stop_after;    /* NULL: run all */
@@ -259,6 +254,8 @@ bool check_smartexchange(PassCtx *c, const RecipeStep *s);
 bool verb_smartexchange(PassCtx *c, const RecipeStep *s);
 bool check_student(PassCtx *c, const RecipeStep *s);
 bool verb_student(PassCtx *c, const RecipeStep *s);
+bool check_tokens(PassCtx *c, const RecipeStep *s);
+bool verb_tokens(PassCtx *c, const RecipeStep *s);
 bool check_adapters(PassCtx *c, const RecipeStep *s);
 bool verb_adapters(PassCtx *c, const RecipeStep *s);
 

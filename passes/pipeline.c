@@ -95,15 +95,27 @@ static const FreeShape **outputs_free(const Module *m, Arena *a) {
   return s;
 }
 
+/* A size that is not free may be another one behind a recipe. */
+static bool axes_kept(const Type *t, const FreeShape *was) {
+  bool ok = true;
+  for (int i = 0; i < t->rank; i++) {
+    bool moves = axis_is_free(t, i);
+    for (int k = 0; was && k < was->of->nsamples; k++)
+      moves |= was->dim[k][i] != was->dim[0][i];
+    ok &= !moves || was;
+    for (int k = 0; was && moves && k < was->of->nsamples; k++)
+      ok &= was->dim[k][i] == type_dim_at(t, i, k);
+  }
+  return ok;
+}
+
 static bool outputs_kept(const Module *m, const FreeShape **was,
                          const char *pass, Diags *d) {
   const Func *f = m->funcs.at[0];
   bool ok = true;
   for (size_t i = 0; m->free && i < f->outputs.n; i++) {
     const Node *n = f->outputs.at[i].node;
-    Type t = n->type;
-    t.free = was[i];
-    if (!type_same_shape(&t, &n->type))
+    if (!axes_kept(&n->type, was[i]))
       ok = diag_error(d, EXIT_UNSUPPORTED, n->span, "pass %s cannot keep the "
                       "dimensions of '%s' free: fix one with --dim", pass,
                       f->outputs.at[i].name);
@@ -121,7 +133,6 @@ static bool pass_run(Module *m, const PassInfo *p, const PipelineOpts *o,
     .choices = o->choices, .calibrate = o->calibrate,
     .predict = o->predict, .predict_ctx = o->predict_ctx,
     .tensors = o->tensors, .tensors_ctx = o->tensors_ctx,
-    .note = o->note, .note_ctx = o->note_ctx,
   };
   dump_fill(&m->dump, p, o, m->arena);
   const FreeShape **outs = outputs_free(m, c.scratch);

@@ -20,15 +20,15 @@ static bool values_finite(PruneStep *s, const PruneWeight *w) {
   for (int64_t i = 0; i < w->rows * w->cols; i++)
     if (!isfinite(w->old[i]))
       return diag_error(s->c->d, EXIT_MODEL, s->s->span,
-                        "prune: %s: expected finite values, found %s in row "
-                        "%lld, column %lld", w->p->path,
+                        "%s: %s: expected finite values, found %s in row "
+                        "%lld, column %lld", s->s->verb, w->p->path,
                         isnan(w->old[i]) ? "NaN" : "inf",
                         (long long)(i / w->row_step % w->rows),
                         (long long)(i / w->col_step % w->cols));
   return true;
 }
 
-static bool weights_select(PruneStep *s) {
+bool prune_select(PruneStep *s) {
   bool ok = true;
   for (size_t i = 0; i < s->s->params.n; i++) {
     PruneWeight *w = prune_weight(s, s->s->params.at[i]);
@@ -36,7 +36,8 @@ static bool weights_select(PruneStep *s) {
     if (w->old) ok &= values_finite(s, w);
     else
       ok = diag_error(s->c->d, EXIT_MODEL, s->s->span,
-                      "prune: %s has no values to look at", w->p->path);
+                      "%s: %s has no values to look at", s->s->verb,
+                      w->p->path);
   }
   s->nselected = s->weights.n;
   return ok;
@@ -73,7 +74,7 @@ void prune_drop(PruneStep *s) {
 /* What is right with a step whatever the steps before it do. */
 static bool step_open(PruneStep *s, PassCtx *c, const RecipeStep *step) {
   *s = (PruneStep){.arena = arena_new(), .c = c, .s = step};
-  return prune_args(c, step, &s->a) && weights_select(s) &&
+  return prune_args(c, step, &s->a) && prune_select(s) &&
          prune_groups(s) && (!s->a.method->check || s->a.method->check(s));
 }
 

@@ -87,6 +87,8 @@ struct Group {
   Vec(Part) parts;
   int64_t units;
   float *score;          /* one a unit */
+  struct Cells *cells;   /* coupled.c: of its function; a cell of each unit */
+  uint32_t *cell;
 };
 
 struct PruneStep {
@@ -97,6 +99,7 @@ struct PruneStep {
   Vec(PruneWeight *) weights;   /* the selected ones first */
   size_t nselected;
   Vec(Group) groups;
+  bool student;          /* channels are to be taken out, whatever reads them */
 };
 
 /* ---- prune_args.c, for calibrated_args.c too -------------------------- */
@@ -104,6 +107,9 @@ struct PruneStep {
 bool pattern_parse(const Attr *v, Pattern *p);
 
 /* ---- prune.c --------------------------------------------------------- */
+
+/* The selected weights, which must have finite values. */
+bool prune_select(PruneStep *s);
 
 /* Copies of all weights that units have a part of, to be written; put in
  * their place; or let go. */

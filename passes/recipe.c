@@ -16,6 +16,7 @@ static const Verb verbs[] = {
   {"cluster", check_cluster, verb_cluster},
   {"fuse_adapters", check_adapters, verb_adapters},
   {"student", check_student, verb_student},
+  {"tokens", check_tokens, verb_tokens},
   {"smartexchange", check_smartexchange, verb_smartexchange},
 };
 
@@ -45,9 +46,8 @@ static void clusters_drop(PassCtx *c) {
       continue;
     p->type.stored = 0;
     param_retype(c->m, p);
-    vec_push(c->m->arena, &c->m->notes,
-             arena_printf(c->m->arena, "cluster: %s has more values behind a "
-                          "later step: stored as f32", p->path));
+    module_note(c->m, "cluster: %s has more values behind a later step: "
+                "stored as f32", p->path);
   }
 }
 

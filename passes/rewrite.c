@@ -90,6 +90,17 @@ static Elem stored_kept(const Type *t, const Type *from, const Buffer *data) {
   return few && clusters_hold(from->stored, data) ? from->stored : 0;
 }
 
+/* Steps of a recipe that selected p also work on what was made of it. */
+static void steps_extend(Module *m, const Param *p, Param *to) {
+  for (size_t i = 0; i < m->recipe.n; i++) {
+    RecipeStep *s = &m->recipe.at[i];
+    bool selected = false;
+    for (size_t k = 0; k < s->params.n; k++)
+      selected |= s->params.at[k] == p;
+    if (selected) vec_push(m->arena, &s->params, to);
+  }
+}
+
 Node *func_derive(Module *m, Func *f, Node *from, bool once, Type t,
                   Buffer *data) {
   const char *path = from->op == OP_PARAM ? from->param->path : "constant";
@@ -101,6 +112,7 @@ Node *func_derive(Module *m, Func *f, Node *from, bool once, Type t,
     Node *to = func_values(m, f, path, t, data);
     to->type.stored = stored_kept(&t, &from->type, data);
     to->param->type.stored = to->type.stored;
+    if (from->op == OP_PARAM) steps_extend(m, from->param, to->param);
     return to;
   }
   t.layout = NULL;

@@ -215,12 +215,23 @@ static void zeros_pass(const Slice *s, const Node *x, int from, const Node *y,
     if (v[i] == 0) w[i] = 0;
 }
 
+/* Along all axes but the last two: a head without values, and the like. */
+static void batch_zeros(const Slice *s, const Node *x, const Node *y) {
+  int skip = y->type.rank - x->type.rank;
+  for (int i = 0; i < x->type.rank - 2; i++)
+    if (x->type.dim[i] == y->type.dim[i + skip])
+      zeros_pass(s, x, i, y, i + skip);
+}
+
 static void value_matmul(const Slice *s, const Node *n) {
   int y = n->type.rank, b = n->in[1]->type.rank, a = n->in[0]->type.rank;
   if (n->op == OP_ATTEND) {
+    batch_zeros(s, n->in[2], n);
     zeros_pass(s, n->in[2], n->in[2]->type.rank - 1, n, y - 1);
     return;
   }
+  batch_zeros(s, n->in[0], n);
+  batch_zeros(s, n->in[1], n);
   zeros_pass(s, n->in[0], a - (attr_bool(n, "transpose_a") ? 1 : 2), n,
              y - 2);
   zeros_pass(s, n->in[1], b - (attr_bool(n, "transpose_b") ? 2 : 1), n,

@@ -31,12 +31,9 @@ static void note_layer(Slice *s, const Node *n, int axis) {
       count_kept(s, &all, s->why[root]);
   }
   for (size_t i = 0; i < all.n; i++)
-    vec_push(m->arena, &m->notes,
-             arena_printf(m->arena, "slice: %s: %lld of %lld channels are "
-                          "zero and stay: %s",
-                          w->param ? w->param->path : "a weight",
-                          (long long)all.at[i].count, (long long)size,
-                          all.at[i].why));
+    module_note(m, "slice: %s: %lld of %lld channels are zero and stay: %s",
+                w->param ? w->param->path : "a weight",
+                (long long)all.at[i].count, (long long)size, all.at[i].why);
 }
 
 void slice_notes(Slice *s) {

@@ -124,7 +124,9 @@ static void write_attrs(const Slice *s, Node *n, const int64_t *dim,
   case OP_PAD:
     if (changed) write_pad(s, n, dim);
     break;
-  case OP_CONV2D: case OP_CONV2D_TRANSPOSE:
+  case OP_CONV1D: case OP_CONV2D: case OP_CONV3D:
+  case OP_CONV1D_TRANSPOSE: case OP_CONV2D_TRANSPOSE:
+  case OP_CONV3D_TRANSPOSE:
     write_groups(s, n);
     break;
   default:

@@ -4,6 +4,7 @@
  *   student BLOCKS with method=drop, every=2 | keep=[0, 5];
  *   student BLOCKS with method=merge, groups=2, init=mean | collapse;
  *   student BLOCKS with method=duplicate, times=2, share=true;
+ *   student SELECTORS with method=narrow, width=0.5, criterion=magnitude;
  *   student SELECTORS with method=depthwise_separable;
  *   student SELECTORS with method=slim, squeeze=16, seed=0;
  *
@@ -17,16 +18,27 @@
 
 typedef bool StudentFn(PassCtx *, const RecipeStep *, const StudentArgs *);
 
+static bool check_weights(PassCtx *c, const RecipeStep *s,
+                          const StudentArgs *a) {
+  (void)a;
+  return step_finite(c, s);
+}
+
 static const struct {
   const char *name;
+  StudentFn *check;      /* before all steps; NULL: nothing */
   StudentFn *run;
   const char *args;      /* that it takes besides `method` */
 } methods[STUDENT_METHODS] = {
-  [STUDENT_DROP] = {"drop", student_drop, "every keep"},
-  [STUDENT_MERGE] = {"merge", student_merge, "groups init"},
-  [STUDENT_DUPLICATE] = {"duplicate", student_duplicate, "times share"},
-  [STUDENT_SEPARABLE] = {"depthwise_separable", student_separable, ""},
-  [STUDENT_SLIM] = {"slim", student_slim, "squeeze seed"},
+  [STUDENT_DROP] = {"drop", check_drop, student_drop, "every keep"},
+  [STUDENT_MERGE] = {"merge", check_merge, student_merge, "groups init"},
+  [STUDENT_DUPLICATE] = {"duplicate", check_duplicate, student_duplicate,
+                         "times share"},
+  [STUDENT_NARROW] = {"narrow", check_narrow, student_narrow,
+                      "width criterion seed"},
+  [STUDENT_SEPARABLE] = {"depthwise_separable", check_weights,
+                         student_separable, ""},
+  [STUDENT_SLIM] = {"slim", check_weights, student_slim, "squeeze seed"},
 };
 
 /* ---- arguments ------------------------------------------------------- */
@@ -37,7 +49,7 @@ static const char *parse_method(const Attr *v, void *args) {
       ((StudentArgs *)args)->method = i;
       return NULL;
     }
-  return "drop, merge, duplicate, depthwise_separable or slim";
+  return "drop, merge, duplicate, narrow, depthwise_separable or slim";
 }
 
 static const char *parse_count(const Attr *v, int64_t *out) {
@@ -87,27 +99,38 @@ static const char *parse_squeeze(const Attr *v, void *args) {
            ? NULL : "an even number from 2 to 1024";
 }
 
+static const char *parse_width(const Attr *v, void *args) {
+  StudentArgs *a = args;
+  bool ok = arg_number(v, &a->width) && a->width > 0 && a->width < 1;
+  return ok ? NULL : "a share between 0.0 and 1.0";
+}
+
+static const char *parse_criterion(const Attr *v, void *args) {
+  static const char *const names[] = {"magnitude", "l2", "random"};
+  for (int i = 0; v->kind == ATTR_STR && i < 3; i++)
+    if (strcmp(v->s, names[i]) == 0) {
+      ((StudentArgs *)args)->criterion = v->s;
+      return NULL;
+    }
+  return "magnitude, l2 or random";
+}
+
 static const char *parse_seed(const Attr *v, void *args) {
   ((StudentArgs *)args)->seed = v->i;
   return v->kind == ATTR_INT && v->i >= 0 ? NULL
                                           : "a whole number from 0 on";
 }
 
-static bool word_among(const char *words, const char *word) {
-  size_t n = strlen(word);
-  for (const char *at = words; (at = strstr(at, word)) != NULL; at += n)
-    if ((at == words || at[-1] == ' ') && (at[n] == ' ' || at[n] == 0))
-      return true;
-  return false;
-}
-
 static bool student_args(PassCtx *c, const RecipeStep *s, StudentArgs *a) {
   static const VerbArg rows[] = {
     {"method", parse_method}, {"every", parse_every}, {"keep", parse_keep},
     {"groups", parse_groups}, {"init", parse_init}, {"times", parse_times},
-    {"share", parse_share}, {"squeeze", parse_squeeze}, {"seed", parse_seed},
+    {"share", parse_share}, {"width", parse_width},
+    {"criterion", parse_criterion}, {"seed", parse_seed},
+    {"squeeze", parse_squeeze},
   };
-  *a = (StudentArgs){.method = -1, .nkeep = -1, .times = 2};
+  *a = (StudentArgs){.method = -1, .nkeep = -1, .times = 2,
+                     .criterion = "magnitude"};
   if (!verb_args(c, s, rows, sizeof rows / sizeof *rows, a)) return false;
   if (a->method < 0)
     return diag_error(c->d, EXIT_MODEL, s->span, "student: expected method=, "
@@ -126,7 +149,8 @@ static bool student_args(PassCtx *c, const RecipeStep *s, StudentArgs *a) {
 
 bool check_student(PassCtx *c, const RecipeStep *s) {
   StudentArgs a;
-  return student_args(c, s, &a) && step_finite(c, s);
+  return student_args(c, s, &a) &&
+         (!methods[a.method].check || methods[a.method].check(c, s, &a));
 }
 
 bool verb_student(PassCtx *c, const RecipeStep *s) {
@@ -135,12 +159,11 @@ bool verb_student(PassCtx *c, const RecipeStep *s) {
 }
 
 void student_note(PassCtx *c, const char *path, const char *fmt, ...) {
-  char text[256];
+  Text t = {0};
   va_list ap;
-  if (!c->note) return;
   va_start(ap, fmt);
-  vsnprintf(text, sizeof text, fmt, ap);
+  text_vprintf(&t, fmt, ap);
   va_end(ap);
-  c->note(c->note_ctx, arena_printf(c->scratch, "student: %s: %s", path,
-                                    text));
+  module_note(c->m, "student: %s: %s", path, t.s);
+  text_free(&t);
 }

@@ -5,8 +5,8 @@
 #include "passes/verb.h"
 
 typedef enum {
-  STUDENT_DROP, STUDENT_MERGE, STUDENT_DUPLICATE, STUDENT_SEPARABLE,
-  STUDENT_SLIM, STUDENT_METHODS
+  STUDENT_DROP, STUDENT_MERGE, STUDENT_DUPLICATE, STUDENT_NARROW,
+  STUDENT_SEPARABLE, STUDENT_SLIM, STUDENT_METHODS
 } StudentMethod;
 
 /* How one block's weights come from those of several. */
@@ -19,11 +19,12 @@ typedef struct StudentArgs {
   int64_t times;         /* a repeated block stands so often */
   const int64_t *keep;   /* numbers of blocks that stay */
   int64_t squeeze;       /* channels of a slim module; 0: not given */
-  int64_t seed;          /* of drawn weights */
   int nkeep;             /* -1: not given */
   StudentInit init;
   bool share;            /* copies have the block's own params */
-  unsigned given;        /* arguments, by their rows */
+  double width;          /* share of the channels that stay; 0: not given */
+  const char *criterion;
+  int64_t seed;          /* of criterion=random, and of drawn weights */
 } StudentArgs;
 
 /* A block of a function: the nodes whose paths are its own or begin with it. */
@@ -52,10 +53,17 @@ bool region_drop(PassCtx *c, const RecipeStep *s, const char *path);
 bool block_error(PassCtx *c, const RecipeStep *s, const char *path,
                  const char *what);
 
-/* The methods on blocks. */
+/* The methods on blocks; a check comes before all steps. */
+bool check_drop(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
+bool check_merge(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
+bool check_duplicate(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
 bool student_drop(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
 bool student_merge(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
 bool student_duplicate(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
+
+/* student_narrow.c */
+bool check_narrow(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
+bool student_narrow(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
 
 /* A weight whose convolutions a method swaps for smaller ones. */
 typedef struct Swap {

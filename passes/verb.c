@@ -31,6 +31,14 @@ bool arg_number(const Attr *v, double *out) {
   return isfinite(*out);
 }
 
+bool word_among(const char *words, const char *word) {
+  size_t n = strlen(word);
+  for (const char *at = words; (at = strstr(at, word)) != NULL; at += n)
+    if ((at == words || at[-1] == ' ') && (at[n] == ' ' || at[n] == 0))
+      return true;
+  return false;
+}
+
 static bool arg_unknown(PassCtx *c, const RecipeStep *s, const char *name,
                         const VerbArg *rows, size_t n) {
   const char **names = arena_array(c->scratch, const char *, n);
@@ -84,14 +92,13 @@ bool step_finite(PassCtx *c, const RecipeStep *s) {
 
 void verb_note(PassCtx *c, const RecipeStep *s, const Param *p,
                const char *fmt, ...) {
-  char text[256];
+  Text t = {0};
   va_list ap;
-  if (!c->note) return;
   va_start(ap, fmt);
-  vsnprintf(text, sizeof text, fmt, ap);
+  text_vprintf(&t, fmt, ap);
   va_end(ap);
-  c->note(c->note_ctx, arena_printf(c->scratch, "%s: %s: %s", s->verb,
-                                    p->path, text));
+  module_note(c->m, "%s: %s: %s", s->verb, p->path, t.s);
+  text_free(&t);
 }
 
 static bool is_conv(Op op) {

@@ -16,6 +16,8 @@ bool verb_args(PassCtx *c, const RecipeStep *s, const VerbArg *rows,
 /* The error of an argument's value. */
 void arg_wrong(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
                const char *expected);
+/* Is it one of words with spaces between? */
+bool word_among(const char *words, const char *word);
 /* A finite number. */
 bool arg_number(const Attr *v, double *out);
 

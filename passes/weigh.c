@@ -165,9 +165,7 @@ static double rows_dense_us(const Layer *l, int64_t x, bool near) {
   double all = (double)(l->rows * l->columns);
   double bytes = (double)elem_size(type_stored(&l->n->in[1]->type)) * all;
   double half = 1.05 * (double)x * all / l->t->lanes;
-  enum { ROWS = 6 };     /* which share what is unpacked */
-  half += 2 * unpack_cycles(l->t, &l->n->in[1]->type) * all / l->t->lanes *
-          (double)((x + ROWS - 1) / ROWS);
+  half += 2 * unpack_cycles(l->t, &l->n->in[1]->type) * all / l->t->lanes;
   double cycles = near ? bytes * weights_cycles(f, 1)
                        : weights_cycles(f, bytes);
   return us_of(l, fmax(half, 2 * cycles));

@@ -35,6 +35,8 @@ recipe single for net {
 }
 END
 }
+passes="recipe fuse sparse layout plan"
+[ -z "${TAMIS_QUICK:-}" ] || passes="recipe plan"
 weight_bytes() { sed -n 's/^ "weight_bytes": \([0-9]*\).*/\1/p' "$1"; }
 for c in 16 256; do
   net net$c $c
@@ -47,7 +49,7 @@ for c in 16 256; do
     done
     # shellcheck disable=SC2086
     "$TAMIS" build $net -o $r$c.so --report=$r$c.json
-    for pass in recipe fuse sparse layout plan; do
+    for pass in $passes; do
       # shellcheck disable=SC2086
       "$TAMIS" show $net --after=$pass -o dump.tam
       "$TAMIS" build dump.tam -o dump.so

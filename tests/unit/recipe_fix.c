@@ -18,16 +18,10 @@ static const Target target = {
 
 TensorsFn *behind_tensors;
 
-static void note(void *ctx, const char *text) {
-  text_puts(ctx, text);
-  text_putc(ctx, '\n');
-}
-
 Behind behind(const char *text, ProvideFn *provide) {
   Behind b = {.d = diags_new(), .a = arena_new()};
   LoadOpts lo = {.random_weights = !provide, .seed = 3, .provide = provide};
   PipelineOpts o = {.target = &target, .opt = 2, .stop_after = "recipe",
-                    .note = note, .note_ctx = &b.notes,
                     .tensors = behind_tensors};
   b.was = tam_load_text(b.d, "<test>", text, strlen(text), &lo);
   lo.recipe = "r";
@@ -36,6 +30,8 @@ Behind behind(const char *text, ProvideFn *provide) {
     module_free(b.m);
     b.m = NULL;
   }
+  for (size_t i = 0; b.m && i < b.m->notes.n; i++)
+    text_printf(&b.notes, "%s\n", b.m->notes.at[i]);
   if (!b.m) b.error = diags_text(b.d, false);
   return b;
 }
@@ -75,7 +71,7 @@ void param_fill(Param *p, double (*f)(int64_t i)) {
   for (int64_t i = 0; i < n; i++) v[i] = (float)f(i);
 }
 
-static const Tensor *run(Behind *b, Module *m) {
+const Tensor *behind_run(Behind *b, Module *m) {
   static const EvalOpts o = {0};
   Func *f = m->funcs.at[0];
   Tensor *in = arena_array(b->a, Tensor, f->inputs.n + 1);
@@ -91,7 +87,8 @@ static const Tensor *run(Behind *b, Module *m) {
 }
 
 double behind_apart(Behind *b, double *largest) {
-  const Tensor *x = run(b, b->was), *y = run(b, b->m);
+  const Tensor *x = behind_run(b, b->was),
+               *y = behind_run(b, b->m);
   const Type *t = &b->m->funcs.at[0]->outputs.at[0].node->type;
   double most = 0;
   *largest = 0;

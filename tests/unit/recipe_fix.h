@@ -27,6 +27,8 @@ const float *behind_values(const Behind *b, const char *path);
 bool behind_has(const Behind *b, const char *path);
 /* Give p the values of f(i). */
 void param_fill(Param *p, double (*f)(int64_t i));
+/* The first output of one of the two on drawn inputs. */
+const Tensor *behind_run(Behind *b, Module *m);
 /* By how much the first outputs of the two differ on drawn inputs, at most,
  * and the largest value of the first. */
 double behind_apart(Behind *b, double *largest);

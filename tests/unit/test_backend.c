@@ -640,7 +640,9 @@ static const struct CMUnitTest tests[] = {
 
 int main(void) {
   const char *quick = getenv("TAMIS_QUICK");
+  const char *asan = getenv("ASAN");
   int bad = 0, cpus = quick && *quick ? NET_CPUS - 1 : NET_CPUS;
+  if (asan && *asan) cpus = 1;
   if (!net_dir_make()) return 1;
   for (net_cpu = 0; net_cpu < cpus; net_cpu++)
     bad += cmocka_run_group_tests_name(net_cpus[net_cpu], tests, NULL, NULL);

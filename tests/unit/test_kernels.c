@@ -4,9 +4,9 @@
  * for bit on small integers.  Values end at guard pages, what lies between
  * them and their halo is NaN; halos are checked to be zero afterwards.
  * Some are in parts, as for threads; some weights are stored in 16 bits.
- * TAMIS_QUICK=1 runs a third of the cases, KERNEL_CASES=N runs N a kernel and
- * CPU, KERNEL_SEED=I only case I, KERNEL_VERBOSE=1 names each before it
- * runs. */
+ * TAMIS_QUICK=1 runs a third of the cases, and a build with ASan a third of
+ * these, KERNEL_CASES=N runs N a kernel and CPU, KERNEL_SEED=I only case I,
+ * KERNEL_VERBOSE=1 names each before it runs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -434,9 +434,10 @@ static bool cpu_runs(int i, const char **cpu) {
 
 static void run_cases(RunCase *one, const char *kernel, int count) {
   const char *only = getenv("KERNEL_SEED"), *more = getenv("KERNEL_CASES");
-  const char *quick = getenv("TAMIS_QUICK");
+  const char *quick = getenv("TAMIS_QUICK"), *asan = getenv("ASAN");
   const char *cpu;
   if (quick && *quick) count = (count + 2) / 3;
+  if (asan && *asan) count = (count + 2) / 3;
   if (more) count = atoi(more);
   for (int i = 0; i < 3; i++) {
     if (!cpu_runs(i, &cpu)) continue;

@@ -129,6 +129,50 @@ static void twins_merge(void **state) {
   module_free(m);
 }
 
+/* ---- weights as exporters write them --------------------------------- */
+
+enum { HIDDEN = 6 };
+
+/* The same net as linear layers and as products with matrices [K,M]. */
+static void products_as_linear(void **state) {
+  float a[HIDDEN * K], b[OUT * HIDDEN], at[K * HIDDEN], bt[HIDDEN * OUT];
+  const Given given[] = {{"a.weight", a}, {"b.weight", b},
+                         {"wa", at}, {"wb", bt}, {0}};
+  (void)state;
+  for (int o = 0; o < HIDDEN; o++)
+    for (int k = 0; k < K; k++)
+      a[o * K + k] = at[k * HIDDEN + o] =
+        (float)random_unit("a", 1, (uint64_t)(o * K + k)) - 0.5f;
+  for (int o = 0; o < OUT; o++)
+    for (int k = 0; k < HIDDEN; k++)
+      b[o * HIDDEN + k] = bt[k * OUT + o] =
+        (float)random_unit("b", 1, (uint64_t)(o * HIDDEN + k)) - 0.5f;
+  Module *m = pruned("x: f32[64,8]) -> y: f32[64,4] {\n"
+                     "  y = x |> linear(6, bias=false) as a |> relu\n"
+                     "        |> linear(4, bias=false) as b; }",
+                     "a with method=obs, pattern=channel, sparsity=0.5, "
+                     "data=drawn", given);
+  Module *n = pruned("x: f32[64,8]) -> y: f32[64,4] {\n"
+                     "  param wa: f32[8,6]; param wb: f32[6,4];\n"
+                     "  y = matmul(relu(matmul(x, wa)), wb); }",
+                     "wa with method=obs, pattern=channel, sparsity=0.5, "
+                     "data=drawn", given);
+  int zeros = 0;
+  for (int o = 0; o < OUT; o++)
+    for (int k = 0; k < HIDDEN; k++) {
+      float v = values_of(m, "b.weight")[o * HIDDEN + k];
+      assert_float_equal(v, values_of(n, "wb")[k * OUT + o], 1e-5);
+      zeros += v == 0;
+    }
+  assert_int_equal(zeros, OUT * HIDDEN / 2);
+  for (int o = 0; o < HIDDEN; o++)
+    for (int k = 0; k < K; k++)
+      assert_float_equal(values_of(m, "a.weight")[o * K + k],
+                         values_of(n, "wa")[k * HIDDEN + o], 0);
+  module_free(m);
+  module_free(n);
+}
+
 /* ---- normal equations ------------------------------------------------ */
 
 static void eliminate(double a[K][K], double *b, int n) {
@@ -238,6 +282,7 @@ static void least_goes(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(twins_merge),
+    cmocka_unit_test(products_as_linear),
     cmocka_unit_test(least_goes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -181,12 +181,18 @@ static bool is_refusal(int code) {
   return code == EXIT_FILE || code == EXIT_UNSUPPORTED;
 }
 
+/* Quick runs take one place of so many, not always of the same parity. */
+static size_t stride(void) {
+  const char *quick = getenv("TAMIS_QUICK");
+  return quick && *quick ? 3 : 1;
+}
+
 /* What is cut off may be padding, but not half of the file. */
 static void files_cut_short(void **state) {
   (void)state;
   for (int i = 0; i < NMODELS; i++) {
     Buffer *b = model_read(models[i]);
-    for (size_t n = 0; n < b->size; n++) {
+    for (size_t n = 0; n < b->size; n += stride()) {
       int code = load_bytes(b->data, n);
       if (!is_refusal(code) && (code != EXIT_OK || n < b->size / 2))
         fail_msg("%s, %zu bytes: exit code %d", models[i], n, code);
@@ -205,7 +211,7 @@ static void words_overwritten(void **state) {
   for (int i = 0; i < NMODELS; i++) {
     Buffer *b = model_read(models[i]);
     uint8_t *p = malloc(b->size);
-    for (size_t at = 0; at + 4 <= b->size; at += 2)
+    for (size_t at = 0; at + 4 <= b->size; at += 2 * stride())
       for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++) {
         memcpy(p, b->data, b->size);
         memcpy(p + at, &wrong[k], 4);
