@@ -254,6 +254,8 @@ static bool models_keep(Session *s, const char *pass, Module *m) {
 
 /* What passes had to say outlives the module, which a round trip replaces. */
 static void notes_keep(Session *s, Module *m) {
+  for (size_t i = 0; s->o->verbose && !s->own && i < m->notes.n; i++)
+    fprintf(stderr, "tamis: %s\n", m->notes.at[i]);
   for (size_t i = 0; i < m->notes.n; i++)
     vec_push(s->arena, &s->notes, arena_strdup(s->arena, m->notes.at[i]));
   m->notes.n = 0;
@@ -266,8 +268,6 @@ static bool after_pass(void *ctx, const char *pass, Module **m,
   session_progress(s, pass);
   if (s->o->time_report)
     fprintf(stderr, "%-10s %8.3f ms\n", pass, seconds * 1e3);
-  for (size_t i = 0; s->o->verbose && !s->own && i < (*m)->notes.n; i++)
-    fprintf(stderr, "tamis: %s\n", (*m)->notes.at[i]);
   notes_keep(s, *m);
   if (s->after && !s->after(s, pass, seconds)) return false;
   if (s->keep_dense && !models_keep(s, pass, *m)) return false;
@@ -347,6 +347,7 @@ bool session_compile(Session *s) {
   p.tensors = file_tensors;
   p.tensors_ctx = s;
   bool ok = pipeline_run(&s->module, &p, s->diags);
+  if (!ok && s->module) notes_keep(s, s->module);
   session_progress(s, NULL);
   return ok;
 }

@@ -19,8 +19,13 @@ bool step_on_blocks(const Step *s) {
   return recipe_on_blocks(s->verb.s, step_method(s));
 }
 
-/* A block that is selected, and where it begins. */
-typedef struct Block { const char *path; size_t at; bool on; } Block;
+/* A block that is selected, and where it begins; the op that it is, or NULL:
+ * several. */
+typedef struct Block {
+  const char *path, *op;
+  size_t at;
+  bool on;
+} Block;
 typedef struct Blocks {
   const Weights *w;
   Vec(Block) list;
@@ -52,14 +57,30 @@ static bool path_within(const char *path, const char *block) {
   return !strncmp(path, block, n) && (path[n] == 0 || path[n] == '.');
 }
 
-static void block_on(Blocks *b, const char *path) {
+static void block_on(Blocks *b, const char *path, const char *op) {
   for (size_t i = 0; i < b->list.n; i++)
     if (b->list.at[i].on && path_within(path, b->list.at[i].path))
       return;
   for (size_t i = 0; i < b->list.n; i++)
     if (path_within(b->list.at[i].path, path))
       b->list.at[i].on = false;
-  vec_push(b->w->e->a, &b->list, ((Block){path, b->at, true}));
+  vec_push(b->w->e->a, &b->list, ((Block){path, op, b->at, true}));
+}
+
+/* Blocks that the pattern matches go; it has to match one. */
+static bool sel_takes_away(Blocks *b, const Sel *s, const PathPattern *p) {
+  bool any = false;
+  for (size_t i = 0; i < b->list.n; i++) {
+    Block *x = &b->list.at[i];
+    if (!x->on || !block_matched(b->w, s, p, x->path, x->op))
+      continue;
+    x->on = false;
+    any = true;
+  }
+  if (!any)
+    elab_error(b->w->e, s->span, "'%s' leaves out no block that was selected "
+               "before it", span_text(b->w->e->a, s->span));
+  return any;
 }
 
 static bool sel_blocks(Blocks *b, const Sel *s, const PathPattern *p) {
@@ -70,19 +91,16 @@ static bool sel_blocks(Blocks *b, const Sel *s, const PathPattern *p) {
     const Func *f = w->e->m->funcs.at[k];
     for (size_t i = 0; i < f->nodes.n; i++, b->at++) {
       const Node *n = f->nodes.at[i];
-      const char *path = n->path ? block_matched(w, s, p, n->path,
-                                                 op_info(n->op)->name) : NULL;
+      const char *op = op_info(n->op)->name;
+      const char *path = n->path ? block_matched(w, s, p, n->path, op) : NULL;
       any |= path != NULL;
       if (path && !s->negated)
-        block_on(b, path);
+        block_on(b, path, strlen(path) == strlen(n->path) ? op : NULL);
     }
   }
-  for (size_t i = 0; i < b->list.n && s->negated; i++)
-    if (block_matched(w, s, p, b->list.at[i].path, NULL))
-      b->list.at[i].on = false;
   if (!any)
     sel_unmatched(w, s, p);
-  return any;
+  return any && (!s->negated || sel_takes_away(b, s, p));
 }
 
 bool blocks_select(const Weights *w, const Step *s, Paths *out) {

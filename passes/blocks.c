@@ -117,7 +117,8 @@ static void inputs_all(Inputs *in) {
 static bool region_in(PassCtx *c, const RecipeStep *s, Arena *a, Region *r) {
   Inputs in = {a, r, {0}, arena_array(a, bool, r->f->nodes.n + 1)};
   inputs_behind(&in, r->out);
-  if (in.list.n == 0) inputs_all(&in);
+  r->adds = in.list.n > 0;
+  if (!r->adds) inputs_all(&in);
   if (in.list.n == 1) {
     r->in = in.list.at[0];
     return true;
@@ -162,26 +163,42 @@ bool region_find(PassCtx *c, const RecipeStep *s, Arena *a, const char *path,
 
 /* ---- drop ------------------------------------------------------------ */
 
-/* Later steps do not look for the block. */
-static void block_forget(Module *m, const RecipeStep *s, const char *path) {
+static bool block_exists(const Module *m, const char *path) {
+  Region r = {.path = path};
+  for (size_t k = 0; k < m->funcs.n; k++)
+    for (size_t i = 0; i < m->funcs.at[k]->nodes.n; i++)
+      if (region_has(&r, m->funcs.at[k]->nodes.at[i])) return true;
+  return false;
+}
+
+/* Later steps do not look for blocks of which nothing is left. */
+static void blocks_forget(Module *m, const RecipeStep *s) {
   for (size_t i = 0; i < m->recipe.n; i++) {
     RecipeStep *t = &m->recipe.at[i];
     size_t kept = 0;
     for (size_t k = 0; t > s && k < t->blocks.n; k++)
-      if (!path_within(t->blocks.at[k], path))
+      if (block_exists(m, t->blocks.at[k]))
         t->blocks.at[kept++] = t->blocks.at[k];
     if (t > s) t->blocks.n = kept;
   }
 }
 
-bool region_drop(PassCtx *c, const RecipeStep *s, const char *path) {
+bool blocks_may_change(const Module *m, const RecipeStep *s) {
+  for (size_t i = 0; i < m->recipe.n && &m->recipe.at[i] < s; i++)
+    if (m->recipe.at[i].blocks.n) return true;
+  return false;
+}
+
+bool region_drop(PassCtx *c, const RecipeStep *s, const char *path,
+                 bool *adds) {
   Arena *a = arena_new();
   Region r;
   bool ok = region_find(c, s, a, path, &r);
   if (ok) {
+    if (adds) *adds = r.adds;
     func_replace(r.f, r.out, r.in);
     func_tidy(c->m, r.f);
-    block_forget(c->m, s, path);
+    blocks_forget(c->m, s);
   }
   arena_free(a);
   return ok;
@@ -194,14 +211,19 @@ static bool is_kept(const StudentArgs *a, int64_t number) {
   return false;
 }
 
+static bool keep_fits(PassCtx *c, const RecipeStep *s, const StudentArgs *a) {
+  int64_t n = (int64_t)s->blocks.n;
+  if (a->nkeep < 1 || a->keep[a->nkeep - 1] < n) return true;
+  return diag_error(c->d, EXIT_MODEL, s->span, "student: keep: expected "
+                    "numbers below %lld, which is how many blocks are "
+                    "selected, found %lld", (long long)n,
+                    (long long)a->keep[a->nkeep - 1]);
+}
+
 bool check_drop(PassCtx *c, const RecipeStep *s, const StudentArgs *a) {
   int64_t n = (int64_t)s->blocks.n;
   bool ok = true;
-  if (a->nkeep > 0 && a->keep[a->nkeep - 1] >= n)
-    return diag_error(c->d, EXIT_MODEL, s->span, "student: keep: expected "
-                      "numbers below %lld, which is how many blocks are "
-                      "selected, found %lld", (long long)n,
-                      (long long)a->keep[a->nkeep - 1]);
+  if (!blocks_may_change(c->m, s) && !keep_fits(c, s, a)) return false;
   for (int64_t i = 0; i < n; i++) {
     Arena *arena = arena_new();
     Region r;
@@ -213,14 +235,18 @@ bool check_drop(PassCtx *c, const RecipeStep *s, const StudentArgs *a) {
 
 bool student_drop(PassCtx *c, const RecipeStep *s, const StudentArgs *a) {
   int64_t n = (int64_t)s->blocks.n;
+  if (!keep_fits(c, s, a)) return false;
   for (int64_t i = 0; i < n; i++) {
     const char *path = s->blocks.at[i];
     if (is_kept(a, i)) {
       student_note(c, path, "kept with its weights");
       continue;
     }
-    if (!region_drop(c, s, path)) return false;
-    student_note(c, path, "dropped");
+    bool adds;
+    if (!region_drop(c, s, path, &adds)) return false;
+    student_note(c, path, adds ? "dropped"
+                               : "dropped; it adds to nothing: what it reads "
+                                 "takes its place");
   }
   return true;
 }

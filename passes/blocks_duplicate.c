@@ -17,6 +17,7 @@ typedef struct Copy {
   Arena *a;
   Region r;
   const char *path;      /* of the copy */
+  const char *suffix;    /* that its name has */
   bool share;
   Node *in;              /* what it reads in place of r.in */
   Node **of;             /* copies of nodes, by id */
@@ -37,25 +38,36 @@ static bool block_taken(const Module *m, const char *path) {
   return false;
 }
 
-/* "body.layer[2]" gives "body.layer_copy[2]", then "body.layer_copy2[2]". */
-static const char *copy_path(Module *m, const char *path) {
+/* "body.layer[2]" and "_copy" give "body.layer_copy[2]". */
+static const char *path_suffixed(Arena *a, const char *path,
+                                 const char *suffix) {
   const char *dot = strrchr(path, '.'), *last = dot ? dot + 1 : path;
   size_t name = (size_t)(last - path) + strcspn(last, "[");
-  const char *to;
-  int number = 1;
-  do {
-    const char *digits = number > 1 ? arena_printf(m->arena, "%d", number)
-                                    : "";
-    to = arena_printf(m->arena, "%.*s_copy%s%s", (int)name, path, digits,
-                      path + name);
-    number++;
-  } while (block_taken(m, to));
-  return to;
+  return arena_printf(a, "%.*s%s%s", (int)name, path, suffix, path + name);
 }
 
+/* The path of a copy of the block `of`: with "_copy", then "_copy2". */
+static void copy_name(Copy *x, const char *of) {
+  Module *m = x->c->m;
+  int number = 1;
+  do {
+    x->suffix = number > 1 ? arena_printf(m->arena, "_copy%d", number)
+                           : "_copy";
+    x->path = path_suffixed(m->arena, of, x->suffix);
+    number++;
+  } while (block_taken(m, x->path));
+}
+
+/* Of a path of the block, or of a param of its own that is named otherwise:
+ * its layer, if it has one, is another. */
 static const char *path_moved(const Copy *x, const char *path) {
-  return arena_printf(x->c->m->arena, "%s%s", x->path,
-                      path + strlen(x->r.path));
+  Arena *a = x->c->m->arena;
+  if (path_within(path, x->r.path))
+    return arena_printf(a, "%s%s", x->path, path + strlen(x->r.path));
+  const char *dot = strrchr(path, '.');
+  if (!dot) return path_suffixed(a, path, x->suffix);
+  const char *layer = arena_strndup(x->a, path, (size_t)(dot - path));
+  return arena_printf(a, "%s%s", path_suffixed(x->a, layer, x->suffix), dot);
 }
 
 /* ---- params and nodes ------------------------------------------------ */
@@ -80,12 +92,26 @@ static Param *param_copy(Copy *x, const Param *p) {
   return to;
 }
 
+/* Is p the block's, by its path or as nothing else reads it? */
+static bool is_own(const Copy *x, const Param *p) {
+  if (path_within(p->path, x->r.path)) return true;
+  for (size_t k = 0; k < x->c->m->funcs.n; k++) {
+    const Func *f = x->c->m->funcs.at[k];
+    const Node *n = func_param_node(f, p);
+    for (size_t i = 0; n && i < f->nodes.n; i++)
+      for (int j = 0; j < f->nodes.at[i]->nin; j++)
+        if (f->nodes.at[i]->in[j] == n && !region_has(&x->r, f->nodes.at[i]))
+          return false;
+  }
+  return true;
+}
+
 static Node *operand_copy(Copy *x, Node *n) {
   if (!n) return NULL;
   if (n == x->r.in) return x->in;
   if (x->of[n->id]) return x->of[n->id];
-  if (x->share || n->op != OP_PARAM || !path_within(n->param->path, x->r.path))
-    return n;
+  if (x->share || n->op != OP_PARAM) return n;
+  if (!map_get(&x->params, n->param->path) && !is_own(x, n->param)) return n;
   return func_param(x->c->m, x->r.f, param_copy(x, n->param));
 }
 
@@ -123,13 +149,15 @@ static void step_extend(Copy *x, RecipeStep *t) {
     if (part.of) vec_push(a, &t->parts, part);
   }
   Paths blocks = {0};
+  size_t first = 0;      /* of the block's blocks, which stand together */
   for (size_t i = 0; i < t->blocks.n; i++) {
     const char *path = t->blocks.at[i];
     vec_push(a, &blocks, path);
-    if (path_within(path, x->r.path)) {
-      path = path_moved(x, path);
-      vec_push(a, &blocks, path);
-    }
+    if (!path_within(path, x->r.path)) first = i + 1;
+    else if (i + 1 == t->blocks.n ||
+             !path_within(t->blocks.at[i + 1], x->r.path))
+      for (; first <= i; first++)
+        vec_push(a, &blocks, path_moved(x, t->blocks.at[first]));
   }
   t->blocks = blocks;
 }
@@ -160,13 +188,15 @@ static bool copy_open(Copy *x, const char *path) {
   return true;
 }
 
-/* A copy right behind the block. */
-static bool block_copy(PassCtx *c, const RecipeStep *s, const StudentArgs *a,
-                       const char *path) {
+/* A copy right behind the block `path`, the block `of` or a copy of it; its
+ * path, or NULL after an error. */
+static const char *block_copy(PassCtx *c, const RecipeStep *s,
+                              const StudentArgs *a, const char *of,
+                              const char *path) {
   Copy x = {.c = c, .s = s, .a = arena_new(), .share = a->share};
   bool ok = copy_open(&x, path);
   if (ok) {
-    x.path = copy_path(c->m, path);
+    copy_name(&x, of);
     x.in = x.r.out;
     Node *to = region_copy(&x);
     out_replace(&x, x.r.out, to);
@@ -177,7 +207,7 @@ static bool block_copy(PassCtx *c, const RecipeStep *s, const StudentArgs *a,
     func_tidy(c->m, x.r.f);
   }
   arena_free(x.a);
-  return ok;
+  return ok ? x.path : NULL;
 }
 
 bool check_duplicate(PassCtx *c, const RecipeStep *s, const StudentArgs *a) {
@@ -192,8 +222,11 @@ bool check_duplicate(PassCtx *c, const RecipeStep *s, const StudentArgs *a) {
 }
 
 bool student_duplicate(PassCtx *c, const RecipeStep *s, const StudentArgs *a) {
-  for (size_t i = 0; i < s->blocks.n; i++)
-    for (int64_t k = 1; k < a->times; k++)
-      if (!block_copy(c, s, a, s->blocks.at[i])) return false;
+  for (size_t i = 0; i < s->blocks.n; i++) {
+    const char *of = s->blocks.at[i], *last = of;
+    for (int64_t k = 1; last && k < a->times; k++)
+      last = block_copy(c, s, a, of, last);
+    if (!last) return false;
+  }
   return true;
 }

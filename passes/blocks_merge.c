@@ -90,15 +90,43 @@ static bool block_pairs(Merge *x, size_t k) {
 
 /* ---- weights --------------------------------------------------------- */
 
-static bool param_merge(Merge *x, size_t at) {
-  Param **of = x->params.at[at];
-  bool same = true;
-  for (size_t k = 1; k < x->n; k++) same &= of[k] == of[0];
-  if (same) return true;
-  for (size_t k = 0; k < x->n; k++)
-    if (!param_values(x->c->m, of[k]))
-      return diag_error(x->c->d, EXIT_MODEL, x->s->span, "student: %s has no "
-                        "values of f32 to merge", of[k]->path);
+static bool param_differs(const Merge *x, size_t at) {
+  Param *const *of = x->params.at[at];
+  for (size_t k = 1; k < x->n; k++)
+    if (of[k] != of[0]) return true;
+  return false;
+}
+
+/* Do all blocks have the same values, of any type? */
+static bool values_equal(const Merge *x, Param *const *of) {
+  const void *first = param_data(of[0]);
+  size_t bytes = (size_t)type_bytes(&of[0]->type);
+  bool equal = first != NULL;
+  for (size_t k = 1; equal && k < x->n; k++) {
+    const void *v = param_data(of[k]);
+    equal = v && memcmp(first, v, bytes) == 0;
+  }
+  return equal;
+}
+
+/* What differs has values that can be averaged. */
+static bool params_ready(const Merge *x) {
+  for (size_t i = 0; i < x->params.n; i++) {
+    Param *const *of = x->params.at[i];
+    for (size_t k = 0; param_differs(x, i) && k < x->n; k++)
+      if ((of[k]->type.elem != F32 || !param_values(x->c->m, of[k])) &&
+          !values_equal(x, of))
+        return diag_error(x->c->d, EXIT_MODEL, x->s->span, "student: %s: "
+                          "expected values of f32 to merge, found %s",
+                          of[k]->path, of[k]->type.elem == F32
+                            ? "none" : elem_name(of[k]->type.elem));
+  }
+  return true;
+}
+
+static void param_merge(Merge *x, size_t at) {
+  Param *const *of = x->params.at[at];
+  if (!param_differs(x, at) || values_equal(x, of)) return;
   size_t n = (size_t)type_elems(&of[0]->type);
   Buffer *b = buffer_new(checked_mul(n, sizeof(float)));
   float *to = (float *)(void *)b->data;
@@ -112,23 +140,44 @@ static bool param_merge(Merge *x, size_t at) {
     to[i] = (float)(mean ? sum / (double)x->n : sum);
   }
   param_set_data(of[0], b);
-  return true;
 }
 
-/* Does something outside of the blocks read a weight that changes? */
-static bool params_own(Merge *x) {
-  const Func *f = x->r[0].f;
-  for (size_t i = 0; i < f->nodes.n; i++) {
+/* Is n in one of the blocks? */
+static bool is_inside(const Merge *x, const Node *n) {
+  for (size_t k = 0; k < x->n; k++)
+    if (region_has(&x->r[k], n)) return true;
+  return false;
+}
+
+/* Of a weight that changes, where something else reads it. */
+static const Param *param_outside(const Merge *x, const Node *n) {
+  uintptr_t at = n && n->param ? (uintptr_t)map_get(&x->number,
+                                                    n->param->path) : 0;
+  bool changes = at && param_differs(x, at - 1) &&
+                 x->params.at[at - 1][0] == n->param;
+  return changes ? n->param : NULL;
+}
+
+static const Param *func_outside(const Merge *x, const Func *f) {
+  const Param *p = NULL;
+  for (size_t i = 0; !p && i < f->outputs.n; i++)
+    p = param_outside(x, f->outputs.at[i].node);
+  for (size_t i = 0; !p && i < f->nexts.n; i++)
+    p = param_outside(x, f->nexts.at[i].node);
+  for (size_t i = 0; !p && i < f->nodes.n; i++) {
     const Node *n = f->nodes.at[i];
-    bool inside = false;
-    for (size_t k = 0; k < x->n; k++) inside |= region_has(&x->r[k], n);
-    for (int k = 0; k < n->nin && !inside; k++) {
-      const Param *p = n->in[k] ? n->in[k]->param : NULL;
-      uintptr_t at = p ? (uintptr_t)map_get(&x->number, p->path) : 0;
-      if (at && x->params.at[at - 1][1] != p)
-        return diag_error(x->c->d, EXIT_MODEL, x->s->span, "student: %s is "
-                          "read outside of %s, too", p->path, x->r[0].path);
-    }
+    if (is_inside(x, n)) continue;
+    for (int k = 0; !p && k < n->nin; k++) p = param_outside(x, n->in[k]);
+  }
+  return p;
+}
+
+static bool params_own(const Merge *x) {
+  for (size_t i = 0; i < x->c->m->funcs.n; i++) {
+    const Param *p = func_outside(x, x->c->m->funcs.at[i]);
+    if (p)
+      return diag_error(x->c->d, EXIT_MODEL, x->s->span, "student: %s is "
+                        "read outside of %s, too", p->path, x->r[0].path);
   }
   return true;
 }
@@ -143,15 +192,14 @@ static bool group_open(Merge *x, const char *const *path) {
     if (!region_find(x->c, x->s, x->a, path[k], &r[k])) return false;
   for (size_t k = 1; k < x->n; k++)
     if (!block_pairs(x, k)) return false;
-  return params_own(x);
+  return params_ready(x) && params_own(x);
 }
 
 static bool group_merge(Merge *x, const char *const *path) {
   if (!group_open(x, path)) return false;
-  for (size_t i = 0; i < x->params.n; i++)
-    if (!param_merge(x, i)) return false;
+  for (size_t i = 0; i < x->params.n; i++) param_merge(x, i);
   for (size_t k = 1; k < x->n; k++) {
-    if (!region_drop(x->c, x->s, path[k])) return false;
+    if (!region_drop(x->c, x->s, path[k], NULL)) return false;
     student_note(x->c, path[k], "merged into %s", path[0]);
   }
   return true;
@@ -175,7 +223,7 @@ static bool groups_each(PassCtx *c, const RecipeStep *s, const StudentArgs *a,
 }
 
 bool check_merge(PassCtx *c, const RecipeStep *s, const StudentArgs *a) {
-  return groups_each(c, s, a, group_open);
+  return blocks_may_change(c->m, s) || groups_each(c, s, a, group_open);
 }
 
 bool student_merge(PassCtx *c, const RecipeStep *s, const StudentArgs *a) {

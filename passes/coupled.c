@@ -328,7 +328,7 @@ static void func_units(PruneStep *s, Func *f) {
   find_summed(&c);
   for (size_t i = 0; i < s->nselected; i++)
     units_open(&c, s->weights.at[i]);
-  units_keep(&c);
+  if (s->student) units_keep(&c);
   units_fill(&c);
   units_join(&c);
   for (size_t i = 0; i < c.units.n; i++)

@@ -35,6 +35,7 @@ typedef struct Region {
   Node *out;             /* the one value that others use */
   Node *in;              /* what takes its place where the block goes: of the
                             same type, see region_find */
+  bool adds;             /* out is reached from it without a product */
 } Region;
 
 /* blocks.c.  Find a block and its result; false after an error.  `in` is the
@@ -48,8 +49,12 @@ bool region_has(const Region *r, const Node *n);
 bool path_within(const char *path, const char *block);
 /* Is n a value, not a weight or a literal? */
 bool node_is_value(const Node *n);
-/* Take a block out: `in` for `out`.  Later steps forget it. */
-bool region_drop(PassCtx *c, const RecipeStep *s, const char *path);
+/* Do steps before s change which blocks it has? */
+bool blocks_may_change(const Module *m, const RecipeStep *s);
+/* Take a block out: `in` for `out`.  Later steps forget it.  Does it add to
+ * `in`?  (NULL: no matter.) */
+bool region_drop(PassCtx *c, const RecipeStep *s, const char *path,
+                 bool *adds);
 bool block_error(PassCtx *c, const RecipeStep *s, const char *path,
                  const char *what);
 

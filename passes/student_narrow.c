@@ -58,6 +58,38 @@ static void group_narrow(PruneStep *p, const Group *g, double width,
                (long long)g->units);
 }
 
+/* The unit of a group that a cell is of, with its score; false: none is. */
+static bool unit_of(const PruneStep *p, uint32_t cell, float *score) {
+  for (size_t i = 0; i < p->groups.n; i++)
+    for (int64_t k = 0; k < p->groups.at[i].units; k++)
+      if (p->groups.at[i].cell[k] == cell) {
+        *score = p->groups.at[i].score[k];
+        return true;
+      }
+  return false;
+}
+
+/* Of an axis that would be empty the best unit stays. */
+static void axis_keep(const PruneStep *p, Slice *s, const Node *n, int axis) {
+  int64_t at = cell_at(s->cells, n, axis, 0), best = -1;
+  float most = 0, score;
+  for (int64_t i = 0; i < n->type.dim[axis]; i++)
+    if (s->live[cell_root(s->cells, at + i)]) return;
+  for (int64_t i = 0; i < n->type.dim[axis]; i++) {
+    uint32_t root = cell_root(s->cells, at + i);
+    if (!unit_of(p, root, &score) || (best >= 0 && score <= most)) continue;
+    best = root;
+    most = score;
+  }
+  if (best >= 0) s->live[best] = true;
+}
+
+static void axes_keep(const PruneStep *p, Slice *s) {
+  for (size_t i = 0; i < s->f->nodes.n; i++)
+    for (int k = 0; k < s->f->nodes.at[i]->type.rank; k++)
+      axis_keep(p, s, s->f->nodes.at[i], k);
+}
+
 /* ---- all ------------------------------------------------------------- */
 
 /* Groups of one function, from number `first` on; the next one's first. */
@@ -69,6 +101,7 @@ static size_t func_narrow(PruneStep *p, double width, size_t first) {
   for (int64_t k = 0; k < cells->n; k++) s.live[k] = true;
   for (; i < p->groups.n && p->groups.at[i].cells == cells; i++)
     group_narrow(p, &p->groups.at[i], width, s.live);
+  axes_keep(p, &s);
   slice_write(&s);
   return i;
 }

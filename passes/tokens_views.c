@@ -144,13 +144,18 @@ static bool follow_select(Follow *w, Node *n, TokenShape *y) {
   return true;
 }
 
+/* Below 0 is 0. */
+static bool place_in_front(int64_t place, const Lot *l) {
+  return (place < 0 ? 0 : place) < l->front;
+}
+
 /* Constant places of entries before the tokens stay what they are. */
 static bool index_in_front(const Node *index, const Lot *l) {
   const void *v = index->op == OP_PARAM ? param_data(index->param) : NULL;
   if (index->op == OP_CONST && !index->free)
-    return index->ivalue < l->front;
+    return place_in_front(index->ivalue, l);
   for (int64_t i = 0; v && i < type_elems(&index->type); i++)
-    if (elem_load_int(index->type.elem, v, (size_t)i) >= l->front)
+    if (!place_in_front(elem_load_int(index->type.elem, v, (size_t)i), l))
       return false;
   return v != NULL;
 }

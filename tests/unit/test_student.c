@@ -98,6 +98,43 @@ static void copies_have_names(void **state) {
   text_free(&t);
 }
 
+/* Params of a block that are named otherwise are copied, too, but for those
+ * that something else reads. */
+static void copies_have_weights(void **state) {
+  (void)state;
+  Behind b = behind_ok(
+    "block fed(x, w, v) -> y { y = x + linear(linear(x, w), v); }\n"
+    "model m(x: f32[1,4]) -> y: f32[1,4] {\n"
+    "  param w: f32[4,4] = he(); param v: f32[4,4] = he();\n"
+    "  param o.weight: f32[4,4] = he();\n"
+    "  y = x |> fed(w, v) as a |> fed(o.weight, v) as b;\n"
+    "}\n"
+    "recipe r for m { student a, b with method=duplicate; }\n", NULL);
+  static const char *const there[] = {"w", "w_copy", "v", "o.weight",
+                                      "o_copy.weight"};
+  for (size_t i = 0; i < sizeof there / sizeof *there; i++)
+    if (!behind_has(&b, there[i])) fail_msg("no param %s", there[i]);
+  assert_int_equal(b.m->params.n, 5);
+  behind_free(&b);
+}
+
+/* Blocks of a copy stand behind those of the block. */
+static void copies_keep_their_order(void **state) {
+  (void)state;
+  Behind b = behind_ok(
+    "block one(x) -> y { y = x + (x |> linear(4) as l); }\n"
+    "block two(x) -> y { y = x |> one as a |> one as c; }\n"
+    "model m(x: f32[1,4]) -> y: f32[1,4] { y = x |> two as b; }\n"
+    "recipe r for m {\n"
+    "  student b with method=duplicate;\n"
+    "  student b.a, b.c with method=drop, every=2;\n"
+    "}\n", NULL);
+  assert_true(behind_has(&b, "b.a.l.weight"));
+  assert_true(behind_has(&b, "b_copy.a.l.weight"));
+  assert_int_equal(b.m->params.n, 4);
+  behind_free(&b);
+}
+
 /* What a block adds to: through norms, activations and gates, not through
  * products; else the one value of its type. */
 static void finds_what_it_adds_to(void **state) {
@@ -220,6 +257,47 @@ static void layers_become_narrow(void **state) {
   behind_free(&b);
 }
 
+/* All of the large channels are in one of two branches: the other one keeps
+ * its best. */
+static bool provide_branches(void *ctx, Param *p) {
+  int64_t n = type_elems(&p->type);
+  (void)ctx;
+  p->data = buffer_new((size_t)n * sizeof(float));
+  float *v = (float *)(void *)p->data->data;
+  for (int64_t i = 0; i < n; i++)
+    v[i] = p->path[0] == 'a' ? 100 + (float)i
+                             : (float)random_unit(p->path, 1, (uint64_t)i);
+  return true;
+}
+
+static void axes_are_not_empty(void **state) {
+  (void)state;
+  Behind b = behind_ok(
+    "model m(x: f32[1,4]) -> y: f32[1,2] {\n"
+    "  h = concat(x |> linear(4) as a, x |> linear(4) as b, axis=1);\n"
+    "  h = h + (x |> linear(8) as c);\n"
+    "  y = h |> relu |> linear(2) as d;\n"
+    "}\n"
+    "recipe r for m { student a, b, c with method=narrow, width=0.25; }\n",
+    provide_branches);
+  expect_dims(&b, "a.weight", 2, (const int64_t[]){2, 4});
+  expect_dims(&b, "b.weight", 2, (const int64_t[]){1, 4});
+  expect_dims(&b, "c.weight", 2, (const int64_t[]){3, 4});
+  behind_free(&b);
+  b = behind_ok(
+    "model m(x: f32[1,4]) -> z: f32[1,1], y: f32[1,2] {\n"
+    "  h = x |> linear(8) as a;\n"
+    "  z = mean(slice(h, axis=1, start=0, stop=2), [1], keep=true);\n"
+    "  y = slice(h, axis=1, start=2, stop=8) |> linear(2) as d;\n"
+    "}\n"
+    "recipe r for m { student a with method=narrow, width=0.125; }\n",
+    provide_branches);
+  expect_dims(&b, "a.weight", 2, (const int64_t[]){2, 4});
+  expect_dims(&b, "d.weight", 2, (const int64_t[]){2, 1});
+  assert_true(isfinite(behind_run(&b, b.m)->v[0]));
+  behind_free(&b);
+}
+
 /* ---- what is refused ------------------------------------------------- */
 
 static void refuses(void **state) {
@@ -247,6 +325,16 @@ static void refuses(void **state) {
      "student: keep: expected numbers below 1"},
     {"y = x |> linear(4) as b", "student b with method=narrow, width=0.5",
      "student: channels of b.weight cannot go: an output has them"},
+    {"param w: f32[4,4]; param v: f32[4,4];\n"
+     "y = linear(x |> plus(w) as b[0] |> plus(v) as b[1], w)",
+     "student b with method=merge", "student: w is read outside of b[0], too"},
+    {"param w: f16[4]; param v: f16[4];\n"
+     "y = x |> half(w) as b[0] |> half(v) as b[1]",
+     "student b with method=merge",
+     "student: w: expected values of f32 to merge, found f16"},
+    {"y = x |> linear(4) as b |> linear(4) as c",
+     "student b, !c with method=drop",
+     "'!c' leaves out no block that was selected before it"},
     {"y = x |> linear(4) as b", "student b with method=narrow",
      "student: method=narrow: expected width=, found none"},
   };
@@ -255,6 +343,8 @@ static void refuses(void **state) {
     text_printf(&t, "block two(x) -> p, q {\n"
                 "  p = x |> linear(4) as l; q = x |> linear(4) as k; }\n"
                 "block both(x, z) -> y { y = x + z; }\n"
+                "block plus(x, w) -> y { y = x + linear(x, w); }\n"
+                "block half(x, w) -> y { y = x + cast(w, f32); }\n"
                 "model m(x: f32[2,4]) -> y: f32[2,4] {\n%s;\n}\n"
                 "recipe r for m { %s; }\n", cases[i].body, cases[i].step);
     Behind b = behind(t.s, NULL);
@@ -268,6 +358,9 @@ static void refuses(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(products_by_hand), cmocka_unit_test(copies_have_names),
+    cmocka_unit_test(copies_have_weights),
+    cmocka_unit_test(copies_keep_their_order),
+    cmocka_unit_test(axes_are_not_empty),
     cmocka_unit_test(finds_what_it_adds_to),
     cmocka_unit_test(largest_channels_stay),
     cmocka_unit_test(layers_become_narrow), cmocka_unit_test(refuses),
