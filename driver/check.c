@@ -141,10 +141,20 @@ static bool step_is_of(const tamis_step *s, const Node *n) {
            (!n->path || strcmp(s->path, n->path) == 0)));
 }
 
+/* Nodes that a step computes. */
+static size_t steps_of(const Func *f) {
+  size_t n = 0;
+  for (size_t i = 0; i < f->nodes.n; i++)
+    n += f->nodes.at[i]->kernel && !node_is_alias(f->nodes.at[i]);
+  return n;
+}
+
 /* Does each step write what the node of that number gives?  Not where --tune
- * or other options than those of now planned the artifact. */
+ * or other options than those of now planned the artifact, nor where one for
+ * all sizes fuses more or less than one for these. */
 static bool steps_fit(const Calls *c) {
   const tamis_model *m = c->l->version;
+  if (m->n_free && steps_of(c->f) != m->n_steps) return false;
   for (uint32_t i = 0; i < m->n_steps; i++) {
     const tamis_step *s = &m->steps[i];
     if (s->value >= 0 &&

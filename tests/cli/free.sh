@@ -198,4 +198,13 @@ if command -v qemu-aarch64 >/dev/null && [ -d /usr/aarch64-linux-gnu ]; then
     exit 1
   expect "64-bit Arm" 0 'all sizes' qemu-aarch64 -L /usr/aarch64-linux-gnu ./arm
 fi
+
+# A version for small sizes fuses what that for all does not.
+cat >fused.tam <<'END'
+model m(x: f32[N,16]) -> y: f32[N,9] where N <= 40 {
+  y = x |> linear(9) as l |> gelu;
+}
+END
+expect "steps of versions" 0 'all within tolerance' "$TAMIS" check fused.tam \
+  --random-weights=1
 finish
