@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """psnr.py COUNT DENSE NET...: for slim.sh, of each net its products, the time
-the model of costs gives it, and how near its pictures NET.0.npy to
-NET.COUNT.npy are to those of the dense one, in dB on grey levels."""
+of a call as a share of the dense net's, measured in turn, and how near its
+pictures NET.0.npy to NET.COUNT.npy are to those of the dense one, in dB on
+grey levels."""
 import array
 import json
 import math
@@ -24,11 +25,13 @@ def main(count, dense, *nets):
     pictures = range(int(count) + 1)
     want = [levels(f"{dense}.{i}.npy") for i in pictures]
     for net in (dense, *nets):
-        layers = json.load(open(f"{net}.json"))["layers"]
-        macs = sum(layer["nonzero_macs"] for layer in layers) / 1e9
-        ms = sum(layer["predicted_us"] for layer in layers) / 1e3
+        report = json.load(open(f"{net}.json"))
+        macs = report["nonzero_macs"] / 1e9
+        us = report["measured_us"]
+        share = us / report["dense"]["measured_us"] if "dense" in report else 1
         near = [psnr(levels(f"{net}.{i}.npy"), want[i]) for i in pictures]
-        print(f"{net:12} {macs:.3f} G products, {ms:5.1f} ms by the model,",
+        print(f"{net:12} {macs:.3f} G products, {us / 1e3:5.1f} ms, "
+              f"{share:.2f} of the dense net's,",
               " ".join(f"{v:.2f}" for v in near), "dB")
 
 

@@ -50,7 +50,8 @@ for net in dense masked masked_obs slim_l1 slim_l2 slim; do
   recipe=--recipe=$net
   if [ $net = dense ]; then recipe=--sparsity=off; fi
   "$TAMIS" build esrgan.tam --model=x2 --dim=H=128 --dim=W=128 "$recipe" \
-    --weights=x2.safetensors --prefix=net --report=$net.json -o $net.so
+    --weights=x2.safetensors --prefix=net --report=$net.json --measure \
+    -o $net.so
   for i in $(seq 0 $count); do
     "$TAMIS" run $net.so --in x=picture"$i".npy --out y=$net."$i".npy
   done
