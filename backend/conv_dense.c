@@ -48,7 +48,8 @@ static int64_t pack_weights(Gen *g, const Dense *d) {
   const Conv *cv = d->cv;
   const float *w = operand_values(g, cv->w);
   int64_t taps = cv->kh * cv->kw, k = cv->cg * taps, at = 0, first;
-  int64_t room = d->elem != F32 ? g->t->lanes : 0;   /* vectors are read whole */
+  /* Vectors of others than f32 are read whole. */
+  int64_t room = d->elem != F32 ? g->t->lanes : 0;
   float *out = arena_array(g->a, float, (size_t)(cv->o * k + room));
   for (int64_t q = 0; q < cv->groups; q++)
     for (int64_t p = 0; p < d->panels.n[0] + d->panels.n[1]; p++) {

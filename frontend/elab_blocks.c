@@ -52,11 +52,6 @@ static const char *block_matched(const Weights *w, const Sel *s,
   return NULL;
 }
 
-static bool path_within(const char *path, const char *block) {
-  size_t n = strlen(block);
-  return !strncmp(path, block, n) && (path[n] == 0 || path[n] == '.');
-}
-
 static void block_on(Blocks *b, const char *path, const char *op) {
   for (size_t i = 0; i < b->list.n; i++)
     if (b->list.at[i].on && path_within(path, b->list.at[i].path))

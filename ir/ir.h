@@ -370,6 +370,8 @@ Param *module_add_param(Module *m, const char *path, Type t, Buffer *data);
 const char *module_fresh_path(Module *m, const char *wish);
 /* "a.weight" and "down" give "a.down.weight", "w" gives "w.down". */
 const char *path_part(Arena *a, const char *path, const char *part);
+/* Is a path that of a block, or of something in it? */
+bool path_within(const char *path, const char *block);
 /* The parts that a verb, with that argument `method` (NULL: none), may take a
  * layer apart in, as "down" and "up", with a NULL behind; NULL: it does
  * not. */

@@ -56,6 +56,11 @@ const char *path_part(Arena *a, const char *path, const char *part) {
   return arena_printf(a, "%.*s.%s%s", (int)(dot - path), path, part, dot);
 }
 
+bool path_within(const char *path, const char *block) {
+  size_t n = strlen(block);
+  return strncmp(path, block, n) == 0 && (path[n] == 0 || path[n] == '.');
+}
+
 const char *const *recipe_parts(const char *verb, const char *method) {
   static const char *const factors[] = {"down", "up", NULL};
   static const char *const separable[] = {"depthwise", "pointwise", NULL};

@@ -280,7 +280,7 @@ static bool layer_fuse(const Adapters *x, Param *p) {
   weight_fuse(&l, &t, param_values(x->c->m, p), (float *)(void *)to->data);
   param_set_data(p, to);
   bias_mask(x, &l, &t);
-  verb_note(x->c, x->s, p, "%lld of %lld values are not 0",
+  verb_note(x->c, x->s, p->path, "%lld of %lld values are not 0",
             (long long)param_nonzeros(x->c->m, p),
             (long long)type_elems(&p->type));
   return true;

@@ -13,11 +13,6 @@
 
 /* ---- a block --------------------------------------------------------- */
 
-bool path_within(const char *path, const char *block) {
-  size_t n = strlen(block);
-  return strncmp(path, block, n) == 0 && (path[n] == 0 || path[n] == '.');
-}
-
 bool region_has(const Region *r, const Node *n) {
   if (!n || node_is_leaf(n)) return false;
   if (n->op == OP_ITEM) return region_has(r, n->in[0]);
@@ -35,8 +30,8 @@ bool block_error(PassCtx *c, const RecipeStep *s, const char *path,
 
 static bool out_is(PassCtx *c, const RecipeStep *s, Region *r, Node *n) {
   if (r->out && r->out != n)
-    return block_error(c, s, r->path, "expected one value that is used outside of "
-                       "the block, found several");
+    return block_error(c, s, r->path, "expected one value that is used "
+                       "outside of the block, found several");
   r->out = n;
   return true;
 }
@@ -143,8 +138,8 @@ static bool region_function(PassCtx *c, const RecipeStep *s, Region *r) {
     for (size_t i = 0; i < f->nodes.n; i++) {
       if (!region_has(r, f->nodes.at[i])) continue;
       if (r->f && r->f != f)
-        return block_error(c, s, r->path, "expected a block of one function, found "
-                           "a part of it in another one");
+        return block_error(c, s, r->path, "expected a block of one function, "
+                           "found a part of it in another one");
       r->f = f;
     }
   }
@@ -239,12 +234,12 @@ bool student_drop(PassCtx *c, const RecipeStep *s, const StudentArgs *a) {
   for (int64_t i = 0; i < n; i++) {
     const char *path = s->blocks.at[i];
     if (is_kept(a, i)) {
-      student_note(c, path, "kept with its weights");
+      verb_note(c, s, path, "kept with its weights");
       continue;
     }
     bool adds;
     if (!region_drop(c, s, path, &adds)) return false;
-    student_note(c, path, adds ? "dropped"
+    verb_note(c, s, path, adds ? "dropped"
                                : "dropped; it adds to nothing: what it reads "
                                  "takes its place");
   }

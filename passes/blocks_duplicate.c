@@ -1,5 +1,5 @@
-/* blocks_duplicate.c - a block stands several times, one behind the other: method
- * duplicate of the recipe's verb `student`.
+/* blocks_duplicate.c - a block stands several times, one behind the other:
+ * method duplicate of the recipe's verb `student`.
  *
  * requires   as blocks.c
  * preserves  all outside of the blocks; copies begin with the block's weights,
@@ -202,7 +202,7 @@ static const char *block_copy(PassCtx *c, const RecipeStep *s,
     out_replace(&x, x.r.out, to);
     for (size_t i = 0; i < c->m->recipe.n; i++)
       if (&c->m->recipe.at[i] > s) step_extend(&x, &c->m->recipe.at[i]);
-    student_note(c, path, "%s behind it, with %s", x.path,
+    verb_note(c, s, path, "%s behind it, with %s", x.path,
                  a->share ? "its weights" : "a copy of its weights");
     func_tidy(c->m, x.r.f);
   }

@@ -200,7 +200,7 @@ static bool group_merge(Merge *x, const char *const *path) {
   for (size_t i = 0; i < x->params.n; i++) param_merge(x, i);
   for (size_t k = 1; k < x->n; k++) {
     if (!region_drop(x->c, x->s, path[k], NULL)) return false;
-    student_note(x->c, path[k], "merged into %s", path[0]);
+    verb_note(x->c, x->s, path[k], "merged into %s", path[0]);
   }
   return true;
 }

@@ -251,7 +251,7 @@ static void param_cluster(PassCtx *c, const RecipeStep *s, Param *p,
   const char *why = param_why(c, p, most);
   const float *w = param_values(c->m, p);
   if (why || !w) {
-    verb_note(c, s, p, "left as it is: %s", why ? why : "no values");
+    verb_note(c, s, p->path, "left as it is: %s", why ? why : "no values");
     return;
   }
   size_t n = (size_t)type_elems(&p->type);
@@ -262,7 +262,7 @@ static void param_cluster(PassCtx *c, const RecipeStep *s, Param *p,
   param_set_data(p, b);
   p->type.stored = most == 16 ? U4 : U8;
   param_retype(c->m, p);
-  verb_note(c, s, p, "%lld to %lld bytes, relative error %.4g",
+  verb_note(c, s, p->path, "%lld to %lld bytes, relative error %.4g",
             (long long)type_bytes(&p->type), (long long)param_bytes(p),
             sqrt(lost));
 }

@@ -366,18 +366,18 @@ static bool weight_factor(FactorStep *x) {
   if (!why && x->a.scheme == SCHEME_SPATIAL && !splits_in_space(x))
     why = "it is no convolution of rows and columns";
   if (why) {
-    verb_note(x->c, x->s, x->p, "left as it is: %s", why);
+    verb_note(x->c, x->s, x->p->path, "left as it is: %s", why);
     return true;
   }
   if (!split_choose(x, &s)) return false;
   if (s.macs >= x->macs) {
-    verb_note(x->c, x->s, x->p, "left as it is: rank %lld takes %.0f "
+    verb_note(x->c, x->s, x->p->path, "left as it is: rank %lld takes %.0f "
               "multiply-accumulates, the layer %.0f", (long long)s.rank,
               s.macs, x->macs);
     return true;
   }
   if (!s.s && !split_factor(x, &s)) return false;
-  verb_note(x->c, x->s, x->p, "rank %lld of %lld, %s, %.0f of %.0f "
+  verb_note(x->c, x->s, x->p->path, "rank %lld of %lld, %s, %.0f of %.0f "
             "multiply-accumulates, relative error %.4g", (long long)s.rank,
             (long long)s.full,
             s.spatial ? "columns then rows" : "through channels", s.macs,
@@ -389,10 +389,8 @@ static bool weight_factor(FactorStep *x) {
 bool verb_factor(PassCtx *c, const RecipeStep *s) {
   FactorStep x = {.c = c, .s = s};
   if (!factor_args(c, s, &x.a) || !step_finite(c, s)) return false;
-  /* The step forgets params that nothing uses any more. */
   size_t n = s->params.n;
-  Param **p = arena_array(c->scratch, Param *, n + 1);
-  if (n) memcpy(p, s->params.at, n * sizeof *p);
+  Param *const *p = step_params(c, s);
   for (size_t i = 0; i < n; i++) {
     x.arena = arena_new();
     x.p = p[i];

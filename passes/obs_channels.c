@@ -227,14 +227,18 @@ static bool columns_solve(Arena *a, Columns *c, const Reader *r,
 
 /* Has no unit more than one of the reader's columns? */
 static bool columns_are_single(const Channels *x, const Reader *r) {
-  Arena *a = arena_new();
-  bool single = true;
-  Columns c;
-  for (size_t i = 0; single && i < x->s.groups.n; i++)
-    for (int64_t k = 0; single && k < x->s.groups.at[i].units; k++)
-      single = !columns_of(a, &x->s.groups.at[i], k, r, &c) || c.n == 1;
-  arena_free(a);
-  return single;
+  for (size_t i = 0; i < x->s.groups.n; i++) {
+    const Group *g = &x->s.groups.at[i];
+    for (int64_t k = 0; k < g->units; k++) {
+      int64_t n = 0;
+      for (size_t j = 0; j < g->parts.n; j++) {
+        const Part *p = &g->parts.at[j];
+        if (p->reads && p->w == r->w && part_offset(p, k) >= 0) n += p->cols;
+      }
+      if (n > 1) return false;
+    }
+  }
+  return true;
 }
 
 static void squares_make(Channels *x, Reader *r) {

@@ -125,7 +125,7 @@ static bool weight_separable(Swap *x) {
     return swap_leave(x, "it is too large");
   Param *to[2];
   if (!weights_make(x, to, &lost)) return false;
-  verb_note(x->c, x->s, x->p, "depthwise separable, %.0f of %.0f "
+  verb_note(x->c, x->s, x->p->path, "depthwise separable, %.0f of %.0f "
             "multiply-accumulates, relative error %.4g", macs, x->macs,
             lost);
   for (size_t i = 0; i < x->uses.n; i++) use_swap(x, &x->uses.at[i], to);

@@ -114,7 +114,7 @@ static void weight_exchange(PassCtx *c, const RecipeStep *s, Param *p,
   if (!why && all == 0) why = "it has no elements";
   if (!why && x.width > EXCHANGE_MOST) why = "its kernel is wider than 8";
   if (why) {
-    verb_note(c, s, p, "left as it is: %s", why);
+    verb_note(c, s, p->path, "left as it is: %s", why);
     return;
   }
   x.transposed = layer_is_transposed(uses.at[0].n);
@@ -127,7 +127,7 @@ static void weight_exchange(PassCtx *c, const RecipeStep *s, Param *p,
   for (int64_t o = 0; o < x.outputs; o++)
     output_exchange(&x, o, x.scale && fabs((double)x.scale[o]) < args->norm);
   param_set_data(p, to);
-  verb_note(c, s, p, "%lld bits as powers of two, bases and an index, of "
+  verb_note(c, s, p->path, "%lld bits as powers of two, bases and an index, of "
             "%lld, relative error %.4g", (long long)x.bits,
             (long long)(32 * all), x.all > 0 ? sqrt(x.lost / x.all) : 0);
 }

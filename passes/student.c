@@ -11,7 +11,6 @@
  * requires   selected blocks, or weights with values
  * preserves  what the methods say in their own files
  * source     doc/language.md, "Students" */
-#include <stdarg.h>
 #include <string.h>
 
 #include "passes/student.h"
@@ -135,13 +134,8 @@ static bool student_args(PassCtx *c, const RecipeStep *s, StudentArgs *a) {
   if (a->method < 0)
     return diag_error(c->d, EXIT_MODEL, s->span, "student: expected method=, "
                       "found none");
-  for (size_t i = 0; i < s->args.n; i++) {
-    const char *name = s->args.at[i].name;
-    if (strcmp(name, "method") != 0 &&
-        !word_among(methods[a->method].args, name))
-      return diag_error(c->d, EXIT_MODEL, s->span, "student: method=%s takes "
-                        "no %s=", methods[a->method].name, name);
-  }
+  if (!method_takes(c, s, methods[a->method].name, methods[a->method].args))
+    return false;
   return a->every == 0 || a->nkeep < 0 ||
          diag_error(c->d, EXIT_MODEL, s->span, "student: expected one of "
                     "every= and keep=, found both");
@@ -156,14 +150,4 @@ bool check_student(PassCtx *c, const RecipeStep *s) {
 bool verb_student(PassCtx *c, const RecipeStep *s) {
   StudentArgs a;
   return student_args(c, s, &a) && methods[a.method].run(c, s, &a);
-}
-
-void student_note(PassCtx *c, const char *path, const char *fmt, ...) {
-  Text t = {0};
-  va_list ap;
-  va_start(ap, fmt);
-  text_vprintf(&t, fmt, ap);
-  va_end(ap);
-  module_note(c->m, "student: %s: %s", path, t.s);
-  text_free(&t);
 }

@@ -45,8 +45,6 @@ typedef struct Region {
 bool region_find(PassCtx *c, const RecipeStep *s, Arena *a, const char *path,
                  Region *r);
 bool region_has(const Region *r, const Node *n);
-/* Is a path that of a block, or of something in it? */
-bool path_within(const char *path, const char *block);
 /* Is n a value, not a weight or a literal? */
 bool node_is_value(const Node *n);
 /* Do steps before s change which blocks it has? */
@@ -102,9 +100,5 @@ const char *swap_path(const Swap *x, const Node *layer, const char *part);
 /* The methods on weights. */
 bool student_separable(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
 bool student_slim(PassCtx *c, const RecipeStep *s, const StudentArgs *a);
-
-/* What -v shows of a block: "student: layer[1]: ..." */
-void student_note(PassCtx *c, const char *path, const char *fmt, ...)
-  PRINTF_LIKE(3, 4);
 
 #endif

@@ -54,8 +54,8 @@ static void group_narrow(PruneStep *p, const Group *g, double width,
   for (int64_t k = 0; k < g->units; k++) r[k] = (Ranked){g->score[k], k};
   qsort(r, (size_t)g->units, sizeof *r, ranked_compare);
   for (int64_t k = kept; k < g->units; k++) live[g->cell[r[k].unit]] = false;
-  student_note(p->c, g->path, "%lld of %lld channels stay", (long long)kept,
-               (long long)g->units);
+  verb_note(p->c, p->s, g->path, "%lld of %lld channels stay",
+            (long long)kept, (long long)g->units);
 }
 
 /* The unit of a group that a cell is of, with its score; false: none is. */

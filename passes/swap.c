@@ -4,16 +4,12 @@
 
 #include "passes/student.h"
 
-static bool is_conv(Op op) {
-  return op == OP_CONV1D || op == OP_CONV2D || op == OP_CONV3D;
-}
-
 /* What stands against it with any method; NULL: nothing. */
 static const char *weight_why(Swap *x) {
   const char *why = layer_uses_of(x->arena, x->c->m, x->p, &x->uses);
   const Type *t = &x->p->type;
   if (why) return why;
-  if (!is_conv(x->uses.at[0].n->op)) return "it is no convolution";
+  if (!op_is_conv(x->uses.at[0].n->op)) return "it is no convolution";
   if (type_elems(t) == 0) return "it has no elements";
   if (param_nonzeros(x->c->m, x->p) == 0) return "it is zero";
   x->groups = layer_groups(x->uses.at[0].n);
@@ -25,13 +21,13 @@ static const char *weight_why(Swap *x) {
 }
 
 bool swap_leave(const Swap *x, const char *why) {
-  verb_note(x->c, x->s, x->p, "left as it is: %s", why);
+  verb_note(x->c, x->s, x->p->path, "left as it is: %s", why);
   return true;
 }
 
 bool swap_pays(const Swap *x, double macs) {
   if (macs < x->macs) return true;
-  verb_note(x->c, x->s, x->p, "left as it is: it would take %.0f "
+  verb_note(x->c, x->s, x->p->path, "left as it is: it would take %.0f "
             "multiply-accumulates, and takes %.0f", macs, x->macs);
   return false;
 }
@@ -39,10 +35,8 @@ bool swap_pays(const Swap *x, double macs) {
 bool swap_each(PassCtx *c, const RecipeStep *s, const StudentArgs *a,
                bool (*run)(Swap *)) {
   if (!step_finite(c, s)) return false;
-  /* The step forgets params that nothing uses any more. */
   size_t n = s->params.n;
-  Param **p = arena_array(c->scratch, Param *, n + 1);
-  if (n) memcpy(p, s->params.at, n * sizeof *p);
+  Param *const *p = step_params(c, s);
   bool ok = true;
   for (size_t i = 0; ok && i < n; i++) {
     Swap x = {.c = c, .s = s, .a = a, .arena = arena_new(), .p = p[i]};

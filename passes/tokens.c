@@ -19,9 +19,9 @@
 #include "passes/tokens.h"
 
 static const struct { const char *name, *args; } methods[TOKENS_METHODS] = {
-  [TOKENS_OBJECTNESS] = {"objectness", "windows scale"},
-  [TOKENS_NORM] = {"norm", ""},
-  [TOKENS_RANDOM] = {"random", "seed"},
+  [TOKENS_OBJECTNESS] = {"objectness", "keep windows scale"},
+  [TOKENS_NORM] = {"norm", "keep"},
+  [TOKENS_RANDOM] = {"random", "keep seed"},
 };
 
 /* ---- arguments ------------------------------------------------------- */
@@ -74,13 +74,8 @@ static bool tokens_args(PassCtx *c, const RecipeStep *s, TokensArgs *a) {
   };
   *a = (TokensArgs){0};
   if (!verb_args(c, s, rows, sizeof rows / sizeof *rows, a)) return false;
-  for (size_t i = 0; i < s->args.n; i++) {
-    const char *name = s->args.at[i].name;
-    if (strcmp(name, "keep") != 0 && strcmp(name, "method") != 0 &&
-        !word_among(methods[a->method].args, name))
-      return diag_error(c->d, EXIT_MODEL, s->span, "tokens: method=%s takes "
-                        "no %s=", methods[a->method].name, name);
-  }
+  if (!method_takes(c, s, methods[a->method].name, methods[a->method].args))
+    return false;
   return a->number || a->share > 0 ||
          diag_error(c->d, EXIT_MODEL, s->span, "tokens: expected keep=, found "
                     "none");
@@ -183,10 +178,6 @@ static double func_macs(Module *m, const Func *f) {
   return macs;
 }
 
-static void note(TokensStep *x, const char *text) {
-  module_note(x->c->m, "tokens: %s: %s", x->path, text);
-}
-
 /* Outputs that have the tokens have fewer entries. */
 static void outputs_note(TokensStep *x) {
   const Func *f = x->e.f;
@@ -200,8 +191,8 @@ static void outputs_note(TokensStep *x) {
     type_print(&t, &was);
     text_puts(&t, " becomes ");
     type_print(&t, &now);
-    note(x, arena_printf(x->arena, "output %s: %s", f->outputs.at[i].name,
-                         t.s));
+    verb_note(x->c, x->s, x->path, "output %s: %s", f->outputs.at[i].name,
+              t.s);
     text_free(&t);
   }
 }
@@ -214,18 +205,17 @@ static void step_run(TokensStep *x) {
   tokens_take(x->c, &x->e, &x->a, x->kept);
   follow_apply(&x->w, f);
   func_tidy(m, f);
-  note(x, arena_printf(x->arena, "%lld of %lld tokens stay by %s, %lld beside "
-                       "them: %.0f of %.0f multiply-accumulates",
-                       (long long)x->kept, (long long)x->e.all,
-                       methods[x->a.method].name,
-                       (long long)(x->e.lot.front + x->e.lot.back),
-                       func_macs(m, f), macs));
+  verb_note(x->c, x->s, x->path, "%lld of %lld tokens stay by %s, %lld beside "
+            "them: %.0f of %.0f multiply-accumulates", (long long)x->kept,
+            (long long)x->e.all, methods[x->a.method].name,
+            (long long)(x->e.lot.front + x->e.lot.back), func_macs(m, f),
+            macs);
 }
 
 bool verb_tokens(PassCtx *c, const RecipeStep *s) {
   TokensStep x;
   bool ok = step_plan(&x, c, s);
-  if (ok && x.kept == x.e.all) note(&x, "all tokens stay");
+  if (ok && x.kept == x.e.all) verb_note(c, s, x.path, "all tokens stay");
   else if (ok) step_run(&x);
   step_end(&x);
   return ok;

@@ -31,12 +31,23 @@ bool arg_number(const Attr *v, double *out) {
   return isfinite(*out);
 }
 
-bool word_among(const char *words, const char *word) {
+static bool word_among(const char *words, const char *word) {
   size_t n = strlen(word);
   for (const char *at = words; (at = strstr(at, word)) != NULL; at += n)
     if ((at == words || at[-1] == ' ') && (at[n] == ' ' || at[n] == 0))
       return true;
   return false;
+}
+
+bool method_takes(PassCtx *c, const RecipeStep *s, const char *method,
+                  const char *words) {
+  for (size_t i = 0; i < s->args.n; i++) {
+    const char *name = s->args.at[i].name;
+    if (strcmp(name, "method") != 0 && !word_among(words, name))
+      return diag_error(c->d, EXIT_MODEL, s->span, "%s: method=%s takes no "
+                        "%s=", s->verb, method, name);
+  }
+  return true;
 }
 
 static bool arg_unknown(PassCtx *c, const RecipeStep *s, const char *name,
@@ -83,6 +94,13 @@ bool param_finite(PassCtx *c, const RecipeStep *s, const Param *p) {
                     isnan(v[k]) ? "NaN" : "inf", (long long)k);
 }
 
+Param *const *step_params(PassCtx *c, const RecipeStep *s) {
+  size_t n = s->params.n;
+  Param **p = arena_array(c->scratch, Param *, n + 1);
+  if (n) memcpy(p, s->params.at, n * sizeof *p);
+  return p;
+}
+
 bool step_finite(PassCtx *c, const RecipeStep *s) {
   bool ok = true;
   for (size_t i = 0; i < s->params.n; i++)
@@ -90,25 +108,25 @@ bool step_finite(PassCtx *c, const RecipeStep *s) {
   return ok;
 }
 
-void verb_note(PassCtx *c, const RecipeStep *s, const Param *p,
+void verb_note(PassCtx *c, const RecipeStep *s, const char *path,
                const char *fmt, ...) {
   Text t = {0};
   va_list ap;
   va_start(ap, fmt);
   text_vprintf(&t, fmt, ap);
   va_end(ap);
-  module_note(c->m, "%s: %s: %s", s->verb, p->path, t.s);
+  module_note(c->m, "%s: %s: %s", s->verb, path, t.s);
   text_free(&t);
 }
 
-static bool is_conv(Op op) {
+bool op_is_conv(Op op) {
   return op == OP_CONV1D || op == OP_CONV2D || op == OP_CONV3D;
 }
 
 static bool same_kind(const Node *a, const Node *b) {
   if (a->op != b->op || layer_is_transposed(a) != layer_is_transposed(b))
     return false;
-  return !is_conv(a->op) || attr_int(a, "groups") == attr_int(b, "groups");
+  return !op_is_conv(a->op) || attr_int(a, "groups") == attr_int(b, "groups");
 }
 
 /* Operand k of n, in f, is p. */

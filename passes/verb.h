@@ -16,18 +16,24 @@ bool verb_args(PassCtx *c, const RecipeStep *s, const VerbArg *rows,
 /* The error of an argument's value. */
 void arg_wrong(PassCtx *c, const RecipeStep *s, const RecipeArg *a,
                const char *expected);
-/* Is it one of words with spaces between? */
-bool word_among(const char *words, const char *word);
+/* Are the step's arguments, `method` aside, among words with spaces between?
+ * False after the error of one that is not. */
+bool method_takes(PassCtx *c, const RecipeStep *s, const char *method,
+                  const char *words);
 /* A finite number. */
 bool arg_number(const Attr *v, double *out);
 
+/* The params of a step, which forgets those that nothing uses any more. */
+Param *const *step_params(PassCtx *c, const RecipeStep *s);
+/* Convolutions of 1, 2 or 3 dimensions. */
+bool op_is_conv(Op op);
 /* Does a weight of the step have values, finite ones? */
 bool param_finite(PassCtx *c, const RecipeStep *s, const Param *p);
 /* Do all of them? */
 bool step_finite(PassCtx *c, const RecipeStep *s);
 
-/* What -v shows: "factor: a.weight: ..." */
-void verb_note(PassCtx *c, const RecipeStep *s, const Param *p,
+/* A note, for -v and reports: "factor: a.weight: ..." */
+void verb_note(PassCtx *c, const RecipeStep *s, const char *path,
                const char *fmt, ...) PRINTF_LIKE(4, 5);
 
 /* Nodes that have p as their weight, the whole of it. */

@@ -21,15 +21,7 @@ END
 net="net.tam --random-weights=2 --dim N=2"
 for r in low half; do
   # shellcheck disable=SC2086  # options are words
-  {
-    expect "$r: native and reference" 0 'all within tolerance' \
-      "$TAMIS" check $net --recipe=$r --roundtrip
-    expect "$r: a dump" 0 '' "$TAMIS" show $net --recipe=$r --after=recipe \
-      -o $r.tam
-    expect "$r: built" 0 '' "$TAMIS" build $net --recipe=$r -o $r.so
-    expect "$r: built from the dump" 0 '' "$TAMIS" build $r.tam -o dump.so
-    same "$r: the same bytes" $r.so dump.so
-  }
+  recipe_builds $r $net
 done
 expect "free sizes" 0 'all within tolerance' "$TAMIS" check net.tam \
   --random-weights=2 --recipe=low --dim N=3

@@ -42,6 +42,20 @@ same() {
   fi
 }
 
+# recipe_builds RECIPE FILE [OPTION...]: native code agrees with the
+# reference, and a dump behind the recipe builds to the same bytes.
+recipe_builds() {
+  r=$1
+  shift
+  expect "$r: native and reference" 0 'all within tolerance' \
+    "$TAMIS" check "$@" --recipe="$r" --roundtrip
+  expect "$r: a dump" 0 '' "$TAMIS" show "$@" --recipe="$r" --after=recipe \
+    -o "$r.tam"
+  expect "$r: built" 0 '' "$TAMIS" build "$@" --recipe="$r" -o "$r.so"
+  expect "$r: built from the dump" 0 '' "$TAMIS" build "$r.tam" -o dump.so
+  same "$r: the same bytes" "$r.so" dump.so
+}
+
 # absent NAME FILE: it was not written.
 absent() {
   if [ -e "$2" ]; then
