@@ -287,8 +287,7 @@ static bool weight_slim(Swap *x) {
     return swap_leave(x, "it is too large");
   if (!channels_split(&l) || !parts_fill(&l)) return false;
   verb_note(x->c, x->s, x->p->path, "slim module of %lld channels, %.0f of "
-            "%.0f "
-            "multiply-accumulates, relative error %.4g", (long long)l.f,
+            "%.0f multiply-accumulates, relative error %.4g", (long long)l.f,
             macs, x->macs, sqrt(l.left / l.all));
   for (size_t i = 0; i < x->uses.n; i++) use_swap(&l, &x->uses.at[i]);
   steps_redirect(x->c->m, x->s, x->p, l.w);
